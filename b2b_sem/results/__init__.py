@@ -1,1 +1,1 @@
-"""results."""
+"""Frozen result types: what an analysis found, and nothing that can compute."""

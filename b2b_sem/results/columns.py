@@ -1,0 +1,73 @@
+"""Column and measure names of result tables: lavaan's names with dots turned into underscores."""
+
+from __future__ import annotations
+
+PARAMETER_COLUMNS: tuple[str, ...] = (
+    "lhs",
+    "op",
+    "rhs",
+    "group",
+    "label",
+    "free",
+    "est",
+    "se",
+    "z",
+    "pvalue",
+    "ci_lower",
+    "ci_upper",
+    "std_lv",
+    "std_all",
+)
+
+STANDARDIZED_COLUMNS: tuple[str, ...] = (
+    "lhs",
+    "op",
+    "rhs",
+    "group",
+    "label",
+    "est_std",
+    "se",
+    "z",
+    "pvalue",
+    "ci_lower",
+    "ci_upper",
+)
+
+#: Fit measures in the order in which they are reported (a fit may lack some; missing numbers are NaN).
+MEASURE_NAMES: tuple[str, ...] = (
+    "npar",
+    "fmin",
+    "chisq",
+    "df",
+    "pvalue",
+    "baseline_chisq",
+    "baseline_df",
+    "baseline_pvalue",
+    "cfi",
+    "tli",
+    "nnfi",
+    "rfi",
+    "nfi",
+    "pnfi",
+    "ifi",
+    "rni",
+    "logl",
+    "unrestricted_logl",
+    "aic",
+    "bic",
+    "ntotal",
+    "bic2",
+    "rmsea",
+    "rmsea_ci_lower",
+    "rmsea_ci_upper",
+    "rmsea_pvalue",
+    "rmr",
+    "srmr",
+    "cn_05",
+    "cn_01",
+    "gfi",
+    "agfi",
+    "pgfi",
+    "mfi",
+    "ecvi",
+)

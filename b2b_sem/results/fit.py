@@ -1,0 +1,290 @@
+"""The result of fitting one model: numbers, tables and what must be known before they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.errors import Unsupported
+from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
+from b2b_sem.results.io import frame_from_records, matrix_from_json, matrix_to_json, plain, records
+
+__all__ = ["FitResult", "ModelInfo", "OptimizerInfo"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What was fitted.
+
+    Attributes
+    ----------
+    text : str
+        The model as the user gave it.
+    syntax : str
+        The whole parameter table written back as lavaan syntax, defaults spelled out.
+    defaults : tuple of str
+        One sentence for each default that was applied.
+    observed, latents : tuple of str
+        Variable names in model order.
+    options : mapping
+        The options of the call that shape the numbers (estimator, likelihood, information, se, test, missing,
+        meanstructure, std_lv, orthogonal, fixed_x).
+    """
+
+    text: str
+    syntax: str
+    defaults: tuple[str, ...]
+    observed: tuple[str, ...]
+    latents: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OptimizerInfo:
+    """How the solution was reached.
+
+    Attributes
+    ----------
+    iterations : int
+        Steps of the native optimiser.
+    gradient : float
+        Largest absolute element of the gradient of the fit function, each divided by the square root of its
+        expected curvature, so that it does not depend on the units of the variables.
+    polish : float or None
+        Largest move, in standard errors, of any parameter between semopy's estimates and the final ones
+        (None for the native engine).
+    message : str
+        Which method finished.
+    """
+
+    iterations: int
+    gradient: float
+    polish: float | None
+    message: str
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Estimates, standard errors, tests and fit measures of one model, with their provenance.
+
+    The tables use lavaan's column names with dots turned into underscores. Everything is read-only: properties
+    and methods return copies.
+
+    Attributes
+    ----------
+    model : ModelInfo
+    estimator, engine : str
+        For example ``"ML"`` and ``"native"``.
+    converged, identified, admissible : bool
+        Whether the optimiser reached a minimum; whether the information matrix has full rank there; whether all
+        variances are non-negative and all implied covariance matrices proper (no Heywood case).
+    nobs, n_read, n_dropped : int
+        Rows used, read and left out.
+    warnings, notes : tuple of str
+        Warnings must be read before the numbers are used; notes describe what was done.
+    """
+
+    model: ModelInfo
+    estimator: str
+    engine: str
+    converged: bool
+    identified: bool
+    admissible: bool
+    nobs: int
+    n_read: int
+    n_dropped: int
+    optimizer: OptimizerInfo
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    _measures: Mapping[str, float] = field(repr=False)
+    _parameters: pd.DataFrame = field(repr=False)
+    _standardized: pd.DataFrame = field(repr=False)
+    _r2: Mapping[str, float] = field(repr=False)
+    _sample_cov: pd.DataFrame = field(repr=False)
+    _implied_cov: pd.DataFrame = field(repr=False)
+    _latent_cov: pd.DataFrame = field(repr=False)
+    _sample_mean: pd.Series | None = field(default=None, repr=False)
+    _implied_mean: pd.Series | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the numbers may be interpreted: converged, identified and admissible."""
+        return self.converged and self.identified and self.admissible
+
+    @property
+    def failure(self) -> str:
+        """Why the numbers must not be interpreted, in plain words; empty when they may."""
+        if not self.converged:
+            return "the estimation did not converge"
+        if not self.identified:
+            return "the model is not identified with these data"
+        if not self.admissible:
+            return "the solution is not admissible (Heywood case)"
+        return ""
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        """All parameters: lhs op rhs group label free est se z pvalue ci_lower ci_upper std_lv std_all."""
+        return self._parameters.copy()
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Fit measures by lavaan name (dots turned into underscores); not available ones are NaN."""
+        return dict(self._measures)
+
+    @property
+    def r2(self) -> dict[str, float]:
+        """Explained variance of each endogenous variable and indicator."""
+        return dict(self._r2)
+
+    def standardized(self) -> pd.DataFrame:
+        """Return the completely standardized solution with delta-method SEs, z, p and intervals."""
+        return self._standardized.copy()
+
+    def implied(self) -> dict[str, Any]:
+        """Return the model-implied moments: ``{"cov": DataFrame}``, with ``"mean"`` under a mean structure."""
+        out: dict[str, Any] = {"cov": self._implied_cov.copy()}
+        if self._implied_mean is not None:
+            out["mean"] = self._implied_mean.copy()
+        return out
+
+    def sample(self) -> dict[str, Any]:
+        """Return the sample moments the model was fitted to (divisor as the likelihood says)."""
+        out: dict[str, Any] = {"cov": self._sample_cov.copy()}
+        if self._sample_mean is not None:
+            out["mean"] = self._sample_mean.copy()
+        return out
+
+    def latent_cov(self) -> pd.DataFrame:
+        """Return the model-implied covariance matrix of the latent variables."""
+        return self._latent_cov.copy()
+
+    def latent_cor(self) -> pd.DataFrame:
+        """Return the model-implied correlation matrix of the latent variables."""
+        cov = self._latent_cov
+        sd = np.sqrt(np.diag(cov.to_numpy()))
+        return pd.DataFrame(cov.to_numpy() / np.outer(sd, sd), index=cov.index, columns=cov.columns)
+
+    def residuals(self, kind: str = "raw") -> dict[str, Any]:
+        """Return sample minus implied moments.
+
+        Parameters
+        ----------
+        kind : {"raw", "cor"}
+            ``"raw"``: S - Sigma. ``"cor"``: both turned into correlations first (Bollen), so that the diagonal
+            is zero and the unit is a correlation.
+
+        Returns
+        -------
+        dict
+            ``{"cov": DataFrame}`` with, under a mean structure and ``"raw"``, ``"mean"``.
+
+        Raises
+        ------
+        Unsupported
+            For other kinds.
+        """
+        s, sigma = self._sample_cov, self._implied_cov
+        if kind == "raw":
+            out: dict[str, Any] = {"cov": s - sigma}
+            if self._sample_mean is not None and self._implied_mean is not None:
+                out["mean"] = self._sample_mean - self._implied_mean
+            return out
+        if kind == "cor":
+            a, b = (m.to_numpy() / np.sqrt(np.outer(np.diag(m), np.diag(m))) for m in (s, sigma))
+            return {"cov": pd.DataFrame(a - b, index=s.index, columns=s.columns)}
+        raise Unsupported(f"residuals of kind '{kind}' are not available", hint="use kind='raw' or kind='cor'")
+
+    def summary(self) -> str:
+        """Return the result as text, laid out as users of lavaan know it."""
+        from b2b_sem.results.summary import summarize
+
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON types; :meth:`from_json` rebuilds it."""
+        return {
+            "converged": self.converged,
+            "identified": self.identified,
+            "admissible": self.admissible,
+            "estimator": self.estimator,
+            "engine": self.engine,
+            "nobs": self.nobs,
+            "n_read": self.n_read,
+            "n_dropped": self.n_dropped,
+            "measures": plain(self._measures),
+            "parameters": records(self._parameters),
+            "standardized": records(self._standardized),
+            "r2": plain(self._r2),
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
+            "optimizer": plain(self.optimizer.__dict__),
+            "model": {
+                "text": self.model.text,
+                "syntax": self.model.syntax,
+                "defaults": list(self.model.defaults),
+                "observed": list(self.model.observed),
+                "latents": list(self.model.latents),
+                "options": plain(self.model.options),
+            },
+            "sample_cov": matrix_to_json(self._sample_cov),
+            "implied_cov": matrix_to_json(self._implied_cov),
+            "latent_cov": matrix_to_json(self._latent_cov),
+            "sample_mean": None if self._sample_mean is None else plain(self._sample_mean),
+            "implied_mean": None if self._implied_mean is None else plain(self._implied_mean),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FitResult:
+        """Rebuild a result from the output of :meth:`to_json`."""
+
+        def number(value: Any) -> float:
+            return float("nan") if value is None else float(value)
+
+        def series(value: Mapping[str, Any] | None) -> pd.Series | None:
+            return None if value is None else pd.Series({k: number(v) for k, v in value.items()})
+
+        model, optimizer = data["model"], data["optimizer"]
+        return cls(
+            model=ModelInfo(
+                text=model["text"],
+                syntax=model["syntax"],
+                defaults=tuple(model["defaults"]),
+                observed=tuple(model["observed"]),
+                latents=tuple(model["latents"]),
+                options=MappingProxyType(dict(model["options"])),
+            ),
+            estimator=data["estimator"],
+            engine=data["engine"],
+            converged=data["converged"],
+            identified=data["identified"],
+            admissible=data["admissible"],
+            nobs=data["nobs"],
+            n_read=data["n_read"],
+            n_dropped=data["n_dropped"],
+            optimizer=OptimizerInfo(
+                iterations=optimizer["iterations"],
+                gradient=number(optimizer["gradient"]),
+                polish=optimizer["polish"],
+                message=optimizer["message"],
+            ),
+            warnings=tuple(data["warnings"]),
+            notes=tuple(data["notes"]),
+            _measures=MappingProxyType({k: number(v) for k, v in data["measures"].items()}),
+            _parameters=frame_from_records(data["parameters"], PARAMETER_COLUMNS),
+            _standardized=frame_from_records(data["standardized"], STANDARDIZED_COLUMNS),
+            _r2=MappingProxyType({k: number(v) for k, v in data["r2"].items()}),
+            _sample_cov=matrix_from_json(data["sample_cov"]),
+            _implied_cov=matrix_from_json(data["implied_cov"]),
+            _latent_cov=matrix_from_json(data["latent_cov"]),
+            _sample_mean=series(data["sample_mean"]),
+            _implied_mean=series(data["implied_mean"]),
+        )

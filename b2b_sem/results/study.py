@@ -1,0 +1,237 @@
+"""The result of one study: sample, fit, scales, verdicts, rivals, and where it all came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from b2b_sem.errors import DataError
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.io import frame_from_records, plain, records, write_json
+from b2b_sem.results.measurement import MeasurementResult
+from b2b_sem.results.verdict import Verdict
+
+__all__ = ["RESULTS_VERSION", "RivalResult", "SampleDescription", "StudyResult", "read_study_result"]
+
+RESULTS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SampleDescription:
+    """Who answered, and how the answers are distributed.
+
+    Attributes
+    ----------
+    source : str
+        The data file, or a sentence on the simulation.
+    n_read, n_used, n_dropped : int
+    items : DataFrame
+        One row an indicator: name, scale, text, reverse, n, missing, mean, sd, min, max, skew, kurtosis
+        (skew and excess kurtosis from moments with divisor n).
+    background : tuple of (str, DataFrame)
+        For each background variable: its label and a table category, n, percent.
+    notes : tuple of str
+        What was done while reading: dialect, reverse coding, missing codes, rows dropped.
+    """
+
+    source: str
+    n_read: int
+    n_used: int
+    n_dropped: int
+    items: pd.DataFrame
+    background: tuple[tuple[str, pd.DataFrame], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RivalResult:
+    """A rival model fitted to the same data.
+
+    `relation` is ``"restricted"`` (the rival is nested in the main model), ``"extended"`` (the main model is nested
+    in the rival), or ``"other"``; the chi-square difference is given only for nested models.
+    """
+
+    name: str
+    title: str
+    why: str
+    fit: FitResult | None
+    relation: str
+    chisq_diff: float
+    df_diff: int | None
+    pvalue_diff: float
+    message: str
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything one study found.
+
+    Attributes
+    ----------
+    id, title : str
+    study : mapping
+        The study file's settings as plain types (alpha, multiplicity, level, analyses, data source, seed, ...).
+    propositions_source : str
+        Citation of the framework.
+    fit : FitResult
+    verdicts : tuple of Verdict
+    measurement : MeasurementResult or None
+    sample : SampleDescription
+    rivals : tuple of RivalResult
+    truth : DataFrame or None
+        For simulated data: lhs, op, rhs, truth (standardized population value), est_std, ci_lower, ci_upper, covered.
+    provenance : mapping
+        versions, digests of the input files, seed, engine, platform, created (UTC).
+    warnings : tuple of str
+    """
+
+    id: str
+    title: str
+    study: Mapping[str, Any]
+    propositions_source: str
+    fit: FitResult
+    verdicts: tuple[Verdict, ...]
+    measurement: MeasurementResult | None
+    sample: SampleDescription
+    rivals: tuple[RivalResult, ...]
+    truth: pd.DataFrame | None
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the main fit may be interpreted."""
+        return self.fit.ok
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole result as plain JSON types; :meth:`from_json` rebuilds it."""
+        fit = self.fit.to_json()
+        return {
+            "results_version": RESULTS_VERSION,
+            "id": self.id,
+            "title": self.title,
+            # the keys every `--json` output of the command line has, at the same place
+            **{
+                k: fit[k]
+                for k in (
+                    "converged",
+                    "estimator",
+                    "engine",
+                    "nobs",
+                    "measures",
+                    "parameters",
+                    "standardized",
+                    "r2",
+                )
+            },
+            "warnings": list(self.warnings),
+            "verdicts": [v.to_json() for v in self.verdicts],
+            "propositions_source": self.propositions_source,
+            "study": plain(self.study),
+            "fit": fit,
+            "measurement": None if self.measurement is None else self.measurement.to_json(),
+            "sample": {
+                "source": self.sample.source,
+                "n_read": self.sample.n_read,
+                "n_used": self.sample.n_used,
+                "n_dropped": self.sample.n_dropped,
+                "items": records(self.sample.items),
+                "background": [[label, records(t)] for label, t in self.sample.background],
+                "notes": list(self.sample.notes),
+            },
+            "rivals": [
+                {
+                    "name": r.name,
+                    "title": r.title,
+                    "why": r.why,
+                    "fit": None if r.fit is None else r.fit.to_json(),
+                    "relation": r.relation,
+                    "chisq_diff": plain(r.chisq_diff),
+                    "df_diff": r.df_diff,
+                    "pvalue_diff": plain(r.pvalue_diff),
+                    "message": r.message,
+                }
+                for r in self.rivals
+            ],
+            "truth": None if self.truth is None else records(self.truth),
+            "provenance": plain(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StudyResult:
+        """Rebuild a result from the output of :meth:`to_json`."""
+
+        def number(value: Any) -> float:
+            return float("nan") if value is None else float(value)
+
+        sample = data["sample"]
+        return cls(
+            id=data["id"],
+            title=data["title"],
+            study=data["study"],
+            propositions_source=data["propositions_source"],
+            fit=FitResult.from_json(data["fit"]),
+            verdicts=tuple(Verdict.from_json(v) for v in data["verdicts"]),
+            measurement=None if data["measurement"] is None else MeasurementResult.from_json(data["measurement"]),
+            sample=SampleDescription(
+                source=sample["source"],
+                n_read=sample["n_read"],
+                n_used=sample["n_used"],
+                n_dropped=sample["n_dropped"],
+                items=frame_from_records(sample["items"]),
+                background=tuple((label, frame_from_records(rows)) for label, rows in sample["background"]),
+                notes=tuple(sample["notes"]),
+            ),
+            rivals=tuple(
+                RivalResult(
+                    name=r["name"],
+                    title=r["title"],
+                    why=r["why"],
+                    fit=None if r["fit"] is None else FitResult.from_json(r["fit"]),
+                    relation=r["relation"],
+                    chisq_diff=number(r["chisq_diff"]),
+                    df_diff=r["df_diff"],
+                    pvalue_diff=number(r["pvalue_diff"]),
+                    message=r["message"],
+                )
+                for r in data["rivals"]
+            ),
+            truth=None if data["truth"] is None else frame_from_records(data["truth"]),
+            provenance=data["provenance"],
+            warnings=tuple(data["warnings"]),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``results.json``-style output to `path`, whole or not at all."""
+        return write_json(path, self.to_json())
+
+
+def read_study_result(path: str | os.PathLike[str]) -> StudyResult:
+    """Read a ``results.json`` written by :meth:`StudyResult.save`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, not JSON, or of another results version.
+    """
+    source = Path(path)
+    try:
+        data = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read the results: {error.strerror}", file=source) from error
+    except ValueError as error:
+        raise DataError("not a results file: it is not valid JSON", file=source) from error
+    version = data.get("results_version") if isinstance(data, dict) else None
+    if version != RESULTS_VERSION:
+        raise DataError(
+            f"results version {version!r} cannot be read; this program reads version {RESULTS_VERSION}",
+            file=source,
+            hint="run the study again with this version",
+        )
+    return StudyResult.from_json(data)
