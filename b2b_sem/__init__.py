@@ -1,1 +1,116 @@
-"""b2b_sem."""
+"""Structural equation models for B2B influencer research: from questionnaire to verdict.
+
+The public names below are loaded on first use, so that ``import b2b_sem`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.structural import fit
+    from b2b_sem.data.read import read_covariance, read_responses
+    from b2b_sem.errors import (
+        B2BSemError,
+        B2BSemWarning,
+        DataError,
+        ModelError,
+        ModelSyntaxError,
+        SpecError,
+        Unsupported,
+    )
+    from b2b_sem.results.fit import FitResult
+    from b2b_sem.results.study import StudyResult, read_study_result
+    from b2b_sem.simulate.respond import simulate
+    from b2b_sem.spec.loader import load_model, load_simulation, load_study, load_survey
+    from b2b_sem.study import run_study
+
+    __version__: str
+
+__all__ = [
+    "B2BSemError",
+    "B2BSemWarning",
+    "DataError",
+    "FitResult",
+    "ModelError",
+    "ModelSyntaxError",
+    "SpecError",
+    "StudyResult",
+    "Unsupported",
+    "__version__",
+    "fit",
+    "load_model",
+    "load_simulation",
+    "load_study",
+    "load_survey",
+    "read_covariance",
+    "read_responses",
+    "read_study_result",
+    "reliability",
+    "run_study",
+    "simulate",
+    "validity",
+]
+
+# Where each public name lives. A name appears here and in __all__, or nowhere (a test compares the two).
+_HOME = {
+    "B2BSemError": "b2b_sem.errors",
+    "B2BSemWarning": "b2b_sem.errors",
+    "DataError": "b2b_sem.errors",
+    "FitResult": "b2b_sem.results.fit",
+    "ModelError": "b2b_sem.errors",
+    "ModelSyntaxError": "b2b_sem.errors",
+    "SpecError": "b2b_sem.errors",
+    "StudyResult": "b2b_sem.results.study",
+    "Unsupported": "b2b_sem.errors",
+    "fit": "b2b_sem.analysis.structural",
+    "load_model": "b2b_sem.spec.loader",
+    "load_simulation": "b2b_sem.spec.loader",
+    "load_study": "b2b_sem.spec.loader",
+    "load_survey": "b2b_sem.spec.loader",
+    "read_covariance": "b2b_sem.data.read",
+    "read_responses": "b2b_sem.data.read",
+    "read_study_result": "b2b_sem.results.study",
+    "reliability": "b2b_sem.analysis.measurement",
+    "run_study": "b2b_sem.study",
+    "simulate": "b2b_sem.simulate.respond",
+    "validity": "b2b_sem.analysis.measurement",
+}
+
+
+class _Facade(ModuleType):
+    """This module, with one rule more: ``b2b_sem.simulate`` stays the function.
+
+    A sub-package has the same name, and the import system binds it here as soon as anything inside it is imported;
+    ``from b2b_sem.simulate.respond import ...`` is not affected by leaving that binding out.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Facade
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("b2b-sem")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'b2b_sem' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return list(__all__)

@@ -1,1 +1,1 @@
-"""engine/native."""
+"""The native engine: implied moments, loss, optimiser and information, each on its own."""

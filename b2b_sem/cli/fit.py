@@ -1,0 +1,160 @@
+"""``b2b-sem fit``: one model on one data file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from b2b_sem.data.read import Responses
+    from b2b_sem.results.fit import FitResult
+    from b2b_sem.spec.model import ModelSpec
+
+
+@click.command("fit", short_help="Fit one model to one data file.")
+@click.argument("model")
+@click.option("--data", metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet.")
+@click.option("--sample-cov", metavar="F", help="Instead of --data: a covariance matrix as CSV (divisor n - 1).")
+@click.option("--nobs", type=click.IntRange(min=1), help="Sample size behind --sample-cov.")
+@click.option("--sheet", help="Sheet of a workbook (default: the first).")
+@click.option("--missing-code", "missing_codes", multiple=True, metavar="CODE", help="A value that means missing.")
+@click.option(
+    "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
+)
+@click.option("--estimator", help="Default: ML.")
+@click.option("--likelihood", help="normal (default) or wishart.")
+@click.option("--missing", help="listwise (default).")
+@click.option("--group", metavar="COLUMN", help="Fit the model in each group of this column.")
+@click.option(
+    "--group-equal", multiple=True, metavar="WHAT", help="Hold equal across groups: loadings, intercepts, ..."
+)
+@click.option("--ordered", multiple=True, metavar="ITEM", help="Treat this item as ordinal (may be repeated).")
+@click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: auto.")
+@click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
+@click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
+@click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
+@click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
+@click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    model: str,
+    data: str | None,
+    sample_cov: str | None,
+    nobs: int | None,
+    sheet: str | None,
+    missing_codes: tuple[str, ...],
+    score: bool,
+    json_out: str | None,
+    **options: Any,
+) -> int:
+    """Fit MODEL to a data file and print the result.
+
+    MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
+    """
+    from b2b_sem.cli.output import check_file
+
+    _check_source(ctx, data, sample_cov, nobs)
+    to_stdout = json_out == "-"
+    if json_out is not None and not to_stdout:
+        check_file(Path(json_out))
+    result = _fit(model, data, sample_cov, nobs, sheet, missing_codes, score, _stated(options))
+    if to_stdout:
+        import json
+
+        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        click.echo(result.summary())
+    if json_out is not None and not to_stdout:
+        from b2b_sem.cli.output import say
+        from b2b_sem.results.io import write_json
+
+        say(f"JSON -> {write_json(json_out, result.to_json())}")
+    if not result.ok:
+        click.echo(f"error: {result.failure}: the numbers must not be interpreted", err=True)
+        return 1
+    return 0
+
+
+def _stated(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
+    stated = {name: value for name, value in options.items() if value is not None}
+    for name in ("group_equal", "ordered"):
+        if name in stated:
+            stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
+    return stated
+
+
+def _check_source(ctx: click.Context, data: str | None, sample_cov: str | None, nobs: int | None) -> None:
+    if data is None and sample_cov is None:
+        raise click.UsageError("Missing option '--data' (or '--sample-cov' with '--nobs').", ctx)
+    if data is not None and sample_cov is not None:
+        raise click.UsageError("'--data' and '--sample-cov' exclude each other: give one of them.", ctx)
+    if sample_cov is not None and nobs is None:
+        raise click.UsageError("'--sample-cov' needs '--nobs', the sample size behind the matrix.", ctx)
+    if data is not None and nobs is not None:
+        raise click.UsageError("'--nobs' goes with '--sample-cov' only; with '--data' the rows are counted.", ctx)
+    if sample_cov is not None:
+        for name, flag in (("sheet", "--sheet"), ("missing_codes", "--missing-code"), ("score", "--score")):
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"'{flag}' goes with '--data' only.", ctx)
+
+
+def _fit(
+    model: str,
+    data: str | None,
+    sample_cov: str | None,
+    nobs: int | None,
+    sheet: str | None,
+    missing_codes: tuple[str, ...],
+    score: bool,
+    stated: dict[str, Any],
+) -> FitResult:
+    from b2b_sem.errors import ModelSyntaxError
+    from b2b_sem.spec.loader import load_model
+
+    spec = load_model(model)
+    settings = {**spec.options.stated(), **stated}
+    plain_text = spec.text is not None
+    from b2b_sem.analysis.structural import fit
+
+    if sample_cov is not None:
+        from b2b_sem.data.covariance import read_covariance
+
+        source: dict[str, Any] = {"sample_cov": read_covariance(sample_cov), "nobs": nobs}
+    else:
+        assert data is not None
+        source = {"data": _responses(spec, data, sheet, missing_codes, score)}
+    try:
+        return fit(spec.syntax(), **source, **settings)
+    except ModelSyntaxError as error:
+        # lines count inside the text, which is the file itself when it holds lavaan syntax and nothing else
+        if error.file is None and plain_text and spec.source is not None and spec.source.suffix != ".yaml":
+            error.file = str(spec.source)
+        raise
+
+
+def _number_or_text(code: str) -> float | str:
+    try:
+        return float(code)
+    except ValueError:
+        return code
+
+
+def _responses(spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool) -> Responses:
+    from b2b_sem.cli.output import say
+    from b2b_sem.data.read import read_responses
+
+    responses = read_responses(data, sheet=sheet, missing_codes=[_number_or_text(code) for code in missing_codes])
+    if score and spec.survey_spec is not None:
+        from b2b_sem.data.score import rules_from_survey
+        from b2b_sem.data.score import score as score_responses
+
+        responses = score_responses(responses, rules_from_survey(spec.survey_spec, spec.items()))
+    for note in responses.notes:
+        say(note)
+    return responses

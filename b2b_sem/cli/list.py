@@ -1,0 +1,20 @@
+"""``b2b-sem list``: what is bundled."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("list", short_help="List what is bundled.")
+def command() -> None:
+    """List the bundled surveys, models, simulations and studies."""
+    from b2b_sem.cli.bundled import bundled_files
+
+    entries = bundled_files()
+    width = max((len(entry.id) for entry in entries), default=0)
+    for kind in ("survey", "model", "simulation", "study"):
+        shown = [entry for entry in entries if entry.kind == kind]
+        if shown:
+            click.echo("studies" if kind == "study" else f"{kind}s")
+        for entry in shown:
+            click.echo(f"  {entry.id:<{width}}  {entry.title}")

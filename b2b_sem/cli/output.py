@@ -1,0 +1,113 @@
+"""Where output goes: checks before the work starts, whole files after it, progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from b2b_sem.errors import B2BSemError
+
+__all__ = ["check_directory", "check_file", "say", "staged_directory"]
+
+
+def say(message: str) -> None:
+    """Write one line of progress to stderr."""
+    click.echo(message, err=True)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path at which no file can be written, before any work is done.
+
+    Raises
+    ------
+    B2BSemError
+        If it is a directory, below something that is not one, or in a folder without write permission.
+    """
+    if path.is_dir():
+        raise B2BSemError("the output must be a file, but this is a directory", file=path, hint="add a file name")
+    _check_parents(path.parent, path)
+
+
+def check_directory(path: Path) -> None:
+    """Refuse a path at which no directory can be written, before any work is done.
+
+    Raises
+    ------
+    B2BSemError
+        If it is a file, below a file, or in a folder without write permission.
+    """
+    if path.exists() and not path.is_dir():
+        raise B2BSemError(
+            "the output must be a directory, but this is a file", file=path, hint="name another directory with --out"
+        )
+    _check_parents(path, path)
+
+
+def _check_parents(start: Path, shown: Path) -> None:
+    existing = start
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise B2BSemError(
+            f"cannot write here: {existing} is not a directory", file=shown, hint="name another place for the output"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise B2BSemError(
+            f"cannot write here: no write permission in {existing}", file=shown, hint="name another place"
+        )
+
+
+@contextlib.contextmanager
+def staged_directory(target: Path, *, listing: str) -> Iterator[Path]:
+    """Give a temporary directory to write into; move what is in it to `target` only if nothing went wrong.
+
+    A new `target` appears at once and complete. In an existing one files are replaced one by one, `listing` last;
+    files that the earlier `listing` names and the new one does not are removed, so that no table of an earlier run
+    stays behind. Files of other origin are left alone.
+
+    Parameters
+    ----------
+    target : Path
+        The final directory.
+    listing : str
+        Name of the JSON file in it whose ``files`` list the produced files by ``path``.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield stage
+        mask = os.umask(0)
+        os.umask(mask)
+        stage.chmod(0o777 & ~mask)  # mkdtemp makes directories private; results are ordinary files
+        if not target.exists():
+            stage.rename(target)
+            return
+        before, after = _listed(target / listing), _listed(stage / listing)
+        (target / listing).unlink(missing_ok=True)  # while files are being replaced the folder is not complete
+        produced = sorted((p for p in stage.rglob("*") if p.is_file()), key=lambda p: (p.name == listing, p))
+        for path in produced:
+            final = target / path.relative_to(stage)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, final)
+        for name in before - after:
+            stale = target / name
+            if stale.resolve().is_relative_to(target.resolve()):
+                stale.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _listed(path: Path) -> set[str]:
+    """Return the file names a listing holds; none if it is absent or not one of ours."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {str(entry["path"]) for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

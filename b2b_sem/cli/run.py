@@ -1,0 +1,62 @@
+"""``b2b-sem run``: a whole study, from the data to the report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("run", short_help="Run a whole study, from the data to the report.")
+@click.argument("study")
+@click.option("--data", metavar="F", help="Run the study on this data file instead of the data it names.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where results go (default: results/<id of the study>).",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of simulated data, instead of the study's own.")
+@click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), default=None, help="Default: auto.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+def command(study: str, data: str | None, out: Path | None, seed: int | None, engine: str | None, jobs: int) -> int:
+    """Run STUDY and write results.json, report.html, tables/*.csv and manifest.json.
+
+    The verdict on each proposition is printed. The exit code is 1 when the main model's numbers must not be
+    interpreted; the report is written all the same and says why.
+    """
+    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.spec.loader import load_study
+
+    target = out if out is not None else Path("results") / load_study(study).id
+    check_directory(target)
+
+    from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
+    from b2b_sem.study import run_study
+
+    result = run_study(study, data=data, seed=seed, engine=engine or "auto", jobs=jobs, progress=say)
+
+    from b2b_sem.report.html import write_report
+    from b2b_sem.report.tables import write_tables
+    from b2b_sem.report.terminal import fit_lines, verdict_table
+
+    with staged_directory(target, listing=MANIFEST_NAME) as stage:
+        result.save(stage / "results.json")
+        write_tables(result, stage / "tables")
+        write_report(result, stage / "report.html")
+        write_manifest(
+            stage,
+            command=["b2b-sem", *sys.argv[1:]],
+            seed=result.provenance.get("seed"),
+            inputs=[data] if data is not None else [],
+            digests=result.provenance.get("digests", {}),
+            extra={"study": result.id, "engine": result.fit.engine},
+        )
+    click.echo(verdict_table(result))
+    click.echo(fit_lines(result))
+    click.echo(f"report: {target / 'report.html'}")
+    if not result.ok:
+        click.echo(f"error: {result.fit.failure}: no verdict rests on this fit", err=True)
+        return 1
+    return 0

@@ -1,0 +1,40 @@
+"""``b2b-sem simulate``: answers of respondents who do not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("simulate", short_help="Draw simulated respondents from a population.")
+@click.argument("sim")
+@click.option("--n", "nobs", type=click.IntRange(min=1), required=True, help="Number of respondents.")
+@click.option("--seed", type=click.IntRange(min=0), required=True, help="The same seed gives the same file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, metavar="F.csv", help="The data file to write (CSV)."
+)
+@click.option("--truth", type=click.Path(path_type=Path), metavar="F.csv", help="Also write the population values.")
+def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None) -> None:
+    """Draw N respondents from the population SIM and write their answers as CSV.
+
+    Answers are stored as given, before reverse coding, as a survey tool would export them.
+    """
+    from b2b_sem.cli.output import check_file, say
+    from b2b_sem.errors import B2BSemError
+
+    for path in filter(None, (out, truth)):
+        check_file(path)
+        if path.suffix.lower() != ".csv":
+            raise B2BSemError("only CSV can be written", file=path, hint="use a name that ends in .csv")
+    if truth is not None and truth.resolve() == out.resolve():
+        raise B2BSemError("--out and --truth name the same file", file=out, hint="use two names")
+    from b2b_sem.results.io import write_text
+    from b2b_sem.simulate.respond import simulate
+
+    data = simulate(sim, n=nobs, seed=seed)
+    if truth is not None:
+        write_text(truth, data.truth.to_csv(index=False, lineterminator="\n"))
+        say(f"population values -> {truth}")
+    write_text(out, data.frame.to_csv(index=False, lineterminator="\n"))
+    say(f"{len(data.frame)} simulated respondents, {data.frame.shape[1]} columns -> {out}")

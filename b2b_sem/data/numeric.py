@@ -1,0 +1,170 @@
+"""Turn columns of any origin into float64 and name the cells that are not numbers.
+
+Nothing is coerced silently: a cell is a number, one of :data:`MISSING_TOKENS`, or reported with its row and column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2b_sem.errors import DataError
+
+__all__ = ["MISSING_TOKENS", "Cell", "as_floats", "describe_cells", "fail_on_cells", "is_missing", "listed"]
+
+#: Cell texts read as missing: the empty cell, R's NA, NaN, Stata's and SAS's dot, and Excel's and SPSS's exports.
+MISSING_TOKENS = frozenset({"", "NA", "NaN", "nan", ".", "#N/A", "#NULL!"})
+
+#: How many offending cells a message shows; the rest is counted.
+SHOWN = 5
+
+#: Position of the row (from 0), column name, value as it stands in the data.
+Cell = tuple[int, str, object]
+
+
+def listed(words: Iterable[object], *, most: int = 6) -> str:
+    """Return ``a, b and 3 more`` for messages and notes."""
+    texts = [str(word) for word in words]
+    rest = len(texts) - most
+    return ", ".join(texts) if rest <= 0 else f"{', '.join(texts[:most])} and {rest} more"
+
+
+def describe_cells(cells: Iterable[Cell], row_name: Callable[[int], str], *, total: int | None = None) -> str:
+    """Return ``'abc' (row 5, column nr1), ...`` for the first cells and the number of those not shown."""
+    known = list(cells)
+    total = len(known) if total is None else total
+    texts = [f"{_quoted(value)} ({row_name(row)}, column {name})" for row, name, value in known[:SHOWN]]
+    rest = total - len(texts)
+    return ", ".join(texts) + (f" and {rest} more" if rest > 0 else "")
+
+
+def fail_on_cells(
+    cells: list[Cell], what: str, row_name: Callable[[int], str], *, total: int, file: object = None, hint: str
+) -> None:
+    """Raise DataError naming `cells` when there are any; `what` reads after "N cells" ("are not numbers")."""
+    if not total:
+        return
+    counted = f"{total} cells {what}" if total != 1 else f"one cell {_singular(what)}"
+    raise DataError(f"{counted}: {describe_cells(cells, row_name, total=total)}", file=file, hint=hint)
+
+
+def is_missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which cells of an object array are empty, NaN, None or one of the missing tokens."""
+    import pandas as pd
+
+    holes = np.asarray(pd.isna(values), dtype=bool)
+    texts = np.fromiter((isinstance(v, str) and v.strip() in MISSING_TOKENS for v in values), bool, len(values))
+    return holes | texts
+
+
+def as_floats(column: Any, *, decimal: str = ".") -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """Return the column as float64 with NaN for missing, and which cells are not numbers.
+
+    Parameters
+    ----------
+    column : Series, array or sequence, length n
+        Numbers, booleans (taken as 0 and 1), ordered categories that are numbers, or text that spells numbers.
+    decimal : {".", ","}
+        Decimal mark of numbers spelled as text.
+
+    Returns
+    -------
+    values : ndarray, shape (n,)
+        Float64. Numeric input comes back without a copy where its type allows.
+    bad : ndarray of bool, shape (n,), or None
+        True where a cell is neither a number nor missing; None when there is no such cell.
+
+    Raises
+    ------
+    TypeError
+        When the column as a whole has no numeric meaning (dates, unordered or text categories); the text says which.
+    """
+    dtype = getattr(column, "dtype", None)
+    if dtype is None:
+        column = list(column)
+        guess = np.asarray(column)
+        # numpy turns [1, "a"] into text; the original objects keep what the user wrote
+        column = np.asarray(column, dtype=object) if guess.dtype.kind in "US" else guess
+        dtype = column.dtype
+    if isinstance(dtype, np.dtype):
+        values = np.asarray(column)
+        if dtype.kind in "biuf":
+            return values.astype(np.float64, copy=False), None
+        if dtype.kind in "OUS":
+            return _from_objects(values.astype(object, copy=False), decimal)
+        raise TypeError(_no_number(dtype))
+    if dtype.name == "category":
+        return _from_categories(column, decimal), None
+    if dtype.kind in "biuf":
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
+    if dtype.kind in "OUS":
+        return _from_objects(column.to_numpy(dtype=object), decimal)
+    raise TypeError(_no_number(dtype))
+
+
+def _from_categories(column: Any, decimal: str) -> NDArray[np.float64]:
+    values = getattr(column, "cat", column)  # a Series has its categories behind .cat, a Categorical has them itself
+    if not values.ordered:
+        raise TypeError("holds unordered categories")
+    levels, bad = as_floats(values.categories, decimal=decimal)
+    if bad is not None:
+        raise TypeError("holds categories that are not numbers")
+    codes = np.asarray(values.codes)
+    return np.where(codes < 0, np.nan, levels[codes])
+
+
+def _from_objects(values: NDArray[Any], decimal: str) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    import pandas as pd
+
+    missing = is_missing(values)
+    numbers = np.full(len(values), np.nan)
+    known = np.flatnonzero(~missing)
+    cells = [_plain(value, decimal) for value in values[known]]
+    numbers[known] = np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), dtype=np.float64)
+    bad = np.isnan(numbers) & ~missing
+    return numbers, bad if bad.any() else None
+
+
+def _plain(value: object, decimal: str) -> object:
+    """Return a text or number that pandas reads as we mean it, or None for anything else (dates, lists, ...)."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        text = value.strip()
+        if decimal == "," and "," in text:
+            return None if "." in text else text.replace(",", ".", 1)
+        return text
+    if isinstance(value, bool | np.bool_):
+        return float(value)
+    return value if isinstance(value, int | float | np.number) else _decimal(value)
+
+
+def _decimal(value: object) -> float | None:
+    from decimal import Decimal
+
+    return float(value) if isinstance(value, Decimal) else None
+
+
+def _no_number(dtype: object) -> str:
+    kind = getattr(dtype, "kind", "")
+    if kind in "Mm":
+        return "holds dates or times"
+    return "holds complex numbers" if kind == "c" else f"holds values of type {dtype}"
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, float | np.floating):
+        return f"{value:g}"
+    if isinstance(value, int | np.integer):
+        return str(value)
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _singular(what: str) -> str:
+    return {"are not numbers": "is not a number", "are infinite": "is infinite"}.get(
+        what, what.replace("lie ", "lies ", 1)
+    )

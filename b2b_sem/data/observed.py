@@ -1,0 +1,340 @@
+"""What a model is fitted to: the moments of the observed variables, checked before any engine sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from b2b_sem.data.covariance import check_nobs, labelled_matrix, labelled_mean
+from b2b_sem.data.numeric import listed
+from b2b_sem.data.table import Table
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from b2b_sem.data.read import Responses
+
+__all__ = ["GroupMoments", "Observed", "observe", "observe_moments"]
+
+#: Eigenvalues of a correlation matrix below this count as zero: the columns carry the same information twice.
+SINGULAR = 1e-10
+#: Ratio of the largest to the smallest variance from which a note is given (lavaan's rule).
+VARIANCE_RATIO = 1000.0
+#: Relative asymmetry a covariance matrix may have, as printed or computed in another order of summation.
+ASYMMETRY = 1e-8
+#: Rows centred at a time: the centred copy stays in the processor's cache and costs no memory worth naming.
+BLOCK = 8_192
+
+
+@dataclass(frozen=True, eq=False)
+class GroupMoments:
+    """Sample moments of one group.
+
+    Attributes
+    ----------
+    label : str or None
+        Name of the group, None when there is only one.
+    nobs : int
+        Number of complete rows n.
+    cov : ndarray, shape (p, p)
+        Covariance matrix with divisor n (the maximum likelihood estimate under normality).
+    mean : ndarray, shape (p,), or None
+        Means, None when only a covariance matrix is known.
+    """
+
+    label: str | None
+    nobs: int
+    cov: NDArray[np.float64]
+    mean: NDArray[np.float64] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cov", _frozen(self.cov))
+        if self.mean is not None:
+            object.__setattr__(self, "mean", _frozen(self.mean))
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Moments of the observed variables, one entry per group, and how they came about.
+
+    Attributes
+    ----------
+    names : tuple of str, length p
+        Variables in the order of every matrix.
+    groups : tuple of GroupMoments
+    n_read, n_dropped : int
+        Rows seen, and rows left out because a value was missing.
+    notes : tuple of str
+        What a careful reader must know: rows dropped and why, variances far apart.
+    raw : tuple of ndarray, each of shape (n, p), or None
+        The complete rows of each group, or None when not kept or not known.
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[GroupMoments, ...]
+    n_read: int
+    n_dropped: int
+    notes: tuple[str, ...] = ()
+    raw: tuple[NDArray[np.float64], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.raw is not None:
+            object.__setattr__(self, "raw", tuple(_frozen(part) for part in self.raw))
+
+    @property
+    def nobs(self) -> int:
+        """Rows used, over all groups."""
+        return sum(group.nobs for group in self.groups)
+
+
+def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a read-only view, so that the caller's own array stays writeable."""
+    view = np.asarray(array, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view
+
+
+def observe(
+    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses,
+    names: Sequence[str],
+    *,
+    missing: str = "listwise",
+    keep_raw: bool = True,
+) -> Observed:
+    """Return mean and covariance of the named columns over the complete rows.
+
+    Parameters
+    ----------
+    frame : DataFrame, mapping of str to array, or Responses
+        One column per variable, one row per respondent. With `Responses`, messages name the rows of the file.
+    names : sequence of str, length p
+        Columns to use, in the order the moments shall have.
+    missing : {"listwise"}
+        Rows with a missing value in any of the columns are left out and counted in the notes.
+    keep_raw : bool
+        Whether to keep the complete rows, which scores, robust errors and the bootstrap need.
+
+    Returns
+    -------
+    Observed
+        With one group; covariance with divisor n.
+
+    Raises
+    ------
+    DataError
+        A column is not there, not numeric, infinite, entirely missing, constant, or repeats the information of
+        others; or there are not more complete rows than variables. Each message names rows and columns.
+    Unsupported
+        `missing` is a method other than listwise deletion.
+
+    Notes
+    -----
+    ``m = sum(x) / n`` and ``S = sum((x - m)(x - m)') / n``, the two-pass form: centring first keeps all digits where
+    ``E[xx'] - mm'`` cancels. Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
+    """
+    _check_missing(missing)
+    table = Table.open(frame, names)
+    values = _stack(table.floats(), table.n)
+    table.refuse_infinite(values)
+    holes = {}
+    for name, row in zip(table.names, values, strict=True):
+        hole = np.isnan(row)
+        if hole.any():
+            holes[name] = hole
+    table.refuse_empty(holes)
+    n_read, n = table.n, table.n
+    notes = []
+    complete = None
+    if holes:
+        complete = ~np.logical_or.reduce(list(holes.values()))
+        n = int(complete.sum())
+        counts = sorted(((int(hole.sum()), name) for name, hole in holes.items()), key=lambda c: -c[0])
+        where = listed(f"{name} ({count})" for count, name in counts)
+        what = "row" if n_read - n == 1 else "rows"
+        notes.append(f"{n_read - n} of {n_read} {what} dropped: missing values in {where}")
+    table.refuse_too_few(n, notes)
+    if complete is not None:
+        values = _keep(values, complete)
+    after = "" if complete is None else ", once rows with missing values are left out"
+    table.refuse_constant(values, after)
+    mean, cov = _moments(values)
+    _refuse_collinear(table.names, cov, table.file)
+    notes += _variance_note(table.names, cov)
+    raw = (values.T,) if keep_raw else None
+    return Observed(tuple(table.names), (GroupMoments(None, n, cov, mean),), n_read, n_read - n, tuple(notes), raw)
+
+
+def observe_moments(
+    cov: pd.DataFrame | ArrayLike,
+    nobs: int,
+    mean: pd.Series | Mapping[str, float] | ArrayLike | None = None,
+    names: Sequence[str] | None = None,
+    rescale: bool = True,
+) -> Observed:
+    """Return observed moments from a covariance matrix and the number of rows it was computed from.
+
+    Parameters
+    ----------
+    cov : DataFrame or array, shape (p, p)
+        Covariance matrix with divisor n - 1, as statistics programs print it. A DataFrame is labelled on both sides.
+    nobs : int
+        Number of rows n.
+    mean : Series, mapping or array of length p, optional
+        Means; without labels in the order of the result, that is, of `names` where given.
+    names : sequence of str, optional
+        For a DataFrame: the variables to use, in this order. For an array: the name of each row, required.
+    rescale : bool
+        Multiply by (n - 1) / n, as lavaan does for the normal likelihood. Pass False when the divisor was n.
+
+    Returns
+    -------
+    Observed
+        With one group and no raw data.
+
+    Raises
+    ------
+    DataError
+        Not square, not symmetric, not positive definite (the columns responsible are named), names missing, or too
+        few rows.
+    """
+    n = check_nobs(nobs)
+    matrix, labels = labelled_matrix(cov, names)
+    p = len(labels)
+    if not np.isfinite(matrix).all():
+        i, j = np.argwhere(~np.isfinite(matrix))[0]
+        raise DataError(
+            f"the covariance of {labels[i]} and {labels[j]} is {matrix[i, j]:g}: not a finite number",
+            hint="Give a complete covariance matrix.",
+        )
+    variance = np.diag(matrix)
+    if (variance <= 0).any():
+        bad = [f"{labels[i]} ({variance[i]:g})" for i in np.flatnonzero(variance <= 0)]
+        raise DataError(f"variances must be positive: {listed(bad)}", hint="Correct the diagonal of the matrix.")
+    gap = np.abs(matrix - matrix.T) / np.sqrt(np.outer(variance, variance))
+    if gap.max() > ASYMMETRY:
+        i, j = divmod(int(gap.argmax()), p)
+        raise DataError(
+            f"the covariance matrix is not symmetric: {labels[i]} with {labels[j]} is {matrix[i, j]:g} in one place "
+            f"and {matrix[j, i]:g} in the other",
+            hint="Correct one of the two cells.",
+        )
+    if n <= p:
+        raise DataError(
+            f"{n} rows for {p} variables: there must be more rows than variables",
+            hint="Check the number of observations, or use fewer variables.",
+        )
+    matrix = (matrix + matrix.T) / 2
+    _refuse_collinear(labels, matrix, None)
+    notes = _variance_note(labels, matrix)
+    if np.allclose(variance, 1.0, rtol=0, atol=1e-12) and p > 1:
+        notes.append(
+            "all variances are 1: if this is a correlation matrix, standard errors of unstandardized estimates and fit "
+            "under equality constraints are not those of the covariance matrix"
+        )
+    if rescale:
+        matrix = matrix * ((n - 1) / n)
+    centre = None if mean is None else labelled_mean(mean, labels)
+    return Observed(tuple(labels), (GroupMoments(None, n, matrix, centre),), n, 0, tuple(notes))
+
+
+def _stack(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    """Copy the columns into one array with a row per variable, shape (p, n): means and products run along memory.
+
+    Filled block by block, because the columns of a table are often interleaved in memory.
+    """
+    values = np.empty((len(columns), n))
+    for start in range(0, n, BLOCK):
+        part = slice(start, start + BLOCK)
+        for target, source in zip(values, columns, strict=True):
+            target[part] = source[part]
+    return values
+
+
+def _keep(values: NDArray[np.float64], complete: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Move the complete columns of `values` to the front, in place, and return them."""
+    n = int(complete.sum())
+    for row in values:
+        row[:n] = row[complete]
+    kept = values[:, :n]
+    # a view keeps the memory of the dropped part: worth a copy only when that is a large share
+    return kept.copy() if n < 0.75 * values.shape[1] else kept
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean (p,) and covariance (p, p), divisor n, of values with one row per variable, shape (p, n)."""
+    p, n = values.shape
+    mean = values.mean(axis=1)
+    cross, rest = np.zeros((p, p)), np.zeros(p)
+    for start in range(0, n, BLOCK):
+        centred = values[:, start : start + BLOCK] - mean[:, None]
+        cross += centred @ centred.T
+        rest += centred.sum(axis=1)
+    # what rounding left in the mean is taken out again
+    cov = (cross - np.outer(rest, rest) / n) / n
+    return mean, (cov + cov.T) / 2
+
+
+def _refuse_collinear(names: Sequence[str], cov: NDArray[np.float64], file: object) -> None:
+    """Raise when the correlation matrix is singular or indefinite, naming the columns responsible."""
+    sd = np.sqrt(np.diag(cov))
+    correlation = cov / np.outer(sd, sd)
+    roots, vectors = np.linalg.eigh(correlation)
+    if roots[0] > SINGULAR:
+        return
+    close = np.argwhere(np.triu(np.abs(correlation) >= 1 - SINGULAR, 1)).tolist()
+    if close:
+        shown = []
+        for i, j in close:
+            same = correlation[i, j] > 0 and abs(sd[i] / sd[j] - 1) < 1e-9
+            kind = "the same values" if same else f"correlation {np.sign(correlation[i, j]):.0f}"
+            shown.append(f"{names[i]} and {names[j]} ({kind})")
+        over = [f"{names[i]} and {names[j]}" for i, j in close if abs(correlation[i, j]) > 1 + 1e-8]
+        if over:
+            raise DataError(f"correlations beyond 1: {listed(over)}", file=file, hint="Correct the covariance matrix.")
+        raise DataError(
+            f"columns carry the same information: {listed(shown)}", file=file, hint="Keep one column of each pair."
+        )
+    null = vectors[:, roots <= SINGULAR]
+    involved = [names[i] for i in np.flatnonzero(np.sqrt((null**2).sum(axis=1)) > 1e-4).tolist()]
+    if roots[0] < -SINGULAR:
+        raise DataError(
+            f"the covariance matrix is not positive definite (smallest eigenvalue of its correlations {roots[0]:.3g}); "
+            f"the columns involved are {listed(involved, most=20)}",
+            file=file,
+            hint="Typing errors and pairwise deletion make such matrices: compute it from complete rows.",
+        )
+    spare = null.shape[1]
+    raise DataError(
+        f"columns are linearly dependent: {listed(involved, most=20)} "
+        f"({len(involved)} columns hold the information of {len(involved) - spare})",
+        file=file,
+        hint="Leave one of them out; a sum or mean score beside its own items is the usual cause.",
+    )
+
+
+def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
+    variance = np.diag(cov)
+    low, high = int(variance.argmin()), int(variance.argmax())
+    if variance[high] <= VARIANCE_RATIO * variance[low]:
+        return []
+    return [
+        f"variances differ by more than a factor of 1000: {names[high]} {variance[high]:.4g}, {names[low]} "
+        f"{variance[low]:.4g}; dividing {names[high]} by a constant makes the fit more reliable"
+    ]
+
+
+def _check_missing(missing: str) -> None:
+    if missing == "listwise":
+        return
+    known = ("listwise", "fiml", "fiml.x", "pairwise", "ml", "ml.x", "direct")
+    if missing in known:
+        raise Unsupported(
+            f"missing='{missing}' is not available",
+            hint="Use missing='listwise': rows with missing values are left out and counted.",
+        )
+    raise DataError(f"unknown method missing='{missing}'.{did_you_mean(missing, known)}", hint="Use 'listwise'.")

@@ -1,0 +1,175 @@
+"""The columns a model needs, taken out of a table and checked; messages name rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2b_sem.data.numeric import Cell, as_floats, fail_on_cells, listed
+from b2b_sem.errors import DataError, did_you_mean
+
+__all__ = ["Table", "check_names"]
+
+
+def check_names(names: Sequence[str] | None) -> list[str]:
+    """Return the names as a list, or raise DataError when there are none or one occurs twice."""
+    wanted = [str(name) for name in names] if names is not None else []
+    if not wanted:
+        raise DataError("no variables are named", hint="Name at least one column.")
+    twice = sorted({name for name in wanted if wanted.count(name) > 1})
+    if twice:
+        raise DataError(f"variables are named more than once: {listed(twice)}", hint="Name each variable once.")
+    return wanted
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The chosen columns of whatever the caller passed, and how messages name its rows and its file."""
+
+    names: list[str]
+    columns: list[Any]
+    n: int
+    row_name: Callable[[int], str]
+    file: object
+    decimal: str
+    looks_like_covariance: bool
+
+    @classmethod
+    def open(cls, data: Any, names: Sequence[str]) -> Table:
+        """Pick the columns out of a DataFrame, a mapping or Responses."""
+        wanted = check_names(names)
+        file, decimal, row_name = None, ".", "data row {}".format
+        source = getattr(data, "source_rows", None)
+        if source is not None:  # Responses: rows are those of the file
+            file, decimal, data = data.path, str(data.details.get("decimal", ".")), data.frame
+            row_name = "row {}".format
+        if not hasattr(data, "columns") and not isinstance(data, Mapping):
+            raise DataError(
+                f"data must be a DataFrame or a mapping of names to columns, not {type(data).__name__}",
+                hint="Give the columns names: pandas.DataFrame(array, columns=[...]).",
+            )
+        known = [str(name) for name in (data.columns if hasattr(data, "columns") else data)]
+        absent = [name for name in wanted if name not in set(known)]
+        if absent:
+            shown = "; ".join(f"'{name}'.{did_you_mean(name, known)}" for name in absent[:6]).replace("'.;", "';")
+            rest = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
+            what = "column not found" if len(absent) == 1 else f"{len(absent)} columns not found"
+            raise DataError(f"{what}: {shown}{rest}", file=file, hint=f"The columns are {listed(known, most=12)}.")
+        twice = [name for name in wanted if known.count(name) > 1]
+        if twice:
+            raise DataError(
+                f"more than one column is called {listed(twice)}", file=file, hint="Give each column its own name."
+            )
+        keys = {str(key): key for key in (data.columns if hasattr(data, "columns") else data)}
+        columns = [data[keys[name]] for name in wanted]
+        sizes = {name: len(column) for name, column in zip(wanted, columns, strict=True)}
+        if len(set(sizes.values())) > 1:
+            counts = listed(f"{name} has {size}" for name, size in sizes.items())
+            raise DataError(f"columns differ in length: {counts}", file=file, hint="Give every column the same rows.")
+        n = sizes[wanted[0]]
+        labels = (lambda i: row_name(source[i])) if source is not None else (lambda i: row_name(i + 1))
+        return cls(wanted, columns, n, labels, file, decimal, _is_square_symmetric(data, n))
+
+    def floats(self) -> list[NDArray[np.float64]]:
+        """Return every column as float64, or name the cells that are not numbers."""
+        values, cells, total = [], [], 0
+        for name, column in zip(self.names, self.columns, strict=True):
+            try:
+                numbers, bad = as_floats(column, decimal=self.decimal)
+            except TypeError as error:
+                raise DataError(
+                    f"column '{name}' {error}, not numbers",
+                    file=self.file,
+                    hint="Recode it as numbers, or as dummy variables, or leave it out of the model.",
+                ) from None
+            if numbers.ndim != 1:
+                raise DataError(f"column '{name}' is not one-dimensional", hint="Give one value per row.")
+            if bad is not None:
+                where = np.flatnonzero(bad)
+                total += len(where)
+                objects = np.asarray(column, dtype=object)
+                cells += [(int(i), name, objects[i]) for i in where[:5]]
+            values.append(numbers)
+        self._fail(cells, total, "are not numbers", "Correct these cells, or declare the text as a missing code.")
+        return values
+
+    def refuse_infinite(self, columns: NDArray[np.float64]) -> None:
+        """Raise when a value is infinite; `columns` has one row per variable."""
+        cells: list[Cell] = []
+        total = 0
+        for name, values in zip(self.names, columns, strict=True):
+            # the sum is finite unless a value is not (or the sum overflows, which the exact test then clears)
+            with np.errstate(invalid="ignore", over="ignore"):
+                total_value = values.sum()
+            if not np.isfinite(total_value):
+                where = np.flatnonzero(np.isinf(values))
+                total += len(where)
+                cells += [(int(i), name, values[i]) for i in where[:5]]
+        self._fail(cells, total, "are infinite", "Correct these cells: a division by zero or a log of zero?")
+
+    def refuse_empty(self, holes: Mapping[str, NDArray[np.bool_]]) -> None:
+        """Raise when there are no rows, or columns without a single value."""
+        if not self.n:
+            raise DataError("the data have no rows", file=self.file, hint="Give data with answers.")
+        empty = [name for name in self.names if name in holes and holes[name].all()]
+        if empty:
+            raise DataError(
+                f"every value is missing in {listed(empty)}",
+                file=self.file,
+                hint="Leave the column out of the model, or check the missing codes.",
+            )
+
+    def refuse_too_few(self, n: int, notes: list[str]) -> None:
+        """Raise when there are not more complete rows than variables."""
+        p = len(self.names)
+        if n > max(p, 1):
+            return
+        if self.looks_like_covariance:
+            raise DataError(
+                "this looks like a covariance matrix, not like data: its rows and columns mirror each other",
+                file=self.file,
+                hint="Pass it as a covariance matrix, with the number of observations.",
+            )
+        variables = f"{p} variables" if p != 1 else "one variable"
+        why = f" ({notes[0]})" if notes else ""
+        if not n:
+            raise DataError(
+                f"no complete rows: every row has a missing value{why}",
+                file=self.file,
+                hint="Leave out the columns with most missing values, or check the missing codes.",
+            )
+        raise DataError(
+            f"{n} complete {'rows' if n != 1 else 'row'} for {variables}: the covariance matrix needs more rows than "
+            f"variables{why}",
+            file=self.file,
+            hint="Collect more answers, or use fewer variables.",
+        )
+
+    def refuse_constant(self, values: NDArray[np.float64], after: str) -> None:
+        """Raise when a column does not vary, or only in digits that rounding leaves behind."""
+        low, high = values.min(axis=1), values.max(axis=1)
+        flat = (high - low) <= 1e-13 * np.maximum(np.abs(low), np.abs(high))
+        if flat.any():
+            shown = [f"{self.names[i]} (always {low[i]:g})" for i in np.flatnonzero(flat)]
+            what = "column does" if len(shown) == 1 else "columns do"
+            raise DataError(
+                f"{what} not vary{after}: {listed(shown)}", file=self.file, hint="Leave it out of the model."
+            )
+
+    def _fail(self, cells: list[Cell], total: int, what: str, hint: str) -> None:
+        fail_on_cells(cells, what, self.row_name, total=total, file=self.file, hint=hint)
+
+
+def _is_square_symmetric(data: Any, n: int) -> bool:
+    """Whether the table is a labelled covariance or correlation matrix passed as if it were data."""
+    if n < 2 or not hasattr(data, "to_numpy") or data.shape != (n, n) or n > 1000:
+        return False
+    try:
+        cells = data.to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return bool(np.allclose(cells, cells.T, rtol=1e-8, atol=0))

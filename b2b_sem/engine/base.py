@@ -1,0 +1,67 @@
+"""What an engine is asked for, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "EngineFit", "FitOptions", "IntArray", "moments_divisor"]
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The options of a fit that change numbers; every value is one that has been tested.
+
+    Attributes
+    ----------
+    likelihood : {"normal", "wishart"}
+        Divide the sample covariances by N and take chi-square = N F, or by N - 1 and (N - 1) F.
+    max_iterations : int
+        Of the native optimiser, for each start.
+    """
+
+    estimator: Literal["ML"] = "ML"
+    likelihood: Literal["normal", "wishart"] = "normal"
+    information: Literal["expected"] = "expected"
+    max_iterations: int = 500
+
+
+def moments_divisor(nobs: int, likelihood: str) -> int:
+    """Return n*: the divisor of the sample covariances and the multiplier of the fit function."""
+    return nobs if likelihood == "normal" else nobs - 1
+
+
+@dataclass(frozen=True)
+class EngineFit:
+    """The solution of one minimisation.
+
+    Attributes
+    ----------
+    theta : (q,) array
+        Free parameters in the order of the table's ``free`` numbers.
+    fmin : float
+        Minimum of F = log|Sigma| + tr(S Sigma^-1) - log|S| - p [+ (m - mu)' Sigma^-1 (m - mu)].
+    gradient : float
+        Largest |dF/dtheta_k| / (2 sqrt(I_kk)), with I the expected information of one observation.
+    converged : bool
+    iterations : int
+    message : str
+    engine : str
+    polish : float or None
+        Largest |move| / SE between another engine's estimates and theta; None if there was none.
+    """
+
+    theta: Array
+    fmin: float
+    gradient: float
+    converged: bool
+    iterations: int
+    message: str
+    engine: str
+    polish: float | None = None

@@ -1,0 +1,127 @@
+"""Linear equality constraints: theta = origin + basis alpha.
+
+``==`` statements of the model become rows A theta = b; the solver works on alpha, and covariance matrices are mapped
+back with the basis. Equal labels never get here: they share one parameter from the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from b2b_sem.engine.base import Array
+from b2b_sem.errors import ModelSyntaxError, Unsupported
+from b2b_sem.spec import expression as ex
+from b2b_sem.spec.partable import ParameterTable
+
+__all__ = ["LinearConstraints", "label_values", "linear_constraints"]
+
+
+@dataclass(frozen=True)
+class LinearConstraints:
+    """The affine set of parameters that satisfy all ``==`` statements.
+
+    Attributes
+    ----------
+    origin : (q,) array
+    basis : (q, q - rank) array with orthonormal columns
+    rank : int
+    redundant : tuple of str
+        Statements that follow from the others.
+    """
+
+    origin: Array
+    basis: Array
+    rank: int
+    redundant: tuple[str, ...]
+
+    def project(self, theta: Array) -> Array:
+        """Return the closest parameter vector that satisfies the constraints."""
+        return self.origin + self.basis @ (self.basis.T @ (theta - self.origin))
+
+
+def label_values(table: ParameterTable, theta: Array, jacobian: Array | None = None) -> dict[str, tuple[float, Array]]:
+    """Return value and gradient of every label and defined parameter.
+
+    Parameters
+    ----------
+    table : ParameterTable
+    theta : (q,) array
+        Values of the free parameters (raw or standardized).
+    jacobian : (q, r) array, optional
+        Derivatives of `theta`; the identity if not given.
+    """
+    q = len(theta)
+    rows = np.eye(q) if jacobian is None else jacobian
+    zero = np.zeros(rows.shape[1])
+    out: dict[str, tuple[float, Array]] = {}
+    for row in table.rows:
+        if row.label and row.label not in out:
+            if row.free:
+                out[row.label] = (float(theta[row.free - 1]), rows[row.free - 1])
+            elif row.value is not None:
+                out[row.label] = (row.value, zero)
+    for definition in table.definitions:
+        value, gradient = ex.evaluate(definition.right, out)
+        out[definition.name] = (value, zero + gradient)
+    return out
+
+
+def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
+    """Return the ``==`` statements of `table` as a :class:`LinearConstraints`, or None if it has none.
+
+    Raises
+    ------
+    Unsupported
+        For a constraint that is not linear in the parameters.
+    ModelSyntaxError
+        If the constraints contradict each other.
+    """
+    if not table.equalities:
+        return None
+    q = table.nfree
+    probes = np.random.default_rng(0).uniform(0.5, 1.5, size=(3, q))  # any points do: linear means one gradient
+    rows, right = [], []
+    for statement in table.equalities:
+        gradients, values = [], []
+        for theta in probes:
+            known = label_values(table, theta)
+            (a, da), (b, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
+            gradients.append(np.zeros(q) + da - db)
+            values.append(a - b)
+        where = {"file": table.file, "line": statement.line, "column": statement.column}
+        if not np.allclose(gradients, gradients[0], rtol=1e-10, atol=1e-12):
+            raise Unsupported(
+                f"the constraint '{ex.render(statement.left)} == {statement.text}' is not linear in the parameters",
+                hint="write it as a linear equation of labels, or define the expression with ':=' and test it",
+                **where,  # type: ignore[arg-type]
+            )
+        rows.append(gradients[0])
+        right.append(gradients[0] @ probes[0] - values[0])
+    matrix, target = np.array(rows), np.array(right)
+    kept: list[int] = []
+    redundant: list[str] = []
+    for i, statement in enumerate(table.equalities):
+        trial = [*kept, i]
+        scale = np.linalg.norm(matrix[trial], axis=1, keepdims=True)
+        scale[scale == 0] = 1.0
+        if np.linalg.matrix_rank(matrix[trial] / scale, tol=1e-10) == len(trial):
+            kept = trial
+            continue
+        solution = np.linalg.lstsq(matrix[kept], target[kept], rcond=None)[0] if kept else np.zeros(q)
+        text = f"{ex.render(statement.left)} == {statement.text}"
+        if abs(matrix[i] @ solution - target[i]) > 1e-8 * (1 + abs(target[i])):
+            raise ModelSyntaxError(
+                f"the constraint '{text}' contradicts the others or the fixed values",
+                file=table.file,
+                line=statement.line,
+                column=statement.column,
+                hint="remove it, or free one of the parameters",
+            )
+        redundant.append(text)
+    if not kept:
+        return LinearConstraints(np.zeros(q), np.eye(q), 0, tuple(redundant))
+    origin = np.linalg.lstsq(matrix[kept], target[kept], rcond=None)[0]
+    _, _, vt = np.linalg.svd(matrix[kept] / np.linalg.norm(matrix[kept], axis=1, keepdims=True))
+    return LinearConstraints(origin, vt[len(kept) :].T, len(kept), tuple(redundant))

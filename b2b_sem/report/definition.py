@@ -1,0 +1,190 @@
+"""What each number in the report means: formula in words, customary guide and where both come from.
+
+Guides are printed beside values as orientation, never as a pass or a fail: they depend on loadings, degrees of freedom
+and sample size (Marsh, Hau & Wen 2004, doi:10.1207/s15328007sem1103_2; McNeish & Wolf 2023, doi:10.1037/met0000425).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEFINITIONS", "FIT_CAUTION", "GUIDES", "HENSELER", "Definition", "Guide"]
+
+HU_BENTLER = "Hu & Bentler 1999, doi:10.1080/10705519909540118"
+HAIR = "Hair, Risher, Sarstedt & Ringle 2019, doi:10.1108/EBR-11-2018-0203"
+FORNELL_LARCKER = "Fornell & Larcker 1981, doi:10.1177/002224378101800104"
+HENSELER = "Henseler, Ringle & Sarstedt 2015, doi:10.1007/s11747-014-0403-8"
+MACCALLUM = "MacCallum, Browne & Sugawara 1996, doi:10.1037/1082-989X.1.2.130"
+
+FIT_CAUTION = (
+    "The guides are conventions from simulated three-factor models, not rules: they depend on loadings, degrees of "
+    "freedom and sample size (Marsh, Hau & Wen 2004, doi:10.1207/s15328007sem1103_2; McNeish & Wolf 2023, "
+    "doi:10.1037/met0000425). Read them together with the largest residuals."
+)
+
+
+@dataclass(frozen=True)
+class Guide:
+    """A customary guide for a quantity and its source."""
+
+    text: str
+    source: str
+
+
+#: Guides by measure name.
+GUIDES: dict[str, Guide] = {
+    "chisq": Guide("p > .05 means no detectable misfit; nearly always rejected in large samples", ""),
+    "cfi": Guide("about .95 or higher", HU_BENTLER),
+    "tli": Guide("about .95 or higher", HU_BENTLER),
+    "rmsea": Guide("about .06 or lower", HU_BENTLER),
+    "rmsea_pvalue": Guide("test of close fit, H0: RMSEA <= .05", MACCALLUM),
+    "srmr": Guide("about .08 or lower", HU_BENTLER),
+    "aic": Guide("lower is better, same data only", ""),
+    "bic": Guide("lower is better, same data only", ""),
+    "bic2": Guide("lower is better, same data only", ""),
+}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One quantity.
+
+    Attributes
+    ----------
+    name : str
+    words : str
+        The formula in words.
+    source : str
+        Citation with its DOI.
+    """
+
+    name: str
+    words: str
+    source: str
+
+
+#: Definitions by section of the report.
+DEFINITIONS: dict[str, tuple[Definition, ...]] = {
+    "verdicts": (
+        Definition(
+            "Standardized coefficient",
+            "the change in the outcome, in its standard deviations, for one standard deviation of the predictor, the "
+            "other predictors held constant; its standard error and interval come from the delta method",
+            "Bollen 1989, Structural Equations with Latent Variables",
+        ),
+        Definition(
+            "p",
+            "two-sided Wald test of the unstandardized coefficient: estimate divided by its standard error, against "
+            "the normal distribution",
+            "Wald 1943, doi:10.1090/S0002-9947-1943-0012401-3",
+        ),
+        Definition(
+            "Adjusted p",
+            "the p-values of all tested propositions form one family; Holm multiplies the smallest by the number of "
+            "tests, the next by one less, and so on, never letting a larger p fall below a smaller one",
+            "Holm 1979, Scandinavian Journal of Statistics 6, 65-70",
+        ),
+        Definition(
+            "Verdict",
+            "supported: adjusted p below alpha and the sign as stated; contradicted: adjusted p below alpha and the "
+            "opposite sign; not supported: adjusted p not below alpha, which is not evidence of no effect; not "
+            "testable here: the model, the data or a failed fit do not allow a test",
+            "",
+        ),
+    ),
+    "fit": (
+        Definition(
+            "Chi-square",
+            "N times the minimum of the maximum likelihood fit function; under the model it has a chi-square "
+            "distribution with (known moments minus free parameters) degrees of freedom",
+            "Joreskog 1969, doi:10.1007/BF02289343",
+        ),
+        Definition(
+            "CFI",
+            "one minus the excess of chi-square over its degrees of freedom, divided by the same excess in the "
+            "baseline model of uncorrelated variables",
+            "Bentler 1990, doi:10.1037/0033-2909.107.2.238",
+        ),
+        Definition(
+            "TLI",
+            "the drop of chi-square per degree of freedom from the baseline model to the model, divided by the "
+            "largest drop expected; can exceed 1",
+            "Tucker & Lewis 1973, doi:10.1007/BF02291170",
+        ),
+        Definition(
+            "RMSEA",
+            "square root of the excess of chi-square over its degrees of freedom, per degree of freedom and per "
+            "observation; 90% interval from the noncentral chi-square distribution",
+            "Steiger 1990, doi:10.1207/s15327906mbr2502_4; Browne & Cudeck 1992, doi:10.1177/0049124192021002005",
+        ),
+        Definition(
+            "SRMR",
+            "square root of the mean squared difference between observed and implied correlations",
+            "Bentler 1995, EQS Structural Equations Program Manual",
+        ),
+        Definition(
+            "AIC, BIC",
+            "minus twice the log-likelihood plus a penalty for each free parameter: 2 (AIC), log N (BIC), or "
+            "log((N + 2)/24) (sample-size adjusted BIC)",
+            "Akaike 1974, doi:10.1109/TAC.1974.1100705; Schwarz 1978, doi:10.1214/aos/1176344136; "
+            "Sclove 1987, doi:10.1007/BF02294360",
+        ),
+        Definition(
+            "Correlation residual",
+            "observed minus implied correlation of two indicators: local misfit that global indices can hide",
+            "Kline 2023, Principles and Practice of Structural Equation Modeling, 5th ed.",
+        ),
+        Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
+    ),
+    "measurement": (
+        Definition("Loading", f"standardized regression of an item on its construct; guide: .708 or higher ({HAIR})", ""),
+        Definition(
+            "Alpha",
+            "items / (items - 1) x (1 - sum of item variances / variance of the sum score); assumes equal loadings",
+            "Cronbach 1951, doi:10.1007/BF02310555",
+        ),
+        Definition(
+            "Omega",
+            "squared sum of the loadings x factor variance, divided by the variance of the sum score",
+            "McDonald 1999, Test Theory; McNeish 2018, doi:10.1037/met0000144",
+        ),
+        Definition(
+            "CR, composite reliability",
+            "squared sum of the standardized loadings, divided by itself plus the sum of the residual variances; "
+            f"guide: .70 to .90 good, .60 to .70 exploratory, above .95 redundant items ({HAIR})",
+            "Joreskog 1971, doi:10.1007/BF02291393; Raykov 1997, doi:10.1177/01466216970212006",
+        ),
+        Definition(
+            "AVE, average variance extracted",
+            "mean squared standardized loading; guide: .50 or higher",
+            FORNELL_LARCKER,
+        ),
+        Definition(
+            "Fornell-Larcker criterion",
+            "the square root of a construct's AVE should exceed its correlations with all other constructs",
+            FORNELL_LARCKER,
+        ),
+        Definition(
+            "HTMT",
+            "mean correlation between the items of two scales, divided by the geometric mean of the two mean "
+            "correlations within the scales; guide: below .85, or below .90 for conceptually close constructs",
+            HENSELER,
+        ),
+        Definition(
+            "HTMT2",
+            "the same with geometric means throughout, right also when loadings differ within a scale",
+            "Roemer, Schuberth & Henseler 2021, doi:10.1108/IMDS-02-2021-0082",
+        ),
+        Definition(
+            "KMO",
+            "sum of squared correlations divided by itself plus the sum of squared partial correlations; .80 or "
+            "higher is good, below .60 poor",
+            "Kaiser 1974, doi:10.1007/BF02291575",
+        ),
+        Definition(
+            "Bartlett's test",
+            "tests whether all correlations are zero",
+            "Bartlett 1950, doi:10.1111/j.2044-8317.1950.tb00285.x",
+        ),
+    ),
+}

@@ -1,0 +1,605 @@
+"""The tables of a study: built from results, written as CSV with full-precision numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.report.definition import FIT_CAUTION, GUIDES, HENSELER
+from b2b_sem.report.format import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.report.table import Column, Kind, Table, table
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.io import write_text
+from b2b_sem.results.study import StudyResult
+
+__all__ = [
+    "build_tables",
+    "tabulate_background",
+    "tabulate_fit",
+    "tabulate_items",
+    "tabulate_latent_correlations",
+    "tabulate_loadings",
+    "tabulate_parameters",
+    "tabulate_provenance",
+    "tabulate_r2",
+    "tabulate_reliability",
+    "tabulate_residuals",
+    "tabulate_rivals",
+    "tabulate_sample_covariance",
+    "tabulate_standardized",
+    "tabulate_truth",
+    "tabulate_validity",
+    "tabulate_verdicts",
+    "write_tables",
+]
+
+_ADJUSTMENTS = {"holm": "Holm", "bonferroni": "Bonferroni", "bh": "Benjamini-Hochberg"}
+_RELATIONS = {"=~": "loading", "~": "regression", "~~": "covariance", "~1": "intercept", ":=": "defined"}
+STAR_NOTE = "* p < .05, ** p < .01, *** p < .001."
+
+
+def tabulate_verdicts(result: StudyResult) -> Table:
+    """Return one row a proposition; the CSV has the raw estimates and the sentences too."""
+    verdicts = result.verdicts
+    adjustment = verdicts[0].adjustment if verdicts else "none"
+    level = verdicts[0].level if verdicts else 0.95
+    adjusted = _ADJUSTMENTS.get(adjustment, "")
+    notes = [f"Standardized coefficients with {level:.0%} intervals."]
+    if adjusted:
+        tested = sum(v.p_adjusted == v.p_adjusted for v in verdicts)
+        notes.append(f"p ({adjusted}) is adjusted over the {tested} propositions tested.")
+    if verdicts:
+        notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
+    columns = [
+        Column("id", ""),
+        Column("path", "Path", "code"),
+        Column("sign", "Stated sign"),
+        Column("std", "Std. coefficient", "number"),
+        Column("ci", f"{level:.0%} CI", "interval"),
+        Column("pvalue", "p", "p"),
+        Column("p_adjusted", f"p ({adjusted})" if adjusted else "p (as tested)", "p", shown=bool(adjusted)),
+        Column("verdict", "Verdict", "verdict"),
+        Column("statement", "Proposition"),
+        Column("reason", "Reason", shown=False),
+        Column("sentence", "Sentence", shown=False),
+        Column("estimate", "Estimate", "number3", shown=False),
+        Column("se", "SE", "number3", shown=False),
+        Column("z", "z", "number", shown=False),
+        Column("std_se", "Std. SE", "number3", shown=False),
+        Column("alpha", "Alpha", "number", shown=False),
+        Column("level", "Level", "number", shown=False),
+        Column("adjustment", "Adjustment", shown=False),
+        Column("test", "Test", shown=False),
+    ]
+    rows = [
+        (
+            v.id,
+            v.path,
+            v.sign,
+            v.std,
+            (v.ci_lower, v.ci_upper),
+            v.pvalue,
+            v.p_adjusted,
+            v.verdict,
+            v.statement,
+            v.reason,
+            v.sentence,
+            v.estimate,
+            v.se,
+            v.z,
+            v.std_se,
+            v.alpha,
+            v.level,
+            v.adjustment,
+            v.test,
+        )
+        for v in verdicts
+    ]
+    return table("verdicts", "Verdicts on the propositions", columns, rows, notes)
+
+
+def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
+    """Return the fit measures with the customary guide and its source; the CSV holds every measure at full precision."""
+    m = fit.measures
+
+    def value(name: str) -> float:
+        return m.get(name, float("nan"))
+
+    def bounded(name: str, digits: int = 3) -> str:
+        return number(value(name), digits, bounded=True, glyphs=glyphs)
+
+    def plain(name: str, digits: int = 2) -> str:
+        return number(value(name), digits, glyphs=glyphs)
+
+    def span(low: str, high: str) -> str:
+        return interval(value(low), value(high), 3, bounded=True, glyphs=glyphs)
+
+    spelled: dict[str, tuple[str, str]] = {
+        "chisq": (
+            "Chi-square (df), p",
+            f"{plain('chisq')} ({count(value('df'), glyphs=glyphs)}), {probability(value('pvalue'), glyphs=glyphs)}",
+        ),
+        "cfi": ("CFI", bounded("cfi")),
+        "tli": ("TLI", bounded("tli")),
+        "rmsea": ("RMSEA [90% CI]", f"{bounded('rmsea')} {span('rmsea_ci_lower', 'rmsea_ci_upper')}"),
+        "rmsea_pvalue": ("p of close fit", probability(value("rmsea_pvalue"), glyphs=glyphs)),
+        "srmr": ("SRMR", bounded("srmr")),
+        "baseline_chisq": (
+            "Baseline chi-square (df)",
+            f"{plain('baseline_chisq')} ({count(value('baseline_df'), glyphs=glyphs)})",
+        ),
+        "npar": ("Free parameters", count(value("npar"), glyphs=glyphs)),
+        "logl": ("Log-likelihood", plain("logl")),
+        "aic": ("AIC", plain("aic")),
+        "bic": ("BIC", plain("bic")),
+        "bic2": ("BIC, sample-size adjusted", plain("bic2")),
+    }
+    rows = []
+    for key, (label, text) in spelled.items():
+        guide = GUIDES.get(key)
+        rows.append((key, label, text, guide.text if guide else "", guide.source if guide else ""))
+    columns = [
+        Column("measure", "Measure", shown=False),
+        Column("label", "Measure"),
+        Column("value", "Value", "any"),
+        Column("guide", "Customary guide"),
+        Column("source", "Source of the guide"),
+    ]
+    return table("fit", "Fit of the model", columns, rows, [FIT_CAUTION])
+
+
+def tabulate_measures(fit: FitResult) -> Table:
+    """Return every fit measure by its lavaan name, for machines."""
+    columns = [
+        Column("measure", "Measure", "code"),
+        Column("value", "Value", "number3"),
+        Column("guide", "Guide"),
+        Column("source", "Source"),
+    ]
+    rows = []
+    for name, value in fit.measures.items():
+        guide = GUIDES.get(name)
+        rows.append((name, value, guide.text if guide else "", guide.source if guide else ""))
+    return table("fit", "Fit measures", columns, rows, [FIT_CAUTION])
+
+
+def tabulate_parameters(fit: FitResult) -> Table:
+    """Return all parameters: estimate, SE, z, p, interval, standardized."""
+    frame = fit.parameters
+    grouped = frame["group"].nunique() > 1
+    columns = [
+        Column("lhs", "Left", "code"),
+        Column("op", "Operator", "code"),
+        Column("rhs", "Right", "code"),
+        Column("kind", "Kind"),
+        Column("group", "Group", "any", shown=grouped),
+        Column("label", "Label", shown=bool(frame["label"].astype(str).str.len().gt(0).any())),
+        Column("free", "Free", "count", shown=False),
+        Column("est", "Estimate", "number3"),
+        Column("se", "SE", "number3"),
+        Column("z", "z", "number"),
+        Column("pvalue", "p", "p"),
+        Column("ci", "95% CI", "interval"),
+        Column("std_lv", "Std. (latent)", "number3", shown=False),
+        Column("std_all", "Std. (all)", "number3"),
+    ]
+    rows = []
+    for r in frame.to_dict("records"):
+        kind = "variance" if r["op"] == "~~" and r["lhs"] == r["rhs"] else _RELATIONS.get(r["op"], "constraint")
+        fixed = r["z"] != r["z"]
+        rows.append(
+            (
+                r["lhs"],
+                r["op"],
+                r["rhs"],
+                kind,
+                r["group"],
+                r["label"],
+                r["free"],
+                r["est"],
+                float("nan") if fixed and not r["se"] else r["se"],
+                r["z"],
+                r["pvalue"],
+                None if fixed and not r["se"] else (r["ci_lower"], r["ci_upper"]),
+                r["std_lv"],
+                r["std_all"],
+            )
+        )
+    return table("parameters", "All parameters", columns, rows, ["Rows without a standard error are fixed."])
+
+
+def tabulate_standardized(fit: FitResult) -> Table:
+    """Return the completely standardized solution with delta-method SEs and intervals."""
+    frame = fit.standardized()
+    columns = [
+        Column("lhs", "Left", "code"),
+        Column("op", "Operator", "code"),
+        Column("rhs", "Right", "code"),
+        Column("group", "Group", "any", shown=frame["group"].nunique() > 1),
+        Column("label", "Label", shown=False),
+        Column("est_std", "Std. estimate", "number3"),
+        Column("se", "SE", "number3"),
+        Column("z", "z", "number"),
+        Column("pvalue", "p", "p"),
+        Column("ci", "95% CI", "interval"),
+    ]
+    rows = [
+        (
+            *(r[k] for k in ("lhs", "op", "rhs", "group", "label", "est_std", "se", "z", "pvalue")),
+            (r["ci_lower"], r["ci_upper"]),
+        )
+        for r in frame.to_dict("records")
+    ]
+    return table("standardized", "Standardized solution", columns, rows)
+
+
+def tabulate_loadings(result: StudyResult) -> Table | None:
+    """Return standardized loadings with intervals and item wording, or None without a measurement part."""
+    if result.measurement is None:
+        return None
+    items = result.sample.items
+    wording = dict(zip(items["name"], items["text"], strict=True)) if {"name", "text"} <= set(items) else {}
+    columns = [
+        Column("item", "Item", "code"),
+        Column("scale", "Scale", "code"),
+        Column("std_all", "Std. loading", "bounded"),
+        Column("ci", "95% CI", "interval_bounded"),
+        Column("est", "Estimate", "number3"),
+        Column("se", "SE", "number3"),
+        Column("r2", "R²", "bounded"),
+        Column("std_se", "Std. SE", "number3", shown=False),
+        Column("text", "Wording", shown=any(wording.values())),
+    ]
+    rows = [
+        (
+            r["item"],
+            r["scale"],
+            r["std_all"],
+            (r["ci_lower"], r["ci_upper"]),
+            r["est"],
+            r["se"] or float("nan"),  # a fixed loading has SE 0
+            r["r2"],
+            r["std_se"],
+            wording.get(r["item"]),
+        )
+        for r in result.measurement.loadings.to_dict("records")
+    ]
+    return table("loadings", "Loadings", columns, rows)
+
+
+def tabulate_reliability(result: StudyResult) -> Table | None:
+    """Return reliability and convergent validity by scale, or None without a measurement part."""
+    if result.measurement is None:
+        return None
+    columns = [
+        Column("scale", "Scale", "code"),
+        Column("items", "Items", "count"),
+        Column("alpha", "Alpha", "bounded"),
+        Column("omega", "Omega", "bounded"),
+        Column("cr", "CR", "bounded"),
+        Column("ave", "AVE", "bounded"),
+        Column("sqrt_ave", "√AVE", "bounded"),
+        Column("loading_min", "Lowest loading", "bounded"),
+        Column("loading_max", "Highest loading", "bounded"),
+    ]
+    frame = result.measurement.reliability
+    rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
+    notes = ["Guides: alpha, omega and CR .70 to .90 (Hair et al. 2019, doi:10.1108/EBR-11-2018-0203); AVE .50 or higher "]
+    notes[0] += "(Fornell & Larcker 1981, doi:10.1177/002224378101800104)."
+    a = result.measurement.adequacy
+    if a.get("kmo", float("nan")) == a.get("kmo"):
+        notes.append(
+            f"KMO = {number(a['kmo'], 2, bounded=True)}; Bartlett's chi-square({count(a.get('bartlett_df'))}) = "
+            f"{number(a.get('bartlett_chisq'))}, p {probability(a.get('bartlett_pvalue'))}."
+        )
+    return table("reliability", "Reliability and convergent validity", columns, rows, notes)
+
+
+def tabulate_validity(result: StudyResult, which: str) -> Table | None:
+    """Return a lower-triangular table of scales by scales.
+
+    Parameters
+    ----------
+    which : {"fornell_larcker", "htmt", "htmt2"}
+    """
+    if result.measurement is None:
+        return None
+    titles = {
+        "fornell_larcker": "Fornell-Larcker criterion",
+        "htmt": "HTMT ratios",
+        "htmt2": "HTMT2 ratios",
+    }
+    guide = f"Guides: below .85, or below .90 for conceptually close constructs ({HENSELER})."
+    notes = {
+        "fornell_larcker": "Diagonal: square roots of AVE; below: correlations of the constructs.",
+        "htmt": guide,
+        "htmt2": f"Geometric means throughout (Roemer, Schuberth & Henseler 2021, doi:10.1108/IMDS-02-2021-0082). {guide}",
+    }
+    frame: pd.DataFrame = getattr(result.measurement, which)
+    return _square(which, titles[which], frame, [notes[which]], lower=True) if len(frame) else None
+
+
+def tabulate_latent_correlations(fit: FitResult) -> Table | None:
+    """Return the model-implied correlations of the latent variables, or None without latent variables."""
+    frame = fit.latent_cor()
+    if not len(frame):
+        return None
+    notes = ["Implied by the whole model, structural part included."]
+    return _square("latent_correlations", "Correlations of the constructs", frame, notes, lower=True)
+
+
+def _square(name: str, title: str, frame: pd.DataFrame, notes: list[str], *, lower: bool) -> Table:
+    values = frame.to_numpy(dtype=float)
+    names = [str(c) for c in frame.columns]
+    columns = [Column("name", "", "code"), *(Column(n, n, "bounded") for n in names)]
+    rows = [
+        (str(row), *(None if lower and j > i else float(values[i, j]) for j in range(len(names))))
+        for i, row in enumerate(frame.index)
+    ]
+    return table(name, title, columns, rows, notes)
+
+
+def tabulate_r2(fit: FitResult) -> Table:
+    """Return the explained variance of every endogenous construct and indicator, constructs first."""
+    latents = set(fit.model.latents)
+    measured = {r["rhs"] for r in fit.parameters.to_dict("records") if r["op"] == "=~"}
+    ordered = sorted(fit.r2.items(), key=lambda item: item[0] in measured - latents)
+    columns = [Column("variable", "Variable", "code"), Column("role", "Role"), Column("r2", "R²", "bounded3")]
+    rows = [
+        (name, "indicator" if name in measured - latents else "construct" if name in latents else "observed", value)
+        for name, value in ordered
+    ]
+    return table("r2", "Explained variance", columns, rows)
+
+
+def tabulate_items(result: StudyResult) -> Table:
+    """Return the distribution of the answers to every item."""
+    columns: list[tuple[str, str, Kind]] = [
+        ("name", "Item", "code"),
+        ("scale", "Scale", "code"),
+        ("n", "n", "count"),
+        ("missing", "Missing", "count"),
+        ("mean", "M", "number"),
+        ("sd", "SD", "number"),
+        ("min", "Min", "count"),
+        ("max", "Max", "count"),
+        ("skew", "Skew", "number"),
+        ("kurtosis", "Excess kurtosis", "number"),
+        ("reverse", "Reversed", "flag"),
+        ("text", "Wording", "text"),
+    ]
+    frame = result.sample.items
+    kept = [Column(k, h, kind) for k, h, kind in columns if k in frame]
+    rows = [tuple(r[c.key] for c in kept) for r in frame.to_dict("records")]
+    notes = ["After reverse coding. Severe: |skew| > 3 or |excess kurtosis| > 10 (Kline 2023)."]
+    return table("items", "Answers by item", kept, rows, notes)
+
+
+def tabulate_sample(result: StudyResult) -> Table:
+    """Return how many rows were read, left out and used."""
+    s = result.sample
+    columns = [Column("quantity", "Quantity"), Column("value", "Value", "count")]
+    rows = [("rows read", s.n_read), ("rows left out", s.n_dropped), ("rows used", s.n_used)]
+    return table("sample", "Sample", columns, rows, s.notes)
+
+
+def tabulate_background(result: StudyResult) -> Table | None:
+    """Return the categories of all background variables, or None if there are none."""
+    if not result.sample.background:
+        return None
+    columns = [
+        Column("variable", "Variable"),
+        Column("category", "Category"),
+        Column("n", "n", "count"),
+        Column("percent", "%", "percent"),
+    ]
+    rows = [
+        (label, str(r["category"]), r["n"], r["percent"])
+        for label, frame in result.sample.background
+        for r in frame.to_dict("records")
+    ]
+    return table("background", "Background of the respondents", columns, rows)
+
+
+def tabulate_rivals(result: StudyResult) -> Table | None:
+    """Return the main model and its rivals side by side, or None without rivals."""
+    if not result.rivals:
+        return None
+    columns = [
+        Column("name", "Name", "code", shown=False),
+        Column("title", "Model"),
+        Column("relation", "Relation", shown=False),
+        Column("chisq", "χ²", "number"),
+        Column("df", "df", "count"),
+        Column("cfi", "CFI", "bounded3"),
+        Column("rmsea", "RMSEA", "bounded3"),
+        Column("srmr", "SRMR", "bounded3"),
+        Column("aic", "AIC", "number"),
+        Column("bic", "BIC", "number"),
+        Column("chisq_diff", "Δχ²", "number"),
+        Column("df_diff", "Δdf", "count"),
+        Column("pvalue_diff", "p of Δχ²", "p"),
+        Column("remark", "Remark"),
+        Column("why", "Why it is tested"),
+    ]
+    words = {
+        "restricted": "nested in the main model",
+        "extended": "the main model is nested in it",
+        "other": "not nested: compare AIC and BIC",
+    }
+    measures = ("chisq", "df", "cfi", "rmsea", "srmr", "aic", "bic")
+    main = result.fit.measures
+    rows: list[tuple[Any, ...]] = [
+        ("main", "Main model", "", *(main.get(k) for k in measures), None, None, None, result.fit.failure, "")
+    ]
+    for r in result.rivals:
+        usable = r.fit is not None and r.fit.ok
+        m: Mapping[str, float] = r.fit.measures if r.fit is not None and usable else {}
+        failure = "" if r.fit is None else r.fit.failure
+        remark = "; ".join(p for p in (failure, r.message) if p) if not usable else r.message or words[r.relation]
+        diff = (r.chisq_diff, r.df_diff, r.pvalue_diff) if usable else (None, None, None)
+        rows.append((r.name, r.title, r.relation, *(m.get(k) for k in measures), *diff, remark, r.why))
+    notes = ["Lower AIC and BIC are better. Δχ² is given for nested models only; a failed rival shows no numbers."]
+    return table("rivals", "Rival models on the same data", columns, rows, notes)
+
+
+def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:
+    """Return correlation residuals by size, all of them or the `largest` ones."""
+    frame = fit.residuals("cor")["cov"]
+    values = frame.to_numpy(dtype=float)
+    i, j = np.tril_indices(len(frame), -1)
+    order = np.lexsort((j, i, -np.abs(values[i, j])))[:largest]
+    sample, implied = (_correlation(m["cov"]) for m in (fit.sample(), fit.implied()))
+    columns = [
+        Column("first", "Item", "code"),
+        Column("second", "Item", "code"),
+        Column("observed", "Observed r", "bounded3"),
+        Column("implied", "Implied r", "bounded3"),
+        Column("residual", "Residual", "bounded3"),
+    ]
+    names = list(frame.index)
+    rows = [
+        (
+            names[j[k]],
+            names[i[k]],
+            float(sample[i[k], j[k]]),
+            float(implied[i[k], j[k]]),
+            float(values[i[k], j[k]]),
+        )
+        for k in order
+    ]
+    big = int(np.sum(np.abs(values[i, j]) > 0.10))
+    notes = [f"{big} of {len(i)} absolute residuals exceed .10, the size worth explaining (Kline 2023)."]
+    return table("residuals", "Largest correlation residuals", columns, rows, notes)
+
+
+def _correlation(cov: pd.DataFrame) -> np.ndarray:
+    values = cov.to_numpy(dtype=float)
+    sd = np.sqrt(np.diag(values))
+    return values / np.outer(sd, sd)
+
+
+def tabulate_truth(result: StudyResult) -> Table | None:
+    """Return population values beside estimates, or None for real data."""
+    if result.truth is None:
+        return None
+    frame = result.truth
+    columns = [
+        Column("lhs", "Left", "code"),
+        Column("op", "Operator", "code"),
+        Column("rhs", "Right", "code"),
+        Column("truth", "Population", "number"),
+        Column("est_std", "Estimate", "number"),
+        Column("ci", "95% CI", "interval"),
+        Column("covered", "Covered", "flag"),
+    ]
+    rows = [
+        (r["lhs"], r["op"], r["rhs"], r["truth"], r["est_std"], (r["ci_lower"], r["ci_upper"]), _flag(r["covered"]))
+        for r in frame.to_dict("records")
+    ]
+    known = [r[-1] for r in rows if r[-1] is not None]
+    notes = [
+        f"{sum(known)} of {len(known)} intervals cover the population value; about 95% are expected over many samples, "
+        "and coarse answer scales attenuate loadings slightly."
+    ]
+    return table("truth", "Recovery of the population values", columns, rows, notes)
+
+
+def _flag(value: Any) -> bool | None:
+    return None if value is None or value != value else bool(value)
+
+
+def tabulate_provenance(result: StudyResult) -> Table:
+    """Return versions, digests, seed and settings as key and value."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for k, v in value.items():
+                walk(f"{prefix}: {k}" if prefix else str(k), v)
+        elif isinstance(value, list | tuple):
+            if all(isinstance(v, str | int | float) for v in value):
+                rows.append((prefix, ", ".join(map(str, value)) or "none"))
+            else:
+                for k, v in enumerate(value, 1):
+                    walk(f"{prefix} {k}", v)
+        elif value is not None:
+            rows.append((prefix, str(value)))
+
+    walk("", result.provenance)
+    return table(
+        "provenance", "Software, inputs and settings", [Column("key", "What"), Column("value", "Value", "any")], rows
+    )
+
+
+def tabulate_sample_covariance(fit: FitResult) -> Table:
+    """Return the sample covariance matrix with divisor n - 1: with n, enough to fit the model again."""
+    cov = fit.sample()["cov"]
+    if fit.model.options.get("likelihood", "normal") == "normal" and fit.nobs > 1:
+        cov = cov * (fit.nobs / (fit.nobs - 1))
+    notes = [f"n = {fit.nobs}; divisor n - 1."]
+    return _square("sample_covariance", "Sample covariance matrix", cov, notes, lower=False)
+
+
+def build_tables(result: StudyResult) -> dict[str, Table]:
+    """Return all tables that this result has, by name, in the order of the report."""
+    fit = result.fit
+    makers: list[Callable[[], Table | None]] = [
+        lambda: tabulate_verdicts(result),
+        lambda: tabulate_measures(fit),
+        lambda: tabulate_residuals(fit),
+        lambda: tabulate_r2(fit),
+        lambda: tabulate_parameters(fit),
+        lambda: tabulate_standardized(fit),
+        lambda: tabulate_loadings(result),
+        lambda: tabulate_reliability(result),
+        lambda: tabulate_validity(result, "fornell_larcker"),
+        lambda: tabulate_validity(result, "htmt"),
+        lambda: tabulate_validity(result, "htmt2"),
+        lambda: tabulate_latent_correlations(fit),
+        lambda: tabulate_sample(result),
+        lambda: tabulate_items(result),
+        lambda: tabulate_background(result),
+        lambda: tabulate_sample_covariance(fit),
+        lambda: tabulate_rivals(result),
+        lambda: tabulate_truth(result),
+        lambda: tabulate_provenance(result),
+    ]
+    tables = [made for make in makers if (made := make()) is not None]
+    return {t.name: t for t in tables}
+
+
+def write_tables(result: StudyResult, directory: str | os.PathLike[str]) -> list[Path]:
+    """Write every table as ``<name>.csv`` with full-precision numbers, and ``index.csv`` with titles and notes.
+
+    Parameters
+    ----------
+    result : StudyResult
+    directory : path
+        Made if it is not there. Each file appears whole or not at all.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of the report, the index last.
+
+    Raises
+    ------
+    OSError
+        If the directory cannot be written.
+    """
+    folder = Path(directory)
+    tables = build_tables(result)
+    paths = [write_text(folder / f"{name}.csv", t.to_csv()) for name, t in tables.items()]
+    index = table(
+        "index",
+        "Tables",
+        [Column("file", "File"), Column("title", "Title"), Column("notes", "Notes")],
+        [(f"{name}.csv", t.title, " ".join(t.notes)) for name, t in tables.items()],
+    )
+    return [*paths, write_text(folder / "index.csv", index.to_csv())]

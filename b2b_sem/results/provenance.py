@@ -1,0 +1,124 @@
+"""Where results come from: versions, digests, and the manifest that lists every produced file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from b2b_sem.errors import DataError
+from b2b_sem.results.io import write_json
+
+__all__ = ["MANIFEST_NAME", "MANIFEST_VERSION", "now", "sha256", "versions", "write_manifest"]
+
+MANIFEST_NAME = "manifest.json"
+MANIFEST_VERSION = 1
+
+#: Distributions whose release can move a number.
+_NUMERIC = ("numpy", "scipy", "pandas", "semopy", "statsmodels", "factor-analyzer", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of this package and of the libraries that can move a number.
+
+    Read from the installed metadata: nothing is imported. A library that is not installed is left out.
+    """
+    found = {"python": platform.python_version()}
+    for name in ("b2b-sem", *_NUMERIC):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """Return the present moment in UTC as ISO 8601 text, to the second.
+
+    ``SOURCE_DATE_EPOCH`` (seconds since 1970), when set, replaces the clock, so that two runs can be byte-identical.
+    """
+    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 digest of a file as 64 hexadecimal digits.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read the file: {error.strerror or error}", file=path) from error
+
+
+def _entry(path: Path, shown: str) -> dict[str, Any]:
+    return {"path": shown, "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def write_manifest(
+    directory: str | os.PathLike[str],
+    *,
+    command: Sequence[str],
+    seed: int | None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    digests: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``manifest.json``: every file of `directory` with its digest and size, and how they were made.
+
+    Parameters
+    ----------
+    directory : path
+        Folder of produced files; every file in it is listed, in name order, except hidden ones and the manifest.
+    command : sequence of str
+        The command line, word by word.
+    seed : int or None
+        Seed of the random numbers; None if none were drawn.
+    inputs : iterable of paths
+        Files that were read; listed as given, with digest and size.
+    digests : mapping, optional
+        Digests of inputs that are known by name only (for example bundled files).
+    extra : mapping, optional
+        More facts, merged in at the top level (for example the engine).
+
+    Returns
+    -------
+    Path
+        The manifest, written last and whole, so that its presence says the folder is complete.
+
+    Raises
+    ------
+    DataError
+        If one of the files cannot be read.
+    """
+    root = Path(directory)
+    files = sorted(
+        (p for p in root.rglob("*") if p.is_file() and p != root / MANIFEST_NAME),
+        key=lambda p: p.relative_to(root).as_posix(),
+    )
+    shown = [(p, p.relative_to(root)) for p in files]
+    manifest = {
+        "manifest_version": MANIFEST_VERSION,
+        **(extra or {}),
+        "command": list(command),
+        "seed": seed,
+        "created": now(),
+        "versions": versions(),
+        "platform": f"{platform.system()} {platform.machine()}, {sys.implementation.name}",
+        "inputs": [_entry(Path(p), os.fspath(p)) for p in inputs],
+        "digests": dict(digests or {}),
+        "files": [_entry(p, name.as_posix()) for p, name in shown if not any(x.startswith(".") for x in name.parts)],
+    }
+    return write_json(root / MANIFEST_NAME, manifest)

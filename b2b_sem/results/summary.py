@@ -1,0 +1,227 @@
+"""A fit as text, laid out as users of lavaan know it, with what must be read first at the top."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from b2b_sem.results.fit import FitResult
+
+__all__ = ["summarize"]
+
+_WIDTH = 65
+_NUMBER = 9  # width of one number column, with a space before it
+_HEADINGS = ("Estimate", "Std.Err", "z-value", "P(>|z|)", "Std.lv", "Std.all")
+_BLOCKS = (("=~", "Latent Variables"), ("~", "Regressions"), ("~~", "Covariances"), ("~1", "Intercepts"))
+
+Row = Mapping[str, Any]
+
+
+def summarize(fit: FitResult) -> str:
+    """Return a fit as text: warnings, how it was fitted, tests and indices, parameters, R-square.
+
+    Parameters
+    ----------
+    fit : FitResult
+
+    Returns
+    -------
+    str
+        Plain ASCII apart from the user's own names; ends without a line break. Standardized columns: ``Std.lv``
+        (latent variables standardized) and ``Std.all`` (all variables standardized). Residual quantities of
+        endogenous variables carry a leading dot, and labels stand in brackets behind the name.
+    """
+    blocks = [_header(fit), *_warnings(fit), *_tests(fit), _conventions(fit)]
+    rows = fit.parameters.to_dict("records")
+    groups = list(dict.fromkeys(r["group"] for r in rows if r["op"] not in (":=", "==", "<", ">")))
+    for group in groups:
+        if len(groups) > 1:
+            blocks.append(f"Group {group}:")
+        blocks.extend(_parameters([r for r in rows if r["group"] == group]))
+    if defined := [r for r in rows if r["op"] == ":="]:
+        blocks.append(_table("Defined Parameters", [(None, [(str(r["lhs"]), "", r) for r in defined])]))
+    if limits := [r for r in rows if r["op"] in ("==", "<", ">")]:
+        blocks.append("\n".join(["Constraints:", *(f"    {r['lhs']} {r['op']} {r['rhs']}" for r in limits)]))
+    if fit.r2:
+        width = max(17, *(len(name) + 4 for name in fit.r2))
+        lines = ["R-Square:", " " * (width + 1) + f"{'Estimate':>{_NUMBER}}"]
+        lines += [f"    {name:<{width - 3}}{_fixed(value):>{_NUMBER}}" for name, value in fit.r2.items()]
+        blocks.append("\n".join(lines))
+    if fit.notes or fit.model.defaults:
+        lines = list(dict.fromkeys((*fit.model.defaults, *fit.notes)))
+        blocks.append("\n".join(["Notes:", *(_bullet(line) for line in lines)]))
+    return "\n\n".join(blocks)
+
+
+def _header(fit: FitResult) -> str:
+    steps = fit.optimizer.iterations
+    if fit.converged:
+        first = f"b2b_sem ended normally after {steps} iteration{'' if steps == 1 else 's'}"
+    else:
+        first = f"b2b_sem did NOT converge ({steps} iterations): the numbers below must not be used"
+    lines = [
+        first,
+        "",
+        _pair("Estimator", fit.estimator),
+        _pair("Engine", fit.engine),
+        _pair("Number of model parameters", _count(fit.measures.get("npar"))),
+        "",
+        _pair("Number of observations", str(fit.nobs)),
+    ]
+    if fit.n_dropped:
+        lines += [_pair("Number of rows read", str(fit.n_read)), _pair("Number of rows left out", str(fit.n_dropped))]
+    return "\n".join(lines)
+
+
+def _warnings(fit: FitResult) -> list[str]:
+    failure = [f"{fit.failure}: do not interpret these numbers"] if fit.failure else []
+    lines = list(dict.fromkeys([*failure, *fit.warnings]))
+    return ["\n".join(["WARNINGS - read these first:", *(_bullet(line) for line in lines)])] if lines else []
+
+
+def _tests(fit: FitResult) -> list[str]:
+    m = fit.measures
+    blocks = []
+
+    def block(title: str, rows: Iterable[tuple[str, str | None]]) -> None:
+        kept = [(name, value) for name, value in rows if value is not None]
+        if kept:
+            blocks.append("\n".join([f"{title}:", "", *(_pair(name, value) for name, value in kept)]))
+
+    def value(name: str) -> str | None:
+        number = m.get(name, math.nan)
+        return None if number is None or math.isnan(number) else _fixed(number)
+
+    def count(name: str) -> str | None:
+        number = m.get(name, math.nan)
+        return None if number is None or math.isnan(number) else _count(number)
+
+    block(
+        "Model Test User Model",
+        [
+            ("Test statistic", value("chisq")),
+            ("Degrees of freedom", count("df")),
+            ("P-value (Chi-square)", value("pvalue")),
+        ],
+    )
+    block(
+        "Model Test Baseline Model",
+        [
+            ("Test statistic", value("baseline_chisq")),
+            ("Degrees of freedom", count("baseline_df")),
+            ("P-value", value("baseline_pvalue")),
+        ],
+    )
+    block(
+        "User Model versus Baseline Model",
+        [("Comparative Fit Index (CFI)", value("cfi")), ("Tucker-Lewis Index (TLI)", value("tli"))],
+    )
+    block(
+        "Loglikelihood and Information Criteria",
+        [
+            ("Loglikelihood user model (H0)", value("logl")),
+            ("Loglikelihood unrestricted model (H1)", value("unrestricted_logl")),
+            ("Akaike (AIC)", value("aic")),
+            ("Bayesian (BIC)", value("bic")),
+            ("Sample-size adjusted Bayesian (SABIC)", value("bic2")),
+        ],
+    )
+    block(
+        "Root Mean Square Error of Approximation",
+        [
+            ("RMSEA", value("rmsea")),
+            ("90 Percent confidence interval - lower", value("rmsea_ci_lower")),
+            ("90 Percent confidence interval - upper", value("rmsea_ci_upper")),
+            ("P-value H_0: RMSEA <= 0.050", value("rmsea_pvalue")),
+        ],
+    )
+    block("Standardized Root Mean Square Residual", [("SRMR", value("srmr"))])
+    return blocks
+
+
+def _conventions(fit: FitResult) -> str:
+    options = fit.model.options
+    lines = ["Parameter Estimates:", ""]
+    for title, key in (("Standard errors", "se"), ("Information", "information"), ("Likelihood", "likelihood")):
+        if options.get(key):
+            lines.append(_pair(title, str(options[key]).capitalize()))
+    return "\n".join(lines)
+
+
+def _parameters(rows: list[Row]) -> list[str]:
+    endogenous = {r["lhs"] for r in rows if r["op"] == "~"} | {r["rhs"] for r in rows if r["op"] == "=~"}
+
+    def dotted(name: str) -> str:
+        return f".{name}" if name in endogenous else f" {name}"
+
+    blocks = []
+    for op, title in _BLOCKS:
+        chosen = [r for r in rows if r["op"] == op and not (op == "~~" and r["lhs"] == r["rhs"])]
+        if not chosen:
+            continue
+        if op == "~1":
+            parts: list[tuple[str | None, list[tuple[str, str, Row]]]]
+            parts = [(None, [(dotted(r["lhs"]), _label(r), r) for r in chosen])]
+        else:
+            heads: dict[str, list[tuple[str, str, Row]]] = {}
+            for r in chosen:
+                head = (dotted(r["lhs"]) if op == "~~" else f" {r['lhs']}") + f" {op}"
+                heads.setdefault(head, []).append((dotted(r["rhs"]) if op == "~~" else f" {r['rhs']}", _label(r), r))
+            parts = list(heads.items())
+        blocks.append(_table(title, parts))
+    if variances := [r for r in rows if r["op"] == "~~" and r["lhs"] == r["rhs"]]:
+        blocks.append(_table("Variances", [(None, [(dotted(r["lhs"]), _label(r), r) for r in variances])]))
+    return blocks
+
+
+def _table(title: str, parts: list[tuple[str | None, list[tuple[str, str, Row]]]]) -> str:
+    named = [name + (f"  ({label})" if label else "") for _, rows in parts for name, label, _ in rows]
+    width = max([16, *(len(text) + 4 for text in named)])
+    column = max([_NUMBER, *(len(cell) + 1 for _, rows in parts for *_, row in rows for cell in _cells(row))])
+    lines = [f"{title}:", " " * width + "".join(f"{h:>{column}}" for h in _HEADINGS)]
+    for head, rows in parts:
+        if head is not None:
+            lines.append(f" {head}")
+        for name, label, row in rows:
+            text = f"   {name}"
+            if label:  # labels stand at the right edge of the name column, as in lavaan
+                text = f"{text:<{width - len(label) - 2}}({label})"
+            lines.append(f"{text:<{width}}" + "".join(f"{cell:>{column}}" for cell in _cells(row)))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(row: Row) -> list[str]:
+    tested = not math.isnan(row["z"])  # fixed parameters have no test
+    numbers = [row["est"], *((row["se"], row["z"], row["pvalue"]) if tested else (math.nan,) * 3)]
+    if not tested and row["se"] > 0:
+        numbers[1] = row["se"]
+    numbers += [row["std_lv"], row["std_all"]]
+    return [_fixed(v) for v in numbers]
+
+
+def _label(row: Row) -> str:
+    label = row["label"]
+    return label if isinstance(label, str) and not label.startswith(".p") else ""
+
+
+def _pair(name: str, value: str) -> str:
+    return f"  {name:<{_WIDTH - 2 - 13}}{value:>13}"
+
+
+def _fixed(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    text = f"{value:.3f}"
+    return "0.000" if text == "-0.000" else text
+
+
+def _count(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return str(int(value)) if float(value).is_integer() else f"{value:.3f}"
+
+
+def _bullet(text: str) -> str:
+    return textwrap.fill(text, 90, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)

@@ -1,0 +1,456 @@
+"""From statements to a parameter table, with the defaults of lavaan's ``sem()`` and ``cfa()``.
+
+The rules reproduced here (checked against lavaan 0.6 row by row, see tests/reference):
+
+* the first loading of each latent variable is fixed at 1 (``std_lv``: variances of latents at 1 instead);
+* residual variances and variances of latents are free; the residual variance of the only indicator of a latent is 0;
+* exogenous latent variables covary; so do the residuals of endogenous variables (latent or observed) that predict
+  nothing and indicate nothing; ``orthogonal`` fixes the covariances among latents at 0;
+* exogenous observed variables are taken as fixed (``fixed_x``): their moments are set to the sample moments, unless
+  the model text mentions their variance, covariance or intercept;
+* under a mean structure intercepts of observed variables are free and those of latents 0;
+* equal labels are one parameter; if one of them is fixed, all are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from b2b_sem.errors import ModelSyntaxError, did_you_mean
+from b2b_sem.spec import expression as ex
+from b2b_sem.spec.syntax import Constraint, Entry, ParsedModel
+
+__all__ = ["ParameterTable", "Row", "build_table"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter.
+
+    Attributes
+    ----------
+    lhs, op, rhs : str
+        ``op`` is ``=~``, ``~``, ``~~`` or ``~1`` (rhs empty).
+    free : int
+        Number of the free parameter from 1, or 0 when fixed. Rows with equal labels share a number.
+    value : float or None
+        The fixed value; None for free rows and for exogenous moments, which the data fix.
+    start : float or None
+        The user's starting value.
+    label : str
+    user : bool
+        Written by the user (True) or added as a default.
+    exo : bool
+        A moment of exogenous observed variables, fixed at its sample value.
+    line, column : int
+        Place in the model text; 0 for defaults.
+    """
+
+    lhs: str
+    op: str
+    rhs: str
+    free: int
+    value: float | None
+    start: float | None
+    label: str
+    user: bool
+    exo: bool
+    line: int = 0
+    column: int = 0
+
+    @property
+    def name(self) -> str:
+        """The parameter as text, such as ``PC~NR``."""
+        return f"{self.lhs}{self.op}{self.rhs}"
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """The whole model as rows.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        User rows in the order of the text, then defaults.
+    constraints : tuple of Constraint
+        ``:=`` and ``==`` statements.
+    observed, latents : tuple of str
+        In lavaan's order: indicators, then endogenous, then exogenous, then other observed variables.
+    exogenous : tuple of str
+        Observed variables that only predict (lavaan's ``ov.x``).
+    meanstructure, fixed_x : bool
+    defaults : tuple of str
+        One sentence for each default that was applied.
+    text, file : str
+        Where the table comes from.
+    """
+
+    rows: tuple[Row, ...]
+    constraints: tuple[Constraint, ...]
+    observed: tuple[str, ...]
+    latents: tuple[str, ...]
+    exogenous: tuple[str, ...]
+    meanstructure: bool
+    fixed_x: bool
+    defaults: tuple[str, ...]
+    text: str
+    file: str | None
+
+    @property
+    def nfree(self) -> int:
+        """Number of free parameters before ``==`` constraints."""
+        return max((r.free for r in self.rows), default=0)
+
+    @property
+    def definitions(self) -> tuple[Constraint, ...]:
+        """The ``:=`` statements, each after those it uses."""
+        return tuple(c for c in self.constraints if c.op == ":=")
+
+    @property
+    def equalities(self) -> tuple[Constraint, ...]:
+        """The ``==`` statements."""
+        return tuple(c for c in self.constraints if c.op == "==")
+
+    def to_lavaan(self, values: Mapping[str, float] | None = None) -> str:
+        """Write the table as lavaan syntax with every default spelled out.
+
+        The text gives the same model under lavaan's bare ``lavaan()`` function (no automatic parameters) as the
+        original gives under ``sem()``.
+
+        Parameters
+        ----------
+        values : mapping, optional
+            For rows whose value the data fix (``exo``): parameter name -> value. Such rows are left out without it.
+        """
+        lines = []
+        for row in self.rows:
+            term = row.rhs or "1"
+            if row.free:
+                parts = [f"{row.label}*{term}"] if row.label else []
+                if row.start is not None:
+                    parts.append(f"start({row.start!r})*{term}")
+                # the first loading is free only if NA says so
+                lines.append(f"{row.lhs} {row.op.replace('~1', '~')} " + " + ".join(parts or [f"NA*{term}"]))
+                continue
+            value = row.value if values is None else values.get(row.name, row.value)
+            if value is not None:
+                lines.append(f"{row.lhs} {row.op.replace('~1', '~')} {_number(value)}*{term}")
+        lines += [f"{ex.render(c.left)} {c.op} {ex.render(c.right)}" for c in self.constraints]
+        return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Roles of the variables, as lavaan's ``lavNames`` gives them."""
+
+    latents: list[str]
+    observed: list[str]
+    exogenous: list[str]
+    exogenous_latents: list[str]
+    outcomes: list[str]  # endogenous variables that neither predict nor indicate: latents first
+
+    @classmethod
+    def of(cls, entries: tuple[Entry, ...]) -> _Names:
+        latents = _unique(e.lhs for e in entries if e.op == "=~")
+        indicators = _unique(e.rhs for e in entries if e.op == "=~")
+        endogenous = _unique(e.lhs for e in entries if e.op == "~")
+        predictors = _unique(e.rhs for e in entries if e.op == "~")
+        ov_ind = [v for v in indicators if v not in latents]
+        ov_y = [v for v in endogenous if v not in latents and v not in ov_ind]
+        ov_x = [v for v in predictors if v not in latents and v not in ov_ind and v not in ov_y]
+        mentioned = [v for e in entries if e.op == "~~" for v in (e.lhs,)]
+        mentioned += [e.rhs for e in entries if e.op == "~~"]
+        mentioned += [e.lhs for e in entries if e.op == "~1"]
+        observed = _unique([*ov_ind, *ov_y, *ov_x, *(v for v in mentioned if v not in latents)])
+        used = set(indicators) | set(endogenous)
+        final = [v for v in endogenous if v not in indicators and v not in predictors]
+        return cls(
+            latents,
+            observed,
+            [v for v in ov_x if v not in mentioned],
+            [v for v in latents if v not in used],
+            [v for v in latents if v in final] + [v for v in observed if v in final],
+        )
+
+
+def build_table(
+    model: ParsedModel,
+    *,
+    meanstructure: bool | None = None,
+    std_lv: bool = False,
+    orthogonal: bool = False,
+    fixed_x: bool = True,
+) -> ParameterTable:
+    """Build the parameter table of a parsed model.
+
+    Parameters
+    ----------
+    model : ParsedModel
+    meanstructure : bool, optional
+        Default: only if the model text names an intercept.
+    std_lv, orthogonal, fixed_x : bool
+        As in lavaan.
+
+    Returns
+    -------
+    ParameterTable
+
+    Raises
+    ------
+    ModelSyntaxError
+        If a modifier has values for several groups, a label or ``equal()`` refers to nothing, or a definition is
+        circular or hides a label.
+    """
+    names = _Names.of(model.entries)
+    if not names.observed:
+        raise ModelSyntaxError("the model has no observed variable", file=model.file)
+    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure)
+    order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
+    entries = [_ordered(e, order) for e in model.entries]
+    rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
+    given = {(r.lhs, r.op, r.rhs) for r in rows}
+    rows += [
+        Row(lhs, op, rhs, 1, None, None, "", False, False)
+        for lhs, op, rhs in _defaults(names, means)
+        if (lhs, op, rhs) not in given
+    ]
+    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x)
+    rows = [
+        _modify(row, entry, model) if entry is not None else row
+        for row, entry in zip(rows, [*entries, *[None] * (len(rows) - len(entries))], strict=True)
+    ]
+    rows = _number_free(_tie(_resolve_equal(rows, entries, model)))
+    constraints = _check_constraints(rows, model)
+    return ParameterTable(
+        tuple(rows),
+        constraints,
+        tuple(names.observed),
+        tuple(names.latents),
+        tuple(names.exogenous),
+        means,
+        fixed_x and bool(names.exogenous),
+        tuple(notes),
+        model.text,
+        model.file,
+    )
+
+
+def _ordered(entry: Entry, order: Mapping[str, int]) -> Entry:
+    """Put the sides of a covariance in model order, so that each has one name."""
+    if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
+        return replace(entry, lhs=entry.rhs, rhs=entry.lhs)
+    return entry
+
+
+def _defaults(names: _Names, means: bool) -> list[tuple[str, str, str]]:
+    """All rows that exist by default, in lavaan's order."""
+    x = names.exogenous
+    out = [(v, "~~", v) for v in names.observed if v not in x]
+    out += [(v, "~~", v) for v in names.latents]
+    out += [(a, "~~", b) for a, b in combinations(names.exogenous_latents, 2)]
+    out += [(a, "~~", b) for a, b in combinations(names.outcomes, 2)]
+    out += [(a, "~~", b) for i, a in enumerate(x) for b in x[i:]]
+    if means:
+        out += [(v, "~1", "") for v in [*names.observed, *names.latents]]
+    return out
+
+
+def _fix_defaults(
+    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool
+) -> tuple[list[Row], list[str]]:
+    latents, x = set(names.latents), set(names.exogenous)
+    count = Counter(r.lhs for r in rows if r.op == "=~")
+    times = Counter(r.rhs for r in rows if r.op == "=~")
+    single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1}
+    seen: set[str] = set()
+    out: list[Row] = []
+    for row in rows:
+        value: float | None = None
+        exo = False
+        fixed = False
+        if row.op == "=~" and not std_lv and row.lhs not in seen:
+            seen.add(row.lhs)
+            value, fixed = 1.0, True
+        elif row.op == "~~" and row.lhs == row.rhs:
+            if std_lv and row.lhs in latents:
+                value, fixed = 1.0, True
+            elif not row.user and row.lhs in single:
+                value, fixed = 0.0, True
+        elif row.op == "~~" and not row.user and orthogonal and row.lhs in latents and row.rhs in latents:
+            value, fixed = 0.0, True
+        elif row.op == "~1" and not row.user and row.lhs in latents:
+            value, fixed = 0.0, True
+        if not row.user and fixed_x and row.op in ("~~", "~1") and row.lhs in x and (row.rhs or row.lhs) in x:
+            value, fixed, exo = None, True, True
+        out.append(replace(row, free=0, value=value, exo=exo) if fixed else row)
+    return out, _describe(out, names, std_lv, orthogonal, single)
+
+
+def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, single: set[str]) -> list[str]:
+    notes = []
+    if names.latents:
+        notes.append(
+            "Variances of latent variables are fixed at 1 (std_lv)."
+            if std_lv
+            else "The first loading of each latent variable is fixed at 1."
+        )
+    auto = [r for r in rows if not r.user and r.op == "~~" and r.lhs != r.rhs]
+
+    def pairs(group: list[str]) -> str:
+        members = set(group)
+        return ", ".join(f"{r.lhs} ~~ {r.rhs}" for r in auto if r.lhs in members and r.rhs in members)
+
+    if orthogonal and any(r.lhs in names.latents for r in auto):
+        notes.append("Covariances among latent variables are fixed at 0 (orthogonal).")
+    elif text := pairs(names.exogenous_latents):
+        notes.append(f"Exogenous latent variables covary: {text}.")
+    outcomes = names.outcomes if not orthogonal else [v for v in names.outcomes if v not in names.latents]
+    if text := pairs(outcomes):
+        notes.append(f"Residuals of outcomes that predict nothing covary: {text}.")
+    if any(r.exo for r in rows):
+        notes.append(f"Exogenous observed variables are taken as fixed (fixed_x): {', '.join(names.exogenous)}.")
+    elif text := pairs(names.exogenous):
+        notes.append(f"Exogenous observed variables covary: {text}.")
+    lone = [r.lhs for r in rows if r.op == "~~" and not r.user and r.lhs == r.rhs and r.lhs in single]
+    if lone:
+        notes.append(f"The residual variance of a single indicator is fixed at 0: {', '.join(lone)}.")
+    return notes
+
+
+def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
+    mods = entry.modifiers
+    for values in (mods.fixed, mods.start, mods.label):
+        if len(values) > 1:
+            raise ModelSyntaxError(
+                f"'{entry.lhs} {entry.op} {entry.rhs or '1'}' has modifiers for {len(values)} groups, but there is one",
+                file=model.file,
+                line=entry.line,
+                column=entry.column,
+                hint="give one value, or name the grouping variable",
+            )
+    if mods.fixed:
+        value = mods.fixed[0]
+        row = replace(row, free=int(value is None), value=value)
+    if mods.start:
+        row = replace(row, start=mods.start[0])
+        if not row.free and not mods.fixed:
+            # lavaan: a start value on a parameter fixed by default sets its value
+            row = replace(row, value=mods.start[0], start=None)
+    if mods.label:
+        row = replace(row, label=mods.label[0])
+    return row
+
+
+def _resolve_equal(rows: list[Row], entries: list[Entry], model: ParsedModel) -> list[Row]:
+    """Turn ``equal("f=~x1")`` into a label shared with that parameter."""
+    index = {r.name: i for i, r in enumerate(rows)}
+    index |= {f"{r.rhs}~~{r.lhs}": i for i, r in enumerate(rows) if r.op == "~~"}
+    index |= {r.label: i for i, r in reversed(list(enumerate(rows))) if r.label}
+    out = list(rows)
+    for i, entry in enumerate(entries):
+        target = entry.modifiers.equal
+        if not target:
+            continue
+        j = index.get(target)
+        if j is None:
+            raise ModelSyntaxError(
+                f'equal("{target}") names no parameter.{did_you_mean(target, index)}',
+                file=model.file,
+                line=entry.line,
+                column=entry.column,
+                hint='write the parameter as in the model, for example equal("F=~x1")',
+            )
+        label = out[j].label or f".p{j + 1}."
+        out[j] = replace(out[j], label=label)
+        out[i] = replace(out[i], label=label)
+    return out
+
+
+def _tie(rows: list[Row]) -> list[Row]:
+    """Rows with one label: if any is fixed, all are fixed at the first fixed value."""
+    fixed: dict[str, float | None] = {}
+    count = Counter(r.label for r in rows if r.label)
+    for row in rows:
+        if row.label and count[row.label] > 1 and not row.free and row.label not in fixed:
+            fixed[row.label] = row.value
+    return [replace(r, free=0, value=fixed[r.label]) if r.label in fixed else r for r in rows]
+
+
+def _number_free(rows: list[Row]) -> list[Row]:
+    numbers: dict[str, int] = {}
+    out = []
+    for i, row in enumerate(rows):
+        if row.free:
+            key = row.label or f".p{i + 1}."
+            row = replace(row, free=numbers.setdefault(key, len(numbers) + 1))
+        out.append(row)
+    return out
+
+
+def _check_constraints(rows: list[Row], model: ParsedModel) -> tuple[Constraint, ...]:
+    labels = {r.label for r in rows if r.label}
+    defined: dict[str, Constraint] = {}
+    for constraint in model.constraints:
+        if constraint.op != ":=":
+            continue
+        name = constraint.name
+        if name in labels or name in defined:
+            raise ModelSyntaxError(
+                f"'{name}' is defined twice" if name in defined else f"'{name}' is already the label of a parameter",
+                file=model.file,
+                line=constraint.line,
+                column=constraint.column,
+                hint="choose another name",
+            )
+        defined[name] = constraint
+    known = labels | set(defined)
+    for constraint in model.constraints:
+        sides = [constraint.right] if constraint.op == ":=" else [constraint.left, constraint.right]
+        for reference in (n for side in sides for n in ex.names(side)):
+            if reference.name not in known:
+                raise ModelSyntaxError(
+                    f"'{reference.name}' is not the label of any parameter.{did_you_mean(reference.name, known)}",
+                    file=model.file,
+                    line=reference.line,
+                    column=reference.column,
+                    hint=f"label the parameter first, for example 'y ~ {reference.name}*x'",
+                )
+    return (*_sorted(defined, model), *(c for c in model.constraints if c.op != ":="))
+
+
+def _sorted(defined: dict[str, Constraint], model: ParsedModel) -> list[Constraint]:
+    """Order definitions so that each stands after those it uses."""
+    out: dict[str, Constraint] = {}
+    open_: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in out:
+            return
+        constraint = defined[name]
+        if name in open_:
+            raise ModelSyntaxError(
+                f"the definition of '{name}' refers to itself",
+                file=model.file,
+                line=constraint.line,
+                column=constraint.column,
+            )
+        open_.add(name)
+        for reference in ex.names(constraint.right):
+            if reference.name in defined:
+                visit(reference.name)
+        out[name] = constraint
+
+    for name in defined:
+        visit(name)
+    return list(out.values())

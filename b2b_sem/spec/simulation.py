@@ -1,0 +1,319 @@
+"""The population that simulated respondents are drawn from: a model with values, and how answers come about.
+
+All values are standardized: every latent has variance 1, and so has the continuous response behind every item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr
+
+from b2b_sem.errors import did_you_mean
+from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.statement import split_statements
+from b2b_sem.spec.survey import SurveySpec
+
+__all__ = ["FactShares", "Loadings", "PopulationValues", "Response", "ResponseShape", "SimulationSpec"]
+
+Correlation = Annotated[float, Field(gt=-1, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Loadings(Node):
+    """Standardized loadings of the items as scored (after reverse coding): item, else scale, else default."""
+
+    default: Correlation
+    scales: dict[Code, Correlation] = Field(default_factory=dict, description="Latent -> loading of all its items.")
+    items: dict[Code, Correlation] = Field(default_factory=dict)
+
+
+class PopulationValues(Node):
+    """Standardized population values."""
+
+    loadings: Loadings
+    paths: dict[Text, float] = Field(default_factory=dict, description="'PC ~ NR' -> standardized path.")
+    correlations: dict[Text, Correlation] = Field(
+        default_factory=dict, description="'NR ~~ PE' -> correlation of exogenous latents. Pairs not named: 0."
+    )
+    residual_correlations: dict[Text, Correlation] = Field(
+        default_factory=dict, description="'EQ ~~ DE' or 'nr1 ~~ nr2' -> correlation of the residuals. Others: 0."
+    )
+
+
+class ResponseShape(Node):
+    """How the continuous response of an item (mean 0, variance 1) becomes a numbered answer.
+
+    Either `mean` and `sd`: the response is put on the answer scale, rounded, and cut off at its ends; or `thresholds`:
+    one cut point per step between neighbouring answers.
+    """
+
+    mean: float | None = Field(None, description="Mean on the answer scale before rounding; default its midpoint.")
+    sd: Annotated[float, Field(gt=0)] | None = Field(None, description="Standard deviation before rounding.")
+    thresholds: tuple[float, ...] | None = Field(
+        None, description="Increasing cut points on the standard normal scale."
+    )
+
+    def check(self, loc: Location) -> Iterator[Problem]:
+        """Yield what is wrong here without looking at a survey."""
+        if self.thresholds is not None and (self.mean is not None or self.sd is not None):
+            yield Problem((*loc, "thresholds"), "thresholds already say everything: remove mean and sd", at_key=True)
+        cuts = self.thresholds or ()
+        for position in range(1, len(cuts)):
+            if cuts[position] <= cuts[position - 1]:
+                yield Problem((*loc, "thresholds", position), f"thresholds must increase: {cuts[position]:g} does not")
+
+    def cut_points(self, low: int, high: int) -> tuple[float, ...]:
+        """Return the thresholds on the standard normal scale between the answers `low` to `high`, in order.
+
+        With mean m and standard deviation s the threshold between answers k and k + 1 is (k + 0.5 - m) / s. The default
+        is the midpoint of the scale and a quarter of its width.
+        """
+        if self.thresholds is not None:
+            return self.thresholds
+        mean = (low + high) / 2 if self.mean is None else self.mean
+        sd = (high - low) / 4 if self.sd is None else self.sd
+        return tuple((answer + 0.5 - mean) / sd for answer in range(low, high))
+
+
+class Response(ResponseShape):
+    """Answer behaviour: the shape for all items, exceptions by latent or item, and what goes wrong."""
+
+    type: Literal["ordinal", "continuous"] = Field(
+        "ordinal", description="continuous: the response itself, on the answer scale, without rounding."
+    )
+    scales: dict[Code, ResponseShape] = Field(default_factory=dict, description="Scale -> other shape.")
+    items: dict[Code, ResponseShape] = Field(default_factory=dict, description="Item -> other shape.")
+    missing_rate: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of answers missing completely at random."
+    )
+    careless_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of respondents who answer every item at random, attention checks included."
+    )
+
+
+class FactShares(Node):
+    """Distribution of one background fact, independent of everything else."""
+
+    shares: dict[int | str, Share] | None = Field(None, description="Category -> share; they sum to 1.")
+    mean: float | None = None
+    sd: Annotated[float, Field(ge=0)] | None = None
+
+    def check(self, loc: Location) -> Iterator[Problem]:
+        """Yield what is wrong here without looking at a survey."""
+        if (self.shares is None) == (self.mean is None or self.sd is None):
+            yield Problem(loc, "give either 'shares' (categories) or 'mean' and 'sd' (number)", at_key=True)
+        elif self.shares is not None and abs(sum(self.shares.values()) - 1) > 1e-9:
+            yield Problem((*loc, "shares"), f"the shares sum to {sum(self.shares.values()):g}, not to 1")
+
+
+class SimulationSpec(Document):
+    """A population: a model of the survey's constructs with standardized values."""
+
+    KIND: ClassVar[str] = "simulation"
+
+    kind: Literal["simulation"]
+    description: Text | None = None
+    model: Text = Field(description="Id of a bundled model, or path of a model file.")
+    survey: Text | None = Field(None, description="Survey the answers are given to. Default: that of the model.")
+    standardized: Literal[True] = Field(True, description="All values are standardized; nothing else is supported.")
+    values: PopulationValues
+    response: Response = Field(default_factory=Response)
+    facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
+    n: Annotated[int, Field(ge=2)] = Field(500, description="Number of respondents if none is asked for.")
+    seed: Annotated[int, Field(ge=0)] = Field(1, description="Seed if none is asked for.")
+
+    _model: ModelSpec | None = PrivateAttr(None)
+    _survey: SurveySpec | None = PrivateAttr(None)
+
+    @property
+    def model_spec(self) -> ModelSpec | None:
+        """The model that was loaded with the population, tied to its survey."""
+        return self._model
+
+    @property
+    def survey_spec(self) -> SurveySpec | None:
+        """The survey that was loaded with the population."""
+        return self._survey
+
+    def loading(self, item: str, latent: str) -> float:
+        """Return the standardized loading of an item (as scored) on its latent."""
+        loadings = self.values.loadings
+        return loadings.items.get(item, loadings.scales.get(latent, loadings.default))
+
+    def paths(self) -> dict[tuple[str, str], float]:
+        """Return ``(outcome, predictor)`` -> standardized path."""
+        return {_pair(text, "~"): value for text, value in self.values.paths.items()}
+
+    def correlations(self) -> dict[tuple[str, str], float]:
+        """Return the correlations of exogenous latents; the names of a pair are sorted."""
+        return {_sorted_pair(text): value for text, value in self.values.correlations.items()}
+
+    def residual_correlations(self) -> dict[tuple[str, str], float]:
+        """Return the residual correlations of latents or items; the names of a pair are sorted."""
+        return {_sorted_pair(text): value for text, value in self.values.residual_correlations.items()}
+
+    def shape(self, item: str, scale: str | None) -> ResponseShape:
+        """Return the response shape of an item: its own, else that of its scale, else the general one."""
+        return self.response.items.get(item) or self.response.scales.get(scale or "") or self.response
+
+    # ---- rules -----------------------------------------------------------------------------------------------------
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong in this population without looking at the model."""
+        sections = (
+            ("paths", "~", self.values.paths, "PC ~ NR"),
+            ("correlations", "~~", self.values.correlations, "NR ~~ PE"),
+            ("residual_correlations", "~~", self.values.residual_correlations, "EQ ~~ DE"),
+        )
+        for section, op, values, example in sections:
+            seen: dict[tuple[str, str], str] = {}
+            for text in values:
+                at: Location = ("values", section, text)
+                pair = _read_pair(text, op)
+                if pair is None:
+                    yield Problem(at, f"cannot read '{text}': write two names like '{example}'", at_key=True)
+                elif pair[0] == pair[1]:
+                    yield Problem(at, f"'{text}' names the same variable twice", at_key=True)
+                elif pair in seen:
+                    yield Problem(at, f"'{text}' states the same value as '{seen[pair]}'", at_key=True)
+                else:
+                    seen[pair] = text
+        yield from self.response.check(("response",))
+        for section, shapes in (("scales", self.response.scales), ("items", self.response.items)):
+            for code, shape in shapes.items():
+                yield from shape.check(("response", section, code))
+        for code, fact in self.facts.items():
+            yield from fact.check(("facts", code))
+
+    def problems_with(self, model: ModelSpec, survey: SurveySpec | None) -> Iterator[Problem]:
+        """Yield what does not fit together with the model and the survey."""
+        items = model.items(survey)
+        latents = model.latents
+        loadings: Location = ("values", "loadings")
+        yield from _unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
+        yield from _unknown((*loadings, "items"), self.values.loadings.items, items, "item")
+        yield from self._path_problems(model)
+        outcomes = {outcome for outcome, _ in model.regressions()}
+        for text in self.values.correlations:
+            pair = _read_pair(text, "~~") or ()
+            at: Location = ("values", "correlations", text)
+            for name in pair:
+                if name not in latents:
+                    yield Problem(at, f"the model has no latent '{name}'.{did_you_mean(name, latents)}", at_key=True)
+                elif name in outcomes:
+                    yield Problem(
+                        at,
+                        f"'{name}' is an outcome in the model: its correlations follow from the paths",
+                        hint="Put the value under residual_correlations if the residual is meant.",
+                        at_key=True,
+                    )
+        for text in self.values.residual_correlations:
+            for name in _read_pair(text, "~~") or ():
+                at = ("values", "residual_correlations", text)
+                if name not in items and name not in latents:
+                    near = did_you_mean(name, (*items, *latents))
+                    yield Problem(at, f"the model has no latent or item '{name}'.{near}", at_key=True)
+                elif name in latents and name not in outcomes:
+                    yield Problem(
+                        at, f"'{name}' has no residual, as nothing in the model leads to it", at_key=True,
+                        hint="Put the value under correlations.",
+                    )  # fmt: skip
+        if survey is not None:
+            yield from self._survey_problems(survey)
+
+    def _path_problems(self, model: ModelSpec) -> Iterator[Problem]:
+        regressions = model.regressions()
+        texts = [f"{outcome} ~ {predictor}" for outcome, predictor in regressions]
+        given = {_read_pair(text, "~"): text for text in self.values.paths}
+        for pair, text in given.items():
+            if pair is not None and pair not in regressions:
+                yield Problem(
+                    ("values", "paths", text),
+                    f"the model '{model.id}' has no path '{text}'.{did_you_mean(text, texts)}",
+                    at_key=True,
+                )
+        absent = [text for text, pair in zip(texts, regressions, strict=True) if pair not in given]
+        if absent:
+            yield Problem(
+                ("values", "paths"), f"no value for {', '.join(absent)}", hint="Every path needs one; 0 is a value."
+            )
+
+    def _survey_problems(self, survey: SurveySpec) -> Iterator[Problem]:
+        yield from _unknown(("response", "scales"), self.response.scales, survey.scales, "scale")
+        known = survey.items(active_only=False)
+        yield from _unknown(("response", "items"), self.response.items, known, "item")
+        shapes: list[tuple[Location, ResponseShape, Iterable[str]]] = [
+            (("response", "items", code), shape, (code,))
+            for code, shape in self.response.items.items()
+            if code in known
+        ]
+        shapes += [
+            (("response", "scales", code), shape, survey.items(code))
+            for code, shape in self.response.scales.items()
+            if code in survey.scales
+        ]
+        covered = {item for _, _, items in shapes for item in items}
+        shapes.append((("response",), self.response, [item for item in survey.items() if item not in covered]))
+        for loc, shape, items in shapes:
+            wrong = [item for item in items if shape.thresholds and len(shape.thresholds) != _steps(survey, item)]
+            if wrong:
+                yield Problem(
+                    (*loc, "thresholds"),
+                    f"{len(shape.thresholds or ())} thresholds, but {wrong[0]} needs {_steps(survey, wrong[0])} "
+                    f"(one less than its answers)",
+                )
+        yield from _unknown(("facts",), self.facts, survey.facts, "fact")
+        for code, spec in self.facts.items():
+            fact = survey.facts.get(code)
+            if fact is None:
+                continue
+            if (spec.shares is not None) != (fact.type == "categorical"):
+                wanted = "shares" if fact.type == "categorical" else "mean and sd"
+                yield Problem(("facts", code), f"fact '{code}' is of type {fact.type}: give {wanted}", at_key=True)
+            for category in spec.shares or ():
+                if fact.categories and category not in fact.categories:
+                    listing = ", ".join(str(c) for c in fact.categories)
+                    yield Problem(
+                        ("facts", code, "shares", category),
+                        f"fact '{code}' has no category {category!r}",
+                        hint=f"Categories: {listing}.",
+                        at_key=True,
+                    )
+
+
+def _steps(survey: SurveySpec, item: str) -> int:
+    low, high = survey.range_of(item)
+    return high - low
+
+
+def _unknown(loc: Location, given: Iterable[str], known: Iterable[str], noun: str) -> Iterator[Problem]:
+    names = tuple(known)
+    for name in given:
+        if name not in names:
+            yield Problem((*loc, name), f"there is no {noun} '{name}'.{did_you_mean(name, names)}", at_key=True)
+
+
+def _read_pair(text: str, op: str) -> tuple[str, str] | None:
+    """Return the two names of ``a op b``, sorted for ``~~``; None if the text is anything else."""
+    statements = split_statements(text)
+    if len(statements) != 1 or statements[0].op != op or len(statements[0].terms) != 1:
+        return None
+    term = statements[0].terms[0]
+    if term.modifier or not term.variable:
+        return None
+    left, _, right = next(statements[0].pairs())
+    return left, right
+
+
+def _pair(text: str, op: str) -> tuple[str, str]:
+    pair = _read_pair(text, op)
+    if pair is None:
+        raise ValueError(f"cannot read '{text}'")
+    return pair
+
+
+def _sorted_pair(text: str) -> tuple[str, str]:
+    return _pair(text, "~~")

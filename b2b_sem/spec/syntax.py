@@ -1,0 +1,523 @@
+"""lavaan model syntax: text in, statements with their places out.
+
+The text is cut into statements by the rules lavaan users know (a statement ends at a line break or ``;``; a line
+without an operator continues the one before; ``#`` and ``!`` start comments), and each side of an operator is parsed
+by a grammar. Nothing is ever evaluated by Python. What the statements mean together (defaults, latent variables,
+labels) is decided in :mod:`b2b_sem.spec.partable`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.spec import expression as ex
+
+if TYPE_CHECKING:
+    from lark import Lark, Token
+
+__all__ = ["Constraint", "Entry", "Modifiers", "ParsedModel", "parse_model"]
+
+_OPERATOR = re.compile(r"=~|<~|~\*~|~~|~|==|:=|<=|>=|<|>|\||=")
+_BLOCK = re.compile(r"^[ \t]*(group|level|block|class)[ \t]*:(?!=)", re.IGNORECASE)
+_FORMULA_OPERATORS = ("=~", "~", "~~", "|")
+
+_GRAMMAR = r"""
+terms: term ("+" term)*
+term: factor (TIMES factor)*
+?factor: variable | number | string | call
+variable: NAME (":" NAME)*
+number: SIGN* NUMBER
+string: STRING
+call: NAME "(" [factor ("," factor)*] ")"
+
+left: NAME ("+" NAME)*
+
+?expr: sum
+?sum: product | sum PLUSMINUS product
+?product: unary | product MULDIV unary
+?unary: SIGN unary -> signed | power
+?power: atom | atom POWER unary
+?atom: NUMBER -> constant | NAME -> reference | NAME "(" expr ")" -> function | "(" expr ")"
+
+TIMES: "*" | "?"
+SIGN.2: "-" | "+"
+PLUSMINUS.1: "+" | "-"
+MULDIV: "*" | "/"
+POWER: "^" | "**"
+NAME: /(?:[^\W\d]|\.(?!\d))[\w.]*/
+NUMBER: /(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?/
+STRING: /"[^"\n]*"|'[^'\n]*'/
+%ignore /[ \t\r\n]+/
+"""
+
+_EXPECTED = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "STRING": "a quoted text",
+    "TIMES": "'*'",
+    "PLUS": "'+'",
+    "PLUSMINUS": "'+' or '-'",
+    "SIGN": "a sign",
+    "MULDIV": "'*' or '/'",
+    "POWER": "'^'",
+    "LPAR": "'('",
+    "RPAR": "')'",
+    "COMMA": "','",
+    "COLON": "':'",
+    "$END": "the end of the statement",
+}
+
+
+@dataclass(frozen=True)
+class Modifiers:
+    """What stands before ``*`` in a term; one value for each group, or one for all.
+
+    ``fixed`` holds numbers and None for ``NA`` (free).
+    """
+
+    fixed: tuple[float | None, ...] = ()
+    start: tuple[float, ...] = ()
+    label: tuple[str, ...] = ()
+    equal: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether there is any modifier."""
+        return bool(self.fixed or self.start or self.label or self.equal)
+
+    def merged(self, other: Modifiers) -> Modifiers:
+        """Combine with the modifiers of the same parameter in another term of the statement."""
+        return Modifiers(
+            other.fixed or self.fixed,
+            other.start or self.start,
+            other.label or self.label,
+            other.equal or self.equal,
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter the user wrote: ``lhs op rhs`` (rhs empty for intercepts, op ``~1``)."""
+
+    lhs: str
+    op: str
+    rhs: str
+    modifiers: Modifiers
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """``name := expression`` or ``expression == expression``; `text` is the right side as typed, without blanks."""
+
+    op: str
+    left: ex.Expression
+    right: ex.Expression
+    text: str
+    line: int
+    column: int
+
+    @property
+    def name(self) -> str:
+        """The defined name of a ``:=`` statement."""
+        return self.left.name if isinstance(self.left, ex.Name) else ""
+
+
+@dataclass(frozen=True)
+class ParsedModel:
+    """All statements of a model, in order."""
+
+    text: str
+    file: str | None
+    entries: tuple[Entry, ...]
+    constraints: tuple[Constraint, ...]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The model text and where an offset in it stands."""
+
+    text: str
+    file: str | None
+
+    def place(self, offset: int) -> tuple[int, int]:
+        before = self.text[:offset]
+        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+    def fail(self, message: str, offset: int, hint: str | None = None) -> NoReturn:
+        line, column = self.place(offset)
+        raise ModelSyntaxError(message, file=self.file, line=line, column=column, hint=hint)
+
+
+@cache
+def _parser(start: str) -> Lark:
+    from lark import Lark
+
+    return Lark(_GRAMMAR, start=start, parser="lalr", maybe_placeholders=False)
+
+
+def _parse(source: _Source, start: str, begin: int, end: int, side: str) -> Any:
+    """Parse ``text[begin:end]`` with one rule of the grammar; positions are those of the whole text."""
+    from lark import UnexpectedInput, UnexpectedToken
+
+    piece = source.text[begin:end]
+    # blanks keep every token at its true offset
+    try:
+        return _parser(start).parse(" " * begin + piece)
+    except UnexpectedInput as error:
+        position = getattr(error, "pos_in_stream", None)
+        offset = begin + len(piece.rstrip()) if position is None else position
+        found = source.text[offset] if offset < len(source.text) else ""
+        expected: set[str] = set(getattr(error, "expected", None) or getattr(error, "allowed", None) or ())
+        if isinstance(error, UnexpectedToken):
+            expected = set(error.accepts or error.expected)
+            found = str(error.token)
+            if error.token.type == "$END":
+                offset, found = begin + len(piece.rstrip()), ""
+        wanted = sorted({_EXPECTED.get(e, e) for e in expected if e not in ("SIGN", "POWER")} or {"a name"})
+        what = f"unexpected '{found}' {side}" if found else f"the statement ends too early {side}"
+        source.fail(f"{what}; expected {_either(wanted)}", offset)
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _blank_comments(text: str) -> str:
+    """Replace comments by blanks, so that every offset stays as it was."""
+    out = list(text)
+    quote = ""
+    comment = False
+    for i, char in enumerate(text):
+        if char == "\n":
+            quote, comment = "", False
+        elif comment:
+            out[i] = " "
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "#!":
+            comment = True
+            out[i] = " "
+    return "".join(out)
+
+
+def _mask_strings(text: str) -> str:
+    return re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", lambda m: "s" * len(m.group()), text)
+
+
+def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
+    """Cut the text (comments blanked) into statements: (begin, end) offsets."""
+    masked = _mask_strings(text)
+    pieces: list[tuple[int, int]] = []
+    begin = 0
+    for piece in re.split(r"([;\n])", masked):
+        if piece not in (";", "\n") and piece.strip():
+            pieces.append((begin, begin + len(piece)))
+        begin += len(piece)
+    statements: list[tuple[int, int]] = []
+    for start, end in pieces:
+        piece = masked[start:end]
+        if _BLOCK.match(piece):
+            line, column = source.place(start + len(piece) - len(piece.lstrip()))
+            raise Unsupported(
+                f"model blocks ('{piece.strip()}') are not available",
+                file=source.file,
+                line=line,
+                column=column,
+                hint="write one model for all groups",
+            )
+        if _OPERATOR.search(piece):
+            statements.append((start, end))
+        elif statements and ";" not in masked[statements[-1][1] : start]:
+            statements[-1] = (statements[-1][0], end)
+        else:
+            source.fail(
+                f"'{piece.strip()}' has no operator",
+                start + len(piece) - len(piece.lstrip()),
+                hint="write 'F =~ x1 + x2' (measurement), 'y ~ x' (regression), 'a ~~ b' (covariance), 'x ~ 1' "
+                "(intercept), 'name := a*b' (defined) or 'a == b' (constraint)",
+            )
+    return statements
+
+
+def parse_model(text: str, file: str | None = None) -> ParsedModel:
+    """Parse lavaan model syntax.
+
+    Parameters
+    ----------
+    text : str
+        The model.
+    file : str, optional
+        Its file, named in errors.
+
+    Returns
+    -------
+    ParsedModel
+
+    Raises
+    ------
+    ModelSyntaxError
+        With line and column (from 1), what was found and what was expected.
+    Unsupported
+        For valid lavaan syntax whose numbers this package does not compute.
+    """
+    source = _Source(text, file)
+    clean = _blank_comments(text)
+    entries: dict[tuple[str, str, str], Entry] = {}
+    constraints: list[Constraint] = []
+    if not clean.strip():
+        raise ModelSyntaxError("the model is empty", file=file, hint="write at least one statement, as 'F =~ x1 + x2'")
+    cleaned = _Source(clean, file)
+    for begin, end in _statements(source, clean):
+        masked = _mask_strings(clean[begin:end])
+        found = list(_OPERATOR.finditer(masked))
+        first = found[0]
+        op = first.group()
+        if len(found) > 1:
+            source.fail(
+                f"a second operator '{found[1].group()}' in one statement",
+                begin + found[1].start(),
+                hint="start each statement on its own line",
+            )
+        middle, after = begin + first.start(), begin + first.end()
+        if op == "=":
+            source.fail(
+                "'=' is not an operator",
+                middle,
+                hint="use '=~' for measurement, '~' for regression, '==' for a constraint or ':=' for a definition",
+            )
+        if op in _FORMULA_OPERATORS:
+            _read_formula(cleaned, op, begin, middle, after, end, entries)
+        elif op in (":=", "=="):
+            constraints.append(_read_constraint(cleaned, op, begin, middle, after, end))
+        else:
+            line, column = source.place(middle)
+            meaning = {
+                "<~": "formative (composite) variables",
+                "~*~": "scaling factors of ordinal variables",
+            }.get(op, "inequality constraints")
+            raise Unsupported(
+                f"'{op}' ({meaning}) is not available",
+                file=file,
+                line=line,
+                column=column,
+                hint="remove the statement, or fix the parameter at a number",
+            )
+    return ParsedModel(text, file, tuple(entries.values()), tuple(constraints))
+
+
+def _read_formula(
+    source: _Source,
+    op: str,
+    begin: int,
+    middle: int,
+    after: int,
+    end: int,
+    entries: dict[tuple[str, str, str], Entry],
+) -> None:
+    if not source.text[begin:middle].strip():
+        source.fail(f"nothing stands before '{op}'", middle)
+    if not source.text[after:end].strip():
+        source.fail(f"nothing stands after '{op}'", middle + len(op) - 1)
+    left = _parse(source, "left", begin, middle, f"before '{op}'")
+    terms = _parse(source, "terms", after, end, f"after '{op}'")
+    if op == "|":
+        line, column = source.place(middle)
+        raise Unsupported(
+            "thresholds ('|') of ordinal variables are not available",
+            file=source.file,
+            line=line,
+            column=column,
+            hint="remove the statement and treat the items as continuous",
+        )
+    here: set[tuple[str, str, str]] = set()
+    for name in left.children:
+        for term in terms.children:
+            entry = _read_term(source, op, name, term)
+            key = (entry.lhs, entry.op, entry.rhs)
+            twin = (entry.rhs, entry.op, entry.lhs) if op == "~~" else key
+            old = entries.get(key) or entries.get(twin)
+            if old is None:
+                entries[key] = entry
+            elif key in here and (entry.modifiers.given or old.modifiers.given):
+                # 'y ~ a*x + start(.5)*x' describes one parameter
+                entries[key] = Entry(*key, old.modifiers.merged(entry.modifiers), old.line, old.column)
+            else:
+                raise ModelSyntaxError(
+                    f"'{entry.lhs} {op} {entry.rhs or '1'}' is given twice (first in line {old.line})",
+                    file=source.file,
+                    line=entry.line,
+                    column=entry.column,
+                    hint="remove one of the two",
+                )
+            here.add(key)
+
+
+def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
+    parts = term.children
+    *prefix, target = parts[::2]
+    signs = [str(s) for s in parts[1::2]]
+    offset = _offset(target)
+    line, column = source.place(offset)
+    if target.data == "number":
+        value = _number(target)
+        if op != "~" or value not in (0.0, 1.0):
+            source.fail(
+                "expected a variable name, found a number",
+                offset,
+                hint="put modifiers before the name, as '0.5*x'; '1' stands for the intercept in 'x ~ 1'",
+            )
+        modifiers = _modifiers(source, prefix, signs)
+        if value == 0.0:
+            modifiers = modifiers.merged(Modifiers(fixed=(0.0,)))
+        return Entry(str(left), "~1", "", modifiers, line, column)
+    if target.data != "variable":
+        source.fail("expected a variable name at the end of the term", offset, hint="write '0.5*x', 'a*x' or 'NA*x'")
+    names = [str(t) for t in target.children]
+    if len(names) > 1:
+        raise Unsupported(
+            f"the interaction '{':'.join(names)}' is not available",
+            file=source.file,
+            line=line,
+            column=column,
+            hint="for observed variables, mean-centre them, add their product as a column and name that column",
+        )
+    name = names[0]
+    if name == "NA":
+        source.fail("NA is a modifier, not a variable", offset, hint="write 'NA*x' to free a parameter")
+    if op == "=~" and name == left:
+        source.fail(f"'{name}' cannot measure itself", offset)
+    if op == "~" and name == left:
+        source.fail(f"'{name}' is regressed on itself", offset)
+    return Entry(str(left), op, name, _modifiers(source, prefix, signs), line, column)
+
+
+def _modifiers(source: _Source, factors: list[Any], signs: list[str]) -> Modifiers:
+    out = Modifiers()
+    for factor, sign in zip(factors, signs, strict=False):
+        out = out.merged(_modifier(source, factor, start=sign == "?"))
+    return out
+
+
+def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
+    offset = _offset(factor)
+    kind = factor.data
+    if kind == "number":
+        value = _number(factor)
+        return Modifiers(start=(value,)) if start else Modifiers(fixed=(value,))
+    if kind == "string":
+        return Modifiers(label=(_label(source, _text(factor), offset),))
+    if kind == "variable":
+        if len(factor.children) > 1:
+            source.fail("a label cannot contain ':'", offset)
+        name = str(factor.children[0])
+        return Modifiers(fixed=(None,)) if name == "NA" else Modifiers(label=(name,))
+    function, *arguments = factor.children
+    function = str(function)
+    if not arguments:
+        source.fail(f"{function}() needs an argument", offset)
+    if function == "c":
+        kinds = {a.data if not _is_na(a) else "number" for a in arguments}
+        if kinds == {"number"}:
+            return Modifiers(fixed=tuple(None if _is_na(a) else _number(a) for a in arguments))
+        if kinds <= {"variable", "string"}:
+            return Modifiers(label=tuple(_label(source, _text(a), _offset(a)) for a in arguments))
+        source.fail("c() holds either numbers or labels, one for each group", offset)
+    if function == "start":
+        if any(a.data != "number" for a in arguments):
+            source.fail("start() takes numbers", offset, hint="write 'start(0.5)*x'")
+        return Modifiers(start=tuple(_number(a) for a in arguments))
+    if function in ("equal", "label"):
+        if any(a.data not in ("variable", "string") for a in arguments) or (function == "equal" and len(arguments) > 1):
+            source.fail(f"{function}() takes a text", offset, hint=f"write '{function}(\"...\")*x'")
+        if function == "equal":
+            return Modifiers(equal=re.sub(r"\s+", "", _text(arguments[0])))
+        return Modifiers(label=tuple(_label(source, _text(a), _offset(a)) for a in arguments))
+    if function in ("lower", "upper", "prior", "efa", "rv"):
+        line, column = source.place(offset)
+        raise Unsupported(
+            f"the modifier {function}() is not available",
+            file=source.file,
+            line=line,
+            column=column,
+            hint="remove it; parameters are estimated without bounds",
+        )
+    source.fail(
+        f"unknown modifier '{function}()'.{did_you_mean(function, ('start', 'equal', 'label', 'c'))}",
+        offset,
+        hint="known modifiers: a number, NA, a label, c(), start(), equal(), label()",
+    )
+
+
+def _is_na(factor: Any) -> bool:
+    return bool(factor.data == "variable" and [str(t) for t in factor.children] == ["NA"])
+
+
+def _text(factor: Any) -> str:
+    text = ":".join(str(t) for t in factor.children)
+    return text[1:-1] if factor.data == "string" else text
+
+
+def _label(source: _Source, text: str, offset: int) -> str:
+    if not re.fullmatch(r"(?:[^\W\d]|\.(?!\d))[\w.]*", text):
+        source.fail(f"'{text}' cannot be a label", offset, hint="use letters, digits, '.' and '_'")
+    return text
+
+
+def _number(factor: Any) -> float:
+    value = float(factor.children[-1])
+    return -value if sum(str(t) == "-" for t in factor.children[:-1]) % 2 else value
+
+
+def _offset(tree: Any) -> int:
+    while not hasattr(tree, "start_pos"):
+        tree = tree.children[0]
+    return int(tree.start_pos)
+
+
+def _read_constraint(source: _Source, op: str, begin: int, middle: int, after: int, end: int) -> Constraint:
+    line, column = source.place(begin + len(source.text[begin:middle]) - len(source.text[begin:middle].lstrip()))
+    for a, b, where in ((begin, middle, "before"), (after, end, "after")):
+        if not source.text[a:b].strip():
+            source.fail(f"nothing stands {where} '{op}'", middle)
+    right = _expression(source, _parse(source, "expr", after, end, f"after '{op}'"))
+    text = re.sub(r"\s+", "", source.text[after:end])
+    if op == ":=":
+        left = _parse(source, "left", begin, middle, "before ':='")
+        if len(left.children) != 1:
+            source.fail("':=' defines one name", _offset(left))
+        token = left.children[0]
+        return Constraint(op, ex.Name(str(token), *source.place(token.start_pos)), right, text, line, column)
+    tree = _expression(source, _parse(source, "expr", begin, middle, f"before '{op}'"))
+    return Constraint(op, tree, right, text, line, column)
+
+
+def _expression(source: _Source, tree: Any) -> ex.Expression:
+    kind = tree.data
+    if kind == "constant":
+        return ex.Number(float(tree.children[0]))
+    if kind == "reference":
+        token = tree.children[0]
+        return ex.Name(str(token), *source.place(token.start_pos))
+    if kind == "signed":
+        sign, operand = tree.children
+        inner = _expression(source, operand)
+        return ex.Negative(inner) if str(sign) == "-" else inner
+    if kind == "function":
+        token, operand = tree.children
+        if str(token) not in ex.FUNCTIONS:
+            source.fail(
+                f"unknown function '{token}'.{did_you_mean(str(token), ex.FUNCTIONS)}",
+                token.start_pos,
+                hint="known functions: " + ", ".join(ex.FUNCTIONS),
+            )
+        return ex.Call(str(token), _expression(source, operand))
+    left, op, right = tree.children
+    return ex.Binary(str(op).replace("**", "^"), _expression(source, left), _expression(source, right))

@@ -1,0 +1,85 @@
+# Shared by the scripts that write reference numbers: where data live, how a case is read, how numbers are written.
+# Sourced by generate.R here and in ../measurement; both run from the checkout root.
+
+suppressPackageStartupMessages({
+  library(lavaan)
+  library(jsonlite)
+  library(digest)
+})
+
+REFERENCE <- file.path("tests", "reference")
+if (!dir.exists(REFERENCE)) stop("run this script from the checkout root")
+
+# The folder of the installed semopy package, asked from the project's Python without importing semopy.
+semopy_examples <- function() {
+  python <- Sys.getenv("PYTHON", if (file.exists(".venv/bin/python")) ".venv/bin/python" else "python3")
+  code <- "import importlib.util as u; print(next(iter(u.find_spec('semopy').submodule_search_locations)))"
+  file.path(system2(python, c("-c", shQuote(code)), stdout = TRUE), "examples")
+}
+
+data_path <- function(source) {
+  part <- strsplit(source, ":", fixed = TRUE)[[1]]
+  file <- switch(part[1],
+    semopy = file.path(semopy_examples(), c(holzinger = "holzinger_swineford39_data.csv",
+                                            politicaldemocracy = "pd_data.csv")[[part[2]]]),
+    shared = file.path(Sys.getenv("B2B_SEM_DATA", file.path("..", "shared", "data")), paste0(part[2], ".csv")),
+    local = file.path(REFERENCE, "data", paste0(part[2], ".csv")),
+    stop("unknown data source ", source)
+  )
+  if (!file.exists(file)) stop("no file ", file, " for ", source)
+  file
+}
+
+# Arguments of lavaan for one case: data or moments, and the options in lavaan's own names.
+case_arguments <- function(case) {
+  file <- data_path(case$data)
+  options <- case$options
+  names(options) <- gsub("_", ".", names(options), fixed = TRUE)
+  input <- if (is.null(case$input)) "raw" else case$input
+  source <- if (input == "raw") {
+    list(data = read.csv(file))
+  } else if (input == "matrix") {
+    matrix <- as.matrix(read.csv(file, row.names = 1))
+    list(sample.cov = matrix, sample.nobs = case$nobs)
+  } else {
+    frame <- read.csv(file)
+    names_used <- lavNames(lavaanify(paste(case$model, collapse = "\n"), auto = TRUE, warn = FALSE), "ov")
+    frame <- frame[complete.cases(frame[names_used]), names_used]
+    c(list(sample.cov = cov(frame), sample.nobs = nrow(frame)),
+      if (input == "cov+mean") list(sample.mean = colMeans(frame)))
+  }
+  c(list(model = paste(case$model, collapse = "\n")), source, options)
+}
+
+# lavaan writes names with dots; the project writes underscores.
+under <- function(x) { names(x) <- gsub(".", "_", names(x), fixed = TRUE); x }
+
+frame_rows <- function(frame) {
+  frame <- as.data.frame(unclass(frame), stringsAsFactors = FALSE)
+  names(frame) <- gsub(".", "_", names(frame), fixed = TRUE)
+  frame
+}
+
+labelled <- function(m) {
+  if (is.null(m)) return(NULL)
+  m <- unclass(m)
+  if (is.matrix(m)) list(names = I(rownames(m)), values = unname(m)) else list(names = I(names(m)), values = unname(c(m)))
+}
+
+# 15 significant digits (what a double carries); NA and NaN become null; whole or not at all.
+write_numbers <- function(object, file) {
+  text <- toJSON(object, digits = NA, na = "null", null = "null", auto_unbox = TRUE, dataframe = "rows", pretty = FALSE)
+  # one record per line keeps version-control differences readable
+  text <- gsub("},{", "},\n{", text, fixed = TRUE)
+  text <- gsub(",\"(parameters|standardized|measures|r2|implied|sample|lavaan|gradient|warnings|rmsea)\":", ",\n\"\\1\":", text)
+  temporary <- paste0(file, ".part")
+  writeLines(text, temporary, useBytes = TRUE)
+  invisible(file.rename(temporary, file))
+}
+
+sha256 <- function(file) digest(file = file, algo = "sha256")
+
+versions <- function(packages) {
+  c(list(R = as.character(getRversion()), platform = R.version$platform),
+    setNames(lapply(packages, function(p) as.character(packageVersion(p))), packages))
+}
