@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-
-# Before numpy is imported: threaded BLAS is slower on matrices this small, and workers would fight for the cores.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Before numpy is imported: threaded BLAS is slower on matrices this small, and workers would fight for the cores.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,1 +1,1 @@
-"""analysis."""
+"""Analyses: engine calls composed into answers."""

@@ -158,7 +158,7 @@ def _warnings_as_messages() -> Iterator[None]:
         warnings.simplefilter("always", B2BSemWarning)
         usual = warnings.showwarning
 
-        def show(message, category, filename, lineno, file=None, line=None):  # type: ignore[no-untyped-def]
+        def show(message, category, filename, lineno, file=None, line=None):
             if issubclass(category, B2BSemWarning):
                 click.echo(f"warning: {message}", err=True)
             else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from b2b_sem.errors import SpecError
-from b2b_sem.resources import KINDS, list_bundled, resolve
+from b2b_sem.resources import resolve
+from b2b_sem.spec.loader import FOLDERS, list_specs
 
 __all__ = ["Bundled", "bundled_files"]
 
@@ -35,26 +35,15 @@ class Bundled:
 
 
 def bundled_files() -> tuple[Bundled, ...]:
-    """Return all bundled files, by folder and id.
+    """Return all bundled files by kind and id.
 
     Raises
     ------
     SpecError
-        If the installation lost them.
+        If the installation lost or damaged them.
     """
-    return tuple(_describe(folder, identifier) for folder in KINDS for identifier in list_bundled(folder))
-
-
-def _describe(folder: str, identifier: str) -> Bundled:
-    path = resolve(folder, identifier)
-    if path.suffix == ".lav":
-        return Bundled(identifier, "model", folder, "lavaan syntax", path)
-    # The head of the file says enough; the full check belongs to the command that uses it.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-        return Bundled(identifier, str(content["kind"]), folder, str(content["title"]), path)
-    except (OSError, YAMLError, KeyError, TypeError) as error:
-        raise SpecError("this bundled file is damaged", file=path, hint="install the package again") from error
+    return tuple(
+        Bundled(identifier, kind, folder, title, resolve(folder, identifier))
+        for kind, folder in FOLDERS.items()
+        for identifier, title in list_specs(kind)
+    )

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 @click.option("--likelihood", help="normal (default) or wishart.")
 @click.option("--missing", help="listwise (default).")
 @click.option("--group", metavar="COLUMN", help="Fit the model in each group of this column.")
-@click.option(
-    "--group-equal", multiple=True, metavar="WHAT", help="Hold equal across groups: loadings, intercepts, ..."
-)
-@click.option("--ordered", multiple=True, metavar="ITEM", help="Treat this item as ordinal (may be repeated).")
+@click.option("--group-equal", metavar="A,B", help="Hold equal across groups: loadings, intercepts, ...")
+@click.option("--ordered", metavar="A,B", help="Treat these items as ordinal.")
 @click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: auto.")
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
@@ -119,7 +117,6 @@ def _fit(
 
     spec = load_model(model)
     settings = {**spec.options.stated(), **stated}
-    plain_text = spec.text is not None
     from b2b_sem.analysis.structural import fit
 
     if sample_cov is not None:
@@ -132,8 +129,8 @@ def _fit(
     try:
         return fit(spec.syntax(), **source, **settings)
     except ModelSyntaxError as error:
-        # lines count inside the text, which is the file itself when it holds lavaan syntax and nothing else
-        if error.file is None and plain_text and spec.source is not None and spec.source.suffix != ".yaml":
+        # lines count inside the text, which is the whole file when it holds lavaan syntax and nothing else
+        if error.file is None and spec.source is not None and spec.source.suffix.lower() not in (".yaml", ".yml"):
             error.file = str(spec.source)
         raise
 

@@ -12,9 +12,9 @@ def command() -> None:
 
     entries = bundled_files()
     width = max((len(entry.id) for entry in entries), default=0)
-    for kind in ("survey", "model", "simulation", "study"):
-        shown = [entry for entry in entries if entry.kind == kind]
-        if shown:
+    kind = ""
+    for entry in entries:
+        if entry.kind != kind:
+            kind = entry.kind
             click.echo("studies" if kind == "study" else f"{kind}s")
-        for entry in shown:
-            click.echo(f"  {entry.id:<{width}}  {entry.title}")
+        click.echo(f"  {entry.id:<{width}}  {entry.title}")

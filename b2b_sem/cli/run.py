@@ -18,7 +18,9 @@ import click
     help="Where results go (default: results/<id of the study>).",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of simulated data, instead of the study's own.")
-@click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), default=None, help="Default: auto.")
+@click.option(
+    "--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: as the study says, else auto."
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
 def command(study: str, data: str | None, out: Path | None, seed: int | None, engine: str | None, jobs: int) -> int:
     """Run STUDY and write results.json, report.html, tables/*.csv and manifest.json.
@@ -29,13 +31,14 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
     from b2b_sem.cli.output import check_directory, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
-    target = out if out is not None else Path("results") / load_study(study).id
+    target = out if out is not None else Path("results") / load_study(study, check_data=data is None).id
     check_directory(target)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
     from b2b_sem.study import run_study
 
-    result = run_study(study, data=data, seed=seed, engine=engine or "auto", jobs=jobs, progress=say)
+    stated = {} if engine is None else {"engine": engine}
+    result = run_study(study, data=data, seed=seed, jobs=jobs, progress=say, **stated)
 
     from b2b_sem.report.html import write_report
     from b2b_sem.report.tables import write_tables

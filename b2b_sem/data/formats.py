@@ -79,7 +79,6 @@ def read_text(path: Path, raw: bytes) -> RawTable:
         keep_default_na=False,
         skipinitialspace=True,
         low_memory=False,
-        float_precision="round_trip",
     )
     if len(frame) != len(table.rows):
         raise DataError(

@@ -5,15 +5,25 @@ Nothing is coerced silently: a cell is a number, one of :data:`MISSING_TOKENS`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.errors import DataError
+from b2b_sem.errors import DataError, did_you_mean
 
-__all__ = ["MISSING_TOKENS", "Cell", "as_floats", "describe_cells", "fail_on_cells", "is_missing", "listed"]
+__all__ = [
+    "MISSING_TOKENS",
+    "Cell",
+    "as_floats",
+    "columns_as_floats",
+    "describe_cells",
+    "fail_on_absent",
+    "fail_on_cells",
+    "is_missing",
+    "listed",
+]
 
 #: Cell texts read as missing: the empty cell, R's NA, NaN, Stata's and SAS's dot, and Excel's and SPSS's exports.
 MISSING_TOKENS = frozenset({"", "NA", "NaN", "nan", ".", "#N/A", "#NULL!"})
@@ -30,6 +40,27 @@ def listed(words: Iterable[object], *, most: int = 6) -> str:
     texts = [str(word) for word in words]
     rest = len(texts) - most
     return ", ".join(texts) if rest <= 0 else f"{', '.join(texts[:most])} and {rest} more"
+
+
+def fail_on_absent(
+    names: Iterable[str], columns: Sequence[str], *, file: object = None, hint: str | None = None
+) -> None:
+    """Raise DataError naming every one of `names` that is not in `columns`, with the closest column."""
+    known = set(columns)
+    absent = [name for name in dict.fromkeys(names) if name not in known]
+    if not absent:
+        return
+    lower = {column.lower() for column in columns}
+    guesses = [did_you_mean(name, columns, count=1 if name.lower() in lower else 3) for name in absent]
+    if len(absent) == 1:
+        message = f"column not found: '{absent[0]}'.{guesses[0]}" if guesses[0] else f"column not found: '{absent[0]}'"
+    else:
+        shown = [
+            f"'{name}'{guess.replace(' Did', ', did').rstrip('?')}" for name, guess in zip(absent, guesses, strict=True)
+        ]
+        rest = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
+        message = f"{len(absent)} columns not found: {'; '.join(shown[:6])}{rest}"
+    raise DataError(message, file=file, hint=hint or f"The columns are {listed(columns, most=12)}.")
 
 
 def describe_cells(cells: Iterable[Cell], row_name: Callable[[int], str], *, total: int | None = None) -> str:
@@ -103,6 +134,42 @@ def as_floats(column: Any, *, decimal: str = ".") -> tuple[NDArray[np.float64], 
     if dtype.kind in "OUS":
         return _from_objects(column.to_numpy(dtype=object), decimal)
     raise TypeError(_no_number(dtype))
+
+
+def columns_as_floats(
+    columns: Iterable[tuple[str, Any]], row_name: Callable[[int], str], *, file: object = None, decimal: str = "."
+) -> list[NDArray[np.float64]]:
+    """Return every named column as float64, NaN where missing; see :func:`as_floats`.
+
+    Raises
+    ------
+    DataError
+        A column has no numeric meaning, or cells are not numbers: the first five are named, all are counted.
+    """
+    result: list[NDArray[np.float64]] = []
+    cells: list[Cell] = []
+    total = 0
+    for name, column in columns:
+        try:
+            values, bad = as_floats(column, decimal=decimal)
+            if bad is not None and np.isnan(values).all():
+                kinds = dict.fromkeys(_quoted(value) for value in np.asarray(column, dtype=object)[bad])
+                raise TypeError(f"holds text ({listed(kinds, most=3)})")
+        except TypeError as error:
+            raise DataError(
+                f"column '{name}' {error}, not numbers",
+                file=file,
+                hint="Recode it as numbers, or as dummy variables, or leave it out.",
+            ) from None
+        if bad is not None:
+            where = np.flatnonzero(bad)
+            total += len(where)
+            objects = np.asarray(column, dtype=object)
+            cells += [(int(i), name, objects[i]) for i in where[:SHOWN]]
+        result.append(values)
+    hint = "Correct these cells, or declare the text as a missing code."
+    fail_on_cells(cells, "are not numbers", row_name, total=total, file=file, hint=hint)
+    return result
 
 
 def _from_categories(column: Any, decimal: str) -> NDArray[np.float64]:

@@ -163,7 +163,7 @@ def observe(
     after = "" if complete is None else ", once rows with missing values are left out"
     table.refuse_constant(values, after)
     mean, cov = _moments(values)
-    _refuse_collinear(table.names, cov, table.file)
+    _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)
     raw = (values.T,) if keep_raw else None
     return Observed(tuple(table.names), (GroupMoments(None, n, cov, mean),), n_read, n_read - n, tuple(notes), raw)
@@ -229,7 +229,7 @@ def observe_moments(
             hint="Check the number of observations, or use fewer variables.",
         )
     matrix = (matrix + matrix.T) / 2
-    _refuse_collinear(labels, matrix, None)
+    _refuse_collinear(labels, matrix, None, None)
     notes = _variance_note(labels, matrix)
     if np.allclose(variance, 1.0, rtol=0, atol=1e-12) and p > 1:
         notes.append(
@@ -279,7 +279,9 @@ def _moments(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return mean, (cov + cov.T) / 2
 
 
-def _refuse_collinear(names: Sequence[str], cov: NDArray[np.float64], file: object) -> None:
+def _refuse_collinear(
+    names: Sequence[str], cov: NDArray[np.float64], mean: NDArray[np.float64] | None, file: object
+) -> None:
     """Raise when the correlation matrix is singular or indefinite, naming the columns responsible."""
     sd = np.sqrt(np.diag(cov))
     correlation = cov / np.outer(sd, sd)
@@ -291,6 +293,7 @@ def _refuse_collinear(names: Sequence[str], cov: NDArray[np.float64], file: obje
         shown = []
         for i, j in close:
             same = correlation[i, j] > 0 and abs(sd[i] / sd[j] - 1) < 1e-9
+            same = same and mean is not None and abs(mean[i] - mean[j]) < 1e-9 * sd[i]
             kind = "the same values" if same else f"correlation {np.sign(correlation[i, j]):.0f}"
             shown.append(f"{names[i]} and {names[j]} ({kind})")
         over = [f"{names[i]} and {names[j]}" for i, j in close if abs(correlation[i, j]) > 1 + 1e-8]

@@ -24,9 +24,9 @@ from b2b_sem.data.formats import (
     read_workbook,
     settle,
 )
-from b2b_sem.data.numeric import Cell, as_floats, fail_on_cells, listed
+from b2b_sem.data.numeric import as_floats, columns_as_floats, fail_on_absent, listed
 from b2b_sem.data.source import FORMATS, find_format, read_bytes
-from b2b_sem.errors import DataError, did_you_mean
+from b2b_sem.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,18 +87,7 @@ class Responses:
 
     def require(self, names: Iterable[str], *, hint: str | None = None) -> None:
         """Raise DataError naming every one of `names` that is not a column, with the closest column names."""
-        absent = [name for name in dict.fromkeys(names) if name not in set(self.columns)]
-        if not absent:
-            return
-        shown = "; ".join(f"'{name}'{did_you_mean(name, self.columns).rstrip('?')}" for name in absent[:6])
-        shown = shown.replace(" Did you mean", ", did you mean")
-        rest = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
-        what = "column not found" if len(absent) == 1 else f"{len(absent)} columns not found"
-        raise DataError(
-            f"{what}: {shown}{rest}",
-            file=self.path,
-            hint=hint or f"The columns are {listed(self.columns, most=12)}.",
-        )
+        fail_on_absent(names, self.columns, file=self.path, hint=hint)
 
 
 def read_responses(
@@ -172,31 +161,13 @@ def numeric(responses: Responses, columns: Sequence[str] | None = None) -> pd.Da
 
     names = list(responses.columns if columns is None else columns)
     responses.require(names)
-    decimal = str(responses.details.get("decimal", "."))
-    values: dict[str, NDArray[np.float64]] = {}
-    cells: list[Cell] = []
-    total = 0
-    for name in names:
-        column = responses.frame[name]
-        try:
-            values[name], bad = as_floats(column, decimal=decimal)
-        except TypeError as error:
-            raise DataError(
-                f"column '{name}' {error}, not numbers", file=responses.path, hint="Leave it out or recode it."
-            ) from None
-        if bad is not None:
-            where = np.flatnonzero(bad)
-            total += len(where)
-            cells += [(int(i), name, column.iloc[i]) for i in where[:5]]
-    fail_on_cells(
-        cells,
-        "are not numbers",
+    values = columns_as_floats(
+        [(name, responses.frame[name]) for name in names],
         responses.row_name,
-        total=total,
         file=responses.path,
-        hint="Correct these cells, or declare the text as a missing code.",
+        decimal=str(responses.details.get("decimal", ".")),
     )
-    return pd.DataFrame(values, index=responses.frame.index)
+    return pd.DataFrame(dict(zip(names, values, strict=True)), index=responses.frame.index)
 
 
 def set_missing(responses: Responses, codes: Sequence[float | str], columns: Sequence[str] | None = None) -> Responses:

@@ -57,8 +57,8 @@ class Survey(Protocol):
         """Return the item codes."""
         ...
 
-    def reverse_items(self, scale: str | None = None) -> tuple[str, ...]:
-        """Return the reverse coded items."""
+    def item(self, code: str) -> Any:
+        """Return an item; its ``reverse`` says whether it is reverse coded."""
         ...
 
     def range_of(self, item: str) -> tuple[int, int]:
@@ -77,12 +77,12 @@ def rules_from_survey(survey: Survey, items: Iterable[str] | None = None) -> tup
     """
     known = survey.items(active_only=False)
     wanted = survey.items() if items is None else tuple(dict.fromkeys(i for i in items if i in set(known)))
-    # range_of and the like walk the survey; reverse keys of dropped items count when such an item is asked for
-    turned = set(survey.reverse_items())
     rules = []
     for name in wanted:
         low, high = survey.range_of(name)
-        rules.append(ItemRule(name, name in turned, float(low), float(high), tuple(survey.missing_codes(name))))
+        rules.append(
+            ItemRule(name, bool(survey.item(name).reverse), float(low), float(high), tuple(survey.missing_codes(name)))
+        )
     return tuple(rules)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.data.numeric import Cell, as_floats, fail_on_cells, listed
-from b2b_sem.errors import DataError, did_you_mean
+from b2b_sem.data.numeric import Cell, columns_as_floats, fail_on_absent, fail_on_cells, listed
+from b2b_sem.errors import DataError
 
 __all__ = ["Table", "check_names"]
 
@@ -53,12 +53,7 @@ class Table:
                 hint="Give the columns names: pandas.DataFrame(array, columns=[...]).",
             )
         known = [str(name) for name in (data.columns if hasattr(data, "columns") else data)]
-        absent = [name for name in wanted if name not in set(known)]
-        if absent:
-            shown = "; ".join(f"'{name}'.{did_you_mean(name, known)}" for name in absent[:6]).replace("'.;", "';")
-            rest = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
-            what = "column not found" if len(absent) == 1 else f"{len(absent)} columns not found"
-            raise DataError(f"{what}: {shown}{rest}", file=file, hint=f"The columns are {listed(known, most=12)}.")
+        fail_on_absent(wanted, known, file=file)
         twice = [name for name in wanted if known.count(name) > 1]
         if twice:
             raise DataError(
@@ -76,26 +71,8 @@ class Table:
 
     def floats(self) -> list[NDArray[np.float64]]:
         """Return every column as float64, or name the cells that are not numbers."""
-        values, cells, total = [], [], 0
-        for name, column in zip(self.names, self.columns, strict=True):
-            try:
-                numbers, bad = as_floats(column, decimal=self.decimal)
-            except TypeError as error:
-                raise DataError(
-                    f"column '{name}' {error}, not numbers",
-                    file=self.file,
-                    hint="Recode it as numbers, or as dummy variables, or leave it out of the model.",
-                ) from None
-            if numbers.ndim != 1:
-                raise DataError(f"column '{name}' is not one-dimensional", hint="Give one value per row.")
-            if bad is not None:
-                where = np.flatnonzero(bad)
-                total += len(where)
-                objects = np.asarray(column, dtype=object)
-                cells += [(int(i), name, objects[i]) for i in where[:5]]
-            values.append(numbers)
-        self._fail(cells, total, "are not numbers", "Correct these cells, or declare the text as a missing code.")
-        return values
+        named = zip(self.names, self.columns, strict=True)
+        return columns_as_floats(named, self.row_name, file=self.file, decimal=self.decimal)
 
     def refuse_infinite(self, columns: NDArray[np.float64]) -> None:
         """Raise when a value is infinite; `columns` has one row per variable."""
@@ -109,7 +86,8 @@ class Table:
                 where = np.flatnonzero(np.isinf(values))
                 total += len(where)
                 cells += [(int(i), name, values[i]) for i in where[:5]]
-        self._fail(cells, total, "are infinite", "Correct these cells: a division by zero or a log of zero?")
+        hint = "Correct these cells: a division by zero or a log of zero?"
+        fail_on_cells(cells, "are infinite", self.row_name, total=total, file=self.file, hint=hint)
 
     def refuse_empty(self, holes: Mapping[str, NDArray[np.bool_]]) -> None:
         """Raise when there are no rows, or columns without a single value."""
@@ -159,9 +137,6 @@ class Table:
             raise DataError(
                 f"{what} not vary{after}: {listed(shown)}", file=self.file, hint="Leave it out of the model."
             )
-
-    def _fail(self, cells: list[Cell], total: int, what: str, hint: str) -> None:
-        fail_on_cells(cells, what, self.row_name, total=total, file=self.file, hint=hint)
 
 
 def _is_square_symmetric(data: Any, n: int) -> bool:

@@ -190,10 +190,17 @@ def split(text: str, delimiter: str, path: object) -> TextTable:
         question_text = dict(zip(header, (cell.strip() for cell in labels[2]), strict=False))
         start, line, skipped = buffer.tell(), reader.line_num, imports[0]
     buffer.seek(start)
-    rows = _check_widths(_records(_reader(buffer, delimiter), path, line, skipped), len(header), path)
+    below = _records(_reader(buffer, delimiter), path, line, skipped)
+    if len(header) == 1:
+        # an empty quoted cell and a blank line look alike to the bulk parser: give it every cell in quotes
+        kept = list(below)
+        rows = _check_widths(iter(kept), 1, path)
+        body = "".join('"' + cells[0].replace('"', '""') + '"\n' for _, _, cells in kept)
+    else:
+        rows, body = _check_widths(below, len(header), path), text[start:]
     if not len(rows):
         raise DataError("the file has a header but no rows", file=path, hint="Export the data again, with the answers.")
-    return TextTable(header, text[start:], rows, question_text)
+    return TextTable(header, body, rows, question_text)
 
 
 def _check_widths(records: Iterator[tuple[int, int, list[str]]], width: int, path: object) -> NDArray[np.int64]:
@@ -206,7 +213,9 @@ def _check_widths(records: Iterator[tuple[int, int, list[str]]], width: int, pat
     if ragged:
         shown = ", ".join(f"line {line} has {count}" for line, count in ragged[:5])
         rest = f" and {len(ragged) - 5} more rows differ" if len(ragged) > 5 else ""
-        if len(ragged) == len(rows) and all(count == width + 1 for _, count in ragged):
+        if width == 1:
+            hint = "The first row must hold the column names: remove title lines above it."
+        elif len(ragged) == len(rows) and all(count == width + 1 for _, count in ragged):
             hint = "Every row has one cell more than the header: give the first column (row names?) a name."
         else:
             hint = "Correct these rows; a cell that contains the delimiter must stand in double quotes."

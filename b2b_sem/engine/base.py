@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Array", "EngineFit", "FitOptions", "IntArray", "moments_divisor"]
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.intp]
 
 

@@ -33,7 +33,7 @@ class Guide:
 
 #: Guides by measure name.
 GUIDES: dict[str, Guide] = {
-    "chisq": Guide("p > .05 means no detectable misfit; nearly always rejected in large samples", ""),
+    "chisq": Guide("p > .05: no misfit detected; large samples detect trivial misfit", ""),
     "cfi": Guide("about .95 or higher", HU_BENTLER),
     "tli": Guide("about .95 or higher", HU_BENTLER),
     "rmsea": Guide("about .06 or lower", HU_BENTLER),
@@ -137,7 +137,9 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
     ),
     "measurement": (
-        Definition("Loading", f"standardized regression of an item on its construct; guide: .708 or higher ({HAIR})", ""),
+        Definition(
+            "Loading", f"standardized regression of an item on its construct; guide: .708 or higher ({HAIR})", ""
+        ),
         Definition(
             "Alpha",
             "items / (items - 1) x (1 - sum of item variances / variance of the sum score); assumes equal loadings",

@@ -6,7 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ASCII", "TYPESET", "Glyphs", "count", "interval", "is_missing", "number", "probability", "p_phrase", "stars"]
+__all__ = [
+    "ASCII",
+    "TYPESET",
+    "Glyphs",
+    "count",
+    "interval",
+    "is_missing",
+    "number",
+    "p_phrase",
+    "probability",
+    "stars",
+]
 
 
 @dataclass(frozen=True)

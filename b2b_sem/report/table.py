@@ -19,6 +19,8 @@ __all__ = ["Column", "Kind", "Table", "link_dois"]
 Kind = Literal[
     "text",  # words
     "code",  # a name from the data or the model
+    "path",  # NR -> PC
+    "value",  # short text that must not wrap
     "count",  # whole number
     "percent",  # one decimal
     "number",  # two decimals
@@ -33,7 +35,7 @@ Kind = Literal[
     "any",  # formatted text or a number as it is
 ]
 
-_WORDS = {"text", "code", "verdict", "flag", "any"}
+_WORDS = {"text", "code", "path", "value", "verdict", "flag", "any"}
 _DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s;,]*[^\s;,.)\]])")
 
 
@@ -100,7 +102,9 @@ class Table:
             cells: list[str] = []
             for value, c in zip(row, self.columns, strict=True):
                 if c.kind.startswith("interval"):
-                    cells += [_exact(v) for v in (value if value is not None else (None, None))]
+                    cells += [_exact(v) for v in (value or (None, None))]
+                elif c.kind == "count" and isinstance(value, float) and value.is_integer():
+                    cells.append(str(int(value)))
                 else:
                     cells.append(_exact(value))
             writer.writerow(cells)
@@ -117,7 +121,8 @@ class Table:
             "<thead><tr>",
         ]
         out += [
-            f'<th scope="col" class="{_css(self.columns[i])}">{html.escape(self.columns[i].heading)}</th>' for i in shown
+            f'<th scope="col" class="{_css(self.columns[i])}">{html.escape(self.columns[i].heading)}</th>'
+            for i in shown
         ]
         out.append("</tr></thead><tbody>")
         for row in self.rows:
@@ -197,7 +202,9 @@ _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {
 
 
 def format_cell(value: Any, kind: Kind, glyphs: Glyphs) -> str:
-    """Return one cell as people read it."""
+    """Return one cell as people read it; an empty text stays empty (not applicable is not missing)."""
+    if isinstance(value, str) and not value:
+        return ""
     if kind in _NUMERIC:
         return _NUMERIC[kind](value, glyphs)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -213,13 +220,15 @@ def _cell_html(value: Any, kind: Kind) -> str:
     text = format_cell(value, kind, TYPESET)
     if kind == "verdict":
         return f'<span class="verdict {html.escape(text.replace(" ", "-"), quote=True)}">{html.escape(text)}</span>'
-    if kind == "code":
+    if kind == "path":
+        text = text.replace("->", "→")
+    if kind in ("code", "path"):
         return f"<code>{html.escape(text)}</code>"
     return link_dois(text)
 
 
 def _css(column: Column) -> str:
-    return "word" if column.kind in _WORDS else "num"
+    return column.kind if column.kind in ("text", "any") else "word" if column.kind in _WORDS else "num"
 
 
 def _exact(value: Any) -> str:

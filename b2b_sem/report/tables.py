@@ -289,7 +289,9 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     ]
     frame = result.measurement.reliability
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
-    notes = ["Guides: alpha, omega and CR .70 to .90 (Hair et al. 2019, doi:10.1108/EBR-11-2018-0203); AVE .50 or higher "]
+    notes = [
+        "Guides: alpha, omega and CR .70 to .90 (Hair et al. 2019, doi:10.1108/EBR-11-2018-0203); AVE .50 or higher "
+    ]
     notes[0] += "(Fornell & Larcker 1981, doi:10.1177/002224378101800104)."
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
@@ -338,7 +340,7 @@ def _square(name: str, title: str, frame: pd.DataFrame, notes: list[str], *, low
     names = [str(c) for c in frame.columns]
     columns = [Column("name", "", "code"), *(Column(n, n, "bounded") for n in names)]
     rows = [
-        (str(row), *(None if lower and j > i else float(values[i, j]) for j in range(len(names))))
+        (str(row), *("" if lower and j > i else float(values[i, j]) for j in range(len(names))))
         for i, row in enumerate(frame.index)
     ]
     return table(name, title, columns, rows, notes)
@@ -435,7 +437,7 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
     measures = ("chisq", "df", "cfi", "rmsea", "srmr", "aic", "bic")
     main = result.fit.measures
     rows: list[tuple[Any, ...]] = [
-        ("main", "Main model", "", *(main.get(k) for k in measures), None, None, None, result.fit.failure, "")
+        ("main", "Main model", "", *(main.get(k) for k in measures), "", "", "", result.fit.failure, "")
     ]
     for r in result.rivals:
         usable = r.fit is not None and r.fit.ok

@@ -1,4 +1,4 @@
-"""What all four kinds of YAML file share: strict frozen types, citations, fit settings, and where a value was written."""
+"""What all kinds of YAML file share: strict frozen types, citations, fit settings, and where a value was written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-
 class Problem:
     """One finding inside a file: where (keys from the top), what, and what to do.
 
-    `in_text` holds line and column inside the text stored at `loc`, for findings in lavaan lines.
+    `in_text` holds line and column inside the text stored at `loc`, for findings in lavaan lines. A `weak` finding says
+    that something is absent; it is left out beside other findings, of which it is often only a consequence.
     """
 
     loc: Location
@@ -51,6 +52,7 @@ class Problem:
     hint: str | None = None
     at_key: bool = False
     in_text: tuple[int, int] | None = None
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Origin:
     keys, values : mapping of Location to (line, column)
         Positions of every key and value, counted from 1.
     blocks : mapping of Location to (line, column)
-        First character of the content of block texts (``key: |``).
+        First character of the content of texts, if it can be told.
     """
 
     path: Path
@@ -84,7 +86,7 @@ class Origin:
         return found
 
     def position(self, loc: Location, *, at_key: bool = False) -> tuple[int, int]:
-        """Return line and column, from 1, of the value at `loc`, or of its key; of the nearest parent if it is absent."""
+        """Return line and column, from 1, of the value at `loc` or of its key; of the nearest parent if absent."""
         found = self.trim(loc)
         # A mapping or list starts on a later line than its key, and it is the key that the reader recognises.
         key, value = self.keys.get(found), self.values.get(found, (1, 1))
@@ -117,8 +119,10 @@ class Citation(Node):
     """A source in the literature."""
 
     citation: Text = Field(description="Authors and year, or the full reference.")
-    doi: Doi | None = Field(None, description="Digital object identifier, starting with 10.")
-    note: Text | None = Field(None, description="What was taken from the source, or what still has to be checked.")
+    doi: Doi | None = Field(default=None, description="Digital object identifier, starting with 10.")
+    note: Text | None = Field(
+        default=None, description="What was taken from the source, or what still has to be checked."
+    )
 
 
 class Document(Node):

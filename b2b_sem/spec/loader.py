@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -16,12 +15,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from b2b_sem import resources
-from b2b_sem.errors import ModelSyntaxError, SpecError, did_you_mean
+from b2b_sem.errors import ModelSyntaxError, SpecError, Unsupported, did_you_mean
 from b2b_sem.spec.base import SCHEMA_VERSION, Document, Location, Origin, Problem
 from b2b_sem.spec.message import explain
 from b2b_sem.spec.model import ModelSpec, model_from_lavaan
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.study import StudySpec
+from b2b_sem.spec.study import RivalsAnalysis, StudySpec
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
 
@@ -46,9 +45,12 @@ TYPES: dict[str, type[Document]] = {
 
 FOLDERS = {"survey": "surveys", "model": "models", "simulation": "simulations", "study": "simulations"}
 
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+}
 
 D = TypeVar("D", bound=Document)
+R = TypeVar("R")
 Ref = str | os.PathLike[str]
 
 
@@ -80,12 +82,12 @@ def load(path: Ref, spec: type[D]) -> D:
     SpecError
         With one entry in ``problems`` per finding. Findings that would only follow from another one are left out.
     """
-    return _load(Path(path), spec)
+    return _accept(_open(Path(path), spec))
 
 
 def load_survey(ref: Ref, base: Ref | None = None) -> SurveySpec:
     """Load a survey by bundled id or path; `base` is the directory that relative paths start from."""
-    return _load(resources.resolve("surveys", ref, base), SurveySpec)
+    return load(resources.resolve("surveys", ref, base), SurveySpec)
 
 
 def load_model(ref: Ref, base: Ref | None = None, *, survey: SurveySpec | None = None) -> ModelSpec:
@@ -108,26 +110,27 @@ def load_model(ref: Ref, base: Ref | None = None, *, survey: SurveySpec | None =
         If a file of lavaan syntax cannot be read.
     """
     path = resources.resolve("models", ref, base)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        model = _load(path, ModelSpec)
-    else:
-        model = _load_lavaan(path)
-    if survey is None and model.survey is not None:
-        survey = _follow(model, "survey", load_survey, model.survey)
-    if survey is not None:
-        _refuse(model.origin, model.problems_with(survey))
-        model = model.with_survey(survey)
-    return model
+    draft = _open(path, ModelSpec) if path.suffix.lower() in (".yaml", ".yml") else _Draft(_load_lavaan(path))
+    model = draft.spec
+    if model is not None and survey is None and model.survey is not None:
+        survey = _follow(draft, ("survey",), load_survey, model.survey)
+    if model is not None and survey is not None:
+        draft.problems += model.problems_with(survey)
+    return _accept(draft).with_survey(survey)
 
 
 def load_simulation(ref: Ref, base: Ref | None = None) -> SimulationSpec:
     """Load a population by bundled id or path, with its model and survey."""
-    simulation = _load(resources.resolve("simulations", ref, base), SimulationSpec)
-    survey = None if simulation.survey is None else _follow(simulation, "survey", load_survey, simulation.survey)
-    model = _follow(simulation, "model", load_model, simulation.model, survey=survey)
-    survey = survey or model.survey_spec
-    _refuse(simulation.origin, simulation.problems_with(model, survey))
-    copy = simulation.model_copy()
+    draft = _open(resources.resolve("simulations", ref, base), SimulationSpec)
+    simulation, model, survey = draft.spec, None, None
+    if simulation is not None:
+        if simulation.survey is not None:
+            survey = _follow(draft, ("survey",), load_survey, simulation.survey)
+        model = _follow(draft, ("model",), load_model, simulation.model, survey=survey)
+        if model is not None:
+            survey = survey or model.survey_spec
+            draft.problems += simulation.problems_with(model, survey)
+    copy = _accept(draft).model_copy()
     copy._model, copy._survey = model, survey
     return copy
 
@@ -142,18 +145,21 @@ def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) ->
     check_data : bool
         Whether the data file must exist; turn off if another one takes its place.
     """
-    study = _load(resources.resolve("simulations", ref, base), StudySpec)
-    survey = None if study.survey is None else _follow(study, "survey", load_survey, study.survey)
-    model = _follow(study, "model", load_model, study.model, survey=survey)
-    survey = survey or model.survey_spec
-    simulation = None
-    if study.data.simulate is not None:
-        simulation = _follow(study, "data", load_simulation, study.data.simulate, key="simulate")
-    problems = [*study.problems_with(model, survey), *_data_problems(study, check_data)]
-    if simulation is not None:
-        problems += _simulated_problems(study, model, simulation)
-    _refuse(study.origin, problems)
-    copy = study.model_copy()
+    draft = _open(resources.resolve("simulations", ref, base), StudySpec)
+    study, model, survey, simulation = draft.spec, None, None, None
+    if study is not None:
+        if study.survey is not None:
+            survey = _follow(draft, ("survey",), load_survey, study.survey)
+        model = _follow(draft, ("model",), load_model, study.model, survey=survey)
+        if study.data.simulate is not None:
+            simulation = _follow(draft, ("data", "simulate"), load_simulation, study.data.simulate)
+        draft.problems += _data_problems(study, check_data)
+        if model is not None:
+            survey = survey or model.survey_spec
+            draft.problems += study.problems_with(model, survey)
+            if simulation is not None:
+                draft.problems += _simulated_problems(study, model, simulation)
+    copy = _accept(draft).model_copy()
     copy._model, copy._survey, copy._simulation = model, survey, simulation
     return copy
 
@@ -176,24 +182,48 @@ def list_specs(kind: str) -> tuple[tuple[str, str], ...]:
 # ---- one file ------------------------------------------------------------------------------------------------------
 
 
-def _load(path: Path, spec: type[D]) -> D:
+@dataclass
+class _Draft(Generic[D]):
+    """An object that is still being checked: what was read as far as it could be, and what was found."""
+
+    spec: D | None
+    problems: list[Problem] = field(default_factory=list)
+    origin: Origin | None = None
+
+
+def _open(path: Path, spec: type[D]) -> _Draft[D]:
+    """Read one file and collect its findings, without raising for them."""
     reader = _Reader(path)
     reader.check_header(spec)
+    draft: _Draft[D] = _Draft(None, origin=reader.origin)
     try:
-        made, shape_errors = spec.model_validate(reader.plain), []
+        draft.spec = spec.model_validate(reader.plain)
     except ValidationError as error:
-        shape_errors = [explain(e, spec, reader.plain) for e in error.errors()]
-        made = _without(reader.plain, error, spec)  # type: ignore[assignment]
-    problems = list(shape_errors)
-    if made is not None:
+        draft.problems = [explain(e, spec, reader.plain) for e in error.errors()]
+        draft.spec = _without(reader.plain, error, spec)
+    if draft.spec is not None:
+        made = draft.spec
+        made._origin = reader.origin
         rules = [*made.problems(), *(_syntax_problems(made) if isinstance(made, ModelSpec) else ())]
         # A finding about a whole mapping often only repeats that something inside it could not be read.
-        inside = [p.loc for p in shape_errors]
-        problems += [p for p in rules if not any(loc[: len(p.loc)] == p.loc for loc in inside)]
-    _refuse(reader.origin, problems)
-    assert made is not None  # without an object there is at least one problem
-    made._origin = reader.origin
-    return made
+        inside = [p.loc for p in draft.problems]
+        draft.problems += [p for p in rules if not any(loc[: len(p.loc)] == p.loc for loc in inside)]
+    return draft
+
+
+def _accept(draft: _Draft[D]) -> D:
+    """Return the object, or raise one :class:`SpecError` for all findings, in the order of the file."""
+    firm = [p for p in draft.problems if not p.weak] or draft.problems
+    origin = draft.origin
+    if not firm and draft.spec is not None:
+        return draft.spec
+    if origin is None:
+        origin = draft.spec.origin if draft.spec is not None else None
+    assert origin is not None  # every draft comes from a file
+    found = sorted(map(origin.error, dict.fromkeys(firm)), key=lambda e: (e.line or 0, e.column or 0))
+    if len(found) == 1:
+        raise found[0]
+    raise SpecError(f"{len(found)} problems", file=origin.path, problems=found)
 
 
 def _without(plain: Any, error: ValidationError, spec: type[D]) -> D | None:
@@ -234,41 +264,32 @@ def _syntax_problems(model: ModelSpec) -> Iterator[Problem]:
         ((key,), text) for key in ("text", "structural", "covariances") if (text := getattr(model, key))
     ]
     for name, rival in model.rivals.items():
-        texts += [(("rivals", name, key, i), line) for key in ("add", "remove") for i, line in enumerate(getattr(rival, key))]
+        texts += [
+            (("rivals", name, key, i), line) for key in ("add", "remove") for i, line in enumerate(getattr(rival, key))
+        ]
         if rival.structural:
             texts.append((("rivals", name, "structural"), rival.structural))
     for loc, text in texts:
         try:
             parse_model(text)
-        except ModelSyntaxError as error:
+        except (ModelSyntaxError, Unsupported) as error:
             yield Problem(loc, error.message, error.hint, in_text=(error.line or 1, error.column or 1))
 
 
-def _refuse(origin: Origin | None, problems: Iterable[Problem]) -> None:
-    """Raise one :class:`SpecError` for all `problems`, in the order of the file; do nothing if there are none."""
-    if origin is None:
-        raise ValueError("only loaded objects have positions")
-    found = sorted((origin.error(p) for p in problems), key=lambda e: (e.line or 0, e.column or 0))
-    if len(found) == 1:
-        only = found[0]
-        raise SpecError(
-            only.message, file=only.file, line=only.line, column=only.column, hint=only.hint, problems=()
-        )
-    if found:
-        raise SpecError(f"{len(found)} problems", file=origin.path, problems=found)
-
-
-def _follow(spec: Document, field: str, loader: Any, ref: str, *, key: str | None = None, **extra: Any) -> Any:
-    """Load a file that `spec` names; a reference that leads nowhere is reported where it is written."""
+def _follow(draft: _Draft[Any], loc: Location, loader: Callable[..., R], ref: str, **extra: Any) -> R | None:
+    """Load a file that a draft names; a reference that leads nowhere becomes a finding where it is written."""
+    assert draft.spec is not None
     try:
-        return loader(ref, spec.base, **extra)
+        return loader(ref, draft.spec.base, **extra)
     except SpecError as error:
         # Findings inside the other file carry a line there; a reference that cannot be resolved does not.
-        if error.line is not None or error.problems:
-            raise
-        loc: Location = (field,) if key is None else (field, key)
-        where = f" ({error.file})" if error.file else ""
-        raise spec.error(loc, f"{field if key is None else key} '{ref}'{where}: {error.message}", hint=error.hint) from None
+        if error.line is None and not error.problems:
+            where = f" ({error.file})" if error.file else ""
+            draft.problems.append(Problem(loc, f"{loc[-1]} '{ref}'{where}: {error.message}", error.hint))
+            return None
+        if draft.problems:
+            _accept(draft)
+        raise
 
 
 def _data_problems(study: StudySpec, check_data: bool) -> Iterator[Problem]:
@@ -281,20 +302,28 @@ def _data_problems(study: StudySpec, check_data: bool) -> Iterator[Problem]:
     elif not path.exists():
         beside = sorted(p.name for p in path.parent.iterdir() if p.is_file()) if path.parent.is_dir() else []
         near = did_you_mean(path.name, beside)
-        yield Problem(loc, f"there is no data file '{path}'.{near}", hint="Paths start from the directory of the study file.")
+        yield Problem(
+            loc, f"there is no data file '{path}'.{near}", hint="Paths start from the directory of the study file."
+        )
 
 
 def _simulated_problems(study: StudySpec, model: ModelSpec, simulation: SimulationSpec) -> Iterator[Problem]:
-    source = simulation.survey_spec
-    drawn = set(source.items()) if source is not None else set(simulation.model_spec.items() if simulation.model_spec else ())
-    absent = [item for item in model.items() if item not in drawn]
-    if absent:
-        yield Problem(
-            ("data", "simulate"),
-            f"the respondents of '{simulation.id}' do not answer {', '.join(absent[:5])}"
-            + (f" and {len(absent) - 5} more items" if len(absent) > 5 else "")
-            + f", which the model '{model.id}' needs",
-        )
+    """Simulated respondents answer the items of the population's model and no others."""
+    drawn = set(simulation.model_spec.items()) if simulation.model_spec is not None else set()
+    wanted: list[tuple[Location, str, str | None]] = [(("data", "simulate"), f"the model '{model.id}'", None)]
+    for i, entry in enumerate(study.analyses):
+        if isinstance(entry, RivalsAnalysis):
+            wanted += [(("analyses", i, "rivals", k), f"rival '{n}'", n) for k, n in enumerate(entry.rivals)]
+        elif entry == "rivals":
+            wanted += [(("analyses", i), f"rival '{name}'", name) for name in model.rivals]
+    for loc, what, rival in wanted:
+        if rival is not None and rival not in model.rivals:
+            continue
+        absent = [item for item in model.items(rival=rival) if item not in drawn]
+        if absent:
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            listing = ", ".join(absent[:5]) + more
+            yield Problem(loc, f"{what} needs {listing}, which the population '{simulation.id}' does not contain")
 
 
 # ---- reading -------------------------------------------------------------------------------------------------------
@@ -367,7 +396,9 @@ class _Reader:
                 hint="It may not be a text file.",
             ) from None  # fmt: skip
         if node is None:
-            raise SpecError("the file is empty", file=self.path, hint="'b2b-sem copy' gives a bundled file to start from.")
+            raise SpecError(
+                "the file is empty", file=self.path, hint="'b2b-sem copy' gives a bundled file to start from."
+            )
         return node
 
     def _syntax_error(self, error: MarkedYAMLError) -> SpecError:
@@ -379,23 +410,23 @@ class _Reader:
             hint = "Put text that contains ': ' in quotes, and check the indentation."
         elif r"'\t'" in what:
             hint = "Indent with spaces, not with tabs."
-        elif "expected a single document" in what or "expected <document start>" in what:
+        elif "another document" in what or "expected a single document" in what or "<document start>" in what:
             hint = "One file holds one document: check the indentation, and remove '---' lines."
         elif "undefined alias" in what:
             hint = "Text that starts with '*' must be in quotes."
-        elif "quoted scalar" in (error.context or "") or "end of stream" in what:
-            hint = "A quote or bracket is not closed."
+        elif any(
+            word in f"{error.context} {what}" for word in ("quoted scalar", "stream end", "end of stream", "flow ")
+        ):
+            hint = "A quote or bracket that is opened here is not closed, or a comma is missing."
             if error.context_mark is not None:
                 line, column = error.context_mark.line + 1, error.context_mark.column + 1
         elif "block" in (error.context or "") or "block end" in what:
-            hint = "Check the indentation of this line and of the lines above."
+            hint = "Check the indentation and the quotes of this line and of the lines above."
         return SpecError(f"not valid YAML: {what}", file=self.path, line=line, column=column, hint=hint)
 
     def _problem(self, node: Node, message: str, hint: str | None = None) -> None:
         mark = node.start_mark
-        self.found.append(
-            SpecError(message, file=self.path, line=mark.line + 1, column=mark.column + 1, hint=hint)
-        )
+        self.found.append(SpecError(message, file=self.path, line=mark.line + 1, column=mark.column + 1, hint=hint))
 
     def _plain(self, node: Node, loc: Location, parents: tuple[int, ...]) -> Any:
         """Return the plain value of a node and note the positions of all nodes under it."""
@@ -413,14 +444,16 @@ class _Reader:
                 self._problem(node, "merge keys (<<) are not supported", "Write the keys out.")
             else:
                 shown = name if name.startswith("!") else f"!!{name}"
-                self._problem(node, f"the YAML tag '{shown}' is not supported", "Put text that starts with '!' in quotes.")
+                self._problem(
+                    node, f"the YAML tag '{shown}' is not supported", "Put text that starts with '!' in quotes."
+                )
             return None
         if isinstance(node, SequenceNode):
             return tuple(self._plain(child, (*loc, i), parents) for i, child in enumerate(node.value))
         if isinstance(node, MappingNode):
             return self._mapping(node, loc, parents)
-        if isinstance(node, ScalarNode) and node.style in ("|", ">"):
-            self._note_block(node, loc)
+        if isinstance(node, ScalarNode):
+            self._note_text(node, loc)
         return self._scalar(node)
 
     def _mapping(self, node: MappingNode, loc: Location, parents: tuple[int, ...]) -> dict[Any, Any]:
@@ -439,7 +472,9 @@ class _Reader:
             line = key_node.start_mark.line + 1
             if key in first:
                 self._problem(
-                    key_node, f"key '{key}' is used twice here (first in line {first[key]})", "Remove or rename one of them."
+                    key_node,
+                    f"key '{key}' is used twice here (first in line {first[key]})",
+                    "Remove or rename one of them.",
                 )
                 continue
             first[key] = line
@@ -454,13 +489,17 @@ class _Reader:
             self._problem(node, f"'{node.value}' cannot be read as a value", "Put it in quotes if it is text.")
             return None
 
-    def _note_block(self, node: ScalarNode, loc: Location) -> None:
+    def _note_text(self, node: ScalarNode, loc: Location) -> None:
+        """Note where the first character of a text stands, for findings inside lavaan lines."""
         top = node.start_mark.line + 1
-        for offset, line in enumerate(self.lines[top : node.end_mark.line + 1]):
+        if node.style not in ("|", ">"):
+            if node.end_mark.line == node.start_mark.line:
+                self.blocks[loc] = (top, node.start_mark.column + (2 if node.style else 1))
+            return
+        for line in self.lines[top : node.end_mark.line + 1]:
             if line.strip():
-                # A block text starts with its first line; empty lines before it belong to it.
+                # The text starts in the line after the sign, even if that line is empty.
                 self.blocks[loc] = (top + 1, len(line) - len(line.lstrip(" ")) + 1)
-                del offset
                 return
 
     def check_header(self, spec: type[Document]) -> None:
@@ -468,7 +507,10 @@ class _Reader:
         if not isinstance(self.plain, dict):
             found = "a list" if isinstance(self.plain, tuple) else "a single value"
             raise SpecError(
-                f"the file holds {found}; a {spec.KIND} file is a mapping (lines of 'key: value')", file=self.path, line=1, column=1
+                f"the file holds {found}; a {spec.KIND} file is a mapping (lines of 'key: value')",
+                file=self.path,
+                line=1,
+                column=1,
             )
         kind, version = self.plain.get("kind"), self.plain.get("schema_version")
         if kind != spec.KIND and "kind" in self.plain:

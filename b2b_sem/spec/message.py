@@ -50,7 +50,10 @@ def explain(error: Mapping[str, Any], spec: type[BaseModel], plain: Any) -> Prob
     at_key = bool(loc) and loc[-1] == "[key]"
     if at_key:
         loc, name = loc[:-1], str(loc[-2])
-    subject = f"'{name}'" if loc and isinstance(loc[-1], str) else f"entry {int(name) + 1}" if name.isdigit() else name
+    if at_key:
+        subject = f"key '{name}'"
+    else:
+        subject = f"entry {int(name) + 1}" if loc and isinstance(loc[-1], int) else f"'{name}'"
 
     if kind == "extra_forbidden":
         return _unknown_key(loc, name, spec, plain)
@@ -63,7 +66,9 @@ def explain(error: Mapping[str, Any], spec: type[BaseModel], plain: Any) -> Prob
         if not known:
             return Problem(loc, f"{subject} must be {context.get('expected')}, not {_show(value)}")
         near = did_you_mean(str(value), known) if isinstance(value, str) else ""
-        return Problem(loc, f"{_show(value)} is not a value of {subject}.{near}", f"Possible values: {', '.join(known)}.")
+        return Problem(
+            loc, f"{_show(value)} is not a value of {subject}.{near}", f"Possible values: {', '.join(known)}."
+        )
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
         return Problem(loc, f"{subject} must be {words} {context[key]:g}, not {_show(value)}", at_key=at_key)

@@ -62,10 +62,12 @@ class ClaimPath:
 class Construct(Node):
     """How one latent is measured: by a scale of the survey, or by items named one by one."""
 
-    scale: Code | None = Field(None, description="Scale of the survey; all its active items are used.")
-    items: tuple[Code, ...] | None = Field(None, description="Item codes, the first one sets the unit of the latent.")
+    scale: Code | None = Field(default=None, description="Scale of the survey; all its active items are used.")
+    items: tuple[Code, ...] | None = Field(
+        default=None, description="Item codes, the first one sets the unit of the latent."
+    )
     second_order: Literal["none", "facets"] = Field(
-        "none", description="facets: one first-order factor per facet of the scale, and the latent above them."
+        default="none", description="facets: one first-order factor per facet of the scale, and the latent above them."
     )
 
     def check(self, loc: Location, code: str) -> Iterator[Problem]:
@@ -95,12 +97,22 @@ class Proposition(Node):
     id: Code
     statement: Text
     test: Literal["path", "indirect", "moderation", "group"] = "path"
-    path: Text | None = Field(None, description="'A -> B', 'A -> B -> C' (indirect) or 'A x M -> B' (moderation).")
+    path: Text | None = Field(
+        default=None, description="'A -> B', 'A -> B -> C' (indirect) or 'A x M -> B' (moderation)."
+    )
     sign: Sign | None = None
-    parts: tuple[Part, ...] = Field((), description="Instead of path and sign: several paths that must all hold.")
-    group: Code | None = Field(None, description="Group of the survey that is compared (test: group).")
-    needs: Text | None = Field(None, description="What a test needs that this model does not have.")
+    parts: tuple[Part, ...] = Field(
+        default=(), description="Instead of path and sign: several paths that must all hold."
+    )
+    group: Code | None = Field(default=None, description="Group of the survey that is compared (test: group).")
+    needs: Text | None = Field(default=None, description="What a test needs that this model does not have.")
     source: Text | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether every path can be read; always true for a loaded model."""
+        texts = [self.path] if self.path is not None else [part.path for part in self.parts]
+        return all(_CLAIM.match(text) for text in texts)
 
     def claims(self) -> tuple[tuple[ClaimPath, Sign], ...]:
         """Return every claimed path with its sign."""
@@ -115,11 +127,13 @@ class Rival(Node):
     title: Text
     why: Text
     measurement: dict[Code, Construct] = Field(default_factory=dict, description="Latents that are added.")
-    add: tuple[Text, ...] = Field((), description="lavaan lines that are added.")
-    remove: tuple[Text, ...] = Field((), description="Terms that are taken out, as lavaan lines ('BT ~ PC').")
-    structural: Text | None = Field(None, description="lavaan lines that take the place of the structural part.")
+    add: tuple[Text, ...] = Field(default=(), description="lavaan lines that are added.")
+    remove: tuple[Text, ...] = Field(default=(), description="Terms that are taken out, as lavaan lines ('BT ~ PC').")
+    structural: Text | None = Field(
+        default=None, description="lavaan lines that take the place of the structural part."
+    )
     form: Literal["one_factor", "common_method"] | None = Field(
-        None,
+        default=None,
         description="one_factor: all items on one factor. common_method: the main model plus one factor on all items, "
         "with equal loadings, uncorrelated with every other latent.",
     )
@@ -133,14 +147,14 @@ class ModelSpec(Document):
 
     KIND: ClassVar[str] = "model"
 
-    kind: Literal["model"]
+    kind: Literal["model"] = Field(description="Write 'kind: model'.")
     description: Text | None = None
     citation: tuple[Citation, ...] = ()
-    survey: Text | None = Field(None, description="Id of a bundled survey, or path of a survey file.")
+    survey: Text | None = Field(default=None, description="Id of a bundled survey, or path of a survey file.")
     measurement: dict[Code, Construct] = Field(default_factory=dict)
-    structural: Text | None = Field(None, description="lavaan lines: regressions.")
-    covariances: Text | None = Field(None, description="lavaan lines: covariances and anything else.")
-    text: Text | None = Field(None, description="The whole model in lavaan syntax, instead of measurement.")
+    structural: Text | None = Field(default=None, description="lavaan lines: regressions.")
+    covariances: Text | None = Field(default=None, description="lavaan lines: covariances and anything else.")
+    text: Text | None = Field(default=None, description="The whole model in lavaan syntax, instead of measurement.")
     covariates: dict[Code, tuple[Code, ...]] = Field(
         default_factory=dict, description="Observed variable -> latents it is held constant for."
     )
@@ -383,7 +397,9 @@ class ModelSpec(Document):
             if (outcome, predictor) not in regressions:
                 yield Problem(
                     at,
-                    f"{prop.id} claims {predictor} -> {outcome}, but the structural part has no '{outcome} ~ {predictor}'",
+                    f"{prop.id} claims {predictor} -> {outcome}, but the model has no path '{outcome} ~ {predictor}'",
+                    hint="Add it to the structural part, or correct the proposition.",
+                    weak=True,
                 )
 
     def _rival_problems(self, loc: Location, name: str, rival: Rival) -> Iterator[Problem]:
@@ -408,7 +424,7 @@ class ModelSpec(Document):
                     yield Problem((*loc, key, position), f"'{line}' is not a lavaan line", hint="Example: BT ~ EQ")
                 for left, op, right in (pair for s in statements for pair in s.pairs()):
                     if key == "remove" and (left, op, right) not in pairs:
-                        near = did_you_mean(f"{left} {op} {right}", [f"{a} {o} {b}" for a, o, b in pairs])
+                        near = did_you_mean(f"{left} {op} {right}", [f"{a} {o} {b}" for a, o, b in pairs if o == op])
                         yield Problem(
                             (*loc, key, position),
                             f"nothing to remove: the main model has no '{left} {op} {right}'.{near}",
@@ -462,6 +478,8 @@ class ModelSpec(Document):
                 (*loc, "group"), f"the survey has no group '{prop.group}'.{did_you_mean(prop.group, survey.groups)}"
             )
         known = (*self.latents, *survey.scales, *survey.facts)
+        if prop.needs is None or not prop.readable:
+            return  # without 'needs', every name has to be in the model: see problems()
         for name in self.absent(prop):
             if name not in known:
                 at = (*loc, "path") if prop.path is not None else (*loc, "parts")

@@ -28,7 +28,9 @@ def json_schema(kind: str) -> dict[str, Any]:
     them. Keys that are numbers in YAML are text in JSON, as in every YAML-aware editor.
     """
     if kind not in TYPES:
-        raise SpecError(f"there is no file of kind '{kind}'.{did_you_mean(kind, TYPES)}", hint="Kinds: " + ", ".join(TYPES))
+        raise SpecError(
+            f"there is no file of kind '{kind}'.{did_you_mean(kind, TYPES)}", hint="Kinds: " + ", ".join(TYPES)
+        )
     body = TYPES[kind].model_json_schema(mode="validation")
     header = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -50,10 +50,12 @@ class ResponseShape(Node):
     one cut point per step between neighbouring answers.
     """
 
-    mean: float | None = Field(None, description="Mean on the answer scale before rounding; default its midpoint.")
-    sd: Annotated[float, Field(gt=0)] | None = Field(None, description="Standard deviation before rounding.")
+    mean: float | None = Field(
+        default=None, description="Mean on the answer scale before rounding; default its midpoint."
+    )
+    sd: Annotated[float, Field(gt=0)] | None = Field(default=None, description="Standard deviation before rounding.")
     thresholds: tuple[float, ...] | None = Field(
-        None, description="Increasing cut points on the standard normal scale."
+        default=None, description="Increasing cut points on the standard normal scale."
     )
 
     def check(self, loc: Location) -> Iterator[Problem]:
@@ -82,22 +84,22 @@ class Response(ResponseShape):
     """Answer behaviour: the shape for all items, exceptions by latent or item, and what goes wrong."""
 
     type: Literal["ordinal", "continuous"] = Field(
-        "ordinal", description="continuous: the response itself, on the answer scale, without rounding."
+        default="ordinal", description="continuous: the response itself, on the answer scale, without rounding."
     )
     scales: dict[Code, ResponseShape] = Field(default_factory=dict, description="Scale -> other shape.")
     items: dict[Code, ResponseShape] = Field(default_factory=dict, description="Item -> other shape.")
     missing_rate: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of answers missing completely at random."
+        default=0.0, description="Share of answers missing completely at random."
     )
     careless_share: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of respondents who answer every item at random, attention checks included."
+        default=0.0, description="Share of respondents who answer every item at random, attention checks included."
     )
 
 
 class FactShares(Node):
     """Distribution of one background fact, independent of everything else."""
 
-    shares: dict[int | str, Share] | None = Field(None, description="Category -> share; they sum to 1.")
+    shares: dict[int | str, Share] | None = Field(default=None, description="Category -> share; they sum to 1.")
     mean: float | None = None
     sd: Annotated[float, Field(ge=0)] | None = None
 
@@ -114,16 +116,20 @@ class SimulationSpec(Document):
 
     KIND: ClassVar[str] = "simulation"
 
-    kind: Literal["simulation"]
+    kind: Literal["simulation"] = Field(description="Write 'kind: simulation'.")
     description: Text | None = None
     model: Text = Field(description="Id of a bundled model, or path of a model file.")
-    survey: Text | None = Field(None, description="Survey the answers are given to. Default: that of the model.")
-    standardized: Literal[True] = Field(True, description="All values are standardized; nothing else is supported.")
+    survey: Text | None = Field(
+        default=None, description="Survey the answers are given to. Default: that of the model."
+    )
+    standardized: Literal[True] = Field(
+        default=True, description="All values are standardized; nothing else is supported."
+    )
     values: PopulationValues
     response: Response = Field(default_factory=Response)
     facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
-    n: Annotated[int, Field(ge=2)] = Field(500, description="Number of respondents if none is asked for.")
-    seed: Annotated[int, Field(ge=0)] = Field(1, description="Seed if none is asked for.")
+    n: Annotated[int, Field(ge=2)] = Field(default=500, description="Number of respondents if none is asked for.")
+    seed: Annotated[int, Field(ge=0)] = Field(default=1, description="Seed if none is asked for.")
 
     _model: ModelSpec | None = PrivateAttr(None)
     _survey: SurveySpec | None = PrivateAttr(None)
@@ -238,7 +244,10 @@ class SimulationSpec(Document):
         absent = [text for text, pair in zip(texts, regressions, strict=True) if pair not in given]
         if absent:
             yield Problem(
-                ("values", "paths"), f"no value for {', '.join(absent)}", hint="Every path needs one; 0 is a value."
+                ("values", "paths"),
+                f"no value for {', '.join(absent)}",
+                "Every path needs one; 0 is a value.",
+                weak=True,
             )
 
     def _survey_problems(self, survey: SurveySpec) -> Iterator[Problem]:

@@ -23,18 +23,20 @@ Proportion = Annotated[float, Field(gt=0, lt=1)]
 class DataSource(Node):
     """Where the answers come from: a data file, simulated respondents, or a covariance matrix."""
 
-    file: Text | None = Field(None, description="Data file; relative to the study file.")
+    file: Text | None = Field(default=None, description="Data file; relative to the study file.")
     format: Literal["csv", "tsv", "xlsx", "sav", "dta", "parquet"] | None = Field(
-        None, description="Only needed if the suffix does not tell."
+        default=None, description="Only needed if the suffix does not tell."
     )
-    sheet: Text | None = Field(None, description="Worksheet of an .xlsx file.")
+    sheet: Text | None = Field(default=None, description="Worksheet of an .xlsx file.")
     rename: dict[Text, Code] = Field(default_factory=dict, description="Column in the file -> code in the survey.")
-    missing: tuple[int | float | str, ...] = Field((), description="Further codes that are read as missing.")
-    simulate: Text | None = Field(None, description="Id of a bundled simulation, or path of a simulation file.")
-    seed: Annotated[int, Field(ge=0)] | None = Field(None, description="Seed of the simulated respondents.")
-    covariance: Text | None = Field(None, description="CSV file with a labelled covariance matrix (divisor n - 1).")
+    missing: tuple[int | float | str, ...] = Field(default=(), description="Further codes that are read as missing.")
+    simulate: Text | None = Field(default=None, description="Id of a bundled simulation, or path of a simulation file.")
+    seed: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Seed of the simulated respondents.")
+    covariance: Text | None = Field(
+        default=None, description="CSV file with a labelled covariance matrix (divisor n - 1)."
+    )
     n: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="Number of simulated respondents, or behind a matrix."
+        default=None, description="Number of simulated respondents, or behind a matrix."
     )
 
     @property
@@ -89,9 +91,9 @@ class Author(Node):
 class Preregistration(Node):
     """What was fixed before the data were seen."""
 
-    doi: Doi | None = Field(None, description="DOI of the registration.")
+    doi: Doi | None = Field(default=None, description="DOI of the registration.")
     date: datetime.date | None = None
-    plan: Text | None = Field(None, description="Path of the plan, or the plan in words.")
+    plan: Text | None = Field(default=None, description="Path of the plan, or the plan in words.")
 
 
 class Deviation(Node):
@@ -114,22 +116,25 @@ class StudySpec(Document):
 
     KIND: ClassVar[str] = "study"
 
-    kind: Literal["study"]
+    kind: Literal["study"] = Field(description="Write 'kind: study'.")
     description: Text | None = None
     authors: tuple[Author, ...] = ()
-    survey: Text | None = Field(None, description="Id of a bundled survey, or path. Default: that of the model.")
+    survey: Text | None = Field(
+        default=None, description="Id of a bundled survey, or path. Default: that of the model."
+    )
     model: Text = Field(description="Id of a bundled model, or path of a model file (.yaml or .lav).")
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
-        ("fit", "measurement", "propositions"), description="fit, measurement, propositions, and 'rivals: [names]'."
+        default=("fit", "measurement", "propositions"),
+        description="fit, measurement, propositions, and 'rivals: [names]'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."
     )
-    alpha: Proportion = Field(0.05, description="Error rate of the family of propositions.")
-    confidence: Proportion = Field(0.95, description="Level of the confidence intervals.")
+    alpha: Proportion = Field(default=0.05, description="Error rate of the family of propositions.")
+    confidence: Proportion = Field(default=0.95, description="Level of the confidence intervals.")
     multiplicity: Literal["holm", "bonferroni", "bh", "none"] = Field(
-        "holm", description="Adjustment of the p values over the propositions."
+        default="holm", description="Adjustment of the p values over the propositions."
     )
     preregistration: Preregistration | None = None
     deviations: tuple[Deviation, ...] = ()

@@ -18,11 +18,12 @@ DRAFT_NOTICE = "draft, not validated"
 class ResponseFormat(Node):
     """Numbered answers from `low` to `high`, and the codes that stand for "no answer"."""
 
-    low: int = Field(1, description="Code of the lowest answer.")
+    low: int = Field(default=1, description="Code of the lowest answer.")
     high: int = Field(description="Code of the highest answer.")
     anchors: dict[int, Text] = Field(default_factory=dict, description="Label of each labelled answer.")
     missing: dict[int, Text] | None = Field(
-        None, description="Codes read as missing, with their meaning. A scale's own format inherits the survey's."
+        default=None,
+        description="Codes read as missing, with their meaning. A scale's own format inherits the survey's.",
     )
 
     @property
@@ -63,11 +64,13 @@ class Item(Node):
     """One question of a scale."""
 
     text: Text
-    reverse: bool = Field(False, description="True if agreement means less of the construct.")
+    reverse: bool = Field(default=False, description="True if agreement means less of the construct.")
     facet: Code | None = None
-    format: ResponseFormat | None = Field(None, description="Response format of this item alone.")
-    adapted: Text | None = Field(None, description="How the wording was changed against its source.")
-    dropped_because: Text | None = Field(None, description="Why the item is not used; the item stays on record.")
+    format: ResponseFormat | None = Field(default=None, description="Response format of this item alone.")
+    adapted: Text | None = Field(default=None, description="How the wording was changed against its source.")
+    dropped_because: Text | None = Field(
+        default=None, description="Why the item is not used; the item stays on record."
+    )
 
     @property
     def active(self) -> bool:
@@ -95,9 +98,9 @@ class Scale(Node):
     note: Text | None = None
     validated: Annotated[
         Validation | None, BeforeValidator(_no_tag, json_schema_input_type=Literal[False] | Validation)
-    ] = Field(None, description="false, or the publication that validated this wording.")
+    ] = Field(default=None, description="false, or the publication that validated this wording.")
     facets: dict[Code, Text] = Field(default_factory=dict, description="Facet code -> name.")
-    format: ResponseFormat | None = Field(None, description="Response format of this scale alone.")
+    format: ResponseFormat | None = Field(default=None, description="Response format of this scale alone.")
     items: dict[Code, Annotated[Item, BeforeValidator(_item_from_text, json_schema_input_type=str | Item)]]
 
 
@@ -106,7 +109,7 @@ class AttentionCheck(Node):
 
     text: Text
     answer: int
-    after: Code | None = Field(None, description="Item after which the check is shown.")
+    after: Code | None = Field(default=None, description="Item after which the check is shown.")
     format: ResponseFormat | None = None
 
 
@@ -120,7 +123,7 @@ class Fact(Node):
     unit: Text | None = None
     minimum: float | None = None
     maximum: float | None = None
-    correct: int | str | None = Field(None, description="Right answer of a knowledge or recall question.")
+    correct: int | str | None = Field(default=None, description="Right answer of a knowledge or recall question.")
     note: Text | None = None
 
 
@@ -141,18 +144,20 @@ class SurveySpec(Document):
 
     KIND: ClassVar[str] = "survey"
 
-    kind: Literal["survey"]
+    kind: Literal["survey"] = Field(description="Write 'kind: survey'.")
     description: Text | None = None
     language: Text = "en"
     citation: tuple[Citation, ...] = ()
     note: Text | None = None
     format: ResponseFormat = Field(description="Response format of all scales that state no own.")
-    recall: Text | None = Field(None, description="Situation the respondent is asked to think of.")
+    recall: Text | None = Field(default=None, description="Situation the respondent is asked to think of.")
     placeholders: dict[Code, Text] = Field(
         default_factory=dict, description="Text piped into items as {name}, and what stands there."
     )
     scales: dict[Code, Scale]
-    marker: Code | None = Field(None, description="Scale unrelated to the topic, for checks of common method variance.")
+    marker: Code | None = Field(
+        default=None, description="Scale unrelated to the topic, for checks of common method variance."
+    )
     attention_checks: dict[Code, AttentionCheck] = Field(default_factory=dict)
     facts: dict[Code, Fact] = Field(default_factory=dict)
     groups: dict[Code, Group] = Field(default_factory=dict)
@@ -309,7 +314,10 @@ class SurveySpec(Document):
         for facet, members in self.facet_items(code).items():
             if not members:
                 yield Problem(
-                    (*loc, "facets", facet), f"facet '{facet}' of scale {code} has no active item", at_key=True
+                    (*loc, "facets", facet),
+                    f"facet '{facet}' of scale {code} has no active item",
+                    at_key=True,
+                    weak=True,
                 )
 
     def _check_problems(self, code: str, check: AttentionCheck) -> Iterator[Problem]:

@@ -49,7 +49,10 @@ class Structure:
     w : (E,) array
     mean_column, mean_scale : (E,) int arrays
         Column of M and element of (1, eta mean); (0, -1) where mu does not depend on the entry.
-    meanstructure : bool
+    meanstructure, paths : bool
+        Whether means are modelled, and whether B has free elements.
+    summing : (E, q) array or None
+        Zero-one matrix that sums entries to parameters; None if there is one entry for each parameter, in order.
     """
 
     p: int
@@ -67,13 +70,12 @@ class Structure:
     mean_column: IntArray
     mean_scale: IntArray
     meanstructure: bool
-    recursive_free: bool
+    paths: bool
+    summing: Array | None
 
     def gather(self, per_entry: Array) -> Array:
         """Sum per-entry values (..., E) to parameters (..., q)."""
-        out = np.zeros((*per_entry.shape[:-1], self.q))
-        np.add.at(out, (..., self.free), per_entry)
-        return out
+        return per_entry if self.summing is None else per_entry @ self.summing
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,8 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
         np.zeros(p),
         np.zeros(m),
     )
-    for v in copied:
-        templates[_LAMBDA][y_index[v], eta_index[v]] = 1.0
+    for name in copied:
+        templates[_LAMBDA][y_index[name], eta_index[name]] = 1.0
     entries: list[tuple[int, int, int, int]] = []  # parameter, matrix, i, j
     for row in table.rows:
         matrix, i, j = _place(row.lhs, row.op, row.rhs, y_index, eta_index, copied)
@@ -134,6 +136,7 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
     free, matrix_, i_, j_ = array.T
     where = tuple((np.flatnonzero(matrix_ == k), i_[matrix_ == k], j_[matrix_ == k]) for k in range(6))
     n = len(free)
+    plain = n == table.nfree and bool((free == np.arange(n)).all())
     u, v = np.zeros(n, dtype=np.intp), np.zeros(n, dtype=np.intp)
     w = np.zeros(n)
     mean_column, mean_scale = np.zeros(n, dtype=np.intp), np.full(n, -1, dtype=np.intp)
@@ -170,6 +173,7 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
         mean_scale,
         table.meanstructure,
         bool(len(where[_BETA][0])),
+        None if plain else (free[:, None] == np.arange(table.nfree)).astype(float),
     )
 
 
@@ -217,7 +221,7 @@ def implied_moments(structure: Structure, theta: Array) -> Implied | None:
     for target, (entries, i, j) in zip((th, psi), (structure.where[_THETA], structure.where[_PSI]), strict=True):
         target[j, i] = values[entries]
     identity = np.eye(structure.m)
-    if structure.recursive_free or beta.any():
+    if structure.paths or beta.any():
         try:
             inverse = np.linalg.inv(identity - beta)
         except np.linalg.LinAlgError:
@@ -228,7 +232,7 @@ def implied_moments(structure: Structure, theta: Array) -> Implied | None:
         inverse, eta_cov, g = identity, psi, lam
     h = lam @ eta_cov
     sigma = h @ lam.T + th
-    sigma = 0.5 * (sigma + sigma.T)
+    sigma = (sigma + sigma.T) / 2
     mu, eta_mean = None, np.zeros(structure.m)
     if structure.meanstructure:
         for target, (entries, i, _) in zip((tau, alpha), structure.where[4:], strict=True):

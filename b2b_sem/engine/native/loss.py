@@ -95,8 +95,6 @@ def expected_information(structure: Structure, point: Point) -> Array:
     if structure.meanstructure:
         scale, column = _mean_scale(structure, point), structure.mean_column
         info = info + k[np.ix_(column, column)] * np.outer(scale, scale)
-    if structure.q == len(structure.free) and (structure.free == np.arange(structure.q)).all():
-        return info
     return structure.gather(structure.gather(info).T)
 
 

@@ -1,5 +1,9 @@
 """Minimisation by Fisher scoring with a line search, damping and, as a last resort, other starts and BFGS.
 
+Plain scoring converges linearly, at a rate set by the misfit. The last steps are therefore remembered as secant pairs
+and correct the scoring step by the two-loop recursion of L-BFGS (Nocedal 1980, doi:10.1090/S0025-5718-1980-0572855-7)
+with the inverse information as its initial matrix.
+
 Fisher scoring does not depend on the units of the variables, so nothing is rescaled. Convergence is judged by the
 gradient in units of its expected curvature (see :class:`~b2b_sem.engine.base.EngineFit`), never by the step.
 """
@@ -22,6 +26,9 @@ __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
 TARGET = 1e-11
 #: ... and a solution counts as converged below this one: a move of 1e-8 standard errors times sqrt(N).
 TOLERANCE = 1e-8
+#: Secant pairs remembered, and the scaled gradient below which they are used: far from the minimum they mislead.
+MEMORY = 8
+NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,26 +91,56 @@ def _score(
         return None
     damping, stalled, size, count = 0.0, 0, np.inf, 0
     best = np.inf
+    pairs: list[tuple[Array, Array]] = []
+    last: tuple[Array, Array] | None = None  # step taken, gradient before it
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
         info = _reduce(expected_information(structure, point), constraints)
         size = scaled_gradient(grad, info)
+        if last is not None:
+            pairs = _remember(pairs, last[0], grad - last[1], info) if size < NEAR else []
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
         if size <= TARGET or count == max_iterations or (stalled >= 8 and best <= TOLERANCE):
             break
         moved = None
         for _ in range(12):
-            step = _solve(info, grad, damping)
+            step = _step(info, grad, damping, pairs)
             moved = _line_search(structure, moments, point, _expand(step, constraints), float(grad @ step), size)
+            if moved is None and pairs:
+                pairs = []  # the memory misleads: plain scoring
+                continue
             if moved is not None:
                 damping = damping / 10 if damping > 1e-8 else 0.0
                 break
             damping = max(10 * damping, 1e-4)
         if moved is None:
             break
+        last = (_reduce(moved.theta - point.theta, constraints), grad)
         point = moved
     return _Solution(point, size, count, size <= TOLERANCE)
+
+
+def _remember(pairs: list[tuple[Array, Array]], step: Array, change: Array, info: Array) -> list[tuple[Array, Array]]:
+    """Add a secant pair if its curvature is positive and near that of the information."""
+    curvature, expected = float(step @ change), 2.0 * float(step @ info @ step)
+    if expected > 0 and 0.05 < curvature / expected < 20.0:
+        return [*pairs[1 - MEMORY :], (step, change)]
+    return []
+
+
+def _step(info: Array, grad: Array, damping: float, pairs: list[tuple[Array, Array]]) -> Array:
+    """Return the scoring step, corrected by the secant pairs."""
+    vector = grad
+    weights = []
+    for s, y in reversed(pairs):
+        a = float(s @ vector) / float(s @ y)
+        vector = vector - a * y
+        weights.append(a)
+    step = -_solve(info, vector, damping)
+    for (s, y), a in zip(pairs, reversed(weights), strict=True):
+        step = step + (a - float(y @ step) / float(s @ y)) * s
+    return -step
 
 
 def _line_search(

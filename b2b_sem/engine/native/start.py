@@ -43,7 +43,7 @@ def start_values(table: ParameterTable, cov: Array, mean: Array | None, fixed: d
     variance = np.diag(cov)
     values: dict[int, float] = {}  # row number -> value
     by_latent: dict[str, list[tuple[int, Row]]] = defaultdict(list)
-    loads = defaultdict(int)
+    loads: dict[str, int] = defaultdict(int)
     for i, row in enumerate(table.rows):
         if row.op == "=~":
             by_latent[row.lhs].append((i, row))
@@ -105,7 +105,7 @@ def _start_block(
     block = w @ cov @ w.T
     np.fill_diagonal(block, [scale[r.rhs] for _, r in known])
     if len(known) == 1:
-        vector = np.sqrt(np.diag(block)) * 0.9
+        vector: Array = np.sqrt(np.diag(block)) * 0.9
     else:
         vector, _ = _one_factor(block)
     vector = vector / np.sqrt([max(loads[r.rhs], 1) for _, r in known])
@@ -145,7 +145,7 @@ def _start_structure(
     for i, row in enumerate(table.rows):
         if row.op == "~":
             paths[row.lhs].append((i, row))
-    left: dict[str, float] = {v: eta[index[v], index[v]] for v in names}
+    left = {v: float(eta[index[v], index[v]]) for v in names}
     for v in table.observed:
         left[v] = residual[v]
     for v, rows in paths.items():

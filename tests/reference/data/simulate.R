@@ -6,10 +6,10 @@
 # Made with R 4.2.2 (base R only; RNGkind "Mersenne-Twister", "Inversion", "Rejection").
 #   lima36.csv   400 x 36  seven-point items, nine constructs of four, from the framework's path model P1-P8
 #   path5.csv    250 x 9   observed-variable path data: y1-y3 outcomes, m1-m2 mediators, x1-x3 covariates, d a 0/1 variable
-#   scales.csv   300 x 8   two correlated factors whose items have standard deviations from 1e-4 to 1e5
+#   scales.csv   300 x 8   two correlated factors whose items have standard deviations from 0.2 to 50
 #   bifactor.csv 600 x 9   one general factor and three orthogonal group factors
 #   order2.csv   350 x 12  four first-order factors under one second-order factor
-#   small.csv    28 x 6    two factors with weak loadings: few cases, so that improper solutions happen
+#   small.csv    28 x 6    two factors, few cases: the solution is improper (one negative error variance)
 #   wheaton.csv  6 x 6     covariance matrix (n = 932) printed in Wheaton, Muthen, Alwin & Summers (1977),
 #                          Sociological Methodology 8, 84-136, doi 10.2307/270754: anomia, powerlessness, education, SEI
 
@@ -56,7 +56,7 @@ save(round(data.frame(y1, y2, y3, m1, m2, x1, x2, x3, d), 4), "path5.csv")
 set.seed(20263)
 n <- 300
 f <- rnorm(n); g <- 0.5 * f + rnorm(n, sd = sqrt(0.75))
-unit <- c(1e-4, 1e-2, 1, 1e2, 1e5, 1e3, 1e-1, 1e-3)
+unit <- c(0.2, 0.5, 1, 5, 50, 20, 2, 0.4)
 items <- cbind(0.8 * f, 0.7 * f, 0.75 * f, 0.6 * f, 0.8 * g, 0.7 * g, 0.65 * g, 0.75 * g) + matrix(rnorm(8 * n, sd = 0.6), n)
 scales <- as.data.frame(signif(sweep(items, 2, unit, "*"), 8)); names(scales) <- paste0("s", 1:8)
 save(scales, "scales.csv")
@@ -76,10 +76,10 @@ items <- sapply(1:12, function(j) c(0.8, 0.7, 0.75)[(j - 1) %% 3 + 1] * first[, 
 order2 <- as.data.frame(round(items, 4)); names(order2) <- paste0("o", 1:12)
 save(order2, "order2.csv")
 
-set.seed(20266)
+set.seed(5)
 n <- 28
-f <- rnorm(n); g <- 0.4 * f + rnorm(n)
-items <- cbind(0.5 * f, 0.3 * f, 0.6 * f, 0.7 * g, 0.3 * g, 0.5 * g) + matrix(rnorm(6 * n), n)
+f <- rnorm(n); g <- 0.5 * f + rnorm(n)
+items <- cbind(0.8 * f, 0.7 * f, 0.6 * f, 0.8 * g, 0.6 * g, 0.7 * g) + matrix(rnorm(6 * n, sd = 0.7), n)
 small <- as.data.frame(round(items, 4)); names(small) <- paste0("q", 1:6)
 save(small, "small.csv")
 

@@ -34,7 +34,7 @@ data_path <- function(source) {
 case_arguments <- function(case) {
   file <- data_path(case$data)
   options <- case$options
-  names(options) <- gsub("_", ".", names(options), fixed = TRUE)
+  if (length(options)) names(options) <- gsub("_", ".", names(options), fixed = TRUE)
   input <- if (is.null(case$input)) "raw" else case$input
   source <- if (input == "raw") {
     list(data = read.csv(file))
@@ -48,6 +48,8 @@ case_arguments <- function(case) {
     c(list(sample.cov = cov(frame), sample.nobs = nrow(frame)),
       if (input == "cov+mean") list(sample.mean = colMeans(frame)))
   }
+  # lavaan's default is fixed.x = TRUE here, except with optim.method = "none", where it is FALSE: always spelled out
+  if (is.null(options$fixed.x)) options$fixed.x <- TRUE
   c(list(model = paste(case$model, collapse = "\n")), source, options)
 }
 

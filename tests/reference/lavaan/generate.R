@@ -7,21 +7,21 @@
 # environment in .venv (semopy ships two of the data sets; PYTHON names another interpreter).
 # Made with R 4.2.2, lavaan 0.6-14, jsonlite 1.8.4, digest 0.6.31. Other versions will differ: see manifest.json.
 #
-# lavaan's optimiser stops where the relative decrease is 1e-10, up to 1e-4 away in an estimate. Each case is therefore fitted
-# three times: (1) nlminb with tight tolerances, (2) Fisher scoring with lavaan's own gradient and expected information from
-# there until the gradient is at rounding level, (3) lavaan with optim.method = "none" at that point, which computes every
-# number that is written. `gradient` says how far the point is from a solution; `lavaan_default` in the manifest, how far
-# lavaan's default stop is.
+# lavaan's optimiser stops where the relative decrease of the fit function is 1e-10: up to 1e-4 standard errors from the
+# minimum. Tighter nlminb tolerances only end in "false convergence". Each case is therefore done in three steps: (1) lavaan
+# with its defaults, (2) Fisher scoring from there, with lavaan's own gradient and expected information, until the gradient is
+# at rounding level, (3) lavaan with optim.method = "none" at that point, which computes every number that is written.
+# `gradient` says how far that point is from a solution, `lavaan_default` how far lavaan's own stop was.
 
 source(file.path("tests", "reference", "lavaan", "common.R"))
 OUT <- file.path(REFERENCE, "lavaan")
+output <- function(case) file.path(OUT, paste0(case$id, ".json"))
 CASES <- file.path(REFERENCE, "cases.json")
 
 MEASURES <- c("npar", "fmin", "chisq", "df", "pvalue", "baseline.chisq", "baseline.df", "baseline.pvalue", "cfi", "tli",
               "nnfi", "rfi", "nfi", "pnfi", "ifi", "rni", "logl", "unrestricted.logl", "aic", "bic", "ntotal", "bic2",
               "rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.pvalue", "rmr", "srmr", "cn_05", "cn_01", "gfi", "agfi",
               "pgfi", "mfi", "ecvi")
-TIGHT <- list(eval.max = 20000L, iter.max = 20000L, abs.tol = 0, rel.tol = 1e-15, x.tol = 1e-15)
 
 # 1. Known published numbers, before anything is written -------------------------------------------------------------------
 published <- function() {
@@ -29,8 +29,8 @@ published <- function() {
   pd <- sem("ind60 =~ x1 + x2 + x3\ndem60 =~ y1 + y2 + y3 + y4\ndem65 =~ y5 + y6 + y7 + y8\ndem60 ~ ind60
              dem65 ~ ind60 + dem60\ny1 ~~ y5\ny2 ~~ y4 + y6\ny3 ~~ y7\ny4 ~~ y8\ny6 ~~ y8", PoliticalDemocracy)
   stopifnot(abs(fitMeasures(hs, "chisq") - 85.30552) < 1e-5, fitMeasures(hs, "df") == 24,
-            abs(fitMeasures(pd, "chisq") - 38.12545) < 1e-5, fitMeasures(pd, "df") == 35)
-  cat("published chi-squares reproduced: Holzinger-Swineford 85.30552 (24), political democracy 38.12545 (35)\n")
+            abs(fitMeasures(pd, "chisq") - 38.125) < 5e-4, fitMeasures(pd, "df") == 35)
+  cat("published chi-squares reproduced: Holzinger-Swineford 85.30552 (24), political democracy 38.125 (35)\n")
 }
 
 # 2. Fitting -----------------------------------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ fit_with <- function(case, ...) {
   arguments <- c(case_arguments(case), list(...))
   warned <- character(0)
   fit <- withCallingHandlers(
-    do.call(get(case$`function`, asNamespace("lavaan")), arguments),
+    do.call(match.arg(case$`function`, c("sem", "cfa")), arguments),
     warning = function(w) {
       warned <<- c(warned, gsub("\\s+", " ", conditionMessage(w)))
       invokeRestart("muffleWarning")
@@ -93,17 +93,29 @@ rmsea_bounds <- function(chisq, df, n) {
   list(rmsea_ci_lower = bound(0.95), rmsea_ci_upper = bound(0.05))
 }
 
+# The independence model has a closed form: diagonal, but exogenous observed variables keep their covariances.
+baseline <- function(fit, n) {
+  s <- unclass(lavInspect(fit, "sampstat")$cov)
+  x <- lavNames(fit, "ov.x")
+  b <- diag(diag(s))
+  dimnames(b) <- dimnames(s)
+  b[x, x] <- s[x, x]
+  n * (determinant(b)$modulus - determinant(s)$modulus)[[1]]
+}
+
 reference <- function(case) {
   default <- fit_with(case)
-  tight <- fit_with(case, control = TIGHT)
-  fit <- if (lavInspect(tight$fit, "converged")) tight$fit else default$fit
-  best <- polish(fit)
-  start <- parTable(fit)
+  if (!lavInspect(default$fit, "converged")) stop("lavaan did not converge: not a case to compare with")
+  best <- polish(default$fit)
+  start <- parTable(default$fit)
   start$est[start$free > 0] <- best[start$free[start$free > 0]]
-  final <- fit_with(case, start = start, optim.method = "none")
+  final <- fit_with(case, start = start, optim.method = "none", check.start = FALSE)
   fit <- final$fit
+  fit@baseline <- default$fit@baseline  # with optim.method = "none" lavaan does not always finish the independence model
   moved <- max(abs(lavaan:::lav_model_get_parameters(fit@Model) - best))
   if (moved > 1e-12 * max(1, abs(best))) stop(case$id, ": the polished point was not taken over (", moved, ")")
+  lavoptions_kept <- c("fixed.x", "meanstructure", "likelihood", "std.lv", "orthogonal")
+  stopifnot(identical(fit@Options[lavoptions_kept], default$fit@Options[lavoptions_kept]))
 
   estimates <- parameterEstimates(fit, standardized = TRUE)
   table <- parTable(fit)
@@ -121,9 +133,9 @@ reference <- function(case) {
   measures$rmsea_ci_lower_lavaan <- measures$rmsea_ci_lower
   measures$rmsea_ci_upper_lavaan <- measures$rmsea_ci_upper
   measures <- modifyList(measures, rmsea_bounds(measures$chisq, measures$df, n))
+  if (abs(measures$baseline_chisq - baseline(fit, n)) > 1e-11 * measures$baseline_chisq) stop(case$id, ": baseline model")
   implied <- fitted(fit)
   sample <- lavInspect(fit, "sampstat")
-  # lavaan warns about an improper solution only when it has fitted: kept from the first run
   admissible <- suppressWarnings(lavInspect(fit, "post.check"))
   estimate_default <- parameterEstimates(default$fit)
   free <- which(estimates$free)
@@ -153,8 +165,9 @@ cases <- read_json(CASES, simplifyVector = TRUE, simplifyDataFrame = FALSE)$case
 wanted <- commandArgs(trailingOnly = TRUE)
 for (case in cases) {
   if (length(wanted) && !case$id %in% wanted) next
-  result <- reference(case)
-  write_numbers(result, file.path(OUT, paste0(case$id, ".json")))
+  capture.output(result <- tryCatch(reference(case), error = conditionMessage))  # lavaan prints matrices it complains about
+  if (is.character(result)) stop(case$id, ": ", result)
+  write_numbers(result, output(case))
   cat(sprintf("%-34s chisq %12.5f df %3d  gradient %.1e (default stop %.1e, %.1e SE)%s\n", case$id, result$measures$chisq,
               as.integer(result$measures$df), result$gradient$scaled, result$lavaan_default$gradient$scaled,
               result$lavaan_default$largest_move, if (result$admissible) "" else "  IMPROPER"))
@@ -169,8 +182,7 @@ write_numbers(
       generate = sha256(file.path(OUT, "generate.R")),
       common = sha256(file.path(OUT, "common.R")),
       data = setNames(lapply(sources, function(source) sha256(data_path(source))), sources),
-      outputs = setNames(lapply(cases, function(case) sha256(file.path(OUT, paste0(case$id, ".json")))),
-                         vapply(cases, function(case) case$id, ""))
+      outputs = setNames(lapply(cases, function(case) sha256(output(case))), vapply(cases, function(case) case$id, ""))
     )
   ),
   file.path(OUT, "manifest.json")

@@ -1,0 +1,423 @@
+"""Fitting one structural equation model: :func:`fit`, the door to the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.data.observed import Observed, observe, observe_moments
+from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.inference import Inference, count_df, infer
+from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
+from b2b_sem.engine.native.implied import Structure, compile_structure
+from b2b_sem.engine.native.information import invert_information
+from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, make_moments
+from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.start import plain_start, start_values
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
+from b2b_sem.results.fit import FitResult, ModelInfo, OptimizerInfo
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.partable import ParameterTable, build_table
+from b2b_sem.spec.syntax import parse_model
+
+if TYPE_CHECKING:
+    from b2b_sem.data.read import Responses
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: str | Path | ModelSpec,
+    data: pd.DataFrame | Mapping[str, Any] | Responses | None = None,
+    *,
+    estimator: str = "ML",
+    likelihood: str = "normal",
+    information: str | None = None,
+    se: str = "default",
+    test: str = "default",
+    missing: str = "listwise",
+    group: str | None = None,
+    group_equal: Sequence[str] = (),
+    group_partial: Sequence[str] = (),
+    cluster: str | None = None,
+    ordered: Sequence[str] | None = None,
+    parameterization: str = "delta",
+    meanstructure: bool | None = None,
+    std_lv: bool = False,
+    orthogonal: bool = False,
+    fixed_x: bool = True,
+    bounds: str | None = None,
+    kind: str = "sem",
+    interaction: str = "lms",
+    engine: str = "auto",
+    sample_cov: Any = None,
+    sample_mean: Any = None,
+    nobs: int | None = None,
+) -> FitResult:
+    """Fit a structural equation model by maximum likelihood.
+
+    Parameters
+    ----------
+    model : str, Path or ModelSpec
+        lavaan model syntax, a path to a file of it, or a loaded model.
+    data : DataFrame, mapping of columns, or Responses, optional
+        One row a respondent. Rows with missing values in the model's variables are left out and counted.
+    estimator : {"ML"}
+    likelihood : {"normal", "wishart"}
+        Divisor N and chi-square N F, or N - 1 and (N - 1) F.
+    information : {"expected"}, optional
+    se, test : {"default", "standard"}
+        Inverse expected information; likelihood-ratio chi-square.
+    missing : {"listwise"}
+    meanstructure : bool, optional
+        Model the means. Default: only if the model text names an intercept.
+    std_lv : bool
+        Fix the variances of latent variables at 1 instead of the first loadings.
+    orthogonal : bool
+        Fix covariances among latent variables at 0.
+    fixed_x : bool
+        Take exogenous observed variables as fixed: their moments are those of the sample.
+    kind : {"sem", "cfa"}
+        The same, as in lavaan.
+    engine : {"auto", "semopy", "native"}
+        Who finds the estimates. "auto" takes semopy where it is right and the native engine elsewhere. All
+        inference comes from one place; see :attr:`FitResult.engine` for who ran.
+    sample_cov, sample_mean, nobs : optional
+        Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
+    group, group_equal, group_partial, cluster, ordered, parameterization, bounds, interaction
+        Part of the public signature; other values than the default raise :class:`Unsupported`.
+
+    Returns
+    -------
+    FitResult
+        A result is returned also when the fit failed: look at ``result.ok`` and ``result.warnings``.
+
+    Raises
+    ------
+    ModelSyntaxError, DataError
+        For input that cannot be used; the message says where and what to do.
+    ModelError
+        If no starting value gives a proper covariance matrix.
+    Unsupported
+        For a combination that is not available.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> f = rng.normal(size=(200, 1))
+    >>> data = pd.DataFrame(f + rng.normal(size=(200, 4)), columns=["x1", "x2", "x3", "x4"])
+    >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
+    2
+    """
+    _refuse(
+        estimator=(estimator, ("ML",), "use estimator='ML'"),
+        likelihood=(likelihood, ("normal", "wishart"), "use 'normal' or 'wishart'"),
+        information=(information, (None, "expected"), "use information='expected'"),
+        se=(se, ("default", "standard"), "use se='standard'"),
+        test=(test, ("default", "standard"), "use test='standard'"),
+        missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
+        group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
+        group_equal=(tuple(group_equal), ((),), "leave it out"),
+        group_partial=(tuple(group_partial), ((),), "leave it out"),
+        cluster=(cluster, (None,), "leave it out; standard errors assume independent rows"),
+        ordered=(None if not ordered else tuple(ordered), (None,), "leave it out; items are treated as continuous"),
+        parameterization=(parameterization, ("delta", "theta"), "leave it out"),
+        bounds=(bounds, (None,), "leave it out; parameters are estimated without bounds"),
+        kind=(kind, ("sem", "cfa"), "use kind='sem'"),
+        interaction=(interaction, ("lms",), "leave it out"),
+        engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
+    )
+    text, file = _model_text(model)
+    table = build_table(
+        parse_model(text, file),
+        meanstructure=meanstructure,
+        std_lv=std_lv,
+        orthogonal=orthogonal,
+        fixed_x=fixed_x,
+    )
+    observed = _observe(table, data, sample_cov, sample_mean, nobs)
+    constraints = linear_constraints(table)
+    _require_df(table, constraints)
+    options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
+    with single_thread():
+        problem = _prepare(table, observed, options, constraints)
+        solution, notes = _solve(problem, engine)
+        inference = infer(
+            table,
+            problem.structure,
+            problem.moments,
+            observed.nobs,
+            problem.fixed,
+            solution,
+            options,
+            constraints=constraints,
+        )
+    settings = {
+        "estimator": estimator,
+        "likelihood": likelihood,
+        "information": "expected",
+        "se": "standard",
+        "test": "standard",
+        "missing": missing,
+        "meanstructure": table.meanstructure,
+        "std_lv": std_lv,
+        "orthogonal": orthogonal,
+        "fixed_x": fixed_x,
+    }
+    return _result(table, observed, problem, solution, inference, settings, notes)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Everything the engines need."""
+
+    table: ParameterTable
+    structure: Structure
+    moments: Moments
+    fixed: dict[str, float]
+    nobs: int
+    options: FitOptions
+    constraints: LinearConstraints | None
+
+
+def _refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:
+    for name, (value, known, hint) in options.items():
+        if value not in known:
+            words = [k for k in known if isinstance(k, str)]
+            guess = did_you_mean(value, words) if isinstance(value, str) else ""
+            raise Unsupported(f"{name}={value!r} is not available.{guess}", hint=hint)
+
+
+def _model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
+    if isinstance(model, ModelSpec):
+        return model.syntax(), None
+    if isinstance(model, Path):
+        try:
+            return model.read_text(encoding="utf-8-sig"), str(model)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelSyntaxError(f"cannot read the model: {error}", file=model) from error
+    return model, None
+
+
+def _observe(table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any, nobs: int | None) -> Observed:
+    if (data is None) == (sample_cov is None):
+        raise DataError(
+            "no data" if data is None else "data and sample_cov are both given",
+            hint="give either data=... or sample_cov=... with nobs=...",
+        )
+    if data is not None:
+        frame = getattr(data, "frame", data)
+        columns = [str(c) for c in frame]
+        _check_names(table, columns)
+        return observe(data, table.observed, missing="listwise", keep_raw=True)
+    if nobs is None:
+        raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
+    if isinstance(sample_cov, list | tuple):
+        raise Unsupported("several covariance matrices (groups) are not available", hint="fit one group at a time")
+    if table.meanstructure and sample_mean is None:
+        raise DataError("the model has a mean structure, but there are no means", hint="give sample_mean=...")
+    if not hasattr(sample_cov, "columns"):
+        raise DataError("sample_cov has no variable names", hint="give a DataFrame with names on rows and columns")
+    _check_names(table, [str(c) for c in sample_cov.columns])
+    whole = observe_moments(sample_cov, nobs, sample_mean, rescale=True)
+    at = [whole.names.index(v) for v in table.observed]
+    moments = whole.groups[0]
+    mean = None if moments.mean is None else pd.Series(moments.mean[at], index=list(table.observed))
+    cov = pd.DataFrame(moments.cov[np.ix_(at, at)], index=list(table.observed), columns=list(table.observed))
+    return observe_moments(cov, nobs, mean, rescale=False)
+
+
+def _check_names(table: ParameterTable, columns: list[str]) -> None:
+    """Name unknown variables with their place in the model text."""
+    known = set(columns)
+    for latent in table.latents:
+        if latent in known:
+            raise ModelSyntaxError(
+                f"the latent variable '{latent}' has the name of a column of the data",
+                file=table.file,
+                line=next(r.line for r in table.rows if r.lhs == latent and r.op == "=~"),
+                hint="rename one of the two",
+            )
+    for name in table.observed:
+        if name not in known:
+            row = next((r for r in table.rows if r.user and name in (r.lhs, r.rhs)), None)
+            hint = "check the spelling; names are case-sensitive"
+            if not did_you_mean(name, columns):
+                shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+                hint = f"the data have: {shown}"
+            raise ModelSyntaxError(
+                f"'{name}' is neither a latent variable of the model nor a column of the data."
+                f"{did_you_mean(name, [*columns, *table.latents])}",
+                file=table.file,
+                line=row.line if row is not None else None,
+                column=row.column if row is not None and row.rhs == name else None,
+                hint=hint,
+            )
+
+
+def _require_df(table: ParameterTable, constraints: LinearConstraints | None) -> None:
+    counted, free, df = count_df(table, constraints)
+    if df < 0:
+        raise ModelSyntaxError(
+            f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
+            file=table.file,
+            hint="remove or fix parameters: a factor alone needs three indicators",
+        )
+    if free == 0:
+        raise ModelSyntaxError("the model has no free parameter", file=table.file)
+
+
+def _prepare(
+    table: ParameterTable, observed: Observed, options: FitOptions, constraints: LinearConstraints | None
+) -> _Problem:
+    group = observed.groups[0]
+    cov = np.array(group.cov)
+    if options.likelihood == "wishart":
+        cov = cov * (group.nobs / (group.nobs - 1))
+    mean = np.array(group.mean) if table.meanstructure and group.mean is not None else None
+    index = {v: i for i, v in enumerate(table.observed)}
+    fixed: dict[str, float] = {}
+    for row in table.rows:
+        if row.exo and row.op == "~~":
+            fixed[row.name] = float(cov[index[row.lhs], index[row.rhs]])
+        elif row.exo and mean is not None:
+            fixed[row.name] = float(mean[index[row.lhs]])
+    structure = compile_structure(table, fixed)
+    return _Problem(table, structure, make_moments(cov, mean), fixed, group.nobs, options, constraints)
+
+
+def _starts(problem: _Problem) -> list[Callable[[], Array]]:
+    """Starting values, most promising first; later ones only run when the earlier ones fail."""
+    table, cov, mean = problem.table, problem.moments.cov, problem.moments.mean
+
+    def perturbed(seed: int) -> Array:
+        rng = np.random.default_rng(seed)
+        theta = plain_start(table, cov, mean)
+        return theta * rng.uniform(0.6, 1.4, size=len(theta))
+
+    return [
+        lambda: start_values(table, cov, mean, problem.fixed),
+        lambda: plain_start(table, cov, mean),
+        lambda: perturbed(1),
+        lambda: perturbed(2),
+    ]
+
+
+def _solve(problem: _Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
+    starts = _starts(problem)
+    guess, notes = (None, ()) if engine == "native" else _ask_semopy(problem, engine, starts[0])
+    if guess is not None:
+        first = guess
+        starts = [lambda: first, *starts]
+    try:
+        solution = minimize(
+            problem.structure,
+            problem.moments,
+            starts,
+            constraints=problem.constraints,
+            max_iterations=problem.options.max_iterations,
+        )
+    except ValueError as error:
+        raise ModelError(
+            f"the model cannot be started: {error}",
+            hint="give starting values with start(), or check fixed values",
+        ) from error
+    return (solution if guess is None else _polished(problem, solution, guess)), notes
+
+
+def _ask_semopy(problem: _Problem, engine: str, start: Callable[[], Array]) -> tuple[Array | None, tuple[str, ...]]:
+    """Return semopy's estimates; under "auto" None with a note where semopy cannot fit the model."""
+    from b2b_sem.engine.semopy_adapter import estimate, unsupported_reason
+
+    reason = unsupported_reason(problem.table)
+    try:
+        if reason:
+            raise Unsupported(f"the semopy engine cannot fit this model: {reason}", hint="use engine='native'")
+        return estimate(problem.table, problem.moments.cov, problem.nobs, problem.fixed, start()), ()
+    except Unsupported as error:
+        if engine == "semopy":
+            raise
+        return None, (f"The native engine was used: {reason or error.message}.",)
+
+
+def _polished(problem: _Problem, solution: EngineFit, guess: Array) -> EngineFit:
+    """Record how far the native optimiser had to move semopy's estimates, in standard errors."""
+    polish: float | None = None
+    point = evaluate(problem.structure, problem.moments, solution.theta)
+    if point is not None:
+        info = expected_information(problem.structure, point)
+        n = moments_divisor(problem.nobs, problem.options.likelihood)
+        precision = invert_information(info, n, problem.constraints)
+        if precision.identified:
+            se = np.sqrt(np.diag(precision.vcov))
+            polish = float(np.max(np.abs(guess - solution.theta)[se > 0] / se[se > 0], initial=0.0))
+    return replace(solution, engine="semopy", polish=polish, message="semopy, polished by " + solution.message)
+
+
+def _result(
+    table: ParameterTable,
+    observed: Observed,
+    problem: _Problem,
+    solution: EngineFit,
+    inference: Inference,
+    settings: Mapping[str, Any],
+    notes: tuple[str, ...],
+) -> FitResult:
+    rows = [(r.lhs, r.op, r.rhs, 1, r.label, r.free) for r in table.rows]
+    rows += [(d.name, ":=", d.text, 0, d.name, 0) for d in table.definitions]
+    raw, std = inference.raw, inference.std_all
+    head = dict(zip(("lhs", "op", "rhs", "group", "label", "free"), zip(*rows, strict=True), strict=True))
+    wald = {"se": raw.se, "z": raw.z, "pvalue": raw.pvalue, "ci_lower": raw.lower, "ci_upper": raw.upper}
+    parameters = pd.DataFrame(
+        {**head, "est": raw.value, **wald, "std_lv": inference.std_lv, "std_all": std.value},
+        columns=list(PARAMETER_COLUMNS),
+    )
+    wald = {"se": std.se, "z": std.z, "pvalue": std.pvalue, "ci_lower": std.lower, "ci_upper": std.upper}
+    standardized = pd.DataFrame({**head, "est_std": std.value, **wald}, columns=list(STANDARDIZED_COLUMNS))
+    names, latents = list(table.observed), list(table.latents)
+    implied = inference.implied
+    k = len(latents)
+
+    def labelled(matrix: Array, labels: list[str]) -> pd.DataFrame:
+        return pd.DataFrame(matrix, index=labels, columns=labels)
+
+    mean = problem.moments.mean
+    return FitResult(
+        model=ModelInfo(
+            table.text,
+            table.to_lavaan(problem.fixed),
+            table.defaults,
+            table.observed,
+            table.latents,
+            MappingProxyType(dict(settings)),
+        ),
+        estimator=problem.options.estimator,
+        engine=solution.engine,
+        converged=solution.converged,
+        identified=inference.identified,
+        admissible=inference.admissible,
+        nobs=observed.nobs,
+        n_read=observed.n_read,
+        n_dropped=observed.n_dropped,
+        optimizer=OptimizerInfo(solution.iterations, solution.gradient, solution.polish, solution.message),
+        warnings=inference.warnings,
+        notes=(*observed.notes, *notes),
+        _measures=MappingProxyType(inference.measures),
+        _parameters=parameters,
+        _standardized=standardized,
+        _r2=MappingProxyType(inference.r2),
+        _sample_cov=labelled(problem.moments.cov, names),
+        _implied_cov=labelled(implied.sigma, names),
+        _latent_cov=labelled(implied.eta_cov[:k, :k], latents),
+        _sample_mean=None if mean is None else pd.Series(mean, index=names),
+        _implied_mean=None if implied.mu is None else pd.Series(implied.mu, index=names),
+    )

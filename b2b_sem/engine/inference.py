@@ -1,0 +1,312 @@
+"""From a solution to everything that is reported: one place for all engines.
+
+Standard errors, tests, intervals, standardized solutions, R2, the baseline model, fit measures and warnings are all
+computed here from the estimates, whichever engine found them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.implied import Implied, Structure
+from b2b_sem.engine.native.information import Precision, invert_information
+from b2b_sem.engine.native.loss import Moments, evaluate, expected_information
+from b2b_sem.engine.standardize import RowValues, row_values, standardize
+from b2b_sem.errors import ModelError
+from b2b_sem.measures import fit as fm
+from b2b_sem.spec.partable import ParameterTable
+
+__all__ = ["Inference", "count_df", "infer"]
+
+NAN = float("nan")
+#: A standard error below this is one of a quantity that is fixed by construction, such as a standardized variance of 1.
+ZERO_SE = math.sqrt(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Values of all rows with Wald tests and intervals, each of shape (R + D,)."""
+
+    value: Array
+    se: Array
+    z: Array
+    pvalue: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True)
+class Inference:
+    """All numbers of a fit, in the order of the table's rows and definitions."""
+
+    raw: Tested
+    std_lv: Array
+    std_all: Tested
+    r2: dict[str, float]
+    measures: dict[str, float]
+    implied: Implied
+    vcov: Array
+    identified: bool
+    admissible: bool
+    warnings: tuple[str, ...]
+
+
+def count_df(table: ParameterTable, constraints: LinearConstraints | None) -> tuple[int, int, int]:
+    """Return (moments that count, free parameters, degrees of freedom).
+
+    Moments among exogenous variables taken as fixed do not count.
+    """
+    p = len(table.observed)
+    x = len(table.exogenous)
+    moments = p * (p + 1) // 2 + (p if table.meanstructure else 0)
+    if table.fixed_x:
+        moments -= x * (x + 1) // 2 + (x if table.meanstructure else 0)
+    free = table.nfree - (constraints.rank if constraints is not None else 0)
+    return moments, free, moments - free
+
+
+def infer(
+    table: ParameterTable,
+    structure: Structure,
+    moments: Moments,
+    nobs: int,
+    fixed: dict[str, float],
+    solution: EngineFit,
+    options: FitOptions,
+    *,
+    constraints: LinearConstraints | None = None,
+    level: float = 0.95,
+) -> Inference:
+    """Compute all inference at a solution.
+
+    Parameters
+    ----------
+    table, structure, moments : ParameterTable, Structure, Moments
+    nobs : int
+        Rows used.
+    fixed : dict
+        Values of exogenous moments by row name.
+    solution : EngineFit
+    options : FitOptions
+    constraints : LinearConstraints, optional
+    level : float
+        Confidence level of the intervals.
+
+    Raises
+    ------
+    ModelError
+        If the solution has no positive definite covariance matrix, or a defined parameter no value.
+    """
+    point = evaluate(structure, moments, solution.theta)
+    if point is None:
+        raise ModelError("the covariance matrix implied at the solution is not positive definite")
+    n = moments_divisor(nobs, options.likelihood)
+    precision = invert_information(expected_information(structure, point), n, constraints)
+    raw = row_values(table, solution.theta, fixed)
+    std_lv, std_all = standardize(table, structure, point.implied, solution.theta, raw)
+    trusted = solution.converged
+    tested = _test(raw, precision.vcov, level, trusted)
+    admissible, problems = _admissible(table, structure, point.implied, raw)
+    return Inference(
+        raw=tested,
+        std_lv=std_lv.value,
+        std_all=_test(std_all, precision.vcov, level, trusted, drop_zero=True),
+        r2=_r2(table, std_all.value),
+        measures=_measures(table, moments, point.implied, point.value, nobs, n, options, constraints, trusted),
+        implied=point.implied,
+        vcov=precision.vcov,
+        identified=precision.identified,
+        admissible=admissible,
+        warnings=(*_solution_warnings(table, solution, precision, constraints), *problems),
+    )
+
+
+def _test(values: RowValues, vcov: Array, level: float, trusted: bool, *, drop_zero: bool = False) -> Tested:
+    """Wald tests and intervals of all rows; a row without a standard error of its own gets none."""
+    jacobian = values.jacobian
+    variance = np.einsum("rq,qs,rs->r", jacobian, vcov, jacobian, optimize=True)
+    constant = ~jacobian.any(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        se = np.sqrt(np.where(variance < 0, np.where(variance > -1e-20, 0.0, NAN), variance))
+        se = np.where(constant, 0.0, se)
+        if not trusted:
+            se = np.full_like(se, NAN)
+        if drop_zero:
+            se = np.where(se < ZERO_SE, 0.0, se)
+        z = np.where(se > 0, values.value / se, NAN)
+    quantile = float(special.ndtri(0.5 + level / 2))
+    return Tested(
+        values.value,
+        se,
+        z,
+        2.0 * special.ndtr(-np.abs(z)),
+        values.value - quantile * se,
+        values.value + quantile * se,
+    )
+
+
+def _r2(table: ParameterTable, std_all: Array) -> dict[str, float]:
+    """Return 1 - standardized residual variance of every indicator and outcome."""
+    predicted = {r.rhs for r in table.rows if r.op == "=~"} | {r.lhs for r in table.rows if r.op == "~"}
+    out = {}
+    for i, row in enumerate(table.rows):
+        if row.op == "~~" and row.lhs == row.rhs and row.lhs in predicted:
+            value = 1.0 - float(std_all[i])
+            out[row.lhs] = value if value <= 1.0 else NAN
+    return out
+
+
+def _measures(
+    table: ParameterTable,
+    moments: Moments,
+    implied: Implied,
+    fmin: float,
+    nobs: int,
+    n: int,
+    options: FitOptions,
+    constraints: LinearConstraints | None,
+    trusted: bool,
+) -> dict[str, float]:
+    from b2b_sem.results.columns import MEASURE_NAMES
+
+    p = len(table.observed)
+    x = [table.observed.index(v) for v in table.exogenous]
+    _, npar, df = count_df(table, constraints)
+    all_moments = p * (p + 1) // 2 + (p if table.meanstructure else 0)
+    out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
+    if not trusted:
+        return {name: out.get(name, NAN) for name in MEASURE_NAMES}
+    cov, mean, sigma, mu = moments.cov, moments.mean, implied.sigma, implied.mu
+    if not table.meanstructure:
+        mean = None
+    fmin = max(fmin, 0.0)
+    chisq = n * fmin
+    # baseline: uncorrelated variables, except exogenous ones, whose covariances it keeps
+    logdet_b = float(np.log(np.diag(cov)).sum())
+    if x:
+        sub = cov[np.ix_(x, x)]
+        logdet_b += float(np.linalg.slogdet(sub)[1]) - float(np.log(np.diag(sub)).sum())
+    base = n * (logdet_b - moments.logdet)
+    base_df = p * (p + 1) // 2 - p - len(x) * (len(x) - 1) // 2
+    given = x if table.fixed_x else None
+    logl = fm.log_likelihood(cov, mean, sigma, mu, nobs, given=given)
+    gfi = fm.gfi(cov, sigma, mean, mu, given=given)
+    lower, upper = fm.rmsea_ci(chisq, df, n)
+    out |= {
+        "fmin": fmin / 2,
+        "chisq": chisq,
+        "pvalue": fm.chisq_pvalue(chisq, df),
+        "baseline_chisq": base,
+        "baseline_df": base_df,
+        "baseline_pvalue": fm.chisq_pvalue(base, base_df),
+        "cfi": fm.cfi(chisq, df, base, base_df),
+        "tli": fm.tli(chisq, df, base, base_df),
+        "nnfi": fm.tli(chisq, df, base, base_df),
+        "rfi": fm.rfi(chisq, df, base, base_df),
+        "nfi": fm.nfi(chisq, df, base, base_df),
+        "pnfi": fm.pnfi(chisq, df, base, base_df),
+        "ifi": fm.ifi(chisq, df, base),
+        "rni": fm.rni(chisq, df, base, base_df),
+        "logl": logl,
+        "unrestricted_logl": fm.log_likelihood(cov, None, cov, None, nobs, given=given),
+        "aic": fm.aic(logl, npar),
+        "bic": fm.bic(logl, npar, nobs),
+        "bic2": fm.bic2(logl, npar, nobs),
+        "rmsea": fm.rmsea(chisq, df, n),
+        "rmsea_ci_lower": lower,
+        "rmsea_ci_upper": upper,
+        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n),
+        "rmr": fm.rmr(cov, sigma, mean, mu),
+        "srmr": fm.srmr(cov, sigma, mean, mu),
+        "cn_05": fm.critical_n(chisq, df, n, 0.05),
+        "cn_01": fm.critical_n(chisq, df, n, 0.01),
+        "gfi": gfi,
+        "agfi": fm.agfi(gfi, all_moments, df),
+        "pgfi": fm.pgfi(gfi, all_moments, df),
+        "mfi": fm.mfi(chisq, df, n),
+        "ecvi": fm.ecvi(chisq, npar, n),
+    }
+    return {name: out[name] for name in MEASURE_NAMES}
+
+
+def _solution_warnings(
+    table: ParameterTable, solution: EngineFit, precision: Precision, constraints: LinearConstraints | None
+) -> list[str]:
+    out = []
+    if not solution.converged:
+        out.append(
+            f"The estimation did not converge after {solution.iterations} iterations ({solution.message}; scaled "
+            f"gradient {solution.gradient:.1e}). The numbers must not be used: check the model for parameters the "
+            "data say nothing about, fix or remove them, or give starting values with start()."
+        )
+    if not precision.identified:
+        names = [r.name for k in precision.unidentified for r in table.rows if r.free == k + 1]
+        out.append(
+            "The model is not identified: the data do not determine "
+            f"{_listed(names)}. Standard errors cannot be computed: fix one of these parameters or simplify the model."
+        )
+    if constraints is not None and constraints.redundant:
+        out.append(f"Redundant constraints were ignored: {_listed(constraints.redundant)}.")
+    return out
+
+
+def _listed(names: tuple[str, ...] | list[str], most: int = 6) -> str:
+    shown = ", ".join(dict.fromkeys(names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _admissible(
+    table: ParameterTable, structure: Structure, implied: Implied, raw: RowValues
+) -> tuple[bool, list[str]]:
+    """Check for negative variances and improper covariance matrices (Heywood cases)."""
+    problems = []
+    negative = [
+        (row.lhs, float(raw.value[i]))
+        for i, row in enumerate(table.rows)
+        if row.op == "~~" and row.lhs == row.rhs and raw.value[i] < 0
+    ]
+    if negative:
+        shown = _listed([f"{name} ({value:.3g})" for name, value in negative])
+        problems.append(
+            f"Heywood case: negative variance of {shown}. The solution is not admissible: check these items "
+            "(too few indicators, an outlier, a wrong reverse key), or fix the variance at 0 and say so."
+        )
+    k = structure.nlatent
+    if k:
+        cov = implied.eta_cov[:k, :k]
+        if (np.diag(cov) > 0).all():
+            sd = np.sqrt(np.diag(cov))
+            cor = cov / np.outer(sd, sd)
+            if np.linalg.eigvalsh(cor)[0] < -1e-8:
+                size = np.abs(np.tril(cor, -1))
+                i, j = np.unravel_index(int(size.argmax()), size.shape)
+                problems.append(
+                    "The covariance matrix of the latent variables is not positive definite (largest correlation: "
+                    f"{structure.eta[i]} with {structure.eta[j]}, {cor[i, j]:.3f}). The solution is not admissible: "
+                    "these constructs may be one, or a path is missing."
+                )
+        elif not negative:
+            problems.append("A latent variable has a negative implied variance. The solution is not admissible.")
+    if not negative and _indefinite(implied.theta):
+        problems.append(
+            "The covariance matrix of the residuals is not positive definite. The solution is not admissible: look "
+            "at the residual covariances of the model."
+        )
+    if not negative and _indefinite(implied.psi):
+        problems.append(
+            "The covariance matrix of the (residual) latent terms is not positive definite. The solution is not "
+            "admissible: look at the covariances of the model."
+        )
+    return not problems, problems
+
+
+def _indefinite(matrix: Array) -> bool:
+    diagonal = np.diag(matrix)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return bool(len(matrix) and np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0] < -1e-8)

@@ -1,0 +1,158 @@
+"""Standardized solutions with exact derivatives.
+
+``std_all`` divides by the implied standard deviations of all variables, ``std_lv`` by those of latent variables only:
+loadings and paths are multiplied by sd(predictor) / sd(outcome), variances divided by the variance, intercepts by the
+standard deviation; a covariance becomes the correlation of the two (residual) terms. Defined parameters are evaluated
+at the standardized parameters. These are lavaan's definitions. Derivatives are analytic, so the delta method
+(Sobel 1982, doi:10.2307/270723) needs no step size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.native.constraint import label_values
+from b2b_sem.engine.native.implied import Implied, Structure
+from b2b_sem.spec.partable import ParameterTable
+
+__all__ = ["RowValues", "row_values", "standardize"]
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """Values of all rows of a table, then of its definitions, with derivatives.
+
+    Attributes
+    ----------
+    value : (R + D,) array
+    jacobian : (R + D, q) array
+    """
+
+    value: Array
+    jacobian: Array
+
+
+def row_values(table: ParameterTable, theta: Array, fixed: dict[str, float]) -> RowValues:
+    """Return the unstandardized value of every row and definition."""
+    rows = np.zeros((len(table.rows), len(theta)))
+    value = np.zeros(len(table.rows))
+    for i, row in enumerate(table.rows):
+        if row.free:
+            value[i] = theta[row.free - 1]
+            rows[i, row.free - 1] = 1.0
+        else:
+            value[i] = fixed[row.name] if row.exo else float(row.value or 0.0)
+    return _with_definitions(table, theta, np.eye(len(theta)), value, rows)
+
+
+def _with_definitions(table: ParameterTable, theta: Array, slopes: Array, value: Array, rows: Array) -> RowValues:
+    """Append definitions evaluated at `theta`, whose derivatives are `slopes`."""
+    if not table.definitions:
+        return RowValues(value, rows)
+    known = label_values(table, theta, slopes)
+    extra = [known[d.name] for d in table.definitions]
+    return RowValues(
+        np.concatenate([value, [v for v, _ in extra]]), np.concatenate([rows, np.array([g for _, g in extra])])
+    )
+
+
+@dataclass(frozen=True)
+class _Deviations:
+    """Standard deviations of named variables and their derivatives."""
+
+    value: dict[str, float]
+    slope: dict[str, Array]
+
+    def of(self, name: str, q: int) -> tuple[float, Array]:
+        return self.value.get(name, 1.0), self.slope.get(name, np.zeros(q))
+
+
+def _deviations(structure: Structure, implied: Implied) -> tuple[_Deviations, _Deviations]:
+    """Return deviations of the latent variables, and of latent and observed variables."""
+    p, m = structure.p, structure.m
+    u, v, w = structure.u, structure.v, 2.0 * structure.w
+    columns = implied.columns
+    observed = structure.gather(w * columns[:, u] * columns[:, v])
+    eta_columns = np.concatenate([np.zeros((m, p)), implied.inverse, implied.eta_cov], axis=1)
+    eta = structure.gather(w * eta_columns[:, u] * eta_columns[:, v])
+    k = structure.nlatent
+    value: dict[str, float] = {}
+    slope: dict[str, Array] = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name, variance, d in zip(structure.eta[:k], np.diag(implied.eta_cov)[:k], eta[:k], strict=True):
+            value[name] = float(np.sqrt(variance)) if variance > 0 else float("nan")
+            slope[name] = d / (2.0 * value[name])
+        latent = _Deviations(dict(value), dict(slope))
+        for name, variance, d in zip(structure.observed, np.diag(implied.sigma), observed, strict=True):
+            value[name] = float(np.sqrt(variance))
+            slope[name] = d / (2.0 * value[name])
+    return latent, _Deviations(value, slope)
+
+
+def standardize(
+    table: ParameterTable, structure: Structure, implied: Implied, theta: Array, raw: RowValues
+) -> tuple[RowValues, RowValues]:
+    """Return the ``std_lv`` and ``std_all`` solutions.
+
+    Parameters
+    ----------
+    table, structure : ParameterTable, Structure
+    implied : Implied
+        At `theta`.
+    theta : (q,) array
+    raw : RowValues
+        Unstandardized values.
+    """
+    latent, everything = _deviations(structure, implied)
+    variance_row = {r.lhs: i for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs}
+    return (
+        _scale(table, latent, theta, raw, variance_row, set(table.latents)),
+        _scale(table, everything, theta, raw, variance_row, {*table.latents, *table.observed}),
+    )
+
+
+def _scale(
+    table: ParameterTable,
+    sd: _Deviations,
+    theta: Array,
+    raw: RowValues,
+    variance_row: dict[str, int],
+    standardized: set[str],
+) -> RowValues:
+    q = len(theta)
+    n = len(table.rows)
+    value, rows = np.zeros(n), np.zeros((n, q))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for i, row in enumerate(table.rows):
+            number, slope = float(raw.value[i]), raw.jacobian[i]
+            # value = number * prod(factor ** power): add up the logarithmic derivatives
+            factors: list[tuple[float, Array, float]] = []
+            if row.op == "=~":
+                factors = [(*sd.of(row.lhs, q), 1.0), (*sd.of(row.rhs, q), -1.0)]
+            elif row.op == "~":
+                factors = [(*sd.of(row.rhs, q), 1.0), (*sd.of(row.lhs, q), -1.0)]
+            elif row.op == "~1":
+                factors = [(*sd.of(row.lhs, q), -1.0)]
+            elif row.lhs == row.rhs:
+                factors = [(*sd.of(row.lhs, q), -2.0)]
+            else:
+                for name in (row.lhs, row.rhs):
+                    if name in standardized:
+                        j = variance_row.get(name)
+                        variance = float(raw.value[j]) if j is not None else float("nan")
+                        root = float(np.sqrt(abs(variance)))
+                        inner = raw.jacobian[j] if j is not None else np.zeros(q)
+                        factors.append((root, np.sign(variance) * inner / (2.0 * root), -1.0))
+            scale = 1.0
+            for factor, _, power in factors:
+                scale *= np.power(factor, power)
+            total = slope * scale
+            for factor, derivative, power in factors:
+                total = total + number * scale * power * derivative / factor
+            value[i], rows[i] = number * scale, total
+    first = {row.free - 1: i for i, row in reversed(list(enumerate(table.rows))) if row.free}
+    order = [first[k] for k in range(q)]
+    return _with_definitions(table, value[order], rows[order], value, rows)

@@ -1,0 +1,74 @@
+"""What all figures share: the wrapper with its caption and text alternative, colours, fonts, axis labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from b2b_sem.report.format import TYPESET, number
+from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
+
+__all__ = ["FONT", "INK", "MUTED", "STYLES", "Figure", "LineStyle", "style_of", "ticks"]
+
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+INK = "#1a1a1a"
+MUTED = "#5f6368"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plotly figure and what surrounds it.
+
+    Attributes
+    ----------
+    name : str
+        Id in the page; the same for every run, so that reports can be compared.
+    title, caption : str
+        The caption may hold ``doi:10...``.
+    alt : str
+        What the figure shows, for readers who cannot see it.
+    plot : plotly.graph_objects.Figure
+    min_width : int
+        Pixels below which the figure scrolls instead of shrinking.
+    fixed : bool
+        Whether the figure has exactly its own size (its texts were placed in pixels).
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    plot: Any
+    min_width: int = 0
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class LineStyle:
+    """How a verdict looks: colour, line and marker all differ, so that grey prints stay readable."""
+
+    colour: str
+    dash: str
+    width: float
+    symbol: str
+    word: str
+
+
+STYLES: dict[str, LineStyle] = {
+    SUPPORTED: LineStyle("#0b5394", "solid", 3.0, "circle", "supported"),
+    NOT_SUPPORTED: LineStyle("#6e6e6e", "7px,5px", 2.0, "circle-open", "not supported"),
+    CONTRADICTED: LineStyle("#b3261e", "12px,4px,3px,4px", 3.0, "x", "contradicted"),
+    "": LineStyle("#3c4043", "solid", 1.3, "square-open", "no proposition"),
+}
+
+
+def style_of(verdict: str | None) -> LineStyle:
+    """Return the style for a verdict; anything that was not tested looks like a path without proposition."""
+    return STYLES.get(verdict or "", STYLES[""])
+
+
+def ticks(values: Sequence[float], digits: int = 1) -> dict[str, Any]:
+    """Return axis settings with labels that have no leading zero."""
+    labels = ["0" if v == 0 else number(v, digits, bounded=True, glyphs=TYPESET) for v in values]
+    return {"tickmode": "array", "tickvals": list(values), "ticktext": labels}

@@ -1,0 +1,137 @@
+"""The report: one HTML file that works offline, with one copy of plotly.js and no reference to any network."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from b2b_sem.report.canvas import Figure
+from b2b_sem.report.definition import DEFINITIONS
+from b2b_sem.report.figures import build_figures
+from b2b_sem.report.format import TYPESET
+from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
+from b2b_sem.report.table import Table, link_dois
+from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals
+from b2b_sem.results.io import write_text
+from b2b_sem.results.study import StudyResult
+from b2b_sem.results.verdict import Verdict
+
+__all__ = ["render_report", "write_report"]
+
+_RESIDUALS = 10
+
+
+def write_report(result: StudyResult, path: str | os.PathLike[str]) -> Path:
+    """Write the report of a study to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    result : StudyResult
+    path : path
+        Folders on the way are made.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    return write_text(path, render_report(result))
+
+
+def render_report(result: StudyResult) -> str:
+    """Return the report as one HTML document; the same result always gives the same text."""
+    tables: dict[str, Table] = build_tables(result)
+    tables["fit"] = tabulate_fit(result.fit, TYPESET)
+    tables["residuals"] = tabulate_residuals(result.fit, largest=_RESIDUALS)
+    figures = build_figures(result)
+    return (
+        _template().render(
+            result=result,
+            tables={name: Markup(t.to_html()) for name, t in tables.items()},
+            figures=figures,
+            specs={name: Markup(_spec(f)) for name, f in figures.items()},
+            plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+            definitions=DEFINITIONS,
+            notices=notices(result),
+            verdict_text=describe_verdicts(result),
+            trust_text=describe_trust(result.fit),
+            fit_text=describe_fit(result.fit, TYPESET),
+            sentences=[_sentence(v) for v in result.verdicts],
+            settings=_settings(result.study),
+            command=_command(result),
+            version=_version(result.provenance),
+        )
+        + "\n"
+    )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    text = (resources.files("b2b_sem.report") / "templates" / "report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["doi"] = lambda value: Markup(link_dois(str(value)))
+    return environment.from_string(text)
+
+
+def _spec(figure: Figure) -> str:
+    """Return a figure as JSON that is safe inside a script element."""
+    spec: dict[str, Any] = json.loads(figure.plot.to_json(engine="json"))
+    spec["layout"].pop("template", None)  # 7 kB of defaults a figure; ours are spelled out
+    spec["config"] = {
+        "displaylogo": False,
+        "responsive": not figure.fixed,
+        "displayModeBar": "hover",
+        "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": "svg", "filename": figure.name},
+    }
+    return json.dumps(spec, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
+
+
+def _sentence(v: Verdict) -> tuple[str, str, str]:
+    return v.id, v.verdict, v.sentence or v.reason
+
+
+def _settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the study's settings as readable lines, those shown elsewhere left out."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk(f"{prefix}, {key}" if prefix else str(key), inner)
+        elif isinstance(value, list | tuple):
+            rows.append((prefix, "; ".join(str(v) for v in value) or "none"))
+        elif value is not None and value != "":
+            rows.append((prefix, "yes" if value is True else "no" if value is False else str(value)))
+
+    walk("", {k: v for k, v in study.items() if k not in ("constructs", "instrument_notice")})
+    return [(name.replace("_", " "), text) for name, text in rows]
+
+
+def _command(result: StudyResult) -> str:
+    known = result.provenance.get("command")
+    if known:
+        return known if isinstance(known, str) else " ".join(map(str, known))
+    seed = result.provenance.get("seed")
+    return f"b2b-sem run {result.id}" + (f" --seed {seed}" if seed is not None else "")
+
+
+def _version(provenance: Mapping[str, Any]) -> str:
+    versions = provenance.get("versions")
+    return str(versions.get("b2b_sem", "")) if isinstance(versions, Mapping) else ""

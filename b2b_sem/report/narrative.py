@@ -1,0 +1,146 @@
+"""What a study found in plain words: the opening sentences and the notices that must be read before the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from b2b_sem.report.format import ASCII, Glyphs, count, interval, is_missing, number, p_phrase
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.study import StudyResult
+from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+
+__all__ = ["Notice", "describe_fit", "describe_trust", "describe_verdicts", "notices", "warnings_of"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to read first; `level` is ``"error"``, ``"warning"`` or ``"info"``."""
+
+    level: str
+    title: str
+    lines: tuple[str, ...] = ()
+
+
+def describe_verdicts(result: StudyResult) -> str:
+    """Return how many propositions are supported, not supported, contradicted and not testable, by name."""
+    groups = {key: [v.id for v in result.verdicts if v.verdict == key] for key in _WORDS}
+    tested = sum(len(groups[k]) for k in (SUPPORTED, NOT_SUPPORTED, CONTRADICTED))
+    if not result.verdicts:
+        return "The model declares no propositions, so there is no verdict."
+    if not tested:
+        return f"None of the {len(result.verdicts)} propositions could be tested."
+    whole = "the one proposition" if tested == 1 else f"the {tested} propositions"
+    parts = [
+        f"Of {whole} tested, {len(groups[SUPPORTED])} {_be(groups[SUPPORTED])} supported{_names(groups[SUPPORTED])}"
+    ]
+    for key in (NOT_SUPPORTED, CONTRADICTED):
+        if groups[key]:
+            parts.append(f"{len(groups[key])} {_be(groups[key])} {_WORDS[key]}{_names(groups[key])}")
+    text = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1] + "."
+    if groups[NOT_TESTABLE]:
+        text += f" Not testable here: {', '.join(groups[NOT_TESTABLE])}."
+    return text
+
+
+_WORDS = {
+    SUPPORTED: "supported",
+    NOT_SUPPORTED: "not supported",
+    CONTRADICTED: "contradicted",
+    NOT_TESTABLE: "not testable here",
+}
+
+
+def _be(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _names(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def describe_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> str:
+    """Return the fit in the form papers use: chi-square, CFI, TLI, RMSEA with interval, SRMR.
+
+    Measures that are not available are left out.
+    """
+    m = fit.measures
+
+    def value(name: str) -> float | None:
+        v = m.get(name)
+        return None if v is None or is_missing(float(v)) else float(v)
+
+    def bounded(name: str) -> str:
+        return number(value(name), 3, bounded=True, glyphs=glyphs)
+
+    symbol = "χ²" if glyphs is not ASCII else "chi-square"
+    parts = []
+    if value("chisq") is not None:
+        tail = f", {p_phrase(value('pvalue'), glyphs=glyphs)}" if value("pvalue") is not None else ""
+        head = f"{symbol}({count(value('df'))}, N = {count(fit.nobs)})"
+        parts.append(f"{head} = {number(value('chisq'), glyphs=glyphs)}{tail}")
+    parts += [f"{label} = {bounded(key)}" for key, label in (("cfi", "CFI"), ("tli", "TLI")) if value(key) is not None]
+    if value("rmsea") is not None:
+        limits = interval(value("rmsea_ci_lower"), value("rmsea_ci_upper"), 3, bounded=True, glyphs=glyphs)
+        parts.append(f"RMSEA = {bounded('rmsea')}, 90% CI {limits}")
+    if value("srmr") is not None:
+        parts.append(f"SRMR = {bounded('srmr')}")
+    return "; ".join(parts) if parts else "no fit measures are available"
+
+
+def describe_trust(fit: FitResult) -> str:
+    """Return whether the fit may be relied on, in plain words, with the values compared with their guides."""
+    if not fit.ok:
+        return f"The numbers must not be used: {fit.failure}. No verdict rests on this fit."
+    m = fit.measures
+    if m.get("df", float("nan")) == 0:
+        return "The model has no degrees of freedom: it reproduces the data perfectly by construction, so fit says nothing."
+    guides = (
+        ("cfi", "CFI", 0.95, 1),
+        ("tli", "TLI", 0.95, 1),
+        ("rmsea", "RMSEA", 0.06, -1),
+        ("srmr", "SRMR", 0.08, -1),
+    )
+    known = [(label, m[k], guide, sign) for k, label, guide, sign in guides if not is_missing(float(m.get(k, "nan")))]
+    outside = [
+        f"{label} {number(v, 3, bounded=True)} (guide: about {number(guide, 2, bounded=True)} or "
+        f"{'higher' if sign > 0 else 'lower'})"
+        for label, v, guide, sign in known
+        if sign * (v - guide) < 0
+    ]
+    start = "The estimation converged to a proper solution"
+    if not known:
+        return f"{start}."
+    if not outside:
+        return f"{start}; the four customary indices lie within their guides (Hu & Bentler 1999), which are no proof."
+    return (
+        f"{start}, but the model does not reproduce the data well by customary guides (Hu & Bentler 1999): "
+        f"{'; '.join(outside)}. Read the verdicts with care and look at the largest residuals."
+    )
+
+
+def warnings_of(result: StudyResult) -> tuple[str, ...]:
+    """Return all warnings of the study, the fit and the scales, each once."""
+    scales = () if result.measurement is None else result.measurement.warnings
+    return tuple(dict.fromkeys((*result.warnings, *result.fit.warnings, *scales)))
+
+
+def notices(result: StudyResult) -> tuple[Notice, ...]:
+    """Return what must be read before the numbers, the most serious first."""
+    out = []
+    if not result.ok:
+        out.append(Notice("error", "The fit failed", (describe_trust(result.fit),)))
+    if result.truth is not None:
+        lines = ("The answers were generated by a computer from known values. They say nothing about real buyers.",)
+        out.append(Notice("info", "Simulated respondents", lines))
+    draft = result.study.get("instrument_notice")
+    if draft:
+        lines = (draft,) if isinstance(draft, str) else tuple(map(str, draft))
+        out.append(Notice("warning", "Draft, not a validated instrument", lines))
+    scales = set() if result.measurement is None else set(result.measurement.warnings)
+    serious = [w for w in warnings_of(result) if w not in scales or w in result.warnings]
+    if serious:
+        out.append(Notice("warning", "Read these warnings first", tuple(serious)))
+    if scales - set(serious):
+        rest = [w for w in warnings_of(result) if w not in serious]
+        out.append(Notice("warning", "The scales need attention", tuple(rest)))
+    return tuple(out)

@@ -1,0 +1,437 @@
+"""The population behind simulated answers: standardized values turned into all covariances of items and latents.
+
+Every latent has variance 1 and so has the continuous response behind every item. Disturbance and residual variances are
+not given but follow from that; values for which they would be negative are refused.
+
+The arithmetic is plain Python on purpose: matrices are small, and the result is the same on every machine, whatever
+linear algebra library NumPy was built with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2b_sem.errors import SpecError
+from b2b_sem.spec.base import Location
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import Term
+from b2b_sem.spec.survey import SurveySpec
+
+__all__ = ["Population", "cholesky", "make_population", "population"]
+
+Array = NDArray[np.float64]
+Pair = tuple[str, str]
+Matrix = tuple[tuple[float, ...], ...]
+
+# Less unexplained variance than this is a mistake in the values, not a population.
+_SMALLEST_RESIDUAL = 1e-10
+
+
+@dataclass(frozen=True)
+class Population:
+    """A standardized structural equation model with all its values.
+
+    Attributes
+    ----------
+    covariates, latents, items : tuple of str
+        Observed predictors, latents (with facet factors), and indicators. The first two together are the nodes.
+    paths : tuple of (str, str, float)
+        Outcome, predictor and standardized path, in model order; facet loadings are among them.
+    loadings : tuple of (str, str, float)
+        Latent, item and standardized loading of the item as scored.
+    higher : tuple of str
+        Latents that are measured by facet factors.
+    order : tuple of str
+        Nodes so that every predictor comes before its outcomes.
+    disturbance_sd : mapping of str to float
+        Standard deviation of each node's unexplained part (1 for exogenous nodes).
+    disturbance_cor : Matrix
+        Correlations of these parts, in the order of `nodes`.
+    residual_sd : mapping of str to float
+        Standard deviation of each item's residual.
+    residual_cor : Matrix
+        Correlations of the item residuals.
+    """
+
+    covariates: tuple[str, ...]
+    latents: tuple[str, ...]
+    items: tuple[str, ...]
+    paths: tuple[tuple[str, str, float], ...]
+    loadings: tuple[tuple[str, str, float], ...]
+    higher: tuple[str, ...]
+    order: tuple[str, ...]
+    disturbance_sd: Mapping[str, float]
+    disturbance_cor: Matrix
+    residual_sd: Mapping[str, float]
+    residual_cor: Matrix
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Covariates and latents."""
+        return (*self.covariates, *self.latents)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Nodes that something leads to, in model order."""
+        targets = {outcome for outcome, _, _ in self.paths}
+        return tuple(name for name in self.nodes if name in targets)
+
+    @property
+    def r2(self) -> dict[str, float]:
+        """Explained variance of every outcome and item."""
+        out = {name: 1 - self.disturbance_sd[name] ** 2 for name in self.outcomes}
+        return out | {item: 1 - self.residual_sd[item] ** 2 for item in self.items}
+
+    def path_matrix(self) -> Array:
+        """Return B with ``B[i, j]`` the path from node j to node i."""
+        return _matrix(self.nodes, self.nodes, ((a, b, v) for a, b, v in self.paths))
+
+    def loading_matrix(self) -> Array:
+        """Return the loadings of the items (rows) on the nodes (columns)."""
+        return _matrix(self.items, self.nodes, ((item, latent, v) for latent, item, v in self.loadings))
+
+    def disturbance_cov(self) -> Array:
+        """Return Psi, the covariances of what is unexplained in the nodes."""
+        sd = np.array([self.disturbance_sd[name] for name in self.nodes])
+        return np.array(self.disturbance_cor).reshape(len(sd), len(sd)) * np.outer(sd, sd)
+
+    def residual_cov(self) -> Array:
+        """Return Theta, the residual covariances of the items."""
+        sd = np.array([self.residual_sd[name] for name in self.items])
+        return np.array(self.residual_cor).reshape(len(sd), len(sd)) * np.outer(sd, sd)
+
+    def latent_cov(self) -> Array:
+        """Return the correlation matrix of the nodes: ``(I - B)^-1 Psi (I - B)^-T``."""
+        total = np.linalg.inv(np.eye(len(self.nodes)) - self.path_matrix())
+        return total @ self.disturbance_cov() @ total.T
+
+    def cov(self) -> Array:
+        """Return the correlation matrix of items (first) and nodes (after them)."""
+        lam, phi = self.loading_matrix(), self.latent_cov()
+        cross = lam @ phi
+        return np.block([[cross @ lam.T + self.residual_cov(), cross], [cross.T, phi]])
+
+    def item_cov(self) -> Array:
+        """Return the correlation matrix of the continuous responses behind the items."""
+        p = len(self.items)
+        return self.cov()[:p, :p]
+
+    def truth(self) -> list[tuple[str, str, str, float]]:
+        """Return the standardized values as rows ``(lhs, op, rhs, value)`` in lavaan's notation.
+
+        Loadings, paths, correlations of exogenous latents, residual correlations (all that were given, and those of
+        latents that lead to nothing, which lavaan's ``sem()`` estimates by default), and unexplained variances.
+        """
+        rows = [(latent, "=~", item, value) for latent, item, value in self.loadings]
+        rows += [(b, "=~", a, v) for a, b, v in self.paths if b in self.higher]
+        rows += [(a, "~", b, v) for a, b, v in self.paths if b not in self.higher]
+        sources = {b for _, b, _ in self.paths}
+        outcomes = set(self.outcomes)
+        facets = {a for a, b, _ in self.paths if b in self.higher}
+        for i, a in enumerate(self.nodes):
+            for j in range(i + 1, len(self.nodes)):
+                b = self.nodes[j]
+                if a in self.covariates or b in self.covariates:
+                    continue
+                value = self.disturbance_cor[i][j]
+                exogenous = a not in outcomes and b not in outcomes
+                ends = {a, b} <= outcomes - sources - facets
+                if exogenous or ends or value:
+                    rows.append((a, "~~", b, value))
+        for i, a in enumerate(self.items):
+            rows += [
+                (a, "~~", self.items[j], self.residual_cor[i][j])
+                for j in range(i + 1, len(self.items))
+                if self.residual_cor[i][j]
+            ]
+        rows += [(name, "~~", name, self.disturbance_sd[name] ** 2) for name in self.latents]
+        rows += [(item, "~~", item, self.residual_sd[item] ** 2) for item in self.items]
+        return rows
+
+
+class _Impossible(SpecError):
+    """Values that no population can have; says which section and names of a simulation file are the reason."""
+
+    def __init__(self, section: str, names: Iterable[str], message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.section, self.names = section, tuple(names)
+
+
+def population(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Population:
+    """Return the population that a simulation file describes.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+    model : ModelSpec
+        Gives the measurement part and the structure.
+    survey : SurveySpec
+        Gives the items of scales and facets.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    SpecError
+        If the model holds something that answers cannot be drawn from (products of latents, regressions of observed
+        variables, loops), or the values are impossible: more than all variance of a construct would be explained, or
+        correlations that cannot exist together. The message names the construct and the place in the file.
+    """
+    latents, loadings, facets = _measurement(spec, model, survey)
+    regressions = dict.fromkeys(model.regressions())
+    given = spec.paths()
+    nodes = set(latents)
+    covariates = []
+    for outcome, predictor in regressions:
+        if outcome not in nodes:
+            raise spec.error(("model",), f"no answers can be drawn: '{outcome}' has predictors but is not a latent")
+        if ":" in predictor:
+            raise spec.error(
+                ("model",),
+                f"no answers can be drawn: '{predictor}' is a product of latents",
+                hint="Use a model without the product.",
+            )
+        if predictor not in nodes:
+            if predictor not in survey.facts:
+                raise spec.error(
+                    ("model",), f"no answers can be drawn: '{predictor}' is neither a latent nor a fact of the survey"
+                )
+            covariates.append(predictor)
+    paths = {**facets, **{pair: given.get(pair, 0.0) for pair in regressions}}
+    try:
+        return make_population(
+            latents=latents,
+            loadings=loadings,
+            paths=paths,
+            correlations=spec.correlations(),
+            residual_correlations=spec.residual_correlations(),
+            covariates=tuple(dict.fromkeys(covariates)),
+            higher=tuple(dict.fromkeys(latent for _, latent in facets)),
+        )
+    except _Impossible as error:
+        raise spec.error(_place(spec, error), error.message, hint=error.hint) from None
+
+
+def make_population(
+    *,
+    latents: Sequence[str],
+    loadings: Mapping[Pair, float],
+    paths: Mapping[Pair, float],
+    correlations: Mapping[Pair, float] | None = None,
+    residual_correlations: Mapping[Pair, float] | None = None,
+    covariates: Sequence[str] = (),
+    higher: Sequence[str] = (),
+) -> Population:
+    """Solve for the variances that standardization leaves open.
+
+    Outcomes are taken in causal order. With ``v`` the explained part of an outcome as a combination of disturbances
+    ``u`` that have variance 1 and correlations ``R``, its disturbance gets the standard deviation ``s`` that solves
+    ``v R v' + 2 s (v R)_k + s^2 = 1``.
+
+    Parameters
+    ----------
+    latents, covariates : sequence of str
+    loadings : mapping of (latent, item) to float
+        Standardized loadings.
+    paths : mapping of (outcome, predictor) to float
+        Standardized paths among latents and covariates.
+    correlations : mapping of (str, str) to float, optional
+        Correlations of exogenous latents, in any order of the pair; pairs not given are zero.
+    residual_correlations : mapping of (str, str) to float, optional
+        Correlations of the residuals of two outcomes or two items.
+    higher : sequence of str
+        Latents whose paths to other latents are loadings of facet factors.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    SpecError
+        If no population can have these values.
+    """
+    nodes = (*covariates, *latents)
+    at = {name: i for i, name in enumerate(nodes)}
+    outcomes = {outcome for outcome, _ in paths}
+    between = _correlation_matrix(
+        nodes,
+        {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)},
+        lambda names: "residual_correlations" if set(names) <= outcomes else "correlations",
+    )
+    order = _causal_order(nodes, paths)
+    weights: dict[str, list[float]] = {}  # each node as a combination of the disturbances with variance 1
+    sd: dict[str, float] = {}
+    for name in order:
+        predictors = {b: value for (a, b), value in paths.items() if a == name}
+        v = [math.fsum(value * weights[b][i] for b, value in predictors.items()) for i in range(len(nodes))]
+        k = at[name]
+        cross = [math.fsum(v[i] * between[i][j] for i in range(len(nodes))) for j in range(len(nodes))]
+        explained = math.fsum(cross[j] * v[j] for j in range(len(nodes)))
+        if 1 - explained < _SMALLEST_RESIDUAL:
+            terms = ", ".join(f"{b} {value:g}" for b, value in predictors.items())
+            raise _Impossible(
+                "paths",
+                (name, *predictors),
+                f"impossible values: the paths into {name} ({terms}) explain {explained:.3g} times its variance "
+                f"(R2 = {explained:.3g})",
+                hint="All values are standardized: R2 must be below 1. Lower the paths, or the correlations of the "
+                "predictors.",
+            )
+        sd[name] = math.sqrt(cross[k] ** 2 + 1 - explained) - cross[k]
+        weights[name] = [value + (sd[name] if i == k else 0.0) for i, value in enumerate(v)]
+    items = tuple(dict.fromkeys(item for _, item in loadings))
+    residual_sd = {}
+    for item in items:
+        own = {latent: value for (latent, i), value in loadings.items() if i == item}
+        w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(nodes))]
+        common = math.fsum(w[i] * between[i][j] * w[j] for i in range(len(nodes)) for j in range(len(nodes)))
+        if 1 - common < _SMALLEST_RESIDUAL:
+            terms = ", ".join(f"{latent} {value:g}" for latent, value in own.items())
+            raise _Impossible(
+                "loadings",
+                (item,),
+                f"impossible values: the loadings of {item} ({terms}) explain {common:.3g} times its variance",
+                hint="All values are standardized: lower the loadings.",
+            )
+        residual_sd[item] = math.sqrt(1 - common)
+    apart = _correlation_matrix(
+        items,
+        _within(residual_correlations or {}, {item: i for i, item in enumerate(items)}),
+        lambda _: "residual_correlations",
+    )
+    return Population(
+        covariates=tuple(covariates),
+        latents=tuple(latents),
+        items=items,
+        paths=tuple((a, b, value) for (a, b), value in paths.items()),
+        loadings=tuple((latent, item, value) for (latent, item), value in loadings.items()),
+        higher=tuple(higher),
+        order=order,
+        disturbance_sd=sd,
+        disturbance_cor=between,
+        residual_sd=residual_sd,
+        residual_cor=apart,
+    )
+
+
+def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
+    """Return the lower Cholesky factor of a symmetric matrix, or None if it is not positive definite."""
+    size = len(matrix)
+    out = [[0.0] * size for _ in range(size)]
+    for i in range(size):
+        for j in range(i + 1):
+            rest = matrix[i][j] - math.fsum(out[i][k] * out[j][k] for k in range(j))
+            if i == j:
+                if rest < _SMALLEST_RESIDUAL:
+                    return None
+                out[i][i] = math.sqrt(rest)
+            else:
+                out[i][j] = rest / out[j][j]
+    return tuple(tuple(row) for row in out)
+
+
+def _correlation_matrix(
+    names: Sequence[str], values: Mapping[tuple[int, int], float], section: Callable[[tuple[str, ...]], str]
+) -> Matrix:
+    """Return the full matrix of the given correlations, or say which of them cannot exist together."""
+    out = [[float(i == j) for j in range(len(names))] for i in range(len(names))]
+    for (i, j), value in values.items():
+        out[i][j] = out[j][i] = value
+    if cholesky(out) is None:
+        # The first variable that makes the matrix impossible, with those it is correlated with.
+        k = next(k for k in range(len(names)) if cholesky([row[: k + 1] for row in out[: k + 1]]) is None)
+        group = tuple(names[i] for i in range(k + 1) if i == k or out[i][k])
+        listing = ", ".join(group[:-1])
+        raise _Impossible(
+            section(group),
+            group,
+            f"impossible values: {names[k]} cannot have these correlations with {listing}, given how those correlate "
+            "among themselves",
+            hint="Bring the correlations nearer to zero, or nearer to each other.",
+        )
+    return tuple(tuple(row) for row in out)
+
+
+def _within(values: Mapping[Pair, float], at: Mapping[str, int]) -> dict[tuple[int, int], float]:
+    return {(at[a], at[b]): value for (a, b), value in values.items() if a in at and b in at}
+
+
+def _causal_order(nodes: Sequence[str], paths: Mapping[Pair, float]) -> tuple[str, ...]:
+    graph: dict[str, list[str]] = {name: [] for name in nodes}
+    for outcome, predictor in paths:
+        graph[outcome].append(predictor)
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        loop = list(reversed(error.args[1]))
+        raise _Impossible(
+            "paths",
+            loop,
+            f"the paths form a loop ({' -> '.join(loop)}): answers can only be drawn from causes to effects",
+            hint="Take one of these paths out of the model of the simulation.",
+        ) from None
+
+
+def _measurement(
+    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec
+) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
+    """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
+    terms: dict[str, list[str]] = {}
+    for statement in model.statements(survey):
+        if statement.op == "=~":
+            terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
+    parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
+    loadings: dict[Pair, float] = {}
+    facets: dict[Pair, float] = {}
+    for latent, indicators in terms.items():
+        for name in indicators:
+            # Values are stated for the construct, so facet factors take over those of the latent above them.
+            value = spec.loading(name, parent.get(latent, latent))
+            if name in terms:
+                facets[name, latent] = value
+            else:
+                loadings[latent, name] = value
+    return tuple(terms), loadings, facets
+
+
+def _fixed_to_zero(term: Term) -> bool:
+    try:
+        return float(term.modifier.rstrip("* ")) == 0
+    except ValueError:
+        return False
+
+
+def _place(spec: SimulationSpec, error: _Impossible) -> Location:
+    """Return the entry of the simulation file that `error` is about, as exactly as it can be told."""
+    names = set(error.names)
+    if error.section == "loadings":
+        item = error.names[0]
+        return ("values", "loadings", "items", item) if item in spec.values.loadings.items else ("values", "loadings")
+    sections: dict[str, Mapping[str, float]] = {
+        "paths": spec.values.paths,
+        "correlations": spec.values.correlations,
+        "residual_correlations": spec.values.residual_correlations,
+    }
+    for text in sections[error.section]:
+        pair = {part.strip() for part in text.replace("~~", "~").split("~")}
+        if pair <= names:
+            return ("values", error.section, text)
+    return ("values", error.section)
+
+
+def _matrix(rows: Sequence[str], columns: Sequence[str], values: Iterable[tuple[str, str, float]]) -> Array:
+    i, j = ({name: k for k, name in enumerate(names)} for names in (rows, columns))
+    out = np.zeros((len(rows), len(columns)))
+    for a, b, value in values:
+        out[i[a], j[b]] = value
+    return out

@@ -1,0 +1,357 @@
+"""Simulated respondents: answers drawn from a population, as a survey tool would export them.
+
+Random numbers come from ``numpy.random.default_rng`` on children of ``numpy.random.SeedSequence(seed)``, one child for
+each purpose (latents, items, carelessness, missing answers, each background fact). Asking for missing answers or another
+fact therefore does not change the other columns, and the first rows do not depend on how many follow. Sums run term by
+term in a fixed order, without a linear algebra library: the same seed gives the same file on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator, SeedSequence, default_rng
+from numpy.typing import NDArray
+
+from b2b_sem.errors import DataError
+from b2b_sem.simulate.population import Matrix, Population, cholesky, population
+from b2b_sem.spec.loader import load_model, load_simulation, load_survey
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.survey import SurveySpec, require_survey
+
+__all__ = ["ID_COLUMN", "SimulatedData", "answer_attenuation", "simulate"]
+
+Array = NDArray[np.float64]
+
+ID_COLUMN = "id"
+# Continuous answers are rounded: the last digits of a double may differ between machines.
+_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class SimulatedData:
+    """Answers of simulated respondents and the values they were drawn from.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        One row a respondent: id, items in questionnaire order with attention checks in their place, background facts.
+        Reversed items are stored as answered, before reverse coding. Missing answers are empty (NaN).
+    truth : DataFrame
+        Population values: lhs, op, rhs, value. Standardized, for items as scored (after reverse coding).
+    n, seed : int
+    simulation : str
+        Id of the population.
+    digests : mapping of str to str
+        SHA-256 of the simulation, model and survey file, as far as they came from files.
+    population : Population
+    notes : tuple of str
+        What was drawn, and how far rounding weakens correlations.
+    """
+
+    frame: pd.DataFrame
+    truth: pd.DataFrame
+    n: int
+    seed: int
+    simulation: str
+    digests: Mapping[str, str]
+    population: Population = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A population tied to the questionnaire its answers are given to."""
+
+    spec: SimulationSpec
+    survey: SurveySpec
+    population: Population
+    items: tuple[str, ...]
+
+
+def simulate(
+    sim: str | os.PathLike[str] | SimulationSpec = "lima2026",
+    n: int | None = None,
+    seed: int | None = None,
+    *,
+    base: str | os.PathLike[str] | None = None,
+) -> SimulatedData:
+    """Draw simulated respondents from a population.
+
+    Continuous responses with the population's correlations are drawn first. With ``response: ordinal`` each is cut into
+    the answers of its item (:meth:`~b2b_sem.spec.simulation.ResponseShape.cut_points`); correlations between items then
+    come out somewhat nearer to zero than in the population (the notes say how much), relations between latents do not.
+    The response shape describes the answers as scored; a reversed item is stored as ``low + high - answer``.
+
+    Parameters
+    ----------
+    sim : str, path or SimulationSpec
+        Bundled id, path of a simulation file, or a loaded one.
+    n : int, optional
+        Number of respondents; default as stated in the file.
+    seed : int, optional
+        Seed of the random numbers; default as stated in the file. The same seed gives the same answers everywhere.
+    base : path, optional
+        Directory that a relative path in `sim` starts from.
+
+    Returns
+    -------
+    SimulatedData
+
+    Raises
+    ------
+    SpecError
+        If the file is not valid or its values are impossible (a construct with R2 above 1 is named).
+    DataError
+        If `n` is not above zero or `seed` is negative.
+    """
+    spec = sim if isinstance(sim, SimulationSpec) else load_simulation(sim, base)
+    count = _whole(spec.n if n is None else n, "the number of respondents", 1)
+    number = _whole(spec.seed if seed is None else seed, "the seed", 0)
+    model, survey = _sources(spec)
+    values = population(spec, model, survey)
+    known = survey.items()
+    for item in values.items:
+        if item not in known:
+            raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
+    plan = _Plan(spec, survey, values, tuple(item for item in known if item in set(values.items)))
+    frame = _draw(plan, count, SeedSequence(number))
+    digests = {"simulation": spec.digest, "model": model.digest, "survey": survey.digest}
+    return SimulatedData(
+        frame=frame,
+        truth=pd.DataFrame(values.truth(), columns=["lhs", "op", "rhs", "value"]),
+        n=count,
+        seed=number,
+        simulation=spec.id,
+        digests=MappingProxyType({kind: text for kind, text in digests.items() if text is not None}),
+        population=values,
+        notes=_notes(plan, count, number),
+    )
+
+
+def answer_attenuation(cuts: Sequence[float]) -> float:
+    """Correlation of a standard normal response with the answer it is cut into.
+
+    ``sum_k phi(t_k) / sd(answer)``, phi being the normal density. The correlation of two items shrinks by about the
+    product of their two factors; for 7 evenly spread answers each is about .97.
+
+    Parameters
+    ----------
+    cuts : sequence of float
+        Increasing cut points on the standard normal scale.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; NaN if all answers are practically the same.
+
+    References
+    ----------
+    Olsson, Drasgow & Dorans (1982), doi:10.1007/BF02294164 (point-polyserial correlation).
+    """
+    below = [0.0, *(0.5 * math.erfc(-t / math.sqrt(2)) for t in cuts), 1.0]
+    shares = [b - a for a, b in zip(below[:-1], below[1:], strict=True)]
+    mean = math.fsum(k * share for k, share in enumerate(shares))
+    variance = math.fsum((k - mean) ** 2 * share for k, share in enumerate(shares))
+    density = math.fsum(math.exp(-t * t / 2) / math.sqrt(2 * math.pi) for t in cuts)
+    return density / math.sqrt(variance) if variance > 0 else float("nan")
+
+
+# ---- input -----------------------------------------------------------------------------------------------------------
+
+
+def _whole(value: Any, what: str, least: int) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise DataError(f"{what} must be a whole number, not {value!r}") from None
+    if number < least:
+        raise DataError(f"{what} must be {least} or more, not {number}")
+    return number
+
+
+def _sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
+    """Return model and survey, loaded with the population or, for one made in Python, now."""
+    survey = spec.survey_spec
+    if survey is None and spec.survey is not None:
+        survey = load_survey(spec.survey, spec.base)
+    model = spec.model_spec or load_model(spec.model, spec.base, survey=survey)
+    return model, require_survey(survey or model.survey_spec, f"answers to simulate '{spec.id}' need a response format")
+
+
+# ---- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
+    streams = [default_rng(child) for child in seed.spawn(4)]
+    facts = dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True))
+    undrawn = [name for name in plan.population.covariates if name not in facts]
+    if undrawn:
+        raise plan.spec.error(
+            ("facts",), f"'{undrawn[0]}' is a predictor in the model: say under 'facts' how it is distributed"
+        )
+    columns: dict[str, Any] = {}
+    scores: dict[str, Array] = {}
+    for name, child in facts.items():
+        columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
+    nodes = _nodes(plan.population, scores, n, streams[0])
+    responses = _responses(plan.population, nodes, n, streams[1])
+    answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
+    checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
+    asked: dict[str, NDArray[Any]] = {}
+    for item in plan.items:
+        asked[item] = answers[item]
+        asked |= {c: checks.pop(c) for c, k in plan.survey.attention_checks.items() if k.after == item}
+    asked |= checks
+    asked = _carelessness(plan, asked, n, streams[2])
+    rate = plan.spec.response.missing_rate
+    if rate > 0:
+        holes = streams[3].random((n, len(plan.items))) < rate
+        for k, item in enumerate(plan.items):
+            asked[item] = np.where(holes[:, k], np.nan, asked[item])
+    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
+
+
+def _nodes(values: Population, scores: Mapping[str, Array], n: int, rng: Generator) -> dict[str, Array]:
+    """Return covariates and latents, all with variance 1."""
+    unique = _correlated(values.disturbance_cor, rng.standard_normal((n, len(values.nodes))))
+    nodes: dict[str, Array] = {}
+    for name in values.order:
+        if name in scores:
+            nodes[name] = scores[name]
+            continue
+        total = unique[values.nodes.index(name)] * values.disturbance_sd[name]
+        for outcome, predictor, value in values.paths:
+            if outcome == name:
+                total += value * nodes[predictor]
+        nodes[name] = total
+    return nodes
+
+
+def _responses(values: Population, nodes: Mapping[str, Array], n: int, rng: Generator) -> dict[str, Array]:
+    """Return the continuous response behind every item, with variance 1."""
+    unique = _correlated(values.residual_cor, rng.standard_normal((n, len(values.items))))
+    out = {item: noise * values.residual_sd[item] for item, noise in zip(values.items, unique, strict=True)}
+    for latent, item, value in values.loadings:
+        out[item] += value * nodes[latent]
+    return out
+
+
+def _correlated(cor: Matrix, z: Array) -> list[Array]:
+    """Give independent standard normal columns the correlations `cor`."""
+    factor = cholesky(cor)
+    if factor is None:
+        raise ValueError("a population holds only correlation matrices")
+    out = []
+    for row in factor:
+        total = np.zeros(len(z))
+        for j, weight in enumerate(row):
+            if weight:
+                total += weight * z[:, j]
+        out.append(total)
+    return out
+
+
+def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
+    """Return the stored answers of one item: cut or shifted to its format, reversed items turned round."""
+    low, high = plan.survey.range_of(item)
+    shape = plan.spec.shape(item, plan.survey.scale_of(item))
+    reverse = plan.survey.item(item).reverse
+    if plan.spec.response.type == "continuous":
+        mean = (low + high) / 2 if shape.mean is None else shape.mean
+        sd = (high - low) / 4 if shape.sd is None else shape.sd
+        value = mean + sd * response
+        return np.round(low + high - value if reverse else value, _DECIMALS)
+    answer = low + np.searchsorted(np.array(shape.cut_points(low, high)), response, side="left")
+    return low + high - answer if reverse else answer
+
+
+def _carelessness(plan: _Plan, asked: dict[str, NDArray[Any]], n: int, rng: Generator) -> dict[str, NDArray[Any]]:
+    """Let a share of the respondents answer everything at random."""
+    share = plan.spec.response.careless_share
+    if not share:
+        return asked
+    who = rng.random(n) < share
+    dice = rng.random((n, len(asked)))
+    out = {}
+    for k, (code, answers) in enumerate(asked.items()):
+        low, high = plan.survey.range_of(code)
+        # The least of both: the product may round up to the number of answers.
+        at_random = np.minimum(low + np.floor(dice[:, k] * (high - low + 1)), high).astype(answers.dtype)
+        out[code] = np.where(who, at_random, answers)
+    return out
+
+
+def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], Array]:
+    """Return the values of a background fact, and the same standardized for use as a predictor."""
+    fact, spec = plan.survey.facts[name], plan.spec.facts[name]
+    where = ("facts", name)
+    if spec.shares is not None:
+        codes, cumulative = list(spec.shares), list(accumulate(spec.shares.values()))
+        # Rounding may leave the last cumulative share just below 1.
+        last = bisect_left(cumulative, cumulative[-1])
+        drawn = np.minimum(np.searchsorted(np.array(cumulative), rng.random(n), side="right"), last)
+        values = np.array(codes, dtype=np.int64 if all(isinstance(c, int) for c in codes) else object)[drawn]
+        if name not in plan.population.covariates:
+            return values, np.empty(0)
+        if values.dtype == object:
+            raise plan.spec.error(
+                where, f"fact '{name}' is a predictor in the model, but its categories are not numbers"
+            )
+        mean = math.fsum(c * p for c, p in spec.shares.items() if isinstance(c, int))
+        variance = math.fsum((c - mean) ** 2 * p for c, p in spec.shares.items() if isinstance(c, int))
+        if not variance > 0:
+            raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
+        return values, (values - mean) / math.sqrt(variance)
+    if fact.type == "text" or spec.mean is None or spec.sd is None:
+        raise plan.spec.error(
+            where, f"fact '{name}' is text: its answers cannot be drawn", hint="Take it out of 'facts'."
+        )
+    if spec.sd == 0 and name in plan.population.covariates:
+        raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
+    score = rng.standard_normal(n)
+    values = np.clip(spec.mean + spec.sd * score, fact.minimum, fact.maximum)
+    # What has a lower end is counted: people, years, certificates.
+    return (np.round(values, 2), score) if fact.minimum is None else (np.rint(values).astype(np.int64), score)
+
+
+# ---- notes -----------------------------------------------------------------------------------------------------------
+
+
+def _notes(plan: _Plan, n: int, seed: int) -> tuple[str, ...]:
+    response = plan.spec.response
+    notes = [f"{n} simulated respondents from the population '{plan.spec.id}', seed {seed}"]
+    if response.type == "ordinal":
+        factors = []
+        for item in plan.items:
+            shape = plan.spec.shape(item, plan.survey.scale_of(item))
+            factors.append(answer_attenuation(shape.cut_points(*plan.survey.range_of(item))))
+        low, high = min(factors), max(factors)
+        notes.append(
+            f"answers are whole numbers: correlations between items are about {low * low:.2f} to {high * high:.2f} times "
+            f"those of the population, standardized loadings {low:.2f} to {high:.2f} times; latent relations keep their "
+            "size"
+        )
+    absent = [scale for scale in plan.survey.scales if not set(plan.survey.items(scale)) & set(plan.items)]
+    if absent:
+        notes.append(f"scales of the survey that the population does not contain were not drawn: {', '.join(absent)}")
+    if response.missing_rate:
+        notes.append(f"{response.missing_rate:.1%} of the answers are missing completely at random")
+    if response.careless_share:
+        notes.append(
+            f"{response.careless_share:.1%} of the respondents answer at random: estimates will differ from the truth"
+        )
+    return tuple(notes)
