@@ -43,9 +43,9 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -q tests/meta
 
-$(DOCS)/.installed: docs/requirements.lock
+$(DOCS)/.installed: requirements-docs.lock
 	$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
 	@touch $(DOCS)/.installed
 
 docs: $(STAMP) $(DOCS)/.installed
@@ -62,7 +62,7 @@ LOCK := uv pip compile --python-version 3.11 --generate-hashes --no-annotate --n
 lock:
 	@command -v uv >/dev/null || { echo "error: uv is needed to renew the locks (never to use them)" >&2; exit 2; }
 	$(LOCK) --quiet --group dev pyproject.toml -o requirements.lock
-	$(LOCK) --quiet --group docs -o docs/requirements.lock
+	$(LOCK) --quiet --group docs -o requirements-docs.lock
 
 clean:
 	rm -rf $(VENV) $(DOCS) results site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

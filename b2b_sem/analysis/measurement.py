@@ -250,7 +250,7 @@ def _setup(fit: FitResult, data: pd.DataFrame | None) -> _Setup:
     if not scales:
         notes.append("the model has no latent variable with observed indicators: there are no scales to report on")
     outcomes = fit.parameters.loc[lambda t: t["op"] == "~", "lhs"]
-    if set(outcomes) & {s.name for s in scales}:
+    if len(scales) > 1 and set(outcomes) & {s.name for s in scales}:
         notes.append(
             "latent correlations are implied by the structural model; fit the measurement model alone (all factors "
             "correlated) to see them unrestricted"

@@ -112,7 +112,6 @@ def _fit(
     score: bool,
     stated: dict[str, Any],
 ) -> FitResult:
-    from b2b_sem.errors import ModelSyntaxError
     from b2b_sem.spec.loader import load_model
 
     spec = load_model(model)
@@ -126,13 +125,10 @@ def _fit(
     else:
         assert data is not None
         source = {"data": _responses(spec, data, sheet, missing_codes, score)}
-    try:
-        return fit(spec.syntax(), **source, **settings)
-    except ModelSyntaxError as error:
-        # lines count inside the text, which is the whole file when it holds lavaan syntax and nothing else
-        if error.file is None and spec.source is not None and spec.source.suffix.lower() not in (".yaml", ".yml"):
-            error.file = str(spec.source)
-        raise
+    # a file of plain lavaan syntax goes in as a path, so that messages name its lines
+    path = spec.source
+    given = spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path
+    return fit(given, **source, **settings)
 
 
 def _number_or_text(code: str) -> float | str:

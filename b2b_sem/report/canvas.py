@@ -31,6 +31,8 @@ class Figure:
     plot : plotly.graph_objects.Figure
     min_width : int
         Pixels below which the figure scrolls instead of shrinking.
+    max_width : int
+        Pixels above which the figure does not grow; 0 for no limit.
     fixed : bool
         Whether the figure has exactly its own size (its texts were placed in pixels).
     """
@@ -41,6 +43,7 @@ class Figure:
     alt: str
     plot: Any
     min_width: int = 0
+    max_width: int = 0
     fixed: bool = False
 
 

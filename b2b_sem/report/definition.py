@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFINITIONS", "FIT_CAUTION", "GUIDES", "HENSELER", "Definition", "Guide"]
+__all__ = [
+    "DEFINITIONS",
+    "FIT_CAUTION",
+    "FORNELL_LARCKER",
+    "GUIDES",
+    "HAIR",
+    "HENSELER",
+    "ROEMER",
+    "Definition",
+    "Guide",
+]
 
 HU_BENTLER = "Hu & Bentler 1999, doi:10.1080/10705519909540118"
 HAIR = "Hair, Risher, Sarstedt & Ringle 2019, doi:10.1108/EBR-11-2018-0203"
 FORNELL_LARCKER = "Fornell & Larcker 1981, doi:10.1177/002224378101800104"
 HENSELER = "Henseler, Ringle & Sarstedt 2015, doi:10.1007/s11747-014-0403-8"
+ROEMER = "Roemer, Schuberth & Henseler 2021, doi:10.1108/IMDS-02-2021-0082"
 MACCALLUM = "MacCallum, Browne & Sugawara 1996, doi:10.1037/1082-989X.1.2.130"
 
 FIT_CAUTION = (
@@ -137,9 +148,7 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
     ),
     "measurement": (
-        Definition(
-            "Loading", f"standardized regression of an item on its construct; guide: .708 or higher ({HAIR})", ""
-        ),
+        Definition("Loading", "standardized regression of an item on its construct; guide: .708 or higher", HAIR),
         Definition(
             "Alpha",
             "items / (items - 1) x (1 - sum of item variances / variance of the sum score); assumes equal loadings",
@@ -175,7 +184,7 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition(
             "HTMT2",
             "the same with geometric means throughout, right also when loadings differ within a scale",
-            "Roemer, Schuberth & Henseler 2021, doi:10.1108/IMDS-02-2021-0082",
+            ROEMER,
         ),
         Definition(
             "KMO",

@@ -19,8 +19,18 @@ from b2b_sem.results.study import StudyResult
 
 __all__ = ["build_figures", "draw_correlations", "draw_forest", "draw_htmt", "draw_loadings", "draw_path_diagram"]
 
-_BLUES = [[0.0, "#ffffff"], [0.5, "#9ecae1"], [0.85, "#2b74b4"], [1.0, "#08306b"]]
-_DIVERGING = [[0.0, "#8c510a"], [0.25, "#d8b365"], [0.5, "#ffffff"], [0.75, "#5aa0c8"], [1.0, "#08457e"]]
+# light enough for dark figures up to .85, dark enough for white ones beyond: the step marks the guide
+_STEP = 0.85
+_BLUES = [[0.0, "#ffffff"], [_STEP, "#86b6e0"], [_STEP, "#1d5c9c"], [1.0, "#08306b"]]
+_DIVERGING = [
+    [0.0, "#5a3304"],
+    [0.5 - _STEP / 2, "#8a5414"],
+    [0.5 - _STEP / 2, "#dfbd82"],
+    [0.5, "#ffffff"],
+    [0.5 + _STEP / 2, "#86b6e0"],
+    [0.5 + _STEP / 2, "#1d5c9c"],
+    [1.0, "#08306b"],
+]
 
 
 def build_figures(result: StudyResult) -> dict[str, Figure]:
@@ -91,13 +101,15 @@ def draw_forest(result: StudyResult) -> Figure | None:
         **_base(height=90 + 44 * len(paths)),
         xaxis={"range": span, "gridcolor": "#e6e6e6", "zeroline": True, "zerolinecolor": INK, "zerolinewidth": 1.2}
         | ticks(marks)
-        | {"title": {"text": "Standardized coefficient"}, "fixedrange": True},
+        | {"title": {"text": "Standardized coefficient", "font": {"size": 13}, "standoff": 10}, "fixedrange": True},
         yaxis={
             "tickmode": "array",
             "tickvals": list(range(len(paths))),
             "ticktext": labels,
             "range": [len(paths) - 0.4, -0.8],
             "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
             "fixedrange": True,
         },
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "itemclick": False},
@@ -112,6 +124,7 @@ def draw_forest(result: StudyResult) -> Figure | None:
         f"Forest plot of standardized paths: {text}.",
         plot,
         min_width=330,
+        max_width=900,
     )
 
 
@@ -182,7 +195,7 @@ def draw_loadings(measurement: MeasurementResult) -> Figure | None:
         )
     bounds = frame[["ci_lower", "ci_upper", "std_all"]].to_numpy(dtype=float)
     bounds = bounds[np.isfinite(bounds)]
-    low = min(0.0, float(np.floor(bounds.min() * 5) / 5)) if bounds.size else 0.0
+    low = min(0.4, float(np.floor((bounds.min() - 0.05) * 5) / 5)) if bounds.size else 0.0
     high = max(1.0, float(bounds.max()) + 0.02) if bounds.size else 1.0
     shapes.append(
         {
@@ -202,7 +215,7 @@ def draw_loadings(measurement: MeasurementResult) -> Figure | None:
         annotations=texts,
         xaxis={"range": [low, high], "gridcolor": "#e6e6e6", "zeroline": low < 0, "side": "bottom"}
         | ticks(marks)
-        | {"title": {"text": "Standardized loading"}, "fixedrange": True},
+        | {"title": {"text": "Standardized loading", "font": {"size": 13}, "standoff": 10}, "fixedrange": True},
         yaxis={
             "tickmode": "array",
             "tickvals": position,
@@ -224,6 +237,7 @@ def draw_loadings(measurement: MeasurementResult) -> Figure | None:
         f"{number(float(frame['std_all'].max()), bounded=True)}; all values are in the table of loadings.",
         plot,
         min_width=320,
+        max_width=900,
     )
 
 
@@ -232,14 +246,15 @@ def draw_correlations(result: StudyResult) -> Figure | None:
     frame = result.fit.latent_cor()
     if len(frame) < 2:
         return None
-    plot = _heat_map(frame, _DIVERGING, (-1.0, 1.0), [-1, -0.5, 0, 0.5, 1])
+    plot = _heat_map(frame, _DIVERGING, (-1.0, 1.0))
     return Figure(
         "correlations",
         "Correlations of the constructs",
         "Implied by the whole model. Blue: positive, brown: negative.",
         f"Heat map of the correlations of {', '.join(map(str, frame.index))}; all values are in the table.",
         plot,
-        min_width=100 + 40 * len(frame),
+        min_width=60 + 34 * len(frame),
+        max_width=max(360, 90 + 72 * len(frame)),
     )
 
 
@@ -248,7 +263,7 @@ def draw_htmt(measurement: MeasurementResult) -> Figure | None:
     frame = measurement.htmt
     if len(frame) < 2:
         return None
-    plot = _heat_map(frame, _BLUES, (0.0, 1.0), [0, 0.25, 0.5, 0.75, 1])
+    plot = _heat_map(frame, _BLUES, (0.0, 1.0))
     values = frame.to_numpy(dtype=float)
     high = 0
     for i, j in zip(*np.tril_indices(len(frame), -1), strict=True):
@@ -266,33 +281,31 @@ def draw_htmt(measurement: MeasurementResult) -> Figure | None:
     return Figure(
         "htmt-map",
         "HTMT ratios",
-        f"Guides: below .85 for distinct constructs, below .90 for close ones ({HENSELER}). {verdict}; red frames: dashed "
-        "above .85, solid above .90.",
+        f"Guides: below .85 for distinct constructs, below .90 for close ones ({HENSELER}). {verdict} "
+        "(dark cells; red frames: dashed above .85, solid above .90).",
         f"Heat map of heterotrait-monotrait ratios. {verdict}; all values are in the table.",
         plot,
-        min_width=100 + 40 * len(frame),
+        min_width=60 + 34 * len(frame),
+        max_width=max(360, 90 + 72 * len(frame)),
     )
 
 
-def _heat_map(frame: pd.DataFrame, scale: list[list[Any]], limits: tuple[float, float], marks: list[float]) -> Any:
+def _heat_map(frame: pd.DataFrame, scale: list[list[Any]], limits: tuple[float, float]) -> Any:
     """Return the strict lower triangle of a square table with its values written in the cells."""
     names = [html.escape(str(n)) for n in frame.index]
     values = frame.to_numpy(dtype=float)
     size = len(names)
-    z = [
+    z: list[list[float | None]] = [
         [float(values[i, j]) if j < i and np.isfinite(values[i, j]) else None for j in range(size - 1)]
         for i in range(1, size)
     ]
     text = [["" if v is None else number(v, 2, bounded=True, glyphs=TYPESET) for v in row] for row in z]
-    bar = ticks(marks, 2 if 0.25 in marks else 1)
     plot = go.Figure(
         go.Heatmap(
             z=z,
             x=list(range(size - 1)),
             y=list(range(size - 1)),
             text=text,
-            texttemplate="%{text}",
-            textfont={"size": 12},
             colorscale=scale,
             zmin=limits[0],
             zmax=limits[1],
@@ -301,9 +314,16 @@ def _heat_map(frame: pd.DataFrame, scale: list[list[Any]], limits: tuple[float, 
             hoverongaps=False,
             customdata=[[f"{names[i]}, {names[j]}" for j in range(size - 1)] for i in range(1, size)],
             hovertemplate="%{customdata}: %{text}<extra></extra>",
-            colorbar={"thickness": 10, "len": 0.9, "outlinewidth": 0, **bar},
+            showscale=False,
         )
     )
+    for i, row in enumerate(z):
+        for j, value in enumerate(row):
+            if value is not None:
+                colour = "#ffffff" if abs(value) > _STEP else INK
+                plot.add_annotation(
+                    x=j, y=i, text=text[i][j], showarrow=False, font={"size": 12, "color": colour, "family": FONT}
+                )
     axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "tickmode": "array", "automargin": True}
     plot.update_layout(
         **_base(height=110 + 38 * size),
@@ -316,7 +336,7 @@ def _heat_map(frame: pd.DataFrame, scale: list[list[Any]], limits: tuple[float, 
 def _base(height: int) -> dict[str, Any]:
     return {
         "height": height,
-        "margin": {"l": 10, "r": 16, "t": 26, "b": 44},
+        "margin": {"l": 10, "r": 16, "t": 26, "b": 52},
         "font": {"family": FONT, "size": 13, "color": INK},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",

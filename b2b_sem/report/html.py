@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def render_report(result: StudyResult) -> str:
             settings=_settings(result.study),
             command=_command(result),
             version=_version(result.provenance),
+            created=_date(result.provenance.get("created")),
         )
         + "\n"
     )
@@ -130,6 +132,15 @@ def _command(result: StudyResult) -> str:
         return known if isinstance(known, str) else " ".join(map(str, known))
     seed = result.provenance.get("seed")
     return f"b2b-sem run {result.id}" + (f" --seed {seed}" if seed is not None else "")
+
+
+def _date(created: object) -> str:
+    """Return a time stamp as ``2026-11-21 22:00 UTC``; text in any other form stays as it is."""
+    try:
+        moment = datetime.fromisoformat(str(created))
+    except ValueError:
+        return "" if created is None else str(created)
+    return f"{moment.astimezone(UTC) if moment.tzinfo else moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _version(provenance: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ Kind = Literal[
 ]
 
 _WORDS = {"text", "code", "path", "value", "verdict", "flag", "any"}
+_LONG = 45  # characters from which a cell gets room to wrap
 _DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s;,]*[^\s;,.)\]])")
 
 
@@ -131,7 +132,8 @@ class Table:
                 column = self.columns[i]
                 text = _cell_html(row[i], column.kind)
                 tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
-                cells.append(f'<{tag}{scope} class="{_css(column)}">{text}</{tag}>')
+                kind = _css(column) + (" long" if column.kind == "text" and len(str(row[i])) > _LONG else "")
+                cells.append(f'<{tag}{scope} class="{kind}">{text}</{tag}>')
             out.append("<tr>" + "".join(cells) + "</tr>")
         out.append("</tbody></table></div>")
         if self.notes:

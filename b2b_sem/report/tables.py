@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.report.definition import FIT_CAUTION, GUIDES, HENSELER
+from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.format import ASCII, Glyphs, count, interval, number, probability
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.fit import FitResult
@@ -57,13 +57,13 @@ def tabulate_verdicts(result: StudyResult) -> Table:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
     columns = [
         Column("id", ""),
-        Column("path", "Path", "code"),
-        Column("sign", "Stated sign"),
-        Column("std", "Std. coefficient", "number"),
-        Column("ci", f"{level:.0%} CI", "interval"),
+        Column("path", "Path", "path"),
+        Column("verdict", "Verdict", "verdict"),
+        Column("std", "Std. coef.", "bounded"),
+        Column("ci", f"{level:.0%} CI", "interval_bounded"),
         Column("pvalue", "p", "p"),
         Column("p_adjusted", f"p ({adjusted})" if adjusted else "p (as tested)", "p", shown=bool(adjusted)),
-        Column("verdict", "Verdict", "verdict"),
+        Column("sign", "Sign", "code"),
         Column("statement", "Proposition"),
         Column("reason", "Reason", shown=False),
         Column("sentence", "Sentence", shown=False),
@@ -80,12 +80,12 @@ def tabulate_verdicts(result: StudyResult) -> Table:
         (
             v.id,
             v.path,
-            v.sign,
+            v.verdict,
             v.std,
             (v.ci_lower, v.ci_upper),
             v.pvalue,
             v.p_adjusted,
-            v.verdict,
+            v.sign,
             v.statement,
             v.reason,
             v.sentence,
@@ -104,7 +104,7 @@ def tabulate_verdicts(result: StudyResult) -> Table:
 
 
 def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
-    """Return the fit measures with the customary guide and its source; the CSV holds every measure at full precision."""
+    """Return the fit measures as papers print them, each with its customary guide and the source of the guide."""
     m = fit.measures
 
     def value(name: str) -> float:
@@ -146,7 +146,7 @@ def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
     columns = [
         Column("measure", "Measure", shown=False),
         Column("label", "Measure"),
-        Column("value", "Value", "any"),
+        Column("value", "Value", "value"),
         Column("guide", "Customary guide"),
         Column("source", "Source of the guide"),
     ]
@@ -186,7 +186,7 @@ def tabulate_parameters(fit: FitResult) -> Table:
         Column("pvalue", "p", "p"),
         Column("ci", "95% CI", "interval"),
         Column("std_lv", "Std. (latent)", "number3", shown=False),
-        Column("std_all", "Std. (all)", "number3"),
+        Column("std_all", "Std. (all)", "bounded3"),
     ]
     rows = []
     for r in frame.to_dict("records"):
@@ -222,8 +222,8 @@ def tabulate_standardized(fit: FitResult) -> Table:
         Column("rhs", "Right", "code"),
         Column("group", "Group", "any", shown=frame["group"].nunique() > 1),
         Column("label", "Label", shown=False),
-        Column("est_std", "Std. estimate", "number3"),
-        Column("se", "SE", "number3"),
+        Column("est_std", "Std. estimate", "bounded3"),
+        Column("se", "SE", "bounded3"),
         Column("z", "z", "number"),
         Column("pvalue", "p", "p"),
         Column("ci", "95% CI", "interval"),
@@ -289,10 +289,7 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     ]
     frame = result.measurement.reliability
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
-    notes = [
-        "Guides: alpha, omega and CR .70 to .90 (Hair et al. 2019, doi:10.1108/EBR-11-2018-0203); AVE .50 or higher "
-    ]
-    notes[0] += "(Fornell & Larcker 1981, doi:10.1177/002224378101800104)."
+    notes = [f"Guides: alpha, omega and CR .70 to .90 ({HAIR}); AVE .50 or higher ({FORNELL_LARCKER})."]
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
         notes.append(
@@ -320,7 +317,7 @@ def tabulate_validity(result: StudyResult, which: str) -> Table | None:
     notes = {
         "fornell_larcker": "Diagonal: square roots of AVE; below: correlations of the constructs.",
         "htmt": guide,
-        "htmt2": f"Geometric means throughout (Roemer, Schuberth & Henseler 2021, doi:10.1108/IMDS-02-2021-0082). {guide}",
+        "htmt2": f"Geometric means throughout ({ROEMER}). {guide}",
     }
     frame: pd.DataFrame = getattr(result.measurement, which)
     return _square(which, titles[which], frame, [notes[which]], lower=True) if len(frame) else None
@@ -495,9 +492,9 @@ def tabulate_truth(result: StudyResult) -> Table | None:
         Column("lhs", "Left", "code"),
         Column("op", "Operator", "code"),
         Column("rhs", "Right", "code"),
-        Column("truth", "Population", "number"),
-        Column("est_std", "Estimate", "number"),
-        Column("ci", "95% CI", "interval"),
+        Column("truth", "Population", "bounded"),
+        Column("est_std", "Estimate", "bounded"),
+        Column("ci", "95% CI", "interval_bounded"),
         Column("covered", "Covered", "flag"),
     ]
     rows = [

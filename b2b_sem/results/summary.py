@@ -34,7 +34,7 @@ def summarize(fit: FitResult) -> str:
         endogenous variables carry a leading dot, and labels stand in brackets behind the name.
     """
     blocks = [_header(fit), *_warnings(fit), *_tests(fit), _conventions(fit)]
-    rows = fit.parameters.to_dict("records")
+    rows: list[Row] = [{str(k): v for k, v in r.items()} for r in fit.parameters.to_dict("records")]
     groups = list(dict.fromkeys(r["group"] for r in rows if r["op"] not in (":=", "==", "<", ">")))
     for group in groups:
         if len(groups) > 1:

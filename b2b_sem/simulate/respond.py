@@ -1,9 +1,10 @@
 """Simulated respondents: answers drawn from a population, as a survey tool would export them.
 
 Random numbers come from ``numpy.random.default_rng`` on children of ``numpy.random.SeedSequence(seed)``, one child for
-each purpose (latents, items, carelessness, missing answers, each background fact). Asking for missing answers or another
-fact therefore does not change the other columns, and the first rows do not depend on how many follow. Sums run term by
-term in a fixed order, without a linear algebra library: the same seed gives the same file on every machine.
+each purpose (latents, items, carelessness, missing answers, each background fact). Asking for missing answers or
+another fact therefore does not change the other columns, and the first rows do not depend on how many follow. Sums run
+term by term in a fixed order, without a linear algebra library: the same seed gives the same file on every machine.
+(NumPy reserves the right to change how a new release draws normal numbers; a test notices when it does.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -49,7 +50,9 @@ class SimulatedData:
         One row a respondent: id, items in questionnaire order with attention checks in their place, background facts.
         Reversed items are stored as answered, before reverse coding. Missing answers are empty (NaN).
     truth : DataFrame
-        Population values: lhs, op, rhs, value. Standardized, for items as scored (after reverse coding).
+        Population values: lhs, op, rhs, value, expected. Standardized, for items as scored (after reverse coding).
+        `value` is what the population holds; `expected` is what the standardized solution of the recorded answers tends
+        to: the same for relations between latents, somewhat weaker loadings where answers are whole numbers.
     n, seed : int
     simulation : str
         Id of the population.
@@ -130,7 +133,7 @@ def simulate(
     digests = {"simulation": spec.digest, "model": model.digest, "survey": survey.digest}
     return SimulatedData(
         frame=frame,
-        truth=pd.DataFrame(values.truth(), columns=["lhs", "op", "rhs", "value"]),
+        truth=_truth(plan),
         n=count,
         seed=number,
         simulation=spec.id,
@@ -161,7 +164,7 @@ def answer_attenuation(cuts: Sequence[float]) -> float:
     Olsson, Drasgow & Dorans (1982), doi:10.1007/BF02294164 (point-polyserial correlation).
     """
     below = [0.0, *(0.5 * math.erfc(-t / math.sqrt(2)) for t in cuts), 1.0]
-    shares = [b - a for a, b in zip(below[:-1], below[1:], strict=True)]
+    shares = [b - a for a, b in pairwise(below)]
     mean = math.fsum(k * share for k, share in enumerate(shares))
     variance = math.fsum((k - mean) ** 2 * share for k, share in enumerate(shares))
     density = math.fsum(math.exp(-t * t / 2) / math.sqrt(2 * math.pi) for t in cuts)
@@ -328,22 +331,46 @@ def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any],
     return (np.round(values, 2), score) if fact.minimum is None else (np.rint(values).astype(np.int64), score)
 
 
-# ---- notes -----------------------------------------------------------------------------------------------------------
+# ---- truth and notes -------------------------------------------------------------------------------------------------
+
+
+def _factors(plan: _Plan) -> dict[str, float]:
+    """Return how far each item's loading survives the cutting into answers (1 for continuous answers)."""
+    out = dict.fromkeys(plan.items, 1.0)
+    if plan.spec.response.type == "ordinal":
+        for item in plan.items:
+            shape = plan.spec.shape(item, plan.survey.scale_of(item))
+            out[item] = answer_attenuation(shape.cut_points(*plan.survey.range_of(item)))
+    return out
+
+
+def _truth(plan: _Plan) -> pd.DataFrame:
+    """Return the population values, and what they become when answers are whole numbers."""
+    values, factor = plan.population, _factors(plan)
+    unique = {item: 1 - factor[item] ** 2 * values.r2[item] for item in values.items}
+    rows = []
+    for lhs, op, rhs, value in values.truth():
+        expected = value
+        if op == "=~" and rhs in factor:
+            expected = value * factor[rhs]
+        elif op == "~~" and lhs in factor:
+            # Of the residual covariance, as of any covariance, the product of the two factors is left.
+            own = values.residual_sd[lhs] * values.residual_sd[rhs] * factor[lhs] * factor[rhs]
+            expected = unique[lhs] if lhs == rhs else value * own / math.sqrt(unique[lhs] * unique[rhs])
+        rows.append((lhs, op, rhs, value, expected))
+    return pd.DataFrame(rows, columns=["lhs", "op", "rhs", "value", "expected"])
 
 
 def _notes(plan: _Plan, n: int, seed: int) -> tuple[str, ...]:
     response = plan.spec.response
     notes = [f"{n} simulated respondents from the population '{plan.spec.id}', seed {seed}"]
     if response.type == "ordinal":
-        factors = []
-        for item in plan.items:
-            shape = plan.spec.shape(item, plan.survey.scale_of(item))
-            factors.append(answer_attenuation(shape.cut_points(*plan.survey.range_of(item))))
+        factors = _factors(plan).values()
         low, high = min(factors), max(factors)
         notes.append(
-            f"answers are whole numbers: correlations between items are about {low * low:.2f} to {high * high:.2f} times "
-            f"those of the population, standardized loadings {low:.2f} to {high:.2f} times; latent relations keep their "
-            "size"
+            f"answers are whole numbers: standardized loadings come out {low:.2f} to {high:.2f} times those of the "
+            f"population, correlations between items {low * low:.2f} to {high * high:.2f} times; relations between "
+            "latents keep their size"
         )
     absent = [scale for scale in plan.survey.scales if not set(plan.survey.items(scale)) & set(plan.items)]
     if absent:

@@ -18,6 +18,7 @@ __all__ = [
     "Document",
     "Doi",
     "FitSettings",
+    "Lines",
     "Location",
     "Node",
     "Origin",
@@ -35,6 +36,8 @@ Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
 """Name of a scale, item, latent or column: a letter, then letters, digits, ``_`` or ``.``."""
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Lines = Annotated[str, StringConstraints(min_length=1)]
+"""lavaan lines, kept exactly as written so that positions inside them stay true."""
 Doi = Annotated[str, StringConstraints(pattern=r"^10\.\d{4,9}/\S+$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 

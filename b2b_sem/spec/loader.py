@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from b2b_sem import resources
@@ -383,7 +384,10 @@ class _Reader:
 
     def _compose(self, text: str) -> Node:
         try:
-            node = self._yaml.compose(text)
+            with warnings.catch_warnings():
+                # An anchor may be defined again; the last one counts, as YAML says.
+                warnings.simplefilter("ignore", ReusedAnchorWarning)
+                node = self._yaml.compose(text)
         except MarkedYAMLError as error:
             raise self._syntax_error(error) from None
         except RecursionError:

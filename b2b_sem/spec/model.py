@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from b2b_sem.errors import SpecError, did_you_mean
-from b2b_sem.spec.base import Citation, Code, Document, FitSettings, Location, Node, Problem, Text
+from b2b_sem.spec.base import Citation, Code, Document, FitSettings, Lines, Location, Node, Problem, Text
 from b2b_sem.spec.statement import Statement, Term, remove_terms, render, split_statements
 from b2b_sem.spec.survey import SurveySpec, require_survey
 
@@ -127,9 +127,9 @@ class Rival(Node):
     title: Text
     why: Text
     measurement: dict[Code, Construct] = Field(default_factory=dict, description="Latents that are added.")
-    add: tuple[Text, ...] = Field(default=(), description="lavaan lines that are added.")
-    remove: tuple[Text, ...] = Field(default=(), description="Terms that are taken out, as lavaan lines ('BT ~ PC').")
-    structural: Text | None = Field(
+    add: tuple[Lines, ...] = Field(default=(), description="lavaan lines that are added.")
+    remove: tuple[Lines, ...] = Field(default=(), description="Terms that are taken out, as lavaan lines ('BT ~ PC').")
+    structural: Lines | None = Field(
         default=None, description="lavaan lines that take the place of the structural part."
     )
     form: Literal["one_factor", "common_method"] | None = Field(
@@ -152,9 +152,9 @@ class ModelSpec(Document):
     citation: tuple[Citation, ...] = ()
     survey: Text | None = Field(default=None, description="Id of a bundled survey, or path of a survey file.")
     measurement: dict[Code, Construct] = Field(default_factory=dict)
-    structural: Text | None = Field(default=None, description="lavaan lines: regressions.")
-    covariances: Text | None = Field(default=None, description="lavaan lines: covariances and anything else.")
-    text: Text | None = Field(default=None, description="The whole model in lavaan syntax, instead of measurement.")
+    structural: Lines | None = Field(default=None, description="lavaan lines: regressions.")
+    covariances: Lines | None = Field(default=None, description="lavaan lines: covariances and anything else.")
+    text: Lines | None = Field(default=None, description="The whole model in lavaan syntax, instead of measurement.")
     covariates: dict[Code, tuple[Code, ...]] = Field(
         default_factory=dict, description="Observed variable -> latents it is held constant for."
     )

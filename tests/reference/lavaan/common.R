@@ -1,4 +1,4 @@
-# Shared by the scripts that write reference numbers: where data live, how a case is read, how numbers are written.
+# Shared by the scripts that write reference numbers: where data live, how a case is read and fitted, how numbers are written.
 # Sourced by generate.R here and in ../measurement; both run from the checkout root.
 
 suppressPackageStartupMessages({
@@ -15,6 +15,12 @@ semopy_examples <- function() {
   python <- Sys.getenv("PYTHON", if (file.exists(".venv/bin/python")) ".venv/bin/python" else "python3")
   code <- "import importlib.util as u; print(next(iter(u.find_spec('semopy').submodule_search_locations)))"
   file.path(system2(python, c("-c", shQuote(code)), stdout = TRUE), "examples")
+}
+
+CASES <- file.path(REFERENCE, "cases.json")
+read_cases <- function() {
+  cases <- read_json(CASES, simplifyVector = TRUE, simplifyDataFrame = FALSE)$cases
+  setNames(cases, vapply(cases, function(case) case$id, ""))
 }
 
 data_path <- function(source) {
@@ -53,6 +59,73 @@ case_arguments <- function(case) {
   c(list(model = paste(case$model, collapse = "\n")), source, options)
 }
 
+# Fitting ----------------------------------------------------------------------------------------------------------------
+fit_with <- function(case, ...) {
+  arguments <- c(case_arguments(case), list(...))
+  warned <- character(0)
+  fit <- withCallingHandlers(
+    do.call(match.arg(case$`function`, c("sem", "cfa")), arguments),
+    warning = function(w) {
+      warned <<- c(warned, gsub("\\s+", " ", conditionMessage(w)))
+      invokeRestart("muffleWarning")
+    }
+  )
+  list(fit = fit, warnings = unique(warned))
+}
+
+# Gradient of F/2 and its expected curvature at the free parameters, restricted to the directions the constraints leave open.
+slope <- function(model, fit) {
+  gradient <- lavaan:::lav_model_gradient(lavmodel = model, lavsamplestats = fit@SampleStats, lavdata = fit@Data,
+                                          lavcache = fit@Cache, type = "free")
+  information <- lavaan:::lav_model_information_expected(lavmodel = model, lavsamplestats = fit@SampleStats,
+                                                        lavdata = fit@Data, lavoptions = fit@Options, lavcache = fit@Cache)
+  open <- if (model@eq.constraints) model@eq.constraints.K else diag(length(gradient))
+  list(open = open, gradient = drop(crossprod(open, gradient)), information = crossprod(open, information %*% open))
+}
+
+# Largest absolute element: raw, and with each direction divided by the root of its curvature (free of units).
+size <- function(s) {
+  scaled <- abs(s$gradient) / sqrt(diag(s$information))
+  list(raw = max(abs(s$gradient)), scaled = max(scaled))
+}
+
+polish <- function(fit, steps = 500L) {
+  model <- fit@Model
+  best <- x <- lavaan:::lav_model_get_parameters(model)
+  smallest <- Inf
+  stalled <- 0L
+  for (k in seq_len(steps)) {
+    s <- slope(model, fit)
+    now <- size(s)$scaled
+    if (is.finite(now) && now < smallest) { smallest <- now; best <- x; stalled <- 0L } else stalled <- stalled + 1L
+    if (smallest < 1e-15 || stalled > 5L) break
+    # curvature scaled to unit diagonal: units from 1e-4 to 1e5 would otherwise make solve() give up
+    d <- 1 / sqrt(diag(s$information))
+    x <- x - drop(s$open %*% (d * solve(d * t(d * s$information), d * s$gradient)))
+    model <- lavaan:::lav_model_set_parameters(model, x = x)
+  }
+  best
+}
+
+# The whole procedure: list(fit = lavaan object at the polished point, default = lavaan's own stop, warnings).
+solve_case <- function(case) {
+  first <- fit_with(case)
+  default <- first$fit
+  if (!lavInspect(default, "converged")) stop("lavaan did not converge: not a case to compare with")
+  best <- polish(default)
+  start <- parTable(default)
+  start$est[start$free > 0] <- best[start$free[start$free > 0]]
+  fit <- fit_with(case, start = start, optim.method = "none", check.start = FALSE)$fit
+  # with optim.method = "none" lavaan does not always finish the independence model
+  fit@baseline <- default@baseline
+  moved <- max(abs(lavaan:::lav_model_get_parameters(fit@Model) - best))
+  if (moved > 1e-12 * max(1, abs(best))) stop("the polished point was not taken over (", moved, ")")
+  kept <- c("fixed.x", "meanstructure", "likelihood", "std.lv", "orthogonal")
+  stopifnot(identical(fit@Options[kept], default@Options[kept]))
+  list(fit = fit, default = default, warnings = first$warnings)
+}
+
+# Writing ----------------------------------------------------------------------------------------------------------------
 # lavaan writes names with dots; the project writes underscores.
 under <- function(x) { names(x) <- gsub(".", "_", names(x), fixed = TRUE); x }
 

@@ -1,0 +1,88 @@
+"""Rival models against the main model on the same data."""
+
+from __future__ import annotations
+
+from b2b_sem.measures.fit import chisq_pvalue
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.study import RivalResult
+
+__all__ = ["compare_rival", "relation"]
+
+NAN = float("nan")
+
+
+def _free(fit: FitResult) -> dict[tuple[str, str, str], str]:
+    """Return the free parameters of a fit with their equality class."""
+    table = fit.parameters
+    return {
+        (lhs, op, rhs): label or f"{lhs}{op}{rhs}"
+        for lhs, op, rhs, label, free in table[["lhs", "op", "rhs", "label", "free"]].itertuples(index=False)
+        if free
+    }
+
+
+def _fixed(fit: FitResult) -> dict[tuple[str, str, str], float]:
+    table = fit.parameters
+    rows = table[(table["free"] == 0) & (table["op"] != ":=")]
+    return {
+        (lhs, op, rhs): float(est)
+        for lhs, op, rhs, est in rows[["lhs", "op", "rhs", "est"]].itertuples(index=False)
+        if est != 0
+    }
+
+
+def relation(main: FitResult, rival: FitResult) -> str:
+    """Return how `rival` relates to `main`: "restricted", "extended", "same" or "other".
+
+    Models count as nested when they have the same variables and the same fixed values, no equality constraints, and
+    the free parameters of one are among those of the other (a parameter that is absent is 0).
+    """
+    if set(main.model.observed) != set(rival.model.observed) or set(main.model.latents) != set(rival.model.latents):
+        return "other"
+    a, b = _free(main), _free(rival)
+    if len(set(a.values())) < len(a) or len(set(b.values())) < len(b) or "==" in main.model.text + rival.model.text:
+        return "other"
+    fixed_a = {k: v for k, v in _fixed(main).items() if k not in b}
+    fixed_b = {k: v for k, v in _fixed(rival).items() if k not in a}
+    if fixed_a != fixed_b:
+        return "other"
+    if set(a) == set(b):
+        return "same"
+    if set(b) < set(a):
+        return "restricted"
+    return "extended" if set(a) < set(b) else "other"
+
+
+def compare_rival(name: str, title: str, why: str, main: FitResult, rival: FitResult) -> RivalResult:
+    """Compare a rival with the main model: chi-square difference if nested, information criteria otherwise.
+
+    The difference of the chi-squares of nested models has, under the restricted one, a chi-square distribution
+    with the difference of the df (Neyman & Pearson 1933, doi:10.1098/rsta.1933.0009).
+    """
+    kind = relation(main, rival)
+    diff, df, p = NAN, None, NAN
+    if not (main.ok and rival.ok):
+        who = "main model" if not main.ok else "rival"
+        message = f"Not compared: {(main if not main.ok else rival).failure} (the {who})."
+        return RivalResult(name, title, why, rival, kind, diff, df, p, message)
+    a, b = main.measures, rival.measures
+    if kind in ("restricted", "extended"):
+        sign = 1 if kind == "restricted" else -1
+        diff = max(sign * (b["chisq"] - a["chisq"]), 0.0)
+        df = int(sign * (b["df"] - a["df"]))
+        p = chisq_pvalue(diff, df)
+        better = "main model" if kind == "restricted" else "rival"
+        message = (
+            f"The restrictions of the {'rival' if kind == 'restricted' else 'main model'} worsen the fit reliably: the "
+            f"{better} is preferred."
+            if p < 0.05
+            else "The additional parameters do not improve the fit reliably: the simpler model is preferred."
+        )
+    elif set(main.model.observed) != set(rival.model.observed):
+        message = "The models have different observed variables: neither a test nor information criteria compare them."
+    elif kind == "same":
+        message = "The two models have the same parameters."
+    else:
+        lower = "rival" if b["bic"] < a["bic"] else "main model"
+        message = f"Not nested: compare AIC and BIC (BIC is lower for the {lower})."
+    return RivalResult(name, title, why, rival, kind, diff, df, p, message)

@@ -1,0 +1,251 @@
+"""Verdicts: what a fitted model says about each proposition.
+
+A verdict is computed from results only. It is ``supported`` when the two-sided adjusted p is below alpha and the sign
+is the stated one, ``contradicted`` when it is below alpha with the opposite sign, ``not supported`` otherwise, and
+``not testable here`` when the model has no such path or its numbers must not be used. The adjustment runs over the
+propositions that were tested.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from b2b_sem.errors import SpecError, did_you_mean
+from b2b_sem.measures.notation import interval, number, p_phrase
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Verdict
+from b2b_sem.spec.model import Proposition
+
+__all__ = ["adjust", "judge"]
+
+NAN = float("nan")
+METHODS = {"holm": "Holm", "bonferroni": "Bonferroni", "bh": "Benjamini-Hochberg", "none": "not adjusted"}
+
+
+@dataclass(frozen=True)
+class _Path:
+    """The estimates of one path."""
+
+    estimate: float
+    se: float
+    z: float
+    pvalue: float
+    std: float
+    std_se: float
+
+
+def adjust(pvalues: Sequence[float], method: str) -> list[float]:
+    """Adjust p-values for multiple tests.
+
+    Parameters
+    ----------
+    pvalues : sequence of float
+    method : {"holm", "bonferroni", "bh", "none"}
+        Holm (1979), https://www.jstor.org/stable/4615733; Bonferroni; Benjamini & Hochberg (1995),
+        doi:10.1111/j.2517-6161.1995.tb02031.x.
+
+    Raises
+    ------
+    SpecError
+        For another method.
+    """
+    if method not in METHODS:
+        raise SpecError(
+            f"unknown multiplicity adjustment '{method}'.{did_you_mean(method, METHODS)}",
+            hint="use " + ", ".join(METHODS),
+        )
+    if method == "none" or not len(pvalues):
+        return list(pvalues)
+    from statsmodels.stats.multitest import multipletests
+
+    name = {"bh": "fdr_bh"}.get(method, method)
+    return [float(p) for p in multipletests(list(pvalues), method=name)[1]]
+
+
+def judge(
+    propositions: Sequence[Proposition],
+    fit: FitResult,
+    *,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    multiplicity: str = "holm",
+    names: Mapping[str, str] | None = None,
+) -> tuple[Verdict, ...]:
+    """Return a verdict for each proposition.
+
+    Parameters
+    ----------
+    propositions : sequence of Proposition
+        As declared in the model file.
+    fit : FitResult
+    alpha, level : float
+        Decision level, and confidence level of the standardized intervals.
+    multiplicity : {"holm", "bonferroni", "bh", "none"}
+    names : mapping, optional
+        Construct code -> name, for the sentences.
+
+    Returns
+    -------
+    tuple of Verdict
+        In the order of `propositions`.
+    """
+    quantile = _normal_quantile(0.5 + level / 2)
+    paths: dict[str, _Path] = {}
+    reasons: dict[str, str] = {}
+    for prop in propositions:
+        found = _find(prop, fit)
+        if isinstance(found, _Path):
+            paths[prop.id] = found
+        else:
+            reasons[prop.id] = found
+    adjusted = dict(zip(paths, adjust([p.pvalue for p in paths.values()], multiplicity), strict=True))
+    out = []
+    for prop in propositions:
+        path = paths.get(prop.id)
+        if path is None:
+            out.append(_untested(prop, reasons[prop.id], alpha, level, multiplicity))
+            continue
+        p = adjusted[prop.id]
+        positive = path.estimate > 0
+        expected = prop.sign == "+"
+        if p < alpha:
+            verdict = SUPPORTED if positive == expected else CONTRADICTED
+        else:
+            verdict = NOT_SUPPORTED
+        ci = (path.std - quantile * path.std_se, path.std + quantile * path.std_se)
+        out.append(
+            Verdict(
+                prop.id,
+                prop.statement,
+                prop.path or "",
+                prop.sign or "",
+                prop.test,
+                verdict,
+                _reason(verdict, positive, p, alpha, multiplicity),
+                _sentence(prop, verdict, path, p, ci, level, multiplicity, names or {}),
+                path.estimate,
+                path.se,
+                path.z,
+                path.pvalue,
+                p,
+                path.std,
+                path.std_se,
+                *ci,
+                alpha,
+                level,
+                multiplicity,
+            )
+        )
+    return tuple(out)
+
+
+def _normal_quantile(p: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def _find(prop: Proposition, fit: FitResult) -> _Path | str:
+    """Return the path a proposition is about, or why it cannot be tested."""
+    needs = f"It needs {prop.needs}." if prop.needs else ""
+    if prop.test == "moderation":
+        return needs or "It needs a model with the interaction as a predictor, and a test of that interaction."
+    if prop.test == "group":
+        return needs or "It needs a comparison of groups within one model."
+    if prop.test == "indirect":
+        return (
+            needs or "Define the product of the paths with ':=' in the model and read its row in the parameter table."
+        )
+    if not fit.ok:
+        return f"No verdict rests on this fit: {fit.failure}."
+    claims = prop.claims()
+    if len(claims) != 1 or len(claims[0][0].regressions) != 1:
+        return needs or "It does not name a single path."
+    ((outcome, predictor),) = claims[0][0].regressions
+    raw = fit.parameters
+    row = raw[(raw["op"] == "~") & (raw["lhs"] == outcome) & (raw["rhs"] == predictor)]
+    if row.empty:
+        return f"The model has no path from {predictor} to {outcome}. {needs}".rstrip()
+    table = fit.standardized()
+    std = table[(table["op"] == "~") & (table["lhs"] == outcome) & (table["rhs"] == predictor)]
+    values = [float(row[c].iloc[0]) for c in ("est", "se", "z", "pvalue")]
+    values += [float(std[c].iloc[0]) for c in ("est_std", "se")]
+    if int(row["free"].iloc[0]) == 0:
+        return f"The path from {predictor} to {outcome} is fixed in the model, so there is nothing to test."
+    if not all(map(math.isfinite, values)):
+        return f"The path from {predictor} to {outcome} has no standard error."
+    return _Path(*values)
+
+
+def _untested(prop: Proposition, reason: str, alpha: float, level: float, multiplicity: str) -> Verdict:
+    sign = prop.sign or " and ".join(f"{part.path} ({part.sign})" for part in prop.parts)
+    path = prop.path or "; ".join(part.path for part in prop.parts)
+    return Verdict(
+        prop.id,
+        prop.statement,
+        path,
+        sign if prop.sign else "two-part" if prop.parts else "",
+        prop.test,
+        NOT_TESTABLE,
+        reason,
+        f"{prop.id} is not testable here. {reason}",
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        NAN,
+        alpha,
+        level,
+        multiplicity,
+    )
+
+
+def _adjusted(multiplicity: str) -> str:
+    return "p" if multiplicity == "none" else f"{METHODS[multiplicity]}-adjusted p"
+
+
+def _reason(verdict: str, positive: bool, p: float, alpha: float, multiplicity: str) -> str:
+    test = f"{_adjusted(multiplicity)} {p_phrase(p).removeprefix('p ')}"
+    limit = number(alpha, 3, bounded=True).rstrip("0")
+    if verdict == NOT_SUPPORTED:
+        return f"The path does not differ reliably from zero ({test}, not below {limit})."
+    direction = "positive" if positive else "negative"
+    stated = "as stated" if verdict == SUPPORTED else "the opposite of what is stated"
+    return f"The path is {direction}, {stated} ({test}, below {limit})."
+
+
+def _sentence(
+    prop: Proposition,
+    verdict: str,
+    path: _Path,
+    p: float,
+    ci: tuple[float, float],
+    level: float,
+    multiplicity: str,
+    names: Mapping[str, str],
+) -> str:
+    claim = prop.claims()[0][0]
+    start, end = (names.get(c, c) for c in (claim.start, claim.end))
+    numbers = (
+        f"beta = {number(path.std, 2, bounded=True)}, {100 * level:g}% CI {interval(*ci, 2, bounded=True)}, "
+        f"{p_phrase(path.pvalue)}"
+    )
+    if multiplicity != "none":
+        numbers += f", {_adjusted(multiplicity)} {p_phrase(p).removeprefix('p ')}"
+    if verdict == NOT_SUPPORTED:
+        text = f"{_capital(start)} was not reliably related to {end} ({numbers}): {prop.id} is not supported."
+    else:
+        direction = "positively" if path.estimate > 0 else "negatively"
+        stated = "supported" if verdict == SUPPORTED else "contradicted"
+        text = f"{_capital(start)} was {direction} related to {end} ({numbers}): {prop.id} is {stated}."
+    return text
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

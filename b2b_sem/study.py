@@ -1,0 +1,367 @@
+"""Running a study: from one study file to one result, in named steps."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from b2b_sem.errors import SpecError
+from b2b_sem.spec.loader import load_study
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.study import StudySpec
+from b2b_sem.spec.survey import SurveySpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from b2b_sem.data.read import Responses
+    from b2b_sem.results.fit import FitResult
+    from b2b_sem.results.measurement import MeasurementResult
+    from b2b_sem.results.study import RivalResult, SampleDescription, StudyResult
+    from b2b_sem.results.verdict import Verdict
+
+__all__ = ["run_study"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What the models are fitted to: answers, or a covariance matrix with its n."""
+
+    source: str
+    responses: Responses | None
+    cov: pd.DataFrame | None
+    nobs: int | None
+    truth: pd.DataFrame | None
+    seed: int | None
+    digests: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def run_study(
+    study: str | os.PathLike[str] | StudySpec,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    engine: str | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> StudyResult:
+    """Run a study file: read and score the answers, fit the model, judge the propositions.
+
+    Parameters
+    ----------
+    study : str, path or StudySpec
+        Bundled id, path of a study file, or a loaded study.
+    data : path, optional
+        Data file to use instead of the study's own data.
+    seed : int, optional
+        Seed of simulated data instead of the study's own.
+    engine : {"auto", "semopy", "native"}, optional
+        Default: as the study or model file says, else "auto".
+    jobs : int
+        Worker processes for analyses that repeat a fit many times; results do not depend on it.
+    progress : callable, optional
+        Called with one line of text at each step.
+
+    Returns
+    -------
+    StudyResult
+        Also when the main fit failed; then ``result.ok`` is False and no verdict rests on it.
+
+    Raises
+    ------
+    SpecError, ModelSyntaxError, DataError, Unsupported
+        For input that cannot be used.
+    """
+    if jobs < 1:
+        raise SpecError("jobs must be at least 1")
+    say = progress or (lambda text: None)
+    spec = study if isinstance(study, StudySpec) else load_study(study, check_data=data is None)
+    model = spec.model_spec
+    if model is None:
+        raise SpecError(f"the study '{spec.id}' was built without its model", hint="load it with load_study()")
+    survey = spec.survey_spec
+    if seed is not None and (data is not None or spec.data.origin != "simulate"):
+        raise SpecError("a seed is given, but the data of this run are not simulated", hint="leave the seed out")
+
+    say(f"study {spec.id}: reading the data")
+    source = _obtain(spec, data, seed)
+    scored = _score(source, spec, model, survey)
+    settings = _settings(spec, engine)
+
+    say("fitting the model")
+    fit = _fit(model, survey, scored, settings, rival=None)
+    measured = None
+    if "measurement" in spec.steps:
+        say("judging the scales")
+        from b2b_sem.analysis.measurement import measurement
+
+        measured = measurement(fit)
+    rivals = []
+    for name in spec.rivals:
+        say(f"fitting the rival model {name}")
+        rivals.append(_rival(name, model, survey, scored, settings, fit))
+    say("judging the propositions")
+    return _assemble(spec, model, survey, scored, settings, fit, measured, tuple(rivals))
+
+
+def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | None) -> _Data:
+    """Read or simulate the answers."""
+    from b2b_sem.data.read import Responses, read_covariance, read_responses
+    from b2b_sem.results.provenance import sha256
+
+    section = spec.data
+    if data is not None or section.origin == "file":
+        own = section.origin == "file"
+        path = Path(data) if data is not None else spec.data_path
+        assert path is not None
+        responses = read_responses(
+            path,
+            format=section.format if own and data is None else None,
+            sheet=section.sheet if own else None,
+            rename=section.rename if own else None,
+            missing_codes=section.missing if own else (),
+        )
+        return _Data(str(path), responses, None, None, None, None, {"data": sha256(path)}, responses.notes)
+    if section.origin == "covariance":
+        path = spec.data_path
+        assert path is not None
+        note = "A covariance matrix was given: items are taken as scored, and answers cannot be described."
+        return _Data(str(path), None, read_covariance(path), section.n, None, None, {"data": sha256(path)}, (note,))
+    from b2b_sem.simulate.respond import simulate
+
+    population = spec.simulation_spec
+    drawn = simulate(
+        population if population is not None else str(section.simulate),
+        section.n,
+        section.seed if seed is None else seed,
+        base=spec.base,
+    )
+    text = f"{drawn.n} simulated respondents (population '{drawn.simulation}', seed {drawn.seed})"
+    responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
+    return _Data(text, responses, None, None, drawn.truth, drawn.seed, drawn.digests, responses.notes)
+
+
+def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | None) -> _Data:
+    """Apply the survey's missing codes, ranges and reverse keys to the items that the models use."""
+    if data.responses is None or survey is None:
+        return data
+    from b2b_sem.data.score import rules_from_survey, score
+
+    items = dict.fromkeys(model.items(survey))
+    for name in spec.rivals:
+        items |= dict.fromkeys(model.items(survey, name))
+    responses = score(data.responses, rules_from_survey(survey, items))
+    notes = list(responses.notes)
+    for code, check in survey.attention_checks.items():
+        if code in responses.frame.columns:
+            given = responses.frame[code]
+            failed = int((given.notna() & (given.astype(str).map(_number) != float(check.answer))).sum())
+            if failed:
+                notes.append(f"{failed} respondents failed the attention check {code}; they were kept")
+    return replace(data, responses=responses, notes=tuple(notes))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _settings(spec: StudySpec, engine: str | None) -> dict[str, Any]:
+    """Return the options of the fits as stated in the study and model files."""
+    settings = spec.fit_settings().stated()
+    if engine is not None:
+        settings["engine"] = engine
+    return settings
+
+
+def _fit(
+    model: ModelSpec, survey: SurveySpec | None, data: _Data, settings: Mapping[str, Any], rival: str | None
+) -> FitResult:
+    from b2b_sem.analysis.structural import fit
+
+    text = model.syntax(survey, rival)
+    if data.responses is not None:
+        return fit(text, data.responses, **settings)
+    return fit(text, sample_cov=data.cov, nobs=data.nobs, **settings)
+
+
+def _rival(
+    name: str,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+    main: FitResult,
+) -> RivalResult:
+    from b2b_sem.analysis.rivals import compare_rival
+    from b2b_sem.errors import B2BSemError
+    from b2b_sem.results.study import RivalResult
+
+    rival = model.rival(name)
+    nan = float("nan")
+    try:
+        fitted = _fit(model, survey, data, settings, name)
+    except B2BSemError as error:
+        return RivalResult(name, rival.title, rival.why, None, "other", nan, None, nan, f"Not fitted: {error.message}.")
+    return compare_rival(name, rival.title, rival.why, main, fitted)
+
+
+def _assemble(
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+    fit: FitResult,
+    measured: MeasurementResult | None,
+    rivals: tuple[RivalResult, ...],
+) -> StudyResult:
+    from b2b_sem.propositions import judge
+    from b2b_sem.results.study import StudyResult
+
+    names = {} if survey is None else {code: scale.name for code, scale in survey.scales.items()}
+    verdicts: tuple[Verdict, ...] = ()
+    if "propositions" in spec.steps:
+        verdicts = judge(
+            model.propositions,
+            fit,
+            alpha=spec.alpha,
+            level=spec.confidence,
+            multiplicity=spec.multiplicity,
+            names=names,
+        )
+    warnings = [*fit.warnings, *_misfit(fit), *(measured.warnings if measured is not None else ())]
+    for rival in rivals:
+        if rival.fit is None or not rival.fit.ok:
+            warnings.append(f"Rival model {rival.name}: {rival.message}")
+    return StudyResult(
+        id=spec.id,
+        title=spec.title,
+        study=_describe(spec, model, survey, data, settings, names),
+        propositions_source="; ".join(
+            c.citation + (f" https://doi.org/{c.doi}" if c.doi else "") for c in model.citation
+        ),
+        fit=fit,
+        verdicts=verdicts,
+        measurement=measured,
+        sample=_sample(fit, model, survey, data),
+        rivals=rivals,
+        truth=_recovery(data.truth, fit),
+        provenance=_provenance(spec, model, survey, data, fit),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _misfit(fit: FitResult) -> list[str]:
+    """Warn when the model clearly does not describe the data: its paths are then those of a wrong model."""
+    if not fit.ok:
+        return []
+    m = fit.measures
+    signs = {"CFI": m["cfi"] < 0.90, "RMSEA": m["rmsea"] > 0.10, "SRMR": m["srmr"] > 0.10}
+    if m["df"] == 0 or not any(signs.values()):
+        return []
+    values = ", ".join(f"{name} {m[name.lower()]:.3f}" for name in signs)
+    return [
+        f"The model fits poorly ({values}; {' and '.join(k for k, bad in signs.items() if bad)} beyond usual limits): "
+        "paths of a misspecified model can mislead. Look at the largest residuals before using the verdicts."
+    ]
+
+
+def _describe(
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> dict[str, Any]:
+    return {
+        "description": spec.description,
+        "authors": [a.model_dump(exclude_none=True) for a in spec.authors],
+        "model": {"id": model.id, "title": model.title},
+        "survey": None if survey is None else {"id": survey.id, "title": survey.title},
+        "instrument_notice": None if survey is None else survey.notice,
+        "construct_names": dict(names),
+        "data": data.source,
+        "analyses": list(spec.steps),
+        "alpha": spec.alpha,
+        "confidence": spec.confidence,
+        "multiplicity": spec.multiplicity,
+        "options": dict(settings),
+        "preregistration": None
+        if spec.preregistration is None
+        else spec.preregistration.model_dump(mode="json", exclude_none=True),
+        "deviations": [d.model_dump(mode="json", exclude_none=True) for d in spec.deviations],
+        "decisions": [d.model_dump(mode="json", exclude_none=True) for d in spec.decisions],
+    }
+
+
+def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _Data) -> SampleDescription:
+    import pandas as pd
+
+    from b2b_sem.analysis.description import ITEM_COLUMNS, describe_background, describe_items
+    from b2b_sem.results.study import SampleDescription
+
+    items = pd.DataFrame(columns=list(ITEM_COLUMNS))
+    background: tuple[tuple[str, pd.DataFrame], ...] = ()
+    if data.responses is not None:
+        frame = data.responses.frame
+        scale_of = {item: latent for latent in model.latents for item in model.items_of(latent, survey)}
+        items = describe_items(frame, fit.model.observed, survey, scale_of)
+        if survey is not None:
+            background = describe_background(frame, survey)
+    return SampleDescription(
+        source=data.source,
+        n_read=fit.n_read,
+        n_used=fit.nobs,
+        n_dropped=fit.n_dropped,
+        items=items,
+        background=background,
+        notes=(*data.notes, *fit.notes),
+    )
+
+
+def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None:
+    """Set the known truth of simulated data beside the estimates.
+
+    `truth` is what the standardized solution of the recorded answers tends to; `population` is the value before
+    answers were rounded to the response scale. The two differ only for loadings and residuals of items.
+    """
+    if truth is None:
+        return None
+    estimates = fit.standardized()[["lhs", "op", "rhs", "est_std", "se", "ci_lower", "ci_upper"]]
+    table = truth.rename(columns={"expected": "truth", "value": "population"})
+    swapped = estimates[estimates["op"] == "~~"].rename(columns={"lhs": "rhs", "rhs": "lhs"})
+    import pandas as pd
+
+    both = pd.concat([estimates, swapped[swapped["lhs"] != swapped["rhs"]]], ignore_index=True)
+    merged = table.merge(both, on=["lhs", "op", "rhs"], how="inner")
+    merged = merged[merged["se"] > 0].reset_index(drop=True)
+    merged["covered"] = (merged["ci_lower"] <= merged["truth"]) & (merged["truth"] <= merged["ci_upper"])
+    columns = ["lhs", "op", "rhs", "population", "truth", "est_std", "ci_lower", "ci_upper", "covered"]
+    return merged[columns]
+
+
+def _provenance(
+    spec: StudySpec, model: ModelSpec, survey: SurveySpec | None, data: _Data, fit: FitResult
+) -> dict[str, Any]:
+    from b2b_sem.results.provenance import now, versions
+
+    digests = {"study": spec.digest, "model": model.digest, "survey": None if survey is None else survey.digest}
+    return {
+        "versions": versions(),
+        "digests": {k: v for k, v in (digests | dict(data.digests)).items() if v is not None},
+        "seed": data.seed,
+        "engine": fit.engine,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "created": now(),
+    }
