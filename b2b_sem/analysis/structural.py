@@ -144,11 +144,11 @@ def fit(
         orthogonal=orthogonal,
         fixed_x=fixed_x,
     )
-    observed = _observe(table, data, sample_cov, sample_mean, nobs)
     constraints = linear_constraints(table)
     _require_df(table, constraints)
     options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
     with single_thread():
+        observed = _observe(table, data, sample_cov, sample_mean, nobs)
         problem = _prepare(table, observed, options, constraints)
         solution, notes = _solve(problem, engine)
         inference = infer(

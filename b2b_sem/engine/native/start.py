@@ -27,7 +27,7 @@ def _one_factor(cov: Array) -> tuple[Array, float]:
     absolute = np.abs(cor - np.eye(k)).max(axis=1)
     communality = np.clip(absolute, 0.1, 0.9)
     vector = np.ones(k)
-    for _ in range(10):
+    for _ in range(4):
         reduced = cor.copy()
         np.fill_diagonal(reduced, communality)
         values, vectors = np.linalg.eigh(reduced)

@@ -144,6 +144,7 @@ CASES: list[tuple[str, str, str, int | None, int | None, str]] = [
     ("s", "kind: survey", "kind: survy", 1, 7, "'survy' is not a kind of file. Did you mean 'survey' or 'study'?"),
     ("s", "kind: survey", "kind: model", 1, 7, "this is a model file, and a survey file is needed"),
     ("s", "kind: survey\n", "", 1, 1, "'kind' is missing"),
+    ("s", "kind: survey", "kind: {}", 1, 7, "is not a kind of file."),
     ("s", "schema_version: 1", "schema_version: 2", 2, 17, "is newer than this version of b2b_sem knows (1)"),
     ("s", "schema_version: 1", "schema_version: '1'", 2, 17, "'schema_version' must be 1, not '1'"),
     ("s", "title: T", "title: a: b", 4, 9, "not valid YAML: mapping values are not allowed here"),
