@@ -65,5 +65,5 @@ lock:
 	$(LOCK) --quiet --group docs -o requirements-docs.lock
 
 clean:
-	rm -rf $(VENV) $(DOCS) results site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(DOCS) results site build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find b2b_sem tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,19 +31,21 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
     from b2b_sem.cli.output import check_directory, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
-    target = out if out is not None else Path("results") / load_study(study, check_data=data is None).id
+    spec = load_study(study, check_data=data is None)
+    target = out if out is not None else Path("results") / spec.id
     check_directory(target)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
     from b2b_sem.study import run_study
 
-    stated = {} if engine is None else {"engine": engine}
-    result = run_study(study, data=data, seed=seed, jobs=jobs, progress=say, **stated)
+    result = run_study(spec, data=data, seed=seed, engine=engine, jobs=jobs, progress=say)
 
     from b2b_sem.report.html import write_report
     from b2b_sem.report.tables import write_tables
     from b2b_sem.report.terminal import fit_lines, verdict_table
 
+    say("writing the report")
+    source = data if data is not None else spec.data_path
     with staged_directory(target, listing=MANIFEST_NAME) as stage:
         result.save(stage / "results.json")
         write_tables(result, stage / "tables")
@@ -52,7 +54,7 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
             stage,
             command=["b2b-sem", *sys.argv[1:]],
             seed=result.provenance.get("seed"),
-            inputs=[data] if data is not None else [],
+            inputs=[] if source is None else [source],
             digests=result.provenance.get("digests", {}),
             extra={"study": result.id, "engine": result.fit.engine},
         )

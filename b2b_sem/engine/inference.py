@@ -109,7 +109,7 @@ def infer(
     n = moments_divisor(nobs, options.likelihood)
     precision = invert_information(expected_information(structure, point), n, constraints)
     raw = row_values(table, solution.theta, fixed)
-    std_lv, std_all = standardize(table, structure, point.implied, solution.theta, raw)
+    std_lv, std_all = standardize(table, structure, point.implied, raw)
     trusted = solution.converged
     tested = _test(raw, precision.vcov, level, trusted)
     admissible, problems = _admissible(table, structure, point.implied, raw)

@@ -29,6 +29,14 @@ def unsupported_reason(table: ParameterTable) -> str:
         return "semopy's mean structure is not reliable"
     if table.equalities:
         return "semopy has no '==' constraints"
+    if not any(r.op in ("=~", "~") for r in table.rows):
+        return "semopy needs a measurement or a regression"
+    latents = set(table.latents)
+    predictors = {r.rhs for r in table.rows if r.op == "~"}
+    for row in table.rows:
+        sides = {row.lhs, row.rhs}
+        if row.op == "~~" and sides & latents and any(v not in latents and v not in predictors for v in sides):
+            return "semopy has no covariance between a latent variable and an observed outcome"
     return ""
 
 

@@ -45,14 +45,14 @@ def row_values(table: ParameterTable, theta: Array, fixed: dict[str, float]) -> 
             rows[i, row.free - 1] = 1.0
         else:
             value[i] = fixed[row.name] if row.exo else float(row.value or 0.0)
-    return _with_definitions(table, theta, np.eye(len(theta)), value, rows)
+    return _with_definitions(table, value, rows)
 
 
-def _with_definitions(table: ParameterTable, theta: Array, slopes: Array, value: Array, rows: Array) -> RowValues:
-    """Append definitions evaluated at `theta`, whose derivatives are `slopes`."""
+def _with_definitions(table: ParameterTable, value: Array, rows: Array) -> RowValues:
+    """Append the definitions, evaluated at the values of the rows."""
     if not table.definitions:
         return RowValues(value, rows)
-    known = label_values(table, theta, slopes)
+    known = label_values(table, value, rows, table.definitions)
     extra = [known[d.name] for d in table.definitions]
     return RowValues(
         np.concatenate([value, [v for v, _ in extra]]), np.concatenate([rows, np.array([g for _, g in extra])])
@@ -93,7 +93,7 @@ def _deviations(structure: Structure, implied: Implied) -> tuple[_Deviations, _D
 
 
 def standardize(
-    table: ParameterTable, structure: Structure, implied: Implied, theta: Array, raw: RowValues
+    table: ParameterTable, structure: Structure, implied: Implied, raw: RowValues
 ) -> tuple[RowValues, RowValues]:
     """Return the ``std_lv`` and ``std_all`` solutions.
 
@@ -101,29 +101,25 @@ def standardize(
     ----------
     table, structure : ParameterTable, Structure
     implied : Implied
-        At `theta`.
-    theta : (q,) array
     raw : RowValues
-        Unstandardized values.
+        Unstandardized values at the same parameters.
     """
     latent, everything = _deviations(structure, implied)
     variance_row = {r.lhs: i for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs}
     return (
-        _scale(table, latent, theta, raw, variance_row, set(table.latents)),
-        _scale(table, everything, theta, raw, variance_row, {*table.latents, *table.observed}),
+        _scale(table, latent, raw, variance_row, set(table.latents)),
+        _scale(table, everything, raw, variance_row, {*table.latents, *table.observed}),
     )
 
 
 def _scale(
     table: ParameterTable,
     sd: _Deviations,
-    theta: Array,
     raw: RowValues,
     variance_row: dict[str, int],
     standardized: set[str],
 ) -> RowValues:
-    q = len(theta)
-    n = len(table.rows)
+    n, q = len(table.rows), raw.jacobian.shape[1]
     value, rows = np.zeros(n), np.zeros((n, q))
     with np.errstate(invalid="ignore", divide="ignore"):
         for i, row in enumerate(table.rows):
@@ -153,6 +149,4 @@ def _scale(
             for factor, derivative, power in factors:
                 total = total + number * scale * power * derivative / factor
             value[i], rows[i] = number * scale, total
-    first = {row.free - 1: i for i, row in reversed(list(enumerate(table.rows))) if row.free}
-    order = [first[k] for k in range(q)]
-    return _with_definitions(table, value[order], rows[order], value, rows)
+    return _with_definitions(table, value, rows)

@@ -37,7 +37,7 @@ def draw_path_diagram(result: StudyResult) -> Figure:
     Parameters
     ----------
     result : StudyResult
-        ``study["constructs"]``, a mapping of code to name, labels the nodes when it is there.
+        ``study["construct_names"]``, a mapping of code to name, labels the nodes when it is there.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def draw_path_diagram(result: StudyResult) -> Figure:
         Fixed size in pixels; never an arrow through a node.
     """
     fit = result.fit
-    names: Mapping[str, str] = result.study.get("constructs") or {}
+    names: Mapping[str, str] = result.study.get("construct_names") or {}
     paths = structural_paths(fit, result.verdicts)
     latents = fit.model.latents
     involved = dict.fromkeys([*latents, *(n for p in paths for n in (p.source, p.target))])
@@ -62,6 +62,7 @@ def draw_path_diagram(result: StudyResult) -> Figure:
             gap=_GAP,
             clearance=34,
             margin=(14, 14, 14, 52),
+            boxes=[n for n in nodes if n not in latents],
         )
         arcs = _choose_arcs(layout, covariances)
         if arcs:
@@ -72,9 +73,9 @@ def draw_path_diagram(result: StudyResult) -> Figure:
         layout = place_on_circle(nodes, pairs, node_width=_NODE[0], node_height=_NODE[1], margin=(14, 14, 14, 40))
         arcs, lines = [], list(covariances)
 
-    canvas = _Canvas(layout, fit.ok)
+    canvas = _Canvas(layout, fit.ok, set(latents))
     for name in nodes:
-        canvas.add_node(name, names.get(name, ""), name in latents, fit.r2.get(name))
+        canvas.add_node(name, names.get(name, ""), fit.r2.get(name))
     for line in lines:
         if line.source != line.target:
             canvas.add_line(line, layout.routes[line.source, line.target])
@@ -119,7 +120,8 @@ def _shift(layout: Layout, dx: float) -> Layout:
 class _Canvas:
     """Collects shapes, annotations and traces in pixel coordinates; y grows downwards."""
 
-    def __init__(self, layout: Layout, usable: bool) -> None:
+    def __init__(self, layout: Layout, usable: bool, latents: set[str]) -> None:
+        self.latents = latents
         self.layout = layout
         self.usable = usable
         self.shapes: list[dict[str, Any]] = []
@@ -129,7 +131,8 @@ class _Canvas:
         self.lines: list[tuple[PathEstimate, tuple[Point, ...]]] = []
         self.used: dict[str, None] = {}
 
-    def add_node(self, code: str, name: str, latent: bool, r2: float | None) -> None:
+    def add_node(self, code: str, name: str, r2: float | None) -> None:
+        latent = code in self.latents
         x, y = self.layout.nodes[code]
         w, h = _NODE
         box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
@@ -186,13 +189,15 @@ class _Canvas:
 
     def add_arc(self, arc: PathEstimate) -> None:
         """Draw a covariance as a thin curve on the left of the first layer."""
-        (xa, ya), (xb, yb) = sorted((self.layout.nodes[arc.source], self.layout.nodes[arc.target]), key=lambda p: p[1])
+        upper, lower = sorted((arc.source, arc.target), key=lambda n: self.layout.nodes[n][1])
+        (xa, ya), (xb, yb) = self.layout.nodes[upper], self.layout.nodes[lower]
         steps = _span(self.layout, arc)
         w, h = _NODE
         # long arcs leave above short ones, so that they do not cross at the nodes
         dy = h * (0.30 - 0.13 * (steps - 1)) if steps < 3 else 0.0
-        reach = w / 2 * math.sqrt(max(0.0, 1 - (dy / (h / 2)) ** 2))
-        a, b = (xa - reach, ya + dy), (xb - reach, yb - dy)
+        round_reach = w / 2 * math.sqrt(max(0.0, 1 - (dy / (h / 2)) ** 2))
+        reach = {n: round_reach if n in self.latents else w / 2 for n in (upper, lower)}
+        a, b = (xa - reach[upper], ya + dy), (xb - reach[lower], yb - dy)
         bulge = (min(a[0], b[0]) - (xa - w / 2)) + 4 / 3 * (16 + 26 * (steps - 1))
         points = []
         for k in range(33):
@@ -260,7 +265,9 @@ class _Canvas:
         """Explain the line styles in one row below the diagram."""
         y = self.layout.height - 18
         x = 16.0
-        for key in [k for k in STYLES if k in self.used] if self.usable else []:
+        if not self.usable or set(self.used) <= {""}:  # nothing to tell apart
+            return
+        for key in [k for k in STYLES if k in self.used]:
             style = STYLES[key]
             self._stroke(((x, y), (x + 34, y)), style.colour, style.dash, style.width, "")
             self.texts.append(_text(x + 40, y, style.word, size=12, anchor="left"))

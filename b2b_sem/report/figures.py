@@ -76,7 +76,12 @@ def draw_forest(result: StudyResult) -> Figure | None:
                     "width": 5,
                 },
                 mode="markers+text",
-                marker={"symbol": style.symbol, "size": 10, "color": style.colour, "line": {"width": 2}},
+                marker={
+                    "symbol": style.symbol,
+                    "size": 10,
+                    "color": style.colour,
+                    "line": {"width": 2, "color": style.colour},
+                },
                 text=[
                     f"{number(p.std, 2, bounded=True, glyphs=TYPESET)} "
                     f"{interval(p.ci_lower, p.ci_upper, bounded=True, glyphs=TYPESET)}"

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from b2b_sem.report.figures import build_figures
 from b2b_sem.report.format import TYPESET
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.table import Table, link_dois
-from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals
+from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals, tabulate_truth
 from b2b_sem.results.io import write_text
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import Verdict
@@ -58,6 +59,15 @@ def render_report(result: StudyResult) -> str:
     tables: dict[str, Table] = build_tables(result)
     tables["fit"] = tabulate_fit(result.fit, TYPESET)
     tables["residuals"] = tabulate_residuals(result.fit, largest=_RESIDUALS)
+    if (paths := tabulate_truth(result, ops=("~",))) is not None:
+        tables["truth"] = paths
+        others = tabulate_truth(result, ops=("=~", "~~", "~1", ":="))
+        if others is not None:
+            tables["truth_other"] = replace(others, name="truth_other")
+    if not result.ok:
+        tables.pop("latent_correlations", None)
+        tables.pop("truth", None)
+        tables.pop("truth_other", None)
     figures = build_figures(result)
     return (
         _template().render(
@@ -122,7 +132,7 @@ def _settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
         elif value is not None and value != "":
             rows.append((prefix, "yes" if value is True else "no" if value is False else str(value)))
 
-    walk("", {k: v for k, v in study.items() if k not in ("constructs", "instrument_notice")})
+    walk("", {k: v for k, v in study.items() if k not in ("construct_names", "instrument_notice")})
     return [(name.replace("_", " "), text) for name, text in rows]
 
 
@@ -145,4 +155,4 @@ def _date(created: object) -> str:
 
 def _version(provenance: Mapping[str, Any]) -> str:
     versions = provenance.get("versions")
-    return str(versions.get("b2b_sem", "")) if isinstance(versions, Mapping) else ""
+    return str(versions.get("b2b-sem", "")) if isinstance(versions, Mapping) else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import graphlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Layout", "Point", "lay_out", "place_on_circle"]
@@ -53,6 +53,7 @@ def lay_out(
     gap: float,
     clearance: float,
     margin: tuple[float, float, float, float],
+    boxes: Collection[str] = (),
 ) -> Layout:
     """Place nodes in layers and route arrows around them.
 
@@ -67,6 +68,8 @@ def lay_out(
     gap, clearance : float
         Horizontal space between layers, vertical space between neighbours in a layer.
     margin : (left, top, right, bottom)
+    boxes : collection of str
+        Nodes drawn as rectangles; all others are ellipses.
     """
     edges = [e for e in dict.fromkeys(edges) if e[0] != e[1]]
     forward = {e: (e[1], e[0]) if back else e for e, back in _feedback(nodes, edges).items()}
@@ -93,7 +96,7 @@ def lay_out(
     x = {n: left + node_width / 2 + k * (node_width + gap) for n, k in layer_of.items()}
     y = {n: v - lowest - clearance / 2 + top for n, v in y.items()}
     deepest = max((y[n] + half[n] - clearance / 2 for n in y), default=top)
-    routes = _route(chains, forward, x, y, node_width, node_height)
+    routes = _route(chains, forward, x, y, node_width, node_height, boxes)
     return Layout(
         width=left + len(layers) * node_width + (len(layers) - 1) * gap + right,
         height=deepest + bottom,
@@ -284,6 +287,7 @@ def _route(
     y: Mapping[str, float],
     width: float,
     height: float,
+    boxes: Collection[str],
 ) -> dict[tuple[str, str], tuple[Point, ...]]:
     """Draw each chain: horizontal through the layers it crosses, curved in the gaps between layers."""
     # arrows that meet at one side of a node get ports of their own, in the order of where they come from
@@ -296,7 +300,7 @@ def _route(
         step = min(16.0, 0.7 * height / len(users))
         for k, (_, edge) in enumerate(sorted(users)):
             dy = (k - (len(users) - 1) / 2) * step
-            reach = math.sqrt(max(0.0, 1 - (dy / (height / 2)) ** 2))
+            reach = 1.0 if name in boxes else math.sqrt(max(0.0, 1 - (dy / (height / 2)) ** 2))
             port[name, side, edge] = (x[name] + side * width / 2 * reach, y[name] + dy)
     routes = {}
     for edge, chain in chains.items():

@@ -9,16 +9,35 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
-__all__ = ["Notice", "describe_fit", "describe_trust", "describe_verdicts", "notices", "warnings_of"]
+__all__ = [
+    "Notice",
+    "describe_fit",
+    "describe_instrument",
+    "describe_trust",
+    "describe_verdicts",
+    "notices",
+    "warnings_of",
+]
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to read first; `level` is ``"error"``, ``"warning"`` or ``"info"``."""
+    """Something to read with the numbers.
+
+    Attributes
+    ----------
+    level : str
+        ``"error"``, ``"warning"`` or ``"info"``.
+    title : str
+    lines : tuple of str
+    first : bool
+        Whether it stands before the findings (else right behind them).
+    """
 
     level: str
     title: str
     lines: tuple[str, ...] = ()
+    first: bool = True
 
 
 def describe_verdicts(result: StudyResult) -> str:
@@ -127,6 +146,11 @@ def warnings_of(result: StudyResult) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*result.warnings, *result.fit.warnings, *scales)))
 
 
+def describe_instrument(notice: str) -> str:
+    """Return the survey's own notice as a sentence, with what follows from it."""
+    return f"Status of the survey: {notice.rstrip('.')}. Validate the items before decisions rest on them."
+
+
 def notices(result: StudyResult) -> tuple[Notice, ...]:
     """Return what must be read before the numbers, the most serious first."""
     out: list[Notice] = []
@@ -137,13 +161,12 @@ def notices(result: StudyResult) -> tuple[Notice, ...]:
         out.append(Notice("info", "Simulated respondents", (text,)))
     draft = result.study.get("instrument_notice")
     if draft:
-        lines = [draft] if isinstance(draft, str) else [str(line) for line in draft]
-        out.append(Notice("warning", "Draft, not a validated instrument", tuple(lines)))
-    scales = set() if result.measurement is None else set(result.measurement.warnings) - set(result.warnings)
+        out.append(Notice("warning", "Draft instrument", (describe_instrument(str(draft)),)))
+    scales = set() if result.measurement is None else set(result.measurement.warnings)
     first = [w for w in warnings_of(result) if w not in scales]
     rest = [w for w in warnings_of(result) if w in scales]
     if first:
         out.append(Notice("warning", "Read these warnings first", tuple(first)))
     if rest:
-        out.append(Notice("warning", "The scales need attention", tuple(rest)))
+        out.append(Notice("warning", "The scales need attention", tuple(rest), first=False))
     return tuple(out)

@@ -37,7 +37,7 @@ Kind = Literal[
 
 _WORDS = {"text", "code", "path", "value", "verdict", "flag", "any"}
 _LONG = 45  # characters from which a cell gets room to wrap
-_DOI = re.compile(r"doi:(10\.\d{4,9}/[^\s;,]*[^\s;,.)\]])")
+_DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)(10\.\d{4,9}/[^\s;,]*[^\s;,.)\]])")
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Column:
         What the cells are; decides how they are formatted and aligned.
     shown : bool
         Whether people see the column; CSV files have all of them.
+    merged : bool
+        Whether equal neighbours share one cell in HTML.
     """
 
     key: str
     heading: str
     kind: Kind = "text"
     shown: bool = True
+    merged: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,18 +129,25 @@ class Table:
             for i in shown
         ]
         out.append("</tr></thead><tbody>")
-        for row in self.rows:
+        for line, row in enumerate(self.rows):
             cells = []
             for place, i in enumerate(shown):
                 column = self.columns[i]
+                if column.merged and line and self.rows[line - 1][i] == row[i]:
+                    continue
                 text = _cell_html(row[i], column.kind)
                 tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
+                if column.merged:
+                    equal = 1
+                    while line + equal < len(self.rows) and self.rows[line + equal][i] == row[i]:
+                        equal += 1
+                    scope = f' scope="rowgroup" rowspan="{equal}"' if tag == "th" else f' rowspan="{equal}"'
                 kind = _css(column) + (" long" if column.kind == "text" and len(str(row[i])) > _LONG else "")
                 cells.append(f'<{tag}{scope} class="{kind}">{text}</{tag}>')
             out.append("<tr>" + "".join(cells) + "</tr>")
         out.append("</tbody></table></div>")
         if self.notes:
-            lines = " ".join(link_dois(note) for note in self.notes)
+            lines = " ".join(link_dois(note if note[-1:] in ".;:" else f"{note}.") for note in self.notes if note)
             out.append(f'<figcaption class="note"><i>Note.</i> {lines}</figcaption>')
         out.append("</figure>")
         return "\n".join(out)
@@ -180,7 +190,7 @@ class Table:
 
 
 def link_dois(text: str) -> str:
-    """Return `text` escaped for HTML, with each ``doi:10...`` turned into a link."""
+    """Return `text` escaped for HTML, with each ``doi:10...`` or address of a DOI turned into a link."""
     out, last = [], 0
     for match in _DOI.finditer(text):
         doi = html.escape(match[1], quote=True)
@@ -230,7 +240,7 @@ def _cell_html(value: Any, kind: Kind) -> str:
 
 
 def _css(column: Column) -> str:
-    return column.kind if column.kind in ("text", "any") else "word" if column.kind in _WORDS else "num"
+    return column.kind if column.kind in ("text", "any", "path") else "word" if column.kind in _WORDS else "num"
 
 
 def _exact(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
     columns = [
-        Column("id", ""),
+        Column("id", "", "value"),
         Column("path", "Path", "path"),
         Column("verdict", "Verdict", "verdict"),
         Column("std", "Std. coef.", "bounded"),
@@ -384,7 +384,7 @@ def tabulate_sample(result: StudyResult) -> Table:
     s = result.sample
     columns = [Column("quantity", "Quantity"), Column("value", "Value", "count")]
     rows = [("rows read", s.n_read), ("rows left out", s.n_dropped), ("rows used", s.n_used)]
-    return table("sample", "Sample", columns, rows, s.notes)
+    return table("sample", "Rows of data", columns, rows)
 
 
 def tabulate_background(result: StudyResult) -> Table | None:
@@ -392,7 +392,7 @@ def tabulate_background(result: StudyResult) -> Table | None:
     if not result.sample.background:
         return None
     columns = [
-        Column("variable", "Variable"),
+        Column("variable", "Variable", merged=True),
         Column("category", "Category"),
         Column("n", "n", "count"),
         Column("percent", "%", "percent"),
@@ -424,7 +424,7 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         Column("df_diff", "Δdf", "count"),
         Column("pvalue_diff", "p of Δχ²", "p"),
         Column("remark", "Remark"),
-        Column("why", "Why it is tested"),
+        Column("why", "Why it is tested", shown=False),
     ]
     words = {
         "restricted": "nested in the main model",
@@ -483,30 +483,42 @@ def _correlation(cov: pd.DataFrame) -> np.ndarray:
     return values / np.outer(sd, sd)
 
 
-def tabulate_truth(result: StudyResult) -> Table | None:
-    """Return population values beside estimates, or None for real data."""
+def tabulate_truth(result: StudyResult, ops: Collection[str] | None = None) -> Table | None:
+    """Return known values beside estimates, or None for real data.
+
+    Parameters
+    ----------
+    ops : collection of str, optional
+        Kinds of parameters to keep (``~``, ``=~``, ...); all without it.
+    """
     if result.truth is None:
         return None
-    frame = result.truth
+    frame = result.truth if ops is None else result.truth[result.truth["op"].isin(list(ops))]
+    both = "population" in frame
     columns = [
         Column("lhs", "Left", "code"),
         Column("op", "Operator", "code"),
         Column("rhs", "Right", "code"),
-        Column("truth", "Population", "bounded"),
+        *([Column("population", "Population", "bounded")] if both else []),
+        Column("truth", "Expected" if both else "Population", "bounded"),
         Column("est_std", "Estimate", "bounded"),
         Column("ci", "95% CI", "interval_bounded"),
         Column("covered", "Covered", "flag"),
     ]
     rows = [
-        (r["lhs"], r["op"], r["rhs"], r["truth"], r["est_std"], (r["ci_lower"], r["ci_upper"]), _flag(r["covered"]))
+        (
+            *(r[c.key] for c in columns[:-2]),
+            (r["ci_lower"], r["ci_upper"]),
+            _flag(r["covered"]),
+        )
         for r in frame.to_dict("records")
     ]
     known = [r[-1] for r in rows if r[-1] is not None]
-    notes = [
-        f"{sum(known)} of {len(known)} intervals cover the population value; about 95% are expected over many samples, "
-        "and coarse answer scales attenuate loadings slightly."
-    ]
-    return table("truth", "Recovery of the population values", columns, rows, notes)
+    target = "expected" if both else "population"
+    notes = [f"{sum(known)} of {len(known)} intervals cover the {target} value; in the long run 95% should."]
+    if both:
+        notes.append("Expected: the population value as it shows in answers on the survey's response scale.")
+    return table("truth", "Known values and estimates", columns, rows, notes) if rows else None
 
 
 def _flag(value: Any) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from b2b_sem.report.format import interval, number, probability
-from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, warnings_of
+from b2b_sem.report.narrative import describe_fit, describe_instrument, describe_trust, describe_verdicts, warnings_of
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import NOT_TESTABLE
 
@@ -83,5 +83,5 @@ def fit_lines(result: StudyResult) -> str:
             lines.append(f"  ... and {len(found) - _MOST_WARNINGS} more in the report")
     notice = result.study.get("instrument_notice")
     if notice:
-        lines += textwrap.wrap(f"Note: {notice}", WIDTH, subsequent_indent="      ")
+        lines += textwrap.wrap(describe_instrument(str(notice)), WIDTH)
     return "\n".join(lines)

@@ -156,6 +156,6 @@ def _evaluate(tree: Expression, values: Mapping[str, tuple[float, Any]]) -> tupl
                 return a / b, (1 / b) * da - (a / (b * b)) * db
             value = math.pow(a, b)
             slope = b * math.pow(a, b - 1) * da if b else 0.0 * da
-            if isinstance(right, Number):
+            if next(names(right), None) is None:  # a constant such as -1: the base may be negative
                 return value, slope
             return value, slope + value * math.log(a) * db

@@ -128,16 +128,20 @@ class ParameterTable:
         lines = []
         for row in self.rows:
             term = row.rhs or "1"
-            if row.free:
-                parts = [f"{row.label}*{term}"] if row.label else []
-                if row.start is not None:
-                    parts.append(f"start({row.start!r})*{term}")
-                # the first loading is free only if NA says so
-                lines.append(f"{row.lhs} {row.op.replace('~1', '~')} " + " + ".join(parts or [f"NA*{term}"]))
-                continue
             value = row.value if values is None else values.get(row.name, row.value)
-            if value is not None:
-                lines.append(f"{row.lhs} {row.op.replace('~1', '~')} {_number(value)}*{term}")
+            parts = []
+            if not row.free:
+                if value is None:
+                    continue
+                parts.append(f"{_number(value)}*{term}")
+            elif row.op == "=~" or (row.start is None and not row.label):
+                # the first loading is free only if NA says so
+                parts.append(f"NA*{term}")
+            if row.label:
+                parts.append(f"{row.label}*{term}")
+            if row.start is not None:
+                parts.append(f"start({row.start!r})*{term}")
+            lines.append(f"{row.lhs} {row.op.replace('~1', '~')} " + " + ".join(parts))
         lines += [f"{ex.render(c.left)} {c.op} {ex.render(c.right)}" for c in self.constraints]
         return "\n".join(lines)
 
@@ -392,7 +396,7 @@ def _number_free(rows: list[Row]) -> list[Row]:
     out = []
     for i, row in enumerate(rows):
         if row.free:
-            key = row.label or f".p{i + 1}."
+            key = row.label or f"#{i}"  # no label looks like this
             row = replace(row, free=numbers.setdefault(key, len(numbers) + 1))
         out.append(row)
     return out

@@ -89,6 +89,11 @@ class Modifiers:
         """Whether there is any modifier."""
         return bool(self.fixed or self.start or self.label or self.equal)
 
+    def clash(self, other: Modifiers) -> str:
+        """Name the kind of modifier that both have; empty if there is none."""
+        kinds = (("fixed", "values"), ("start", "starting values"), ("label", "labels"), ("equal", "equalities"))
+        return next((name for kind, name in kinds if getattr(self, kind) and getattr(other, kind)), "")
+
     def merged(self, other: Modifiers) -> Modifiers:
         """Combine with the modifiers of the same parameter in another term of the statement."""
         return Modifiers(
@@ -348,6 +353,8 @@ def _read_formula(
                 entries[key] = entry
             elif key in here and (entry.modifiers.given or old.modifiers.given):
                 # 'y ~ a*x + start(.5)*x' describes one parameter
+                if clash := old.modifiers.clash(entry.modifiers):
+                    source.fail(f"one parameter with two {clash}", _offset(term.children[-1]), hint="keep one of them")
                 entries[key] = Entry(*key, old.modifiers.merged(entry.modifiers), old.line, old.column)
             else:
                 raise ModelSyntaxError(
@@ -402,13 +409,18 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
 def _modifiers(source: _Source, factors: list[Any], signs: list[str]) -> Modifiers:
     out = Modifiers()
     for factor, sign in zip(factors, signs, strict=False):
-        out = out.merged(_modifier(source, factor, start=sign == "?"))
+        new = _modifier(source, factor, start=sign == "?")
+        if clash := out.clash(new):
+            source.fail(f"one parameter with two {clash}", _offset(factor), hint="keep one of them")
+        out = out.merged(new)
     return out
 
 
 def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
     offset = _offset(factor)
     kind = factor.data
+    if start and kind != "number":
+        source.fail("'?' stands after a number, the starting value", offset, hint="write '0.5?x', or 'a*x' for a label")
     if kind == "number":
         value = _number(factor)
         return Modifiers(start=(value,)) if start else Modifiers(fixed=(value,))

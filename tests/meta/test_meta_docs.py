@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from b2b_sem.cli.app import cli
+from b2b_sem.spec import loader
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -102,6 +105,33 @@ def test_python_in_the_documents_runs(
 def test_the_readme_has_a_python_example_of_ten_lines() -> None:
     (block,) = code_blocks(ROOT / "README.md", "python")
     assert len(block.strip().splitlines()) <= 12
+
+
+@pytest.mark.parametrize("name", ["docs/survey-files.md", "docs/study-files.md"])
+def test_yaml_in_the_documents_is_valid(name: str, tmp_path: Path) -> None:
+    kinds = []
+    for block in code_blocks(ROOT / name, "yaml"):
+        if match := re.match(r"kind: (\w+)\n.*?^id: (\w+)$", block, flags=re.DOTALL | re.MULTILINE):
+            kinds.append(match[1])
+            (tmp_path / f"{match[2]}.yaml").write_text(block, encoding="utf-8")
+    assert kinds
+    loaders = {
+        "survey": loader.load_survey,
+        "model": loader.load_model,
+        "simulation": loader.load_simulation,
+        "study": partial(loader.load_study, check_data=False),
+    }
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == len(kinds)
+    for path in files:
+        kind = path.read_text(encoding="utf-8").split("\n")[0].removeprefix("kind: ")
+        assert loaders[kind](path).id == path.stem
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(path), run_name="__main__")
 
 
 def command_lines() -> list[tuple[str, str]]:

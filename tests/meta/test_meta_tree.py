@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def requirement_name(requirement: str) -> str:
     return match.group()
 
 
-def imports_of_the_package() -> set[str]:
+@cache
+def imports_of_the_package() -> frozenset[str]:
     found = set()
     for path in (ROOT / "b2b_sem").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -36,7 +38,7 @@ def imports_of_the_package() -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.split(".")[0])
-    return found
+    return frozenset(found)
 
 
 def project_files() -> list[Path]:

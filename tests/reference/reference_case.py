@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import warnings
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,10 @@ def data_path(source: str) -> Path:
     return folder / f"{name}.csv"
 
 
-@lru_cache(maxsize=None)
+@cache
 def data_frame(source: str) -> pd.DataFrame:
-    """Return the data of a source; decimal numbers are read to the last bit, as R reads them."""
-    return pd.read_csv(data_path(source), float_precision="round_trip")
+    """Return the data of a source."""
+    return pd.read_csv(data_path(source))
 
 
 def model_text(case: str) -> str:
@@ -85,7 +85,7 @@ def _observed(case: str) -> list[str]:
     return [c for c in data_frame(CASES[case]["data"]).columns if c in words]
 
 
-@lru_cache(maxsize=None)
+@cache
 def fit(case: str, engine: str) -> Any:
     """Return the fit of a case by an engine (kept: several tests look at it)."""
     with warnings.catch_warnings():

@@ -6,14 +6,16 @@ back with the basis. Equal labels never get here: they share one parameter from 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from b2b_sem.engine.base import Array
-from b2b_sem.errors import ModelSyntaxError, Unsupported
+from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.syntax import Constraint
 
 __all__ = ["LinearConstraints", "label_values", "linear_constraints"]
 
@@ -41,31 +43,40 @@ class LinearConstraints:
         return self.origin + self.basis @ (self.basis.T @ (theta - self.origin))
 
 
-def label_values(table: ParameterTable, theta: Array, jacobian: Array | None = None) -> dict[str, tuple[float, Array]]:
-    """Return value and gradient of every label and defined parameter.
+def label_values(
+    table: ParameterTable, value: Array, jacobian: Array, definitions: Iterable[Constraint] = ()
+) -> dict[str, tuple[float, Array]]:
+    """Return value and gradient of every label and of the given definitions.
 
     Parameters
     ----------
     table : ParameterTable
-    theta : (q,) array
-        Values of the free parameters (raw or standardized).
-    jacobian : (q, r) array, optional
-        Derivatives of `theta`; the identity if not given.
+    value : (R,) array
+        Values of the table's rows, raw or standardized.
+    jacobian : (R, q) array
+        Their derivatives.
+    definitions : iterable of Constraint
+        ``:=`` statements, each after those it uses.
     """
-    q = len(theta)
-    rows = np.eye(q) if jacobian is None else jacobian
-    zero = np.zeros(rows.shape[1])
     out: dict[str, tuple[float, Array]] = {}
-    for row in table.rows:
-        if row.label and row.label not in out:
-            if row.free:
-                out[row.label] = (float(theta[row.free - 1]), rows[row.free - 1])
-            elif row.value is not None:
-                out[row.label] = (row.value, zero)
-    for definition in table.definitions:
-        value, gradient = ex.evaluate(definition.right, out)
-        out[definition.name] = (value, zero + gradient)
+    for row, number, slope in zip(table.rows, value, jacobian, strict=True):
+        if row.label:
+            out.setdefault(row.label, (float(number), slope))
+    for definition in definitions:
+        number, slope = ex.evaluate(definition.right, out)
+        out[definition.name] = (number, np.zeros(jacobian.shape[1]) + slope)
     return out
+
+
+def _used(table: ParameterTable) -> list[Constraint]:
+    """Return the definitions that ``==`` statements refer to, directly or through others."""
+    wanted = {n.name for c in table.equalities for side in (c.left, c.right) for n in ex.names(side)}
+    out = []
+    for definition in reversed(table.definitions):
+        if definition.name in wanted:
+            wanted |= {n.name for n in ex.names(definition.right)}
+            out.append(definition)
+    return out[::-1]
 
 
 def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
@@ -81,17 +92,25 @@ def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
     if not table.equalities:
         return None
     q = table.nfree
-    probes = np.random.default_rng(0).uniform(0.5, 1.5, size=(3, q))  # any points do: linear means one gradient
+    # linear means one gradient everywhere: both signs and two sizes, so that abs() and the like cannot hide
+    sizes = np.array([1.0, -1.0, 1e3, -1e3])
+    probes = sizes[:, None] * np.random.default_rng(0).uniform(0.5, 1.5, size=(4, q))
+    pick = np.array([np.arange(1, q + 1) == row.free for row in table.rows], dtype=float)
+    fixed = np.array([0.0 if row.free else float(row.value or 0.0) for row in table.rows])
+    definitions = _used(table)
     rows, right = [], []
     for statement in table.equalities:
         gradients, values = [], []
-        for theta in probes:
-            known = label_values(table, theta)
-            (a, da), (b, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
-            gradients.append(np.zeros(q) + da - db)
-            values.append(a - b)
+        try:
+            for theta in probes:
+                known = label_values(table, fixed + pick @ theta, pick, definitions)
+                (a, da), (b, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
+                gradients.append(np.zeros(q) + da - db)
+                values.append(a - b)
+        except ModelError:  # a logarithm, a root: not linear
+            gradients = []
         where = {"file": table.file, "line": statement.line, "column": statement.column}
-        if not np.allclose(gradients, gradients[0], rtol=1e-10, atol=1e-12):
+        if not gradients or not np.allclose(gradients, gradients[0], rtol=1e-10, atol=1e-12):
             raise Unsupported(
                 f"the constraint '{ex.render(statement.left)} == {statement.text}' is not linear in the parameters",
                 hint="write it as a linear equation of labels, or define the expression with ':=' and test it",

@@ -23,9 +23,20 @@ import numpy as np
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Implied", "Structure", "compile_structure", "implied_moments"]
+__all__ = [
+    "ALPHA",
+    "BETA",
+    "LAMBDA",
+    "PSI",
+    "TAU",
+    "THETA",
+    "Implied",
+    "Structure",
+    "compile_structure",
+    "implied_moments",
+]
 
-_LAMBDA, _THETA, _BETA, _PSI, _TAU, _ALPHA = range(6)
+LAMBDA, THETA, BETA, PSI, TAU, ALPHA = range(6)
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class Structure:
     w : (E,) array
     mean_column, mean_scale : (E,) int arrays
         Column of M and element of (1, eta mean); (0, -1) where mu does not depend on the entry.
+    matrix, row, col : (E,) int arrays
+        Place of the entry: 0 Lambda, 1 Theta, 2 B, 3 Psi, 4 tau, 5 alpha.
     meanstructure, paths : bool
         Whether means are modelled, and whether B has free elements.
     summing : (E, q) array or None
@@ -69,6 +82,9 @@ class Structure:
     w: Array
     mean_column: IntArray
     mean_scale: IntArray
+    matrix: IntArray
+    row: IntArray
+    col: IntArray
     meanstructure: bool
     paths: bool
     summing: Array | None
@@ -116,7 +132,7 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
         np.zeros(m),
     )
     for name in copied:
-        templates[_LAMBDA][y_index[name], eta_index[name]] = 1.0
+        templates[LAMBDA][y_index[name], eta_index[name]] = 1.0
     entries: list[tuple[int, int, int, int]] = []  # parameter, matrix, i, j
     for row in table.rows:
         matrix, i, j = _place(row.lhs, row.op, row.rhs, y_index, eta_index, copied)
@@ -126,11 +142,11 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
             value = fixed[row.name] if row.exo else row.value
             assert value is not None
             target = templates[matrix]
-            if matrix in (_TAU, _ALPHA):
+            if matrix in (TAU, ALPHA):
                 target[i] = value
             else:
                 target[i, j] = value
-                if matrix in (_THETA, _PSI):
+                if matrix in (THETA, PSI):
                     target[j, i] = value
     array = np.array(entries, dtype=np.intp).reshape(-1, 4)
     free, matrix_, i_, j_ = array.T
@@ -142,15 +158,15 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
     mean_column, mean_scale = np.zeros(n, dtype=np.intp), np.full(n, -1, dtype=np.intp)
     for e in range(n):
         matrix, i, j = int(matrix_[e]), int(i_[e]), int(j_[e])
-        if matrix == _LAMBDA:
+        if matrix == LAMBDA:
             u[e], v[e], w[e], mean_column[e], mean_scale[e] = i, p + m + j, 1.0, i, 1 + j
-        elif matrix == _THETA:
+        elif matrix == THETA:
             u[e], v[e], w[e] = i, j, 0.5 if i == j else 1.0
-        elif matrix == _BETA:
+        elif matrix == BETA:
             u[e], v[e], w[e], mean_column[e], mean_scale[e] = p + i, p + m + j, 1.0, p + i, 1 + j
-        elif matrix == _PSI:
+        elif matrix == PSI:
             u[e], v[e], w[e] = p + i, p + j, 0.5 if i == j else 1.0
-        elif matrix == _TAU:
+        elif matrix == TAU:
             mean_column[e], mean_scale[e] = i, 0
         else:
             mean_column[e], mean_scale[e] = p + i, 0
@@ -171,8 +187,11 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
         w,
         mean_column,
         mean_scale,
+        matrix_,
+        i_,
+        j_,
         table.meanstructure,
-        bool(len(where[_BETA][0])),
+        bool(len(where[BETA][0])),
         None if plain else (free[:, None] == np.arange(table.nfree)).astype(float),
     )
 
@@ -199,17 +218,17 @@ def _place(
 ) -> tuple[int, int, int]:
     if op == "=~":
         if rhs in eta:
-            return _BETA, eta[rhs], eta[lhs]
-        return _LAMBDA, y[rhs], eta[lhs]
+            return BETA, eta[rhs], eta[lhs]
+        return LAMBDA, y[rhs], eta[lhs]
     if op == "~":
-        return _BETA, eta[lhs], eta[rhs]
+        return BETA, eta[lhs], eta[rhs]
     if op == "~~":
         if lhs in eta:
-            return _PSI, eta[lhs], eta[rhs]
-        return _THETA, y[lhs], y[rhs]
+            return PSI, eta[lhs], eta[rhs]
+        return THETA, y[lhs], y[rhs]
     if lhs in eta:
-        return _ALPHA, eta[lhs], 0
-    return _TAU, y[lhs], 0
+        return ALPHA, eta[lhs], 0
+    return TAU, y[lhs], 0
 
 
 def implied_moments(structure: Structure, theta: Array) -> Implied | None:
@@ -218,7 +237,7 @@ def implied_moments(structure: Structure, theta: Array) -> Implied | None:
     lam, th, beta, psi, tau, alpha = (t.copy() for t in structure.templates)
     for target, (entries, i, j) in zip((lam, th, beta, psi), structure.where[:4], strict=True):
         target[i, j] = values[entries]
-    for target, (entries, i, j) in zip((th, psi), (structure.where[_THETA], structure.where[_PSI]), strict=True):
+    for target, (entries, i, j) in zip((th, psi), (structure.where[THETA], structure.where[PSI]), strict=True):
         target[j, i] = values[entries]
     identity = np.eye(structure.m)
     if structure.paths or beta.any():

@@ -9,7 +9,7 @@ import numpy as np
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.constraint import LinearConstraints
 
-__all__ = ["Precision", "invert_information"]
+__all__ = ["RANK_TOLERANCE", "Precision", "invert_information"]
 
 #: Smallest eigenvalue of the information in correlation metric that counts as identified. Identified models of this
 #: package's test suite lie above 1e-6, unidentified ones below 1e-13.
@@ -48,7 +48,8 @@ def invert_information(info: Array, nobs: int, constraints: LinearConstraints | 
     if not len(reduced):
         return Precision(np.zeros((q, q)), True, 0, ())
     diagonal = np.diag(reduced)
-    scale = np.sqrt(np.where(diagonal > 1e-20 * max(diagonal.max(), 1e-300), diagonal, 1.0))
+    # parameters have different units: only exactly no information counts as none
+    scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(reduced / np.outer(scale, scale))
     small = values < RANK_TOLERANCE
     if small.any():

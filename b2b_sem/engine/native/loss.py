@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from b2b_sem.engine.base import Array
-from b2b_sem.engine.native.implied import Implied, Structure, implied_moments
+from b2b_sem.engine.base import Array, IntArray
+from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, Implied, Structure, implied_moments
 
-__all__ = ["Moments", "Point", "evaluate", "expected_information", "gradient", "make_moments", "objective"]
+__all__ = ["Moments", "Point", "evaluate", "expected_information", "gradient", "hessian", "make_moments", "objective"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,97 @@ def expected_information(structure: Structure, point: Point) -> Array:
         scale, column = _mean_scale(structure, point), structure.mean_column
         info = info + k[np.ix_(column, column)] * np.outer(scale, scale)
     return structure.gather(structure.gather(info).T)
+
+
+def hessian(structure: Structure, moments: Moments, point: Point) -> Array:
+    """Return d2F / dtheta dtheta', shape (q, q).
+
+    With W = Omega (Sigma - S~) Omega and S~ = S + d d', the covariance part is
+    tr(W d2Sigma_ab) - tr(Omega dSigma_a Omega dSigma_b) + 2 tr(Omega dSigma_a Omega S~ Omega dSigma_b). Second
+    derivatives need no new vectors: the derivative of a column c of M by an entry b is a combination of two columns
+    of M, dM_c = P[b, c] M_x(b) + Q[b, c] M_y(b), with coefficients from (I - B)^-1 and E.
+    """
+    implied, omega = point.implied, point.omega
+    columns = implied.columns
+    u, v, w = structure.u, structure.v, structure.w
+    ww = np.outer(w, w)
+    sample = moments.cov
+    d: Array | None = None
+    if implied.mu is not None and moments.mean is not None:
+        d = moments.mean - implied.mu
+        sample = sample + np.outer(d, d)
+    k = columns.T @ omega @ columns
+    c = columns.T @ (omega @ sample @ omega) @ columns
+    y = k - c  # M' Omega Sigma Omega M - M' Omega S~ Omega M = M' W M
+    first, second, x, z = _column_slopes(structure, implied)
+    kuu, kuv, kvv = k[np.ix_(u, u)], k[np.ix_(u, v)], k[np.ix_(v, v)]
+    luu, luv, lvv = c[np.ix_(u, u)], c[np.ix_(u, v)], c[np.ix_(v, v)]
+    out = -2.0 * ww * (kuu * kvv + kuv * kuv.T)
+    out += 2.0 * ww * (kuv.T * luv + kuu * lvv + kvv * luu + kuv * luv.T)
+    # rows b, columns a
+    bend = first[:, u] * y[np.ix_(x, v)] + second[:, u] * y[np.ix_(z, v)]
+    bend += first[:, v] * y[np.ix_(x, u)] + second[:, v] * y[np.ix_(z, u)]
+    out += 2.0 * bend * w
+    if d is not None:
+        out += _mean_hessian(structure, point, d, k, first, second, x, z)
+    total = structure.gather(structure.gather(out).T)
+    return (total + total.T) / 2
+
+
+def _column_slopes(structure: Structure, implied: Implied) -> tuple[Array, Array, IntArray, IntArray]:
+    """Return P, Q (E, p + 2m) and the columns x, y (E,) of ``dM_c = P[b, c] M_x(b) + Q[b, c] M_y(b)``."""
+    p, m = structure.p, structure.m
+    count = len(structure.free)
+    first, second = np.zeros((count, p + 2 * m)), np.zeros((count, p + 2 * m))
+    x, z = np.zeros(count, dtype=np.intp), np.zeros(count, dtype=np.intp)
+    inverse, eta_cov = implied.inverse, implied.eta_cov
+    kind, row, col = structure.matrix, structure.row, structure.col
+    g, h = slice(p, p + m), slice(p + m, p + 2 * m)
+    for which, base in ((LAMBDA, 0), (BETA, p)):
+        at = np.flatnonzero(kind == which)
+        x[at] = base + row[at]
+        first[at, g] = inverse[col[at]]
+        first[at, h] = eta_cov[col[at]]
+    at = np.flatnonzero(kind == BETA)
+    z[at] = p + m + col[at]
+    second[at, h] = inverse.T[row[at]]
+    at = np.flatnonzero(kind == PSI)
+    weight = structure.w[at][:, None]
+    x[at], z[at] = p + row[at], p + col[at]
+    first[at, h] = weight * inverse.T[col[at]]
+    second[at, h] = weight * inverse.T[row[at]]
+    return first, second, x, z
+
+
+def _mean_hessian(
+    structure: Structure,
+    point: Point,
+    d: Array,
+    k: Array,
+    first: Array,
+    second: Array,
+    x: IntArray,
+    z: IntArray,
+) -> Array:
+    """Return the part of the Hessian that goes through mu, rows b, columns a."""
+    columns, omega = point.implied.columns, point.omega
+    u, v, w = structure.u, structure.v, structure.w
+    lever = columns.T @ (omega @ d)
+    scale, column = _mean_scale(structure, point), structure.mean_column
+    kmm = k[np.ix_(column, column)] * np.outer(scale, scale)
+    # dmu_b' Omega dSigma_a Omega d
+    cross = scale[:, None] * w * (k[np.ix_(column, u)] * lever[v] + k[np.ix_(column, v)] * lever[u])
+    # d' Omega d(dmu_a)/dtheta_b: first through the column, then through the mean of eta
+    bend = scale * (first[:, column] * lever[x][:, None] + second[:, column] * lever[z][:, None])
+    eta_slope = np.zeros((len(structure.free), 1 + structure.m))
+    inverse, eta_mean = point.implied.inverse, point.implied.eta_mean
+    at = np.flatnonzero(structure.matrix == BETA)
+    eta_slope[at, 1:] = inverse.T[structure.row[at]] * eta_mean[structure.col[at]][:, None]
+    at = np.flatnonzero(structure.matrix == ALPHA)
+    eta_slope[at, 1:] = inverse.T[structure.row[at]]
+    moving = structure.mean_scale > 0
+    bend[:, moving] += eta_slope[:, structure.mean_scale[moving]] * lever[column[moving]]
+    return 2.0 * (kmm + cross + cross.T - bend)
 
 
 def _mean_scale(structure: Structure, point: Point) -> Array:

@@ -1,11 +1,9 @@
-"""Minimisation by Fisher scoring with a line search, damping and, as a last resort, other starts and BFGS.
+"""Minimisation by Fisher scoring, then Newton's method; as a last resort other starts and BFGS.
 
-Plain scoring converges linearly, at a rate set by the misfit. The last steps are therefore remembered as secant pairs
-and correct the scoring step by the two-loop recursion of L-BFGS (Nocedal 1980, doi:10.1090/S0025-5718-1980-0572855-7)
-with the inverse information as its initial matrix.
-
-Fisher scoring does not depend on the units of the variables, so nothing is rescaled. Convergence is judged by the
-gradient in units of its expected curvature (see :class:`~b2b_sem.engine.base.EngineFit`), never by the step.
+Scoring needs no good start but converges linearly, at a rate set by the misfit; Newton's method with the exact Hessian
+takes over near the minimum. Neither depends on the units of the variables, so nothing is rescaled. Convergence is
+judged by the gradient in units of its expected curvature (see :class:`~b2b_sem.engine.base.EngineFit`), never by the
+step.
 """
 
 from __future__ import annotations
@@ -14,11 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import lapack
 
 from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, objective
+from b2b_sem.engine.native.information import RANK_TOLERANCE
+from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, objective
 
 __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
 
@@ -26,9 +26,8 @@ __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
 TARGET = 1e-11
 #: ... and a solution counts as converged below this one: a move of 1e-8 standard errors times sqrt(N).
 TOLERANCE = 1e-8
-#: Secant pairs remembered, and the scaled gradient below which they are used: far from the minimum they mislead.
-MEMORY = 8
-NEAR = 0.1
+#: Scaled gradient below which Newton steps are tried.
+NEAR = 0.3
 
 
 @dataclass(frozen=True)
@@ -55,27 +54,48 @@ def scaled_gradient(grad: Array, info: Array) -> float:
     """Return max |g_k| / (2 sqrt(I_kk)); parameters without information count as they are."""
     if not len(grad):
         return 0.0
-    scale = np.sqrt(np.maximum(np.diag(info), 0.0))
-    scale[scale < 1e-10 * max(scale.max(), 1e-300)] = 1.0
-    return float(np.max(np.abs(grad) / (2.0 * scale)))
+    return float(np.max(np.abs(grad) / (2.0 * _scale(info))))
 
 
-def _solve(info: Array, grad: Array, damping: float) -> Array:
-    """Solve (I + damping diag I) step = -g/2, in correlation metric; singular directions are left alone."""
+def _scale(info: Array) -> Array:
+    """Return the square roots of the diagonal, 1 for parameters without any information.
+
+    Parameters are never compared with each other: theirs are different units. A diagonal element is a sum of
+    non-negative terms, so one without information is exactly 0.
+    """
     scale = np.sqrt(np.maximum(np.diag(info), 0.0))
-    scale[scale < 1e-10 * max(scale.max(), 1e-300)] = 1.0
+    scale[scale == 0.0] = 1.0
+    return scale
+
+
+def _scoring_step(info: Array, grad: Array, damping: float) -> Array:
+    """Solve (I + damping diag I) step = -g/2 in correlation metric; singular directions are left alone."""
+    scale = _scale(info)
     scaled = info / np.outer(scale, scale)
     scaled[np.diag_indices_from(scaled)] += damping
     right = -0.5 * grad / scale
-    try:
-        factor = np.linalg.cholesky(scaled)
-        if factor.diagonal().min() > 1e-6:
-            return np.linalg.solve(factor.T, np.linalg.solve(factor, right)) / scale
-    except np.linalg.LinAlgError:
-        pass
-    values, vectors = np.linalg.eigh(scaled)
-    keep = values > 1e-10 * max(values.max(), 1e-300)
-    return (vectors[:, keep] @ ((vectors[:, keep].T @ right) / values[keep])) / scale
+    step = _cholesky_solve(scaled, right, 1e-6)
+    if step is None:
+        values, vectors = np.linalg.eigh(scaled)
+        keep = values > 1e-10 * max(values.max(), 1e-300)
+        step = vectors[:, keep] @ ((vectors[:, keep].T @ right) / values[keep])
+    return step / scale
+
+
+def _newton_step(curvature: Array, info: Array, grad: Array) -> Array | None:
+    """Solve H step = -g in correlation metric, or None where H is not positive definite."""
+    scale = _scale(info)
+    step = _cholesky_solve(curvature / np.outer(scale, scale), -grad / scale, 1e-5)
+    return None if step is None else step / scale
+
+
+def _cholesky_solve(matrix: Array, right: Array, least: float) -> Array | None:
+    """Solve by Cholesky, or None where a pivot is not above `least`."""
+    factor, info = lapack.dpotrf(matrix, lower=1)
+    if info != 0 or np.diag(factor).min() <= least:
+        return None
+    solution, info = lapack.dpotrs(factor, right, lower=1)
+    return solution if info == 0 else None
 
 
 def _score(
@@ -85,62 +105,40 @@ def _score(
     constraints: LinearConstraints | None,
     max_iterations: int,
 ) -> _Solution | None:
-    """Fisher scoring from one start; None if the start has no fit function."""
+    """Minimise from one start; None if the start has no fit function."""
     point = evaluate(structure, moments, theta)
     if point is None:
         return None
     damping, stalled, size, count = 0.0, 0, np.inf, 0
     best = np.inf
-    pairs: list[tuple[Array, Array]] = []
-    last: tuple[Array, Array] | None = None  # step taken, gradient before it
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
         info = _reduce(expected_information(structure, point), constraints)
         size = scaled_gradient(grad, info)
-        if last is not None:
-            pairs = _remember(pairs, last[0], grad - last[1], info) if size < NEAR else []
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
-        if size <= TARGET or count == max_iterations or (stalled >= 8 and best <= TOLERANCE):
+        if size <= TARGET or count == max_iterations or (stalled >= 4 and best <= TOLERANCE):
             break
-        moved = None
+        moved: Point | None = None
+        if size < NEAR:
+            newton = _newton_step(_reduce(hessian(structure, moments, point), constraints), info, grad)
+            if newton is not None:
+                moved = _line_search(
+                    structure, moments, point, _expand(newton, constraints), float(grad @ newton), size
+                )
         for _ in range(12):
-            step = _step(info, grad, damping, pairs)
+            if moved is not None:
+                break
+            step = _scoring_step(info, grad, damping)
             moved = _line_search(structure, moments, point, _expand(step, constraints), float(grad @ step), size)
-            if moved is None and pairs:
-                pairs = []  # the memory misleads: plain scoring
-                continue
             if moved is not None:
                 damping = damping / 10 if damping > 1e-8 else 0.0
-                break
-            damping = max(10 * damping, 1e-4)
+            else:
+                damping = max(10 * damping, 1e-4)
         if moved is None:
             break
-        last = (_reduce(moved.theta - point.theta, constraints), grad)
         point = moved
     return _Solution(point, size, count, size <= TOLERANCE)
-
-
-def _remember(pairs: list[tuple[Array, Array]], step: Array, change: Array, info: Array) -> list[tuple[Array, Array]]:
-    """Add a secant pair if its curvature is positive and near that of the information."""
-    curvature, expected = float(step @ change), 2.0 * float(step @ info @ step)
-    if expected > 0 and 0.05 < curvature / expected < 20.0:
-        return [*pairs[1 - MEMORY :], (step, change)]
-    return []
-
-
-def _step(info: Array, grad: Array, damping: float, pairs: list[tuple[Array, Array]]) -> Array:
-    """Return the scoring step, corrected by the secant pairs."""
-    vector = grad
-    weights = []
-    for s, y in reversed(pairs):
-        a = float(s @ vector) / float(s @ y)
-        vector = vector - a * y
-        weights.append(a)
-    step = -_solve(info, vector, damping)
-    for (s, y), a in zip(pairs, reversed(weights), strict=True):
-        step = step + (a - float(y @ step) / float(s @ y)) * s
-    return -step
 
 
 def _line_search(
@@ -205,31 +203,41 @@ def minimize(
         If no start has a fit function.
     """
     best: _Solution | None = None
+    best_message = ""
     total = 0
     for number, make in enumerate(starts):
         theta = make()
         if constraints is not None:
             theta = constraints.project(theta)
         solution = _score(structure, moments, theta, constraints, max_iterations)
-        message = f"Fisher scoring from start {number + 1}"
+        message = f"Fisher scoring and Newton's method from start {number + 1}"
         if solution is not None and not solution.converged:
             total += solution.iterations
             again = _bfgs(structure, moments, theta, constraints)
             if again is not None:
                 second = _score(structure, moments, again, constraints, max_iterations)
                 if second is not None and (second.converged or second.point.value < solution.point.value):
-                    solution, message = second, f"BFGS, then Fisher scoring, from start {number + 1}"
+                    solution, message = second, f"BFGS, then Newton's method, from start {number + 1}"
         if solution is None:
             continue
         total += solution.iterations
-        if solution.converged:
+        if solution.converged and _regular(structure, solution.point, constraints):
             return EngineFit(
                 solution.point.theta, solution.point.value, solution.gradient, True, total, message, "native"
             )
-        if best is None or solution.point.value < best.point.value:
-            best = solution
+        # a solution where the model is not identified may be one end of a ridge: look from elsewhere, take the best
+        if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
+            best, best_message = solution, message
     if best is None:
         raise ValueError("no starting value gives a positive definite covariance matrix")
-    return EngineFit(
-        best.point.theta, best.point.value, best.gradient, False, total, "no start led to a minimum", "native"
-    )
+    message = best_message if best.converged else "no start led to a minimum"
+    return EngineFit(best.point.theta, best.point.value, best.gradient, best.converged, total, message, "native")
+
+
+def _regular(structure: Structure, point: Point, constraints: LinearConstraints | None) -> bool:
+    """Whether the information has full rank at a solution."""
+    info = _reduce(expected_information(structure, point), constraints)
+    if not len(info):
+        return True
+    scale = _scale(info)
+    return bool(np.linalg.eigvalsh(info / np.outer(scale, scale))[0] > RANK_TOLERANCE)

@@ -120,7 +120,7 @@ def _start_block(
     for (n, row), loading in zip(known, vector, strict=True):
         if row.free:
             values[n] = float(loading)
-    scale[latent] = factor**2
+    scale[latent] = factor**-2
     weights[latent] = (vector @ w) / float(vector @ vector)
 
 
