@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +109,24 @@ def run_study(
         say(f"fitting the rival model {name}")
         rivals.append(_rival(name, model, survey, scored, settings, fit))
     say("judging the propositions")
-    return _assemble(spec, model, survey, scored, settings, fit, measured, tuple(rivals))
+    command = _command(study, spec, data, seed, engine)
+    return _assemble(spec, model, survey, scored, settings, fit, measured, tuple(rivals), command)
+
+
+def _command(
+    study: str | os.PathLike[str] | StudySpec,
+    spec: StudySpec,
+    data: str | os.PathLike[str] | None,
+    seed: int | None,
+    engine: str | None,
+) -> str:
+    """Return the command line that repeats this run."""
+    name = spec.id if isinstance(study, StudySpec) and spec.source is None else study
+    words = ["b2b-sem", "run", str(name.source) if isinstance(name, StudySpec) else os.fspath(name)]
+    words += [] if data is None else ["--data", os.fspath(data)]
+    words += [] if seed is None else ["--seed", str(seed)]
+    words += [] if engine is None else ["--engine", engine]
+    return shlex.join(words)
 
 
 def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | None) -> _Data:
@@ -224,6 +242,7 @@ def _assemble(
     fit: FitResult,
     measured: MeasurementResult | None,
     rivals: tuple[RivalResult, ...],
+    command: str,
 ) -> StudyResult:
     from b2b_sem.propositions import judge
     from b2b_sem.results.study import StudyResult
@@ -256,7 +275,7 @@ def _assemble(
         sample=_sample(fit, model, survey, data),
         rivals=rivals,
         truth=_recovery(data.truth, fit),
-        provenance=_provenance(spec, model, survey, data, fit),
+        provenance=_provenance(spec, model, survey, data, fit, command),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -352,7 +371,7 @@ def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None
 
 
 def _provenance(
-    spec: StudySpec, model: ModelSpec, survey: SurveySpec | None, data: _Data, fit: FitResult
+    spec: StudySpec, model: ModelSpec, survey: SurveySpec | None, data: _Data, fit: FitResult, command: str
 ) -> dict[str, Any]:
     from b2b_sem.results.provenance import now, versions
 
@@ -363,5 +382,6 @@ def _provenance(
         "seed": data.seed,
         "engine": fit.engine,
         "platform": f"{platform.system()} {platform.machine()}",
+        "command": command,
         "created": now(),
     }

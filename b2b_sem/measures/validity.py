@@ -14,6 +14,10 @@ __all__ = ["fornell_larcker", "fornell_larcker_violations", "htmt", "htmt2", "un
 Array = NDArray[np.float64]
 
 
+#: A correlation this small is zero up to rounding; the logarithm of rounding noise must not decide a geometric mean.
+ROUNDING = 1e-12
+
+
 def htmt(cor: ArrayLike, blocks: Sequence[Sequence[int]], *, absolute: bool = True) -> Array:
     """Heterotrait-monotrait ratio of correlations (arithmetic means).
 
@@ -188,7 +192,7 @@ def _mean(values: Array, geometric: bool) -> tuple[float, str]:
         return float("nan"), "the two scales have no pair of different items"
     if not geometric:
         return float(values.mean()), ""
-    if (values <= 0).any():
+    if (values <= ROUNDING).any():
         return float("nan"), "a geometric mean needs correlations above zero, and one of them is zero or negative"
     return float(np.exp(np.log(values).mean())), ""
 

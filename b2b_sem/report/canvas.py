@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from b2b_sem.report.format import TYPESET, number
+from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 
 __all__ = ["FONT", "INK", "MUTED", "STYLES", "Figure", "LineStyle", "style_of", "ticks"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from b2b_sem.report.format import ASCII, Glyphs, count, interval, is_missing, number, p_phrase
+from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, is_missing, number, p_phrase
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED

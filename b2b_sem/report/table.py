@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from b2b_sem.report.format import ASCII, TYPESET, Glyphs, count, interval, number, probability
+from b2b_sem.measures.notation import ASCII, TYPESET, Glyphs, count, interval, number, probability
 
 __all__ = ["Column", "Kind", "Table", "link_dois"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from b2b_sem.report.format import interval, number, probability
+from b2b_sem.measures.notation import interval, number, probability
 from b2b_sem.report.narrative import describe_fit, describe_instrument, describe_trust, describe_verdicts, warnings_of
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import NOT_TESTABLE

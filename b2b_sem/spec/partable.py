@@ -337,7 +337,7 @@ def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
     for values in (mods.fixed, mods.start, mods.label):
         if len(values) > 1:
             raise ModelSyntaxError(
-                f"'{entry.lhs} {entry.op} {entry.rhs or '1'}' has modifiers for {len(values)} groups, but there is one",
+                f"'{entry.text}' has modifiers for {len(values)} groups, but there is one",
                 file=model.file,
                 line=entry.line,
                 column=entry.column,

@@ -115,6 +115,11 @@ class Entry:
     line: int
     column: int
 
+    @property
+    def text(self) -> str:
+        """The statement without its modifiers, such as ``y ~ 1``."""
+        return f"{self.lhs} {self.op.replace('~1', '~')} {self.rhs or '1'}"
+
 
 @dataclass(frozen=True)
 class Constraint:

@@ -20,7 +20,8 @@ REASONS = {
     "mean structure": {i for i in CASES if load_reference(i)["implied"]["mean"] is not None},
     "'=='": {i for i in CASES if "==" in model_text(i)},
     # variables that take part in covariances only; a latent and an observed outcome whose residuals covary
-    "semopy cannot fit this model": {"path_covariances_only", "hs_latent_observed_y"},
+    "needs a measurement or a regression": {"path_covariances_only"},
+    "no covariance between a latent variable and an observed outcome": {"hs_latent_observed_y"},
 }
 REFUSED = set().union(*REASONS.values())
 

@@ -184,7 +184,7 @@ def test_defaults_that_were_not_applied_are_not_named() -> None:
         ("y ~ x\nz ~ c(a, b)*x", 2, 13, "'z ~ x' has modifiers for 2 groups"),
         ("y ~ start(1, 2)*x", 1, 17, "has modifiers for 2 groups"),
         ("y ~ c(1, 2)*1", 1, 13, "'y ~ 1' has modifiers for 2 groups"),
-        ('f =~ x1 + x2\ng =~ x3 + equal("f=~x9")*x4', 2, 26, r"names no parameter.* Did you mean 'f=~x1' or 'f=~x2'"),
+        ('f =~ x1 + x2\ng =~ x3 + equal("f=~x9")*x4', 2, 26, r"names no parameter.* Did you mean 'f=~x2' or 'f=~x1'"),
         ("y ~ load*x\nd := 2*laod", 2, 8, "'laod' is not the label of any parameter. Did you mean 'load'"),
         ("y ~ a*x\na == b", 2, 6, "'b' is not the label"),
         ("y ~ a*x\nd := a\nd := 2*a", 3, 1, "'d' is defined twice"),

@@ -171,6 +171,7 @@ def test_arithmetic_has_the_usual_precedence(text: str, value: float) -> None:
         ("f =~ x1 + x1", 1, 11, "given twice"),
         ("a ~~ b\nb ~~ a", 2, 6, r"'b ~~ a' is given twice \(first in line 1\)"),
         ("y ~ a*x\ny ~ start(1)*x", 2, 14, "given twice"),
+        ("y ~ 1\ny ~ 1", 2, 5, "'y ~ 1' is given twice"),
         ("y ~ a:b*x", 1, 5, "a label cannot contain ':'"),
         ('y ~ "my label"*x', 1, 5, "'my label' cannot be a label"),
         ("y ~ c(a, 1)*x", 1, 5, "either numbers or labels"),

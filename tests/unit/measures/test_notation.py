@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from b2b_sem.report.format import TYPESET, count, interval, number, p_phrase, probability, stars
+from b2b_sem.measures.notation import TYPESET, count, interval, number, p_phrase, probability, stars
 
 NAN = float("nan")
 
