@@ -68,9 +68,7 @@ class Verdict:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
         """Rebuild a verdict from the output of :meth:`to_json`."""
-        return cls(
-            **{
-                f.name: float("nan") if data[f.name] is None and f.type == "float" else data[f.name]
-                for f in fields(cls)
-            }
-        )
+        values: dict[str, Any] = {
+            f.name: float("nan") if data[f.name] is None and f.type == "float" else data[f.name] for f in fields(cls)
+        }
+        return cls(**values)
