@@ -247,7 +247,7 @@ def _assemble(
     from b2b_sem.propositions import judge
     from b2b_sem.results.study import StudyResult
 
-    names = {} if survey is None else {code: scale.name for code, scale in survey.scales.items()}
+    names = {} if survey is None else _names(survey, fit)
     verdicts: tuple[Verdict, ...] = ()
     if "propositions" in spec.steps:
         verdicts = judge(
@@ -278,6 +278,12 @@ def _assemble(
         provenance=_provenance(spec, model, survey, data, fit, command),
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _names(survey: SurveySpec, fit: FitResult) -> dict[str, str]:
+    """Return what the variables are called: all scales, and the background facts that the model uses."""
+    names = {code: scale.name for code, scale in survey.scales.items()}
+    return names | {code: fact.label for code, fact in survey.facts.items() if code in fit.model.observed}
 
 
 def _misfit(fit: FitResult) -> list[str]:

@@ -34,6 +34,8 @@ def describe_items(
 ) -> pd.DataFrame:
     """Return one row an item: its text, and the distribution of the scored answers.
 
+    A background fact that the model uses as an item is shown with its question, or with its label if it has none.
+
     Skew and excess kurtosis are moment ratios with divisor n, m3 / m2^1.5 and m4 / m2^2 - 3; sd has divisor n - 1.
 
     Parameters
@@ -55,7 +57,7 @@ def describe_items(
             (
                 name,
                 survey.scale_of(name) if survey is not None and spec is not None else scale_of.get(name, ""),
-                spec.text if spec is not None else "",
+                spec.text if spec is not None else _question(name, survey),
                 bool(spec.reverse) if spec is not None else False,
                 len(present),
                 len(values) - len(present),
@@ -63,6 +65,11 @@ def describe_items(
             )
         )
     return pd.DataFrame(rows, columns=list(ITEM_COLUMNS))
+
+
+def _question(name: str, survey: SurveySpec | None) -> str:
+    fact = survey.facts.get(name) if survey is not None else None
+    return "" if fact is None else fact.question or fact.label
 
 
 def _moments(values: Any) -> tuple[float, ...]:
@@ -92,7 +99,7 @@ def describe_background(frame: pd.DataFrame, survey: SurveySpec) -> tuple[tuple[
             if not len(present):
                 continue
             mean, sd, low, high, *_ = _moments(present)
-            text = f"mean {mean:.1f}, SD {sd:.1f}, range {low:g} to {high:g}"
+            text = f"mean {mean:.1f}, SD {sd:.1f}, range {low:g} to {high:g}" + (f" ({fact.unit})" if fact.unit else "")
             table = pd.DataFrame([(text, len(present), 100.0)], columns=["category", "n", "percent"])
         else:
             labels = {str(k): v for k, v in fact.categories.items()}

@@ -29,7 +29,7 @@ class FitOptions:
     estimator: Literal["ML"] = "ML"
     likelihood: Literal["normal", "wishart"] = "normal"
     information: Literal["expected"] = "expected"
-    max_iterations: int = 500
+    max_iterations: int = 150
 
 
 def moments_divisor(nobs: int, likelihood: str) -> int:

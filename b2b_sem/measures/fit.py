@@ -185,7 +185,7 @@ def rmsea_ci(chisq: float, df: int, n: int, level: float = 0.90) -> tuple[float,
         return 0.0, 0.0
     high, low = (1 + level) / 2, (1 - level) / 2
     lower = _noncentrality(chisq, df, high, chisq)
-    upper = _noncentrality(chisq, df, low, max(float(n), 4 * chisq))
+    upper = _noncentrality(chisq, df, low, max(float(n), 4 * chisq, 50.0))  # 50: small samples with small chisq
     return (
         0.0 if lower is None else math.sqrt(lower / (n * df)),
         0.0 if upper is None else math.sqrt(upper / (n * df)),
@@ -282,7 +282,12 @@ def ecvi(chisq: float, npar: int, n: int) -> float:
 
 
 def critical_n(chisq: float, df: int, n: int, alpha: float = 0.05) -> float:
-    """Hoelter's critical N, chi-square quantile / (chisq / n) + 1. Hoelter (1983), doi:10.1177/0049124183011003003."""
+    """Hoelter's critical N, chi-square quantile / (chisq / n) + 1; infinite for a perfect fit.
+
+    Hoelter (1983), doi:10.1177/0049124183011003003.
+    """
     if df == 0:
         return NAN if chisq < 2.3e-16 else 1.0
+    if chisq <= 0.0:
+        return math.inf
     return float(special.chdtri(df, alpha)) / (chisq / n) + 1.0

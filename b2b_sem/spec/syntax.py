@@ -9,6 +9,7 @@ labels) is decided in :mod:`b2b_sem.spec.partable`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,6 +25,18 @@ __all__ = ["Constraint", "Entry", "Modifiers", "ParsedModel", "parse_model"]
 _OPERATOR = re.compile(r"=~|<~|~\*~|~~|~|==|:=|<=|>=|<|>|\||=")
 _BLOCK = re.compile(r"^[ \t]*(group|level|block|class)[ \t]*:(?!=)", re.IGNORECASE)
 _FORMULA_OPERATORS = ("=~", "~", "~~", "|")
+#: What other programs write where this syntax has an operator.
+_ARROW = re.compile(r"<-|->|=>|<=>")
+#: Characters that word processors put in the place of the ones on the keyboard.
+_LOOKALIKES = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u2039\u203a", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    **dict.fromkeys("\u02dc\u223c\u223d\u301c", "~"),
+    **dict.fromkeys("\u00d7\u2217\u22c5\u00b7", "*"),
+}
+#: Words for numbers that are none: as a label they would hide a mistake.
+_NO_LABELS = ("NaN", "Inf", "NULL", "TRUE", "FALSE")
 
 _GRAMMAR = r"""
 terms: term ("+" term)*
@@ -191,7 +204,53 @@ def _parse(source: _Source, start: str, begin: int, end: int, side: str) -> Any:
                 offset, found = begin + len(piece.rstrip()), ""
         wanted = sorted({_EXPECTED.get(e, e) for e in expected if e not in ("SIGN", "POWER")} or {"a name"})
         what = f"unexpected '{found}' {side}" if found else f"the statement ends too early {side}"
-        source.fail(f"{what}; expected {_either(wanted)}", offset)
+        source.fail(f"{_clip(what, 120)}; expected {_either(wanted)}", offset, _advice(source.text, offset))
+
+
+def _advice(text: str, offset: int) -> str | None:
+    """Say what to do about the character at `offset`, where the usual reason is known."""
+    found = text[offset : offset + 1]
+    before = text[:offset].rstrip(" \t\r\n")[-1:]
+    if found and before == "+":
+        return "there is a '+' too many before it"
+    if found == ",":
+        return "put '+' between two terms"
+    if found == "-":
+        return "terms are joined by '+'; a model has no term to subtract: leave it out"
+    if found == "(":
+        return "brackets belong to functions such as start(0.5)*x, to ':=' and to '=='"
+    if found.isalpha() and text[offset - 1 : offset].isdigit():
+        return "names start with a letter: rename the column"
+    if (found.isalnum() or found == "_") and (before.isalnum() or before in "_."):
+        return "names contain no blanks; put '+' between two terms"
+    if found and not found.isalnum():
+        return "names consist of letters, digits, '_' and '.': rename the column if this is part of its name"
+    return None
+
+
+def _clip(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _refuse_lookalikes(source: _Source, clean: str) -> None:
+    """Name a character that looks like one of the syntax, or like nothing at all, but is another one."""
+    for offset, char in enumerate(_mask_strings(clean)):
+        if char.isascii() and (char.isprintable() or char in "\t\r\n"):
+            continue
+        meant = _LOOKALIKES.get(char) or unicodedata.normalize("NFKC", char)
+        invisible = unicodedata.category(char) in ("Cc", "Cf", "Zs", "Zl", "Zp")
+        if char not in _LOOKALIKES and not invisible and not (meant.isascii() and not meant.isalnum()):
+            continue
+        name = f"U+{ord(char):04X}" + (f" {unicodedata.name(char, '').lower()}" if unicodedata.name(char, "") else "")
+        if invisible:
+            spaced = unicodedata.category(char).startswith("Z")
+            hint = "type an ordinary blank instead" if spaced else "delete it and type the place again"
+            source.fail(f"there is an invisible character here ({name})", offset, hint)
+        source.fail(
+            f"'{char}' ({name}) is not a character of the model syntax",
+            offset,
+            hint=f"type {meant} instead; word processors and web pages replace it, a plain text editor does not",
+        )
 
 
 def _either(words: list[str]) -> str:
@@ -249,7 +308,7 @@ def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
             statements[-1] = (statements[-1][0], end)
         else:
             source.fail(
-                f"'{piece.strip()}' has no operator",
+                f"'{_clip(piece.strip())}' has no operator",
                 start + len(piece) - len(piece.lstrip()),
                 hint="write 'F =~ x1 + x2' (measurement), 'y ~ x' (regression), 'a ~~ b' (covariance), 'x ~ 1' "
                 "(intercept), 'name := a*b' (defined) or 'a == b' (constraint)",
@@ -284,12 +343,20 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
     constraints: list[Constraint] = []
     if not clean.strip():
         raise ModelSyntaxError("the model is empty", file=file, hint="write at least one statement, as 'F =~ x1 + x2'")
+    _refuse_lookalikes(source, clean)
     cleaned = _Source(clean, file)
     for begin, end in _statements(source, clean):
         masked = _mask_strings(clean[begin:end])
         found = list(_OPERATOR.finditer(masked))
         first = found[0]
         op = first.group()
+        if arrow := _ARROW.search(masked):
+            source.fail(
+                f"'{arrow.group()}' is not an operator",
+                begin + arrow.start(),
+                hint="write 'y ~ x' for a path from x to y and 'F =~ x1 + x2' for measurement; the file holds the model "
+                "alone, without 'model <-' and the quotes around it",
+            )
         if len(found) > 1:
             source.fail(
                 f"a second operator '{found[1].group()}' in one statement",
@@ -399,7 +466,8 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
             file=source.file,
             line=line,
             column=column,
-            hint="for observed variables, mean-centre them, add their product as a column and name that column",
+            hint="remove the term; a product of observed variables can be a column of the data: mean-centre both, "
+            "multiply them, and name that column",
         )
     name = names[0]
     if name == "NA":
@@ -435,7 +503,7 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         if len(factor.children) > 1:
             source.fail("a label cannot contain ':'", offset)
         name = str(factor.children[0])
-        return Modifiers(fixed=(None,)) if name == "NA" else Modifiers(label=(name,))
+        return Modifiers(fixed=(None,)) if name == "NA" else Modifiers(label=(_label(source, name, offset),))
     function, *arguments = factor.children
     function = str(function)
     if not arguments:
@@ -483,6 +551,8 @@ def _text(factor: Any) -> str:
 
 
 def _label(source: _Source, text: str, offset: int) -> str:
+    if text in _NO_LABELS:
+        source.fail(f"'{text}' is neither a number nor a label", offset, hint="write NA to free a parameter")
     if not re.fullmatch(r"(?:[^\W\d]|\.(?!\d))[\w.]*", text):
         source.fail(f"'{text}' cannot be a label", offset, hint="use letters, digits, '.' and '_'")
     return text

@@ -28,6 +28,10 @@ TARGET = 1e-11
 TOLERANCE = 1e-8
 #: Scaled gradient below which Newton steps are tried.
 NEAR = 0.3
+#: Curvature, in correlation metric, that a Newton step assumes at least.
+LEAST_CURVATURE = 1e-4
+#: Iterations without a fall of the fit function after which a start is given up.
+PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,16 @@ def _scoring_step(info: Array, grad: Array, damping: float) -> Array:
     return step / scale
 
 
-def _newton_step(curvature: Array, info: Array, grad: Array) -> Array | None:
-    """Solve H step = -g in correlation metric, or None where H is not positive definite."""
+def _newton_step(curvature: Array, info: Array, grad: Array) -> Array:
+    """Solve H step = -g in correlation metric; negative curvature is turned round, so that the step goes downhill."""
     scale = _scale(info)
-    step = _cholesky_solve(curvature / np.outer(scale, scale), -grad / scale, 1e-5)
-    return None if step is None else step / scale
+    scaled = curvature / np.outer(scale, scale)
+    step = _cholesky_solve(scaled, -grad / scale, 1e-5)
+    if step is None:
+        values, vectors = np.linalg.eigh(scaled)
+        size = np.maximum(np.abs(values), LEAST_CURVATURE)
+        step = -vectors @ ((vectors.T @ (grad / scale)) / size)
+    return step / scale
 
 
 def _cholesky_solve(matrix: Array, right: Array, least: float) -> Array | None:
@@ -111,21 +120,21 @@ def _score(
         return None
     damping, stalled, size, count = 0.0, 0, np.inf, 0
     best = np.inf
+    values: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
         info = _reduce(expected_information(structure, point), constraints)
         size = scaled_gradient(grad, info)
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
-        if size <= TARGET or count == max_iterations or (stalled >= 4 and best <= TOLERANCE):
+        values.append(point.value)
+        stuck = count >= PATIENCE and values[-PATIENCE] - point.value < 1e-9 * (1.0 + point.value)
+        if size <= TARGET or count == max_iterations or stuck or (stalled >= 4 and best <= TOLERANCE):
             break
         moved: Point | None = None
         if size < NEAR:
             newton = _newton_step(_reduce(hessian(structure, moments, point), constraints), info, grad)
-            if newton is not None:
-                moved = _line_search(
-                    structure, moments, point, _expand(newton, constraints), float(grad @ newton), size
-                )
+            moved = _line_search(structure, moments, point, _expand(newton, constraints), float(grad @ newton), size)
         for _ in range(12):
             if moved is not None:
                 break
@@ -167,7 +176,7 @@ def _bfgs(structure: Structure, moments: Moments, theta: Array, constraints: Lin
         return point.value, _reduce(gradient(structure, moments, point), constraints)
 
     start = theta if constraints is None else constraints.basis.T @ (theta - constraints.origin)
-    found = scipy_minimize(value, start, jac=True, method="BFGS", options={"maxiter": 2000, "gtol": 1e-8})
+    found = scipy_minimize(value, start, jac=True, method="BFGS", options={"maxiter": 300, "gtol": 1e-8})
     alpha = np.asarray(found.x)
     full = alpha if constraints is None else constraints.origin + constraints.basis @ alpha
     return full if np.isfinite(objective(structure, moments, full)) else None
@@ -179,7 +188,7 @@ def minimize(
     starts: Iterable[Callable[[], Array]],
     *,
     constraints: LinearConstraints | None = None,
-    max_iterations: int = 500,
+    max_iterations: int = 150,
 ) -> EngineFit:
     """Minimise the fit function.
 
@@ -205,19 +214,14 @@ def minimize(
     best: _Solution | None = None
     best_message = ""
     total = 0
+    tried: list[Array] = []
     for number, make in enumerate(starts):
         theta = make()
         if constraints is not None:
             theta = constraints.project(theta)
+        tried.append(theta)
         solution = _score(structure, moments, theta, constraints, max_iterations)
         message = f"Fisher scoring and Newton's method from start {number + 1}"
-        if solution is not None and not solution.converged:
-            total += solution.iterations
-            again = _bfgs(structure, moments, theta, constraints)
-            if again is not None:
-                second = _score(structure, moments, again, constraints, max_iterations)
-                if second is not None and (second.converged or second.point.value < solution.point.value):
-                    solution, message = second, f"BFGS, then Newton's method, from start {number + 1}"
         if solution is None:
             continue
         total += solution.iterations
@@ -228,6 +232,16 @@ def minimize(
         # a solution where the model is not identified may be one end of a ridge: look from elsewhere, take the best
         if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
             best, best_message = solution, message
+    for number, theta in enumerate(tried if best is None or not best.converged else []):
+        found = _bfgs(structure, moments, theta, constraints)
+        solution = None if found is None else _score(structure, moments, found, constraints, max_iterations)
+        if solution is None:
+            continue
+        total += solution.iterations
+        if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
+            best, best_message = solution, f"BFGS, then Newton's method, from start {number + 1}"
+        if best.converged:
+            break
     if best is None:
         raise ValueError("no starting value gives a positive definite covariance matrix")
     message = best_message if best.converged else "no start led to a minimum"

@@ -135,24 +135,37 @@ def test_latent_correlation_above_one_is_not_admissible() -> None:
     assert found.converged
     assert not found.admissible
     assert found.latent_cor().loc["f", "g"] == pytest.approx(4 / 3, rel=1e-6)
-    (warning,) = found.warnings
-    assert "f" in warning
-    assert "1.333" in warning
+    assert any("g with f, 1.333" in w for w in found.warnings)
 
 
 def test_indefinite_residuals_are_not_admissible() -> None:
-    # x1 and x2 share more than their residual variances once the factor is taken out
-    cov = covariance([1.0], [0.96, 1.0], [0.7, 0.3, 1.0], [0.7, 0.3, 0.5, 1.0])
-    assert np.linalg.eigvalsh(cov)[0] < 0 or True
-    text = "f =~ 1*x1 + 0.4*x2 + 0.7*x3 + 0.7*x4\nf ~~ 0.7*f\nx1 ~~ 0.3*x1\nx2 ~~ 0.2*x2\nx1 ~~ 0.4*x2"
-    c = compiled(text)
-    theta = np.full(c.q, 0.5)
-    point = evaluate(c.structure, c.moments, theta)
-    assert point is not None
-    solution = replace(minimize(c.structure, c.moments, [lambda: theta]), theta=theta, converged=True)
-    inference = infer(c.table, c.structure, c.moments, 300, {}, solution, FitOptions())
-    assert not inference.admissible
-    assert any("residuals is not positive definite" in w for w in inference.warnings)
+    # loadings .9 and residual variances .19, but residuals of x1 and x2 covary -.25
+    load = np.full(5, 0.9)
+    cov = np.outer(load, load) + 0.19 * np.eye(5)
+    cov[0, 1] = cov[1, 0] = 0.81 - 0.25
+    names = [f"x{i}" for i in range(1, 6)]
+    found = bs.fit(
+        "f =~ x1 + x2 + x3 + x4 + x5\nx1 ~~ x2",
+        sample_cov=pd.DataFrame(cov, index=names, columns=names),
+        nobs=500,
+        engine="native",
+    )
+    assert found.converged
+    assert found.measures["chisq"] == pytest.approx(0.0, abs=1e-8)
+    assert not found.admissible
+    (warning,) = found.warnings
+    assert "covariance matrix of the residuals is not positive definite" in warning
+
+
+def test_indefinite_disturbances_are_not_admissible() -> None:
+    # two outcomes of x3 whose residuals "correlate" -1.44
+    cov = covariance([1.0], [0.68, 1.0], [0.9, 0.9, 1.0])
+    found = bs.fit(
+        "f =~ 1*x1\ng =~ 1*x2\nx1 ~~ 0.1*x1\nx2 ~~ 0.1*x2\nf ~ x3\ng ~ x3", sample_cov=cov, nobs=500, engine="native"
+    )
+    assert found.converged
+    assert not found.admissible
+    assert any("(residual) latent terms is not positive definite" in w for w in found.warnings)
 
 
 def test_proper_solutions_have_no_warnings() -> None:
