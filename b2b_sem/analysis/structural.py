@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,12 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.data.observed import Observed, observe, observe_moments
-from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.base import Array, EngineFit, FitOptions
 from b2b_sem.engine.inference import Inference, count_df, infer
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
-from b2b_sem.engine.native.implied import Structure, compile_structure
-from b2b_sem.engine.native.information import invert_information
-from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, make_moments
-from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.native.start import plain_start, start_values
+from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import FitResult, ModelInfo, OptimizerInfo
 from b2b_sem.spec.model import ModelSpec
@@ -149,8 +144,8 @@ def fit(
     options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
     with single_thread():
         observed = _observe(table, data, sample_cov, sample_mean, nobs)
-        problem = _prepare(table, observed, options, constraints)
-        solution, notes = _solve(problem, engine)
+        problem = prepare(table, observed, options, constraints)
+        solution, notes = solve(problem, engine)
         inference = infer(
             table,
             problem.structure,
@@ -174,19 +169,6 @@ def fit(
         "fixed_x": fixed_x,
     }
     return _result(table, observed, problem, solution, inference, settings, notes)
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """Everything the engines need."""
-
-    table: ParameterTable
-    structure: Structure
-    moments: Moments
-    fixed: dict[str, float]
-    nobs: int
-    options: FitOptions
-    constraints: LinearConstraints | None
 
 
 def _refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:
@@ -276,97 +258,10 @@ def _require_df(table: ParameterTable, constraints: LinearConstraints | None) ->
         raise ModelSyntaxError("the model has no free parameter", file=table.file)
 
 
-def _prepare(
-    table: ParameterTable, observed: Observed, options: FitOptions, constraints: LinearConstraints | None
-) -> _Problem:
-    group = observed.groups[0]
-    cov = np.array(group.cov)
-    if options.likelihood == "wishart":
-        cov = cov * (group.nobs / (group.nobs - 1))
-    mean = np.array(group.mean) if table.meanstructure and group.mean is not None else None
-    index = {v: i for i, v in enumerate(table.observed)}
-    fixed: dict[str, float] = {}
-    for row in table.rows:
-        if row.exo and row.op == "~~":
-            fixed[row.name] = float(cov[index[row.lhs], index[row.rhs]])
-        elif row.exo and mean is not None:
-            fixed[row.name] = float(mean[index[row.lhs]])
-    structure = compile_structure(table, fixed)
-    return _Problem(table, structure, make_moments(cov, mean), fixed, group.nobs, options, constraints)
-
-
-def _starts(problem: _Problem) -> list[Callable[[], Array]]:
-    """Starting values, most promising first; later ones only run when the earlier ones fail."""
-    table, cov, mean = problem.table, problem.moments.cov, problem.moments.mean
-
-    def perturbed(seed: int) -> Array:
-        rng = np.random.default_rng(seed)
-        theta = plain_start(table, cov, mean)
-        return theta * rng.uniform(0.6, 1.4, size=len(theta))
-
-    return [
-        lambda: start_values(table, cov, mean, problem.fixed),
-        lambda: plain_start(table, cov, mean),
-        lambda: perturbed(1),
-        lambda: perturbed(2),
-    ]
-
-
-def _solve(problem: _Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
-    starts = _starts(problem)
-    guess, notes = (None, ()) if engine == "native" else _ask_semopy(problem, engine, starts[0])
-    if guess is not None:
-        first = guess
-        starts = [lambda: first, *starts]
-    try:
-        solution = minimize(
-            problem.structure,
-            problem.moments,
-            starts,
-            constraints=problem.constraints,
-            max_iterations=problem.options.max_iterations,
-        )
-    except ValueError as error:
-        raise ModelError(
-            f"the model cannot be started: {error}",
-            hint="give starting values with start(), or check fixed values",
-        ) from error
-    return (solution if guess is None else _polished(problem, solution, guess)), notes
-
-
-def _ask_semopy(problem: _Problem, engine: str, start: Callable[[], Array]) -> tuple[Array | None, tuple[str, ...]]:
-    """Return semopy's estimates; under "auto" None with a note where semopy cannot fit the model."""
-    from b2b_sem.engine.semopy_adapter import estimate, unsupported_reason
-
-    reason = unsupported_reason(problem.table)
-    try:
-        if reason:
-            raise Unsupported(f"the semopy engine cannot fit this model: {reason}", hint="use engine='native'")
-        return estimate(problem.table, problem.moments.cov, problem.nobs, problem.fixed, start()), ()
-    except Unsupported as error:
-        if engine == "semopy":
-            raise
-        return None, (f"The native engine was used: {reason or error.message}.",)
-
-
-def _polished(problem: _Problem, solution: EngineFit, guess: Array) -> EngineFit:
-    """Record how far the native optimiser had to move semopy's estimates, in standard errors."""
-    polish: float | None = None
-    point = evaluate(problem.structure, problem.moments, solution.theta)
-    if point is not None:
-        info = expected_information(problem.structure, point)
-        n = moments_divisor(problem.nobs, problem.options.likelihood)
-        precision = invert_information(info, n, problem.constraints)
-        if precision.identified:
-            se = np.sqrt(np.diag(precision.vcov))
-            polish = float(np.max(np.abs(guess - solution.theta)[se > 0] / se[se > 0], initial=0.0))
-    return replace(solution, engine="semopy", polish=polish, message="semopy, polished by " + solution.message)
-
-
 def _result(
     table: ParameterTable,
     observed: Observed,
-    problem: _Problem,
+    problem: Problem,
     solution: EngineFit,
     inference: Inference,
     settings: Mapping[str, Any],

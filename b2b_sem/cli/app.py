@@ -122,7 +122,7 @@ def run(args: Sequence[str] | None = None) -> int:
         name = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
         return _fail(f"{name}{error.strerror or error}", EXIT_USAGE)
     except MemoryError:
-        return _fail("not enough memory for this job", EXIT_BUG)
+        return _fail("not enough memory for this job\n  -> ask for fewer respondents or use fewer rows", EXIT_USAGE)
     except Exception as error:
         return _fail(
             f"unexpected {type(error).__name__}: {error}\n"

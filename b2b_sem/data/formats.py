@@ -144,6 +144,7 @@ def read_workbook(path: Path, raw: bytes, sheet: str | int | None) -> RawTable:
         book.close()
         if len(grid) > 1:
             _refuse_formulas(path, raw, name)
+            _refuse_merged(path, raw, name, grid[0][0])
     if not grid:
         raise DataError(f"sheet '{name}' is empty", file=path, hint=f"The sheets are {listed(names)}.")
     width = max(max(j for j, cell in enumerate(row, 1) if not _blank((cell,))) for _, row in grid)
@@ -208,6 +209,24 @@ def _refuse_formulas(path: Path, raw: bytes, name: str) -> None:
                 )
 
 
+def _refuse_merged(path: Path, raw: bytes, name: str, header_row: int) -> None:
+    """Raise when cells are merged: all but the first of them would read as missing answers or missing names."""
+    import openpyxl
+
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        sheets = [archive.read(n) for n in archive.namelist() if n.startswith("xl/worksheets/")]
+    if not any(b"<mergeCell " in xml for xml in sheets):
+        return
+    merged = openpyxl.load_workbook(io.BytesIO(raw))[name].merged_cells.ranges
+    found = sorted((r for r in merged if r.max_row >= header_row), key=lambda r: (r.min_row, r.min_col))
+    if found:
+        raise DataError(
+            f"merged cells in sheet '{name}': {listed(str(r.coord) for r in found)}",
+            file=path,
+            hint="Unmerge them and fill every cell: only the first of merged cells has a value.",
+        )
+
+
 def _blank(row: tuple[object, ...]) -> bool:
     return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in row)
 
@@ -238,7 +257,8 @@ def read_statistics_file(path: Path, kind: str) -> RawTable:
             holes = np.fromiter((isinstance(v, str) and v.strip() in stop for v in column), bool, len(column))
         if holes.any():
             frame[name] = column.mask(holes)
-            notes.append(f"user-missing values of {name} set to missing: {int(holes.sum())} cells")
+            count = int(holes.sum())
+            notes.append(f"user-missing values of {name} set to missing: {count} cell{'' if count == 1 else 's'}")
     for name in frame.columns:
         frame[name] = settle(frame[name])
     details = {

@@ -201,11 +201,15 @@ def _plain(value: object, decimal: str) -> object:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         text = value.strip()
+        if len(text) > 308:  # no number of this length fits a float
+            return None
         if decimal == "," and "," in text:
             return None if "." in text else text.replace(",", ".", 1)
         return text
     if isinstance(value, bool | np.bool_):
         return float(value)
+    if isinstance(value, int) and abs(value) > 10**308:
+        return None
     return value if isinstance(value, int | float | np.number) else _decimal(value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,10 @@ __all__ = ["GroupMoments", "Observed", "observe", "observe_moments"]
 SINGULAR = 1e-10
 #: Ratio of the largest to the smallest variance from which a note is given (lavaan's rule).
 VARIANCE_RATIO = 1000.0
+#: Numbers that survey programs use for "no answer" and that no rating scale contains.
+MISSING_CODES = frozenset(
+    sign * code for sign in (1.0, -1.0) for code in (9, 66, 77, 88, 96, 97, 98, 99, 777, 888, 997, 998, 999, 9999)
+)
 #: Relative asymmetry a covariance matrix may have, as printed or computed in another order of summation.
 ASYMMETRY = 1e-8
 #: Rows centred at a time: the centred copy stays in the processor's cache and costs no memory worth naming.
@@ -71,6 +75,8 @@ class Observed:
         Rows seen, and rows left out because a value was missing.
     notes : tuple of str
         What a careful reader must know: rows dropped and why, variances far apart.
+    warnings : tuple of str
+        What is probably a mistake in the data: values that look like undeclared missing codes.
     raw : tuple of ndarray, each of shape (n, p), or None
         The complete rows of each group, or None when not kept or not known.
     """
@@ -81,6 +87,7 @@ class Observed:
     n_dropped: int
     notes: tuple[str, ...] = ()
     raw: tuple[NDArray[np.float64], ...] | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.raw is not None:
@@ -160,13 +167,16 @@ def observe(
     table.refuse_too_few(n, notes)
     if complete is not None:
         values = _keep(values, complete)
+    table.refuse_out_of_scale(values)
     after = "" if complete is None else ", once rows with missing values are left out"
     table.refuse_constant(values, after)
     mean, cov = _moments(values)
     _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)
     raw = (values.T,) if keep_raw else None
-    return Observed(tuple(table.names), (GroupMoments(None, n, cov, mean),), n_read, n_read - n, tuple(notes), raw)
+    strays = tuple(_stray_values(table.names, values))
+    group = GroupMoments(None, n, cov, mean)
+    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays)
 
 
 def observe_moments(
@@ -329,6 +339,30 @@ def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
         f"variances differ by more than a factor of 1000: {names[high]} {variance[high]:.4g}, {names[low]} "
         f"{variance[low]:.4g}; dividing {names[high]} by a constant makes the fit more reliable"
     ]
+
+
+def _stray_values(names: Sequence[str], values: NDArray[np.float64]) -> Iterator[str]:
+    """Yield a warning for each column whose largest or smallest value stands far apart from all others.
+
+    A usual missing code is named when it lies further from the other values than these spread; any other value only
+    when it lies ten times as far. Missing codes inside the range of the answers cannot be told from answers.
+    """
+    for name, row in zip(names, values, strict=True):
+        low, high = float(row.min()), float(row.max())
+        middle = low / 2 + high / 2
+        for end, rest in ((high, row[row <= middle]), (low, row[row >= middle])):
+            count = int((row == end).sum())
+            if len(rest) + count != len(row):
+                continue  # other values on its side of the middle: it does not stand apart
+            near, far = (float(rest.max()), low) if end == high else (float(rest.min()), high)
+            spread, gap = abs(near - far), abs(end - near)
+            if spread > 0 and gap > spread * (1 if end in MISSING_CODES else 10):
+                cells = "1 cell" if count == 1 else f"{count} cells"
+                yield (
+                    f"{name} is {end:g} in {cells}, far from all other values ({min(near, far):g} to "
+                    f"{max(near, far):g}): if it means 'no answer', declare it as a missing code; if it is a typing "
+                    "error, correct it."
+                )
 
 
 def _check_missing(missing: str) -> None:

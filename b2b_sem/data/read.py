@@ -189,9 +189,15 @@ def set_missing(responses: Responses, codes: Sequence[float | str], columns: Seq
         if holes.any():
             hit[name] = None
             frame[name] = settle(column.mask(holes), str(responses.details.get("decimal", ".")))
-    shown = ", ".join(f"{code} ({counts[code]} {'cell' if counts[code] == 1 else 'cells'})" for code in counts)
-    where = f" in {listed(hit)}" if hit else ""
-    return replace(responses, frame=frame, notes=(*responses.notes, f"missing codes set to missing: {shown}{where}"))
+    names_of = {code: f"{code:g}" if isinstance(code, float) else str(code) for code in counts}
+    found = [f"{names_of[c]} ({n} {'cell' if n == 1 else 'cells'})" for c, n in counts.items() if n]
+    absent = [names_of[c] for c, n in counts.items() if not n]
+    notes = list(responses.notes)
+    if found:
+        notes.append(f"missing codes set to missing: {', '.join(found)} in {listed(hit)}")
+    if absent:
+        notes.append(f"missing codes that do not occur: {', '.join(absent)}")
+    return replace(responses, frame=frame, notes=tuple(notes))
 
 
 def _equal_to(column: pd.Series, code: float | str) -> NDArray[np.bool_]:
@@ -225,7 +231,10 @@ def _finish(path: Path, table: RawTable) -> Responses:
             said.append("the first column has no name and numbers or names the rows: it is left out")
         else:
             raise DataError(
-                f"column {j + 1} has no name", file=path, line=1, hint="Give every column a name in the first row."
+                f"column {j + 1} has no name",
+                file=path,
+                line=1,
+                hint="The first row must hold the column names: name the column, or remove title rows above them.",
             )
         keep.remove(j)
     _refuse_duplicates(path, names, keep)

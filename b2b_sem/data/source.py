@@ -40,11 +40,15 @@ _MAGIC = (
     (b"\xd0\xcf\x11\xe0", None, "an old or password-protected Office file"),
     (b"\x1f\x8b", None, "a compressed file"),
     (b"%PDF", None, "a PDF document"),
+    (b"<html", None, "a web page (HTML)"),
+    (b"<!doctype html", None, "a web page (HTML)"),
 )
 
 
 def read_bytes(path: Path) -> bytes:
     """Return the contents of a file, or raise DataError saying why it cannot be read."""
+    if str(path) == "-":
+        raise DataError("data are not read from standard input", hint="Save them to a file and name the file.")
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in sum(FORMATS.values(), ()))
         hint = f"Name a data file, such as {inside[0]}." if inside else "Name a data file."
@@ -82,7 +86,7 @@ def find_format(path: Path, raw: bytes, wanted: str | None = None) -> str:
             raise Unsupported(f"files of type {suffix} are not read", file=path, hint=_SAVE_AS[suffix])
         kind = known[0] if known else ""
     for magic, content, words in _MAGIC:
-        if raw.startswith(magic) and content != kind:
+        if (raw.startswith(magic) or raw[:64].lstrip().lower().startswith(magic)) and content != kind:
             if content is not None and not kind:
                 return content
             hint = f"Rename the file or give the format: {content}." if content else "Save the data as CSV or .xlsx."

@@ -14,6 +14,9 @@ from b2b_sem.errors import DataError
 
 __all__ = ["Table", "check_names"]
 
+#: Beyond this, or closer together than its inverse, products of four numbers leave the range of a float.
+LARGEST = 1e75
+
 
 def check_names(names: Sequence[str] | None) -> list[str]:
     """Return the names as a list, or raise DataError when there are none or one occurs twice."""
@@ -110,7 +113,7 @@ class Table:
             raise DataError(
                 "this looks like a covariance matrix, not like data: its rows and columns mirror each other",
                 file=self.file,
-                hint="Pass it as a covariance matrix, with the number of observations.",
+                hint="Pass it as a covariance matrix (--sample-cov, sample_cov) with the number of observations (nobs).",
             )
         variables = f"{p} variables" if p != 1 else "one variable"
         why = f" ({notes[0]})" if notes else ""
@@ -126,6 +129,18 @@ class Table:
             file=self.file,
             hint="Collect more answers, or use fewer variables.",
         )
+
+    def refuse_out_of_scale(self, values: NDArray[np.float64]) -> None:
+        """Raise when numbers are so large or so small that their squares do not fit a float."""
+        size, width = np.abs(values).max(axis=1), values.max(axis=1) / 2 - values.min(axis=1) / 2
+        for name, top, half in zip(self.names, size.tolist(), width.tolist(), strict=True):
+            if top > LARGEST or 0 < half < 1 / LARGEST:
+                what = f"too large (up to {top:.3g})" if top > LARGEST else f"too close together ({2 * half:.3g} apart)"
+                raise DataError(
+                    f"the numbers in column {name} are {what} to compute with",
+                    file=self.file,
+                    hint="Check the cells, or divide the column by a constant.",
+                )
 
     def refuse_constant(self, values: NDArray[np.float64], after: str) -> None:
         """Raise when a column does not vary, or only in digits that rounding leaves behind."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, style_of
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase, stars
+from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, style_of
 from b2b_sem.report.layout import Layout, Point, lay_out, place_on_circle
 from b2b_sem.report.structure import PathEstimate, exogenous_covariances, structural_paths
 from b2b_sem.results.study import StudyResult

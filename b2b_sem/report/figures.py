@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, ticks
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
-from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.structure import structural_paths
 from b2b_sem.results.measurement import MeasurementResult
 from b2b_sem.results.study import StudyResult

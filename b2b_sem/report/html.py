@@ -16,10 +16,10 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from b2b_sem.measures.notation import TYPESET
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.figures import build_figures
-from b2b_sem.measures.notation import TYPESET
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.table import Table, link_dois
 from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals, tabulate_truth

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text

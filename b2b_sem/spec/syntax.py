@@ -8,6 +8,7 @@ labels) is decided in :mod:`b2b_sem.spec.partable`.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -337,6 +338,7 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
     Unsupported
         For valid lavaan syntax whose numbers this package does not compute.
     """
+    text = re.sub(r"\r(?!\n)", "\n", text)  # old Macintosh line ends; nothing moves
     source = _Source(text, file)
     clean = _blank_comments(text)
     entries: dict[tuple[str, str, str], Entry] = {}
@@ -446,7 +448,7 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
     offset = _offset(target)
     line, column = source.place(offset)
     if target.data == "number":
-        value = _number(target)
+        value = _number(source, target)
         if op != "~" or value not in (0.0, 1.0):
             source.fail(
                 "expected a variable name, found a number",
@@ -495,7 +497,7 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
     if start and kind != "number":
         source.fail("'?' stands after a number, the starting value", offset, hint="write '0.5?x', or 'a*x' for a label")
     if kind == "number":
-        value = _number(factor)
+        value = _number(source, factor)
         return Modifiers(start=(value,)) if start else Modifiers(fixed=(value,))
     if kind == "string":
         return Modifiers(label=(_label(source, _text(factor), offset),))
@@ -511,14 +513,14 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
     if function == "c":
         kinds = {a.data if not _is_na(a) else "number" for a in arguments}
         if kinds == {"number"}:
-            return Modifiers(fixed=tuple(None if _is_na(a) else _number(a) for a in arguments))
+            return Modifiers(fixed=tuple(None if _is_na(a) else _number(source, a) for a in arguments))
         if kinds <= {"variable", "string"}:
             return Modifiers(label=tuple(_label(source, _text(a), _offset(a)) for a in arguments))
         source.fail("c() holds either numbers or labels, one for each group", offset)
     if function == "start":
         if any(a.data != "number" for a in arguments):
             source.fail("start() takes numbers", offset, hint="write 'start(0.5)*x'")
-        return Modifiers(start=tuple(_number(a) for a in arguments))
+        return Modifiers(start=tuple(_number(source, a) for a in arguments))
     if function in ("equal", "label"):
         if any(a.data not in ("variable", "string") for a in arguments) or (function == "equal" and len(arguments) > 1):
             source.fail(f"{function}() takes a text", offset, hint=f"write '{function}(\"...\")*x'")
@@ -558,8 +560,10 @@ def _label(source: _Source, text: str, offset: int) -> str:
     return text
 
 
-def _number(factor: Any) -> float:
+def _number(source: _Source, factor: Any) -> float:
     value = float(factor.children[-1])
+    if math.isinf(value):
+        source.fail("this number is too large", _offset(factor), hint="write a number below 1e300")
     return -value if sum(str(t) == "-" for t in factor.children[:-1]) % 2 else value
 
 

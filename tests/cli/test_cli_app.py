@@ -102,7 +102,7 @@ def test_wrong_words_are_one_message_and_exit_code_2(
         (PermissionError(13, "Permission denied", "out.json"), 2, "error: out.json: Permission denied\n"),
         (OSError("disk is gone"), 2, "error: disk is gone\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
-        (MemoryError(), 70, "error: not enough memory for this job\n"),
+        (MemoryError(), 2, "error: not enough memory for this job\n  -> ask for fewer respondents or use fewer rows\n"),
     ],
 )
 def test_failures_are_one_message_with_their_exit_code(

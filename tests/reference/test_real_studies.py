@@ -163,9 +163,9 @@ def test_verdicts_rest_on_lavaans_numbers(study: dict[str, Any]) -> None:
         holm[name] = max([min(1.0, (len(p) - k) * p[name]), *holm.values()])
     for verdict in tested:
         ours = row("standardized", verdict["path"])
-        numbers = [verdict[n] for n in ("std", "std_ci_lower", "std_ci_upper", "pvalue", "p_adjusted")]
+        numbers = [verdict[n] for n in ("std", "ci_lower", "ci_upper", "pvalue", "p_adjusted")]
         expected = [ours["est_std"], ours["ci_lower"], ours["ci_upper"], p[verdict["id"]], holm[verdict["id"]]]
-        assert numbers == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        assert numbers == pytest.approx(expected, rel=1e-6, abs=1e-14)
         supported = holm[verdict["id"]] < 0.05 and ours["est_std"] > 0
         assert verdict["verdict"] == ("supported" if supported else "not supported")
     assert sum(v["verdict"] == "supported" for v in tested) == 6

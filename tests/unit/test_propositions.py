@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def data() -> pd.DataFrame:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def fitted(text: str = MODEL) -> FitResult:
     return bs.fit(text, data(), engine="native")
 
@@ -224,7 +224,9 @@ def test_sentences_are_plain_and_complete() -> None:
     names = {"A": "network relevance", "B": "perceived credibility", "C": "risk"}
     up = one(claim("P1", "A -> B"), names=names)
     std = f"{up.std:.2f}".removeprefix("0")
-    assert up.sentence.startswith(f"Network relevance was positively related to perceived credibility (beta = {std}, 95% CI [")
+    assert up.sentence.startswith(
+        f"Network relevance was positively related to perceived credibility (beta = {std}, 95% CI ["
+    )
     assert up.sentence.endswith("p < .001, Holm-adjusted p < .001): P1 is supported.")
     assert up.reason == "The path is positive, as stated (Holm-adjusted p < .001, below .05)."
     down = one(claim("P2", "B -> C"), names=names, multiplicity="none")
@@ -302,7 +304,9 @@ def study() -> StudyResult:
         propositions_source="Lima (2026)",
         fit=fit,
         verdicts=judge([claim("P1", "A -> B"), claim("P9", "A x B -> C", test="moderation")], fit),
-        measurement=MeasurementResult(frame, frame, matrix, matrix, matrix, {"kmo": 0.8, "bartlett_chisq": 12.0}, ("w",)),
+        measurement=MeasurementResult(
+            frame, frame, matrix, matrix, matrix, {"kmo": 0.8, "bartlett_chisq": 12.0}, ("w",)
+        ),
         sample=SampleDescription("x.csv", 410, 400, 10, frame, (("Sector", frame),), ("note",)),
         rivals=(compare_rival("r", "Rival", "why", fit, smaller),),
         truth=frame,

@@ -1,12 +1,12 @@
 """Print how far the commands are from lavaan on real files: one row a case and engine.
 
-Run it with ``python tests/reference/real/table.py`` from the top of the checkout; ``--markdown`` prints a table for a document.
-`B2B_SEM_DATA` names the folder of the survey files (default ``../shared/data``).
+Run it with ``python tests/reference/real/table.py`` from the top of the checkout; ``--markdown`` prints a table for a
+document. `B2B_SEM_DATA` names the folder of the survey files (default ``../shared/data``).
 
-Columns: the largest plain relative difference of estimates, standard errors, the standardized solution, its standard
-errors, all fit measures and their p values from lavaan's numbers; how far lavaan's own default stop is from the minimum (its gradient
-in units of curvature, and the largest distance of an estimate in standard errors), and the gradient that is left after
-polishing, where the numbers compared here were taken.
+Columns: the largest plain relative difference from lavaan's numbers of estimates, standard errors, the standardized
+solution, its standard errors, fit measures and their p values; then how far lavaan's own default stop is from the
+minimum (its gradient in units of curvature, the largest distance of an estimate in standard errors), and the gradient
+that is left after polishing, where the numbers compared here were taken.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ def data() -> pd.DataFrame:
 
 
 def fit(model: Any = MODEL, given: Any = None, **options: Any) -> Any:
-    return bs.fit(model, data() if given is None and "sample_cov" not in options else given, **{"engine": "native", **options})
+    return bs.fit(
+        model, data() if given is None and "sample_cov" not in options else given, **{"engine": "native", **options}
+    )
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -69,12 +71,14 @@ def test_wald_tests_and_intervals_follow_from_estimate_and_error() -> None:
 
 def test_results_cannot_be_changed_from_outside() -> None:
     found = fit()
-    found.parameters.loc[0, "est"] = 99.0
+    for table in (found.parameters, found.standardized(), found.implied()["cov"], found.latent_cov()):
+        table.iloc[0, -1] = 99.0
     found.measures["chisq"] = 99.0
-    found.implied()["cov"].iloc[0, 0] = 99.0
-    assert found.parameters.loc[0, "est"] == 1.0
+    found.r2["y"] = 99.0
+    for table in (found.parameters, found.standardized(), found.implied()["cov"], found.latent_cov()):
+        assert table.iloc[0, -1] != 99.0
     assert found.measures["chisq"] != 99.0
-    assert found.implied()["cov"].iloc[0, 0] != 99.0
+    assert found.r2["y"] != 99.0
     with pytest.raises(AttributeError):
         found.engine = "other"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-@lru_cache(maxsize=None)
+@cache
 def case(name: str) -> Case:
     """Return a compiled model of MODELS on the data of :func:`frame`."""
     text, options = MODELS[name]
@@ -112,9 +112,7 @@ def compiled(text: str, **options: Any) -> Case:
     data = frame()[list(table.observed)].to_numpy()
     mean, cov = data.mean(axis=0), np.cov(data.T, bias=True).reshape(len(table.observed), -1)
     at = {v: i for i, v in enumerate(table.observed)}
-    fixed = {
-        r.name: float(cov[at[r.lhs], at[r.rhs]] if r.op == "~~" else mean[at[r.lhs]]) for r in table.rows if r.exo
-    }
+    fixed = {r.name: float(cov[at[r.lhs], at[r.rhs]] if r.op == "~~" else mean[at[r.lhs]]) for r in table.rows if r.exo}
     structure = compile_structure(table, fixed)
     moments = make_moments(cov, mean if table.meanstructure else None)
     return Case(table, structure, moments, fixed, linear_constraints(table))

@@ -122,7 +122,11 @@ def test_redundant_equations_are_reported_and_not_counted(constraints: str, redu
 )
 def test_contradictions_are_refused_with_their_place(constraints: str, line: int) -> None:
     text = FREE.replace("p*f", "p*f + k*1").replace("k*1", "x9\nx9 ~ 2*x10 + k*x10") if "k" in constraints else FREE
-    text = FREE + "\n" + constraints if "k" not in constraints else FREE.replace("x1 + a", "1*x1 + k*x1 + a") + "\n" + constraints
+    text = (
+        FREE + "\n" + constraints
+        if "k" not in constraints
+        else FREE.replace("x1 + a", "1*x1 + k*x1 + a") + "\n" + constraints
+    )
     table = build_table(parse_model(text, "m.lav"))
     with pytest.raises(ModelSyntaxError, match="contradicts") as info:
         linear_constraints(table)
@@ -131,7 +135,17 @@ def test_contradictions_are_refused_with_their_place(constraints: str, line: int
 
 @pytest.mark.parametrize(
     "constraint",
-    ["a*b == 1", "a == b^2", "exp(a) == b", "a == b/c", "abs(a) == b", "abs(a+5) == b", "log(a) == 0", "sqrt(a) == b", "e := a*b\ne == c"],
+    [
+        "a*b == 1",
+        "a == b^2",
+        "exp(a) == b",
+        "a == b/c",
+        "abs(a) == b",
+        "abs(a+5) == b",
+        "log(a) == 0",
+        "sqrt(a) == b",
+        "e := a*b\ne == c",
+    ],
 )
 def test_what_is_not_linear_is_refused(constraint: str) -> None:
     with pytest.raises(Unsupported, match="not linear") as info:

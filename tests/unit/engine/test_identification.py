@@ -1,4 +1,4 @@
-"""Models that cannot be estimated, and solutions that must not be used: they are said to be so, and by which numbers."""
+"""Models that cannot be estimated and solutions that must not be used are said to be so, with the parameters to blame."""
 
 from __future__ import annotations
 
@@ -179,9 +179,7 @@ def test_proper_solutions_have_no_warnings() -> None:
 
 def test_an_unfinished_minimisation_gives_no_tests_and_no_measures() -> None:
     c = compiled(THREE + "g ~ f\nh ~ g")
-    solution = minimize(
-        c.structure, c.moments, [lambda: plain_start(c.table, c.moments.cov, None)], max_iterations=1
-    )
+    solution = minimize(c.structure, c.moments, [lambda: plain_start(c.table, c.moments.cov, None)], max_iterations=1)
     # the fallback may still find it: cut it short for good
     solution = replace(
         solution, theta=plain_start(c.table, c.moments.cov, None), converged=False, iterations=1, gradient=0.3
@@ -264,3 +262,13 @@ def test_scaled_gradient_does_not_depend_on_units() -> None:
 def test_converged_solutions_are_stationary() -> None:
     found = bs.fit(THREE + "g ~ f\nh ~ g + f", frame(), engine="native")
     assert found.optimizer.gradient <= 1e-8
+
+
+def test_measures_of_a_perfect_fit_exist() -> None:
+    # within-pair correlations of .3 and between of .4: two factors reproduce them to the last bit
+    cov = covariance([1.0], [0.3, 1.0], [0.4, 0.4, 1.0], [0.4, 0.4, 0.3, 1.0])
+    measures = bs.fit("f =~ x1 + x2\ng =~ x3 + x4", sample_cov=cov, nobs=300, engine="native").measures
+    assert measures["df"] == 1
+    assert measures["chisq"] == pytest.approx(0.0, abs=1e-9)
+    assert measures["cn_05"] > 1e9
+    assert (measures["cfi"], measures["rmsea"], measures["pvalue"]) == (1.0, 0.0, pytest.approx(1.0))

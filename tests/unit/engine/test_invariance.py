@@ -17,7 +17,19 @@ from b2b_sem.results.fit import FitResult
 CFA = THREE + "x1 ~~ x4"
 SEM = THREE + "g ~ a*f\nh ~ b*g + f\nx10 ~ h + f\nind := a*b"
 MIMIC = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nf ~ x8 + x9\ng ~ f + x8"
-FREE_OF_UNITS = ("chisq", "df", "npar", "pvalue", "cfi", "tli", "rmsea", "rmsea_ci_upper", "srmr", "gfi", "baseline_chisq")
+FREE_OF_UNITS = (
+    "chisq",
+    "df",
+    "npar",
+    "pvalue",
+    "cfi",
+    "tli",
+    "rmsea",
+    "rmsea_ci_upper",
+    "srmr",
+    "gfi",
+    "baseline_chisq",
+)
 
 
 def native(text: str, data: Any = None, **options: Any) -> FitResult:
@@ -28,7 +40,9 @@ def native(text: str, data: Any = None, **options: Any) -> FitResult:
     return found
 
 
-def keyed(found: FitResult, column: str, *, std: bool = False, rename: dict[str, str] | None = None) -> dict[str, float]:
+def keyed(
+    found: FitResult, column: str, *, std: bool = False, rename: dict[str, str] | None = None
+) -> dict[str, float]:
     """Return a column by parameter name; the sides of a covariance are sorted."""
     table = found.standardized() if std else found.parameters
     rename = rename or {}
@@ -221,7 +235,9 @@ def test_engines_agree(name: str) -> None:
     assert_same(a.measures, b.measures, rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["cfa", "cfa_means", "latent_paths", "second_order", "mimic_means", "residual_covariances"])
+@pytest.mark.parametrize(
+    "name", ["cfa", "cfa_means", "latent_paths", "second_order", "mimic_means", "residual_covariances"]
+)
 def test_far_starts_reach_the_same_minimum(name: str) -> None:
     c = case(name)
     rng = np.random.default_rng(5)
@@ -237,9 +253,7 @@ def test_far_starts_reach_the_same_minimum(name: str) -> None:
         values.append(found.fmin)
     from b2b_sem.engine.native.start import start_values
 
-    usual = minimize(
-        c.structure, c.moments, [lambda: start_values(c.table, c.moments.cov, c.moments.mean, c.fixed)]
-    )
+    usual = minimize(c.structure, c.moments, [lambda: start_values(c.table, c.moments.cov, c.moments.mean, c.fixed)])
     assert len(values) >= 2
     # other local minima would be higher; none may be lower
     assert min(values) == pytest.approx(usual.fmin, rel=1e-9)

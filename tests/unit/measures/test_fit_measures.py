@@ -64,15 +64,27 @@ def test_close_fit_has_the_tail_of_the_noncentral_distribution() -> None:
 
 
 def test_rmsea_interval_of_r() -> None:
-    # R: uniroot(function(l) pchisq(85.30552, 24, ncp = l) - p, c(0, 400), tol = 1e-12) with p = .95, .05; sqrt(l / (301*24))
+    # R: sqrt(l / (301*24)) with l = uniroot(function(l) pchisq(85.30552, 24, ncp = l) - p, c(0, 400), tol = 1e-12)$root,
+    # p = .95 and .05
     assert fm.rmsea_ci(85.30552, 24, 301) == pytest.approx((0.0714184894264621, 0.1136780155656410), rel=1e-9)
-    assert fm.rmsea_ci(85.30552, 24, 301, level=0.95) == pytest.approx((0.0672164136334831, 0.1176286955721911), rel=1e-9)
+    assert fm.rmsea_ci(85.30552, 24, 301, level=0.95) == pytest.approx(
+        (0.0672164136334831, 0.1176286955721911), rel=1e-9
+    )
     assert fm.rmsea_ci(38.12536, 35, 75) == pytest.approx((0.0, 0.0922330680077903), rel=1e-9)
 
 
 @pytest.mark.parametrize(
     ("chisq", "df", "n"),
-    [(85.3, 24, 301), (38.1, 35, 75), (300.0, 24, 100), (4000.0, 500, 2000), (60.0, 50, 10**6), (5.0, 1, 60), (3.0, 1, 10), (2e4, 800, 500)],
+    [
+        (85.3, 24, 301),
+        (38.1, 35, 75),
+        (300.0, 24, 100),
+        (4000.0, 500, 2000),
+        (60.0, 50, 10**6),
+        (5.0, 1, 60),
+        (3.0, 1, 10),
+        (2e4, 800, 500),
+    ],
 )
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
 def test_rmsea_interval_solves_its_equations(chisq: float, df: int, n: int, level: float) -> None:
@@ -157,7 +169,9 @@ def test_rmr_and_srmr_by_hand() -> None:
     means = [-0.2, 0.0, 0.3]
     assert fm.rmr(S, SIGMA, M, MU) == pytest.approx(math.sqrt(sum(r * r for r in raw + means) / 9), rel=1e-12)
     scaled_means = [-0.2 / math.sqrt(2), 0.0, 0.3]
-    assert fm.srmr(S, SIGMA, M, MU) == pytest.approx(math.sqrt(sum(r * r for r in scaled + scaled_means) / 9), rel=1e-12)
+    assert fm.srmr(S, SIGMA, M, MU) == pytest.approx(
+        math.sqrt(sum(r * r for r in scaled + scaled_means) / 9), rel=1e-12
+    )
 
 
 def test_log_likelihood_is_the_sum_of_log_densities() -> None:
@@ -173,10 +187,15 @@ def test_log_likelihood_is_the_sum_of_log_densities() -> None:
     assert fm.log_likelihood(cov, None, SIGMA, None, 40) == pytest.approx(exact, rel=1e-12)
 
 
+def lower_triangle(p: int) -> list[tuple[int, int]]:
+    """Return the places of vech, column by column."""
+    return [(i, j) for j in range(p) for i in range(j, p)]
+
+
 def duplication(p: int) -> np.ndarray:
     """Return D with vec(A) = D vech(A)."""
     out = np.zeros((p * p, p * (p + 1) // 2))
-    for k, (i, j) in enumerate((i, j) for j in range(p) for i in range(j, p)):
+    for k, (i, j) in enumerate(lower_triangle(p)):
         out[i * p + j, k] = out[j * p + i, k] = 1.0
     return out
 
@@ -186,7 +205,7 @@ def duplication(p: int) -> np.ndarray:
 def test_gfi_with_the_weight_matrix_written_out(given: list[int] | None, means: bool) -> None:
     d, omega = duplication(3), np.linalg.inv(SIGMA)
     weight = 0.5 * d.T @ np.kron(omega, omega) @ d
-    vech = [(i, j) for j in range(3) for i in range(j, 3)]
+    vech = lower_triangle(3)
     s = np.array([S[i, j] for i, j in vech])
     e = s - np.array([SIGMA[i, j] for i, j in vech])
     keep = np.array([not (given and i in given and j in given) for i, j in vech], dtype=float)

@@ -133,6 +133,8 @@ def test_written_and_read_again_is_the_same_tree(tree: Expression) -> None:
     assert bare(read(render(tree))) == tree
 
 
-@pytest.mark.parametrize("text", ["a+b*c", "(a+b)*c", "a-(b-c)", "a/(b/c)", "a^b^c", "(a^b)^c", "-(a*b)", "(-a)^2", "-a^2", "exp(a)^2"])
+@pytest.mark.parametrize(
+    "text", ["a+b*c", "(a+b)*c", "a-(b-c)", "a/(b/c)", "a^b^c", "(a^b)^c", "-(a*b)", "(-a)^2", "-a^2", "exp(a)^2"]
+)
 def test_written_with_no_more_parentheses_than_needed(text: str) -> None:
     assert render(read(text)) == text
