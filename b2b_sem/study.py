@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from b2b_sem.errors import SpecError
+from b2b_sem.errors import SpecError, Unsupported
 from b2b_sem.spec.loader import load_study
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.study import StudySpec
@@ -97,7 +97,10 @@ def run_study(
     settings = _settings(spec, engine)
 
     say("fitting the model")
-    fit = _fit(model, survey, scored, settings, rival=None)
+    try:
+        fit = _fit(model, survey, scored, settings, rival=None)
+    except Unsupported as error:
+        raise _placed(error, spec, model) from None
     measured = None
     if "measurement" in spec.steps:
         say("judging the scales")
@@ -210,6 +213,16 @@ def _fit(
     if data.responses is not None:
         return fit(text, data.responses, **settings)
     return fit(text, sample_cov=data.cov, nobs=data.nobs, **settings)
+
+
+def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:
+    """Return `error` with the place where the option that it refuses is written, if a file states it."""
+    for document in documents:
+        for name in document.options.stated():
+            if error.file is None and error.message.startswith(f"{name}=") and document.origin is not None:
+                line, column = document.origin.position(("options", name))
+                return Unsupported(error.message, file=document.origin.path, line=line, column=column, hint=error.hint)
+    return error
 
 
 def _rival(

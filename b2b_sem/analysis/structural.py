@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed, observe, observe_moments
 from b2b_sem.engine.base import Array, EngineFit, FitOptions
 from b2b_sem.engine.inference import Inference, count_df, infer
@@ -18,7 +19,7 @@ from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
-from b2b_sem.results.fit import FitResult, ModelInfo, OptimizerInfo
+from b2b_sem.results.fit import ModelInfo, OptimizerInfo
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import parse_model
@@ -56,7 +57,7 @@ def fit(
     sample_cov: Any = None,
     sample_mean: Any = None,
     nobs: int | None = None,
-) -> FitResult:
+) -> Fit:
     """Fit a structural equation model by maximum likelihood.
 
     Parameters
@@ -84,7 +85,7 @@ def fit(
         The same, as in lavaan.
     engine : {"auto", "semopy", "native"}
         Who finds the estimates. "auto" takes semopy where it is right and the native engine elsewhere. All
-        inference comes from one place; see :attr:`FitResult.engine` for who ran.
+        inference comes from one place; see :attr:`Fit.engine` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
     group, group_equal, group_partial, cluster, ordered, parameterization, bounds, interaction
@@ -92,7 +93,7 @@ def fit(
 
     Returns
     -------
-    FitResult
+    Fit
         A result is returned also when the fit failed: look at ``result.ok`` and ``result.warnings``.
 
     Raises
@@ -124,7 +125,7 @@ def fit(
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
         cluster=(cluster, (None,), "leave it out; standard errors assume independent rows"),
-        ordered=(None if not ordered else tuple(ordered), (None,), "leave it out; items are treated as continuous"),
+        ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None,), "leave it out; parameters are estimated without bounds"),
         kind=(kind, ("sem", "cfa"), "use kind='sem'"),
@@ -199,14 +200,19 @@ def _observe(table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any
     if data is not None:
         frame = getattr(data, "frame", data)
         columns = [str(c) for c in frame]
-        _check_names(table, columns)
+        details = getattr(data, "details", {})
+        sheet = details.get("sheet")
+        _check_names(table, columns, [sheet, *(s for s in details.get("sheets", ()) if s != sheet)])
         return observe(data, table.observed, missing="listwise", keep_raw=True)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
     if isinstance(sample_cov, list | tuple):
         raise Unsupported("several covariance matrices (groups) are not available", hint="fit one group at a time")
     if table.meanstructure and sample_mean is None:
-        raise DataError("the model has a mean structure, but there are no means", hint="give sample_mean=...")
+        raise DataError(
+            "the model has a mean structure, but there are no means beside the covariance matrix",
+            hint="leave intercepts and the mean structure out, or give sample_mean=... from Python",
+        )
     if not hasattr(sample_cov, "columns"):
         raise DataError("sample_cov has no variable names", hint="give a DataFrame with names on rows and columns")
     _check_names(table, [str(c) for c in sample_cov.columns])
@@ -218,8 +224,8 @@ def _observe(table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any
     return observe_moments(cov, nobs, mean, rescale=False)
 
 
-def _check_names(table: ParameterTable, columns: list[str]) -> None:
-    """Name unknown variables with their place in the model text."""
+def _check_names(table: ParameterTable, columns: list[str], sheets: Sequence[str] = ()) -> None:
+    """Name unknown variables with their place in the model text; `sheets` of a workbook start with the one in use."""
     known = set(columns)
     for latent in table.latents:
         if latent in known:
@@ -236,8 +242,11 @@ def _check_names(table: ParameterTable, columns: list[str]) -> None:
             if not did_you_mean(name, columns):
                 shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
                 hint = f"the data have: {shown}"
+                if len(sheets) > 1:
+                    hint += f" (sheet '{sheets[0]}'; the workbook also has {', '.join(sheets[1:4])})"
+            shown = name if len(name) <= 60 else name[:57] + "..."
             raise ModelSyntaxError(
-                f"'{name}' is neither a latent variable of the model nor a column of the data."
+                f"'{shown}' is neither a latent variable of the model nor a column of the data."
                 f"{did_you_mean(name, [*columns, *table.latents])}",
                 file=table.file,
                 line=row.line if row is not None else None,
@@ -246,13 +255,33 @@ def _check_names(table: ParameterTable, columns: list[str]) -> None:
             )
 
 
+def _input_warnings(table: ParameterTable, observed: Observed) -> tuple[str, ...]:
+    """Name what is probably a mistake of the user, although a model was fitted."""
+    out = list(observed.warnings)
+    variables = {*table.observed, *table.latents}
+    for row in table.rows:
+        if row.user and row.label in variables:
+            target = row.rhs or "1"
+            out.append(
+                f"'{row.label}*{target}' in '{row.lhs} {row.op}' names the parameter of {target}: it is not the product "
+                f"of {row.label} and {target}, although {row.label} is a variable. Choose another label."
+            )
+    if observed.nobs < table.nfree:
+        out.append(
+            f"There are {table.nfree} free parameters but only {observed.nobs} rows: estimates, standard errors and "
+            "tests of such a fit are not reliable. Collect more answers or simplify the model."
+        )
+    return tuple(out)
+
+
 def _require_df(table: ParameterTable, constraints: LinearConstraints | None) -> None:
     counted, free, df = count_df(table, constraints)
     if df < 0:
         raise ModelSyntaxError(
             f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
             file=table.file,
-            hint="remove or fix parameters: a factor alone needs three indicators",
+            hint="remove or fix parameters: a factor with two indicators, for example, must be related to another "
+            "variable",
         )
     if free == 0:
         raise ModelSyntaxError("the model has no free parameter", file=table.file)
@@ -266,7 +295,7 @@ def _result(
     inference: Inference,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
-) -> FitResult:
+) -> Fit:
     rows = [(r.lhs, r.op, r.rhs, 1, r.label, r.free) for r in table.rows]
     rows += [(d.name, ":=", d.text, 0, d.name, 0) for d in table.definitions]
     raw, std = inference.raw, inference.std_all
@@ -286,7 +315,7 @@ def _result(
         return pd.DataFrame(matrix, index=labels, columns=labels)
 
     mean = problem.moments.mean
-    return FitResult(
+    return Fit(
         model=ModelInfo(
             table.text,
             table.to_lavaan(problem.fixed),
@@ -304,7 +333,7 @@ def _result(
         n_read=observed.n_read,
         n_dropped=observed.n_dropped,
         optimizer=OptimizerInfo(solution.iterations, solution.gradient, solution.polish, solution.message),
-        warnings=inference.warnings,
+        warnings=(*inference.warnings, *_input_warnings(table, observed)),
         notes=(*observed.notes, *notes),
         _measures=MappingProxyType(inference.measures),
         _parameters=parameters,
@@ -315,4 +344,5 @@ def _result(
         _latent_cov=labelled(implied.eta_cov[:k, :k], latents),
         _sample_mean=None if mean is None else pd.Series(mean, index=names),
         _implied_mean=None if implied.mu is None else pd.Series(implied.mu, index=names),
+        _context=Context(problem, observed, solution, inference.vcov),
     )

@@ -54,12 +54,17 @@ def command(
 
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
-    from b2b_sem.cli.output import check_file
+    from b2b_sem.cli.output import check_file, check_not_input, reason
 
+    if "~" in model or "\n" in model:
+        raise click.UsageError("MODEL is the name of a file: write the model text to a file such as model.lav.", ctx)
+    if json_out is not None and not json_out.strip():
+        raise click.UsageError("'--json' needs a file name.", ctx)
     _check_source(ctx, data, sample_cov, nobs)
     to_stdout = json_out == "-"
     if json_out is not None and not to_stdout:
         check_file(Path(json_out))
+        check_not_input(Path(json_out), model, data, sample_cov)
     result = _fit(model, data, sample_cov, nobs, sheet, missing_codes, score, _stated(options))
     if to_stdout:
         import json
@@ -73,7 +78,7 @@ def command(
 
         say(f"JSON -> {write_json(json_out, result.to_json())}")
     if not result.ok:
-        click.echo(f"error: {result.failure}: the numbers must not be interpreted", err=True)
+        click.echo(f"error: {result.failure}: the numbers must not be interpreted{reason(result)}", err=True)
         return 1
     return 0
 
@@ -117,6 +122,7 @@ def _fit(
     spec = load_model(model)
     settings = {**spec.options.stated(), **stated}
     from b2b_sem.analysis.structural import fit
+    from b2b_sem.errors import DataError
 
     if sample_cov is not None:
         from b2b_sem.data.covariance import read_covariance
@@ -128,7 +134,12 @@ def _fit(
     # a file of plain lavaan syntax goes in as a path, so that messages name its lines
     path = spec.source
     given = spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path
-    return fit(given, **source, **settings)
+    try:
+        return fit(given, **source, **settings)
+    except DataError as error:
+        if error.file is None and sample_cov is not None:
+            raise DataError(error.message, file=sample_cov, hint=error.hint) from None
+        raise
 
 
 def _number_or_text(code: str) -> float | str:

@@ -9,17 +9,29 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from b2b_sem.errors import B2BSemError
 
-__all__ = ["check_directory", "check_file", "say", "staged_directory"]
+if TYPE_CHECKING:
+    from b2b_sem.results.fit import FitResult
+
+__all__ = ["check_directory", "check_file", "check_not_input", "reason", "say", "staged_directory"]
+
+
+def reason(fit: FitResult) -> str:
+    """Return why a fit failed and what to do, as the second line of the message."""
+    return f"\n  -> {fit.warnings[0]}" if fit.warnings else ""
 
 
 def say(message: str) -> None:
     """Write one line of progress to stderr."""
     click.echo(message, err=True)
+
+
+_ELSEWHERE = "name another directory with --out, or move it away"
 
 
 def check_file(path: Path) -> None:
@@ -48,6 +60,19 @@ def check_directory(path: Path) -> None:
             "the output must be a directory, but this is a file", file=path, hint="name another directory with --out"
         )
     _check_parents(path, path)
+
+
+def check_not_input(path: Path, *inputs: str | Path | None) -> None:
+    """Refuse an output that would replace a file which is read.
+
+    Raises
+    ------
+    B2BSemError
+        If `path` is one of `inputs`.
+    """
+    for name in inputs:
+        if name is not None and path.exists() and Path(name).exists() and path.samefile(name):
+            raise B2BSemError("this file is read by the same command", file=path, hint="name another output file")
 
 
 def _check_parents(start: Path, shown: Path) -> None:
@@ -90,7 +115,13 @@ def staged_directory(target: Path, *, listing: str) -> Iterator[Path]:
             stage.rename(target)
             return
         before, after = _listed(target / listing), _listed(stage / listing)
-        (target / listing).unlink(missing_ok=True)  # while files are being replaced the folder is not complete
+        # while files are being replaced the folder is not complete: the old listing steps aside, and stays readable
+        # for the next run should this one be cut off
+        aside = target / f".{listing}"
+        before |= _listed(aside)
+        _refuse_foreign(stage, target, {*before, listing})
+        if (target / listing).exists():
+            os.replace(target / listing, aside)
         produced = sorted((p for p in stage.rglob("*") if p.is_file()), key=lambda p: (p.name == listing, p))
         for path in produced:
             final = target / path.relative_to(stage)
@@ -100,8 +131,23 @@ def staged_directory(target: Path, *, listing: str) -> Iterator[Path]:
             stale = target / name
             if stale.resolve().is_relative_to(target.resolve()):
                 stale.unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _refuse_foreign(stage: Path, target: Path, ours: set[str]) -> None:
+    """Refuse to replace what the program did not write there, before anything is touched."""
+    for path in sorted(stage.rglob("*")):
+        name = path.relative_to(stage)
+        final = target / name
+        if not os.path.lexists(final) or (path.is_dir() and final.is_dir()):
+            continue
+        if path.is_dir() or final.is_dir():
+            what = "a directory" if final.is_dir() else "a file"
+            raise B2BSemError(f"{what} of this name is in the way of the results", file=final, hint=_ELSEWHERE)
+        if not path.is_dir() and name.as_posix() not in ours:
+            raise B2BSemError("this file is not from an earlier run and is not replaced", file=final, hint=_ELSEWHERE)
 
 
 def _listed(path: Path) -> set[str]:

@@ -28,9 +28,11 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
     The verdict on each proposition is printed. The exit code is 1 when the main model's numbers must not be
     interpreted; the report is written all the same and says why.
     """
-    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.cli.output import check_directory, reason, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
+    if out is not None and not str(out).strip(". "):
+        raise click.UsageError("'--out' needs the name of a directory of its own.", click.get_current_context())
     spec = load_study(study, check_data=data is None)
     target = out if out is not None else Path("results") / spec.id
     check_directory(target)
@@ -62,6 +64,6 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
     click.echo(fit_lines(result))
     click.echo(f"report: {target / 'report.html'}")
     if not result.ok:
-        click.echo(f"error: {result.fit.failure}: no verdict rests on this fit", err=True)
+        click.echo(f"error: {result.fit.failure}: no verdict rests on this fit{reason(result.fit)}", err=True)
         return 1
     return 0

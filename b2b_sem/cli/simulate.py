@@ -15,7 +15,8 @@ import click
     "--out", type=click.Path(path_type=Path), required=True, metavar="F.csv", help="The data file to write (CSV)."
 )
 @click.option("--truth", type=click.Path(path_type=Path), metavar="F.csv", help="Also write the population values.")
-def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Replace files that hold other data.")
+def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, force: bool) -> None:
     """Draw N respondents from the population SIM and write their answers as CSV.
 
     Answers are stored as given, before reverse coding, as a survey tool would export them.
@@ -33,8 +34,17 @@ def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None) -> No
     from b2b_sem.simulate.respond import simulate
 
     data = simulate(sim, n=nobs, seed=seed)
+    texts = {out: data.frame.to_csv(index=False, lineterminator="\n")}
     if truth is not None:
-        write_text(truth, data.truth.to_csv(index=False, lineterminator="\n"))
+        texts[truth] = data.truth.to_csv(index=False, lineterminator="\n")
+    for path, text in texts.items():
+        # the same command gives the same file; other answers, perhaps of real people, are not replaced unasked
+        if not force and path.exists() and path.read_bytes() != text.encode():
+            raise B2BSemError(
+                "this file exists and holds other data", file=path, hint="name another file, or give --force to replace"
+            )
+    for path, text in texts.items():
+        write_text(path, text)
+    if truth is not None:
         say(f"population values -> {truth}")
-    write_text(out, data.frame.to_csv(index=False, lineterminator="\n"))
     say(f"{len(data.frame)} simulated respondents, {data.frame.shape[1]} columns -> {out}")

@@ -48,11 +48,11 @@ def row_values(table: ParameterTable, theta: Array, fixed: dict[str, float]) -> 
     return _with_definitions(table, value, rows)
 
 
-def _with_definitions(table: ParameterTable, value: Array, rows: Array) -> RowValues:
+def _with_definitions(table: ParameterTable, value: Array, rows: Array, *, undefined_as_nan: bool = False) -> RowValues:
     """Append the definitions, evaluated at the values of the rows."""
     if not table.definitions:
         return RowValues(value, rows)
-    known = label_values(table, value, rows, table.definitions)
+    known = label_values(table, value, rows, table.definitions, undefined_as_nan=undefined_as_nan)
     extra = [known[d.name] for d in table.definitions]
     return RowValues(
         np.concatenate([value, [v for v, _ in extra]]), np.concatenate([rows, np.array([g for _, g in extra])])
@@ -149,4 +149,5 @@ def _scale(
             for factor, derivative, power in factors:
                 total = total + number * scale * power * derivative / factor
             value[i], rows[i] = number * scale, total
-    return _with_definitions(table, value, rows)
+    # a definition can have a raw value and no standardized one: 1/(v - 1) for a variance v that becomes 1
+    return _with_definitions(table, value, rows, undefined_as_nan=True)

@@ -68,7 +68,7 @@ class OptimizerInfo:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitResult:
     """Estimates, standard errors, tests and fit measures of one model, with their provenance.
 

@@ -224,11 +224,15 @@ def _check_header(reader: Reader, spec: type[Document]) -> None:
     """Check what decides how the rest is read: a mapping of the right kind and version."""
     if not isinstance(reader.plain, dict):
         found = "a list" if isinstance(reader.plain, tuple) else "a single value"
+        hint = None
+        if reader.path.suffix.lower() not in (".yaml", ".yml"):
+            hint = f"Name a {spec.KIND} file, which ends in .yaml. 'b2b-sem fit' takes a model in lavaan syntax."
         raise SpecError(
             f"the file holds {found}; a {spec.KIND} file is a mapping (lines of 'key: value')",
             file=reader.path,
             line=1,
             column=1,
+            hint=hint,
         )
     kind, version = reader.plain.get("kind"), reader.plain.get("schema_version")
     if kind != spec.KIND and "kind" in reader.plain:

@@ -46,6 +46,8 @@ def explain(error: Mapping[str, Any], spec: type[BaseModel], plain: Any) -> Prob
     """
     kind, loc, value = error["type"], tuple(error["loc"]), error.get("input")
     context = error.get("ctx", {})
+    if len(loc) > 1 and isinstance(loc[-1], str) and isinstance(loc[-2], int) and not isinstance(value, dict):
+        loc = loc[:-1]  # the name that pydantic gives to an alternative of a list entry
     name = str(loc[-1]) if loc else "file"
     at_key = bool(loc) and loc[-1] == "[key]"
     if at_key:

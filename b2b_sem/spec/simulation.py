@@ -250,7 +250,26 @@ class SimulationSpec(Document):
                 weak=True,
             )
 
+    def _mean_problems(self, survey: SurveySpec) -> Iterator[Problem]:
+        """A mean outside the answers would give nearly the same answer to everybody."""
+        items = survey.items(active_only=False)
+        shapes: list[tuple[Location, ResponseShape, Iterable[str]]] = [(("response",), self.response, items)]
+        shapes += [
+            (("response", "scales", c), s, survey.items(c))
+            for c, s in self.response.scales.items()
+            if c in survey.scales
+        ]
+        shapes += [(("response", "items", c), s, (c,)) for c, s in self.response.items.items() if c in items]
+        for loc, shape, covered in shapes:
+            ranges = [survey.range_of(item) for item in covered]
+            if shape.mean is not None and ranges and not any(low <= shape.mean <= high for low, high in ranges):
+                low, high = ranges[0]
+                yield Problem(
+                    (*loc, "mean"), f"the mean {shape.mean:g} lies outside the response format ({low} to {high})"
+                )
+
     def _survey_problems(self, survey: SurveySpec) -> Iterator[Problem]:
+        yield from self._mean_problems(survey)
         yield from _unknown(("response", "scales"), self.response.scales, survey.scales, "scale")
         known = survey.items(active_only=False)
         yield from _unknown(("response", "items"), self.response.items, known, "item")

@@ -44,7 +44,12 @@ class LinearConstraints:
 
 
 def label_values(
-    table: ParameterTable, value: Array, jacobian: Array, definitions: Iterable[Constraint] = ()
+    table: ParameterTable,
+    value: Array,
+    jacobian: Array,
+    definitions: Iterable[Constraint] = (),
+    *,
+    undefined_as_nan: bool = False,
 ) -> dict[str, tuple[float, Array]]:
     """Return value and gradient of every label and of the given definitions.
 
@@ -57,13 +62,31 @@ def label_values(
         Their derivatives.
     definitions : iterable of Constraint
         ``:=`` statements, each after those it uses.
+    undefined_as_nan : bool
+        Give NaN for a definition without a value here, such as a division by zero, instead of raising.
+
+    Raises
+    ------
+    ModelError
+        If a definition has no value; the message names its line.
     """
     out: dict[str, tuple[float, Array]] = {}
     for row, number, slope in zip(table.rows, value, jacobian, strict=True):
         if row.label:
             out.setdefault(row.label, (float(number), slope))
     for definition in definitions:
-        number, slope = ex.evaluate(definition.right, out)
+        try:
+            number, slope = ex.evaluate(definition.right, out)
+        except ModelError as error:
+            if not undefined_as_nan:
+                raise ModelError(
+                    error.message,
+                    file=table.file,
+                    line=definition.line,
+                    column=definition.column,
+                    hint=error.hint,
+                ) from None
+            number, slope = float("nan"), float("nan")
         out[definition.name] = (number, np.zeros(jacobian.shape[1]) + slope)
     return out
 

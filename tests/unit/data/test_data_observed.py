@@ -177,8 +177,30 @@ def test_infinite_values(table):
 
 
 def test_huge_but_finite_values_are_not_called_infinite():
-    data = np.random.default_rng(1).normal(size=50) * 1e150
-    assert observe({"x": data}, ["x"]).nobs == 50
+    data = np.random.default_rng(1).normal(size=50)
+    assert observe({"x": data * 1e70}, ["x"]).nobs == 50
+    fails({"x": data * 1e307}, ["x"], "the numbers in column x are too large")
+    fails({"x": data * 1e-200}, ["x"], "the numbers in column x are too close together")
+
+
+@pytest.mark.parametrize(
+    ("rest", "stray", "found"),
+    [
+        ([1, 2, 3, 7], 99, "x is 99 in 1 cell, far from all other values (1 to 7)"),
+        ([1, 2, 3, 7], -9, "x is -9 in 1 cell, far from all other values (1 to 7)"),
+        ([1.5, 2.5, 3.0, 2.0], 35, "x is 35 in 1 cell, far from all other values (1.5 to 3)"),
+        ([1, 2, 3, 7], 9, None),
+        ([1, 2, 3, 7], 35, None),
+        ([0, 1, 0, 1], 1, None),
+        ([20, 99, 45, 98], 99, None),
+    ],
+)
+def test_values_far_from_all_others_are_reported(rest, stray, found):
+    data = np.resize(np.asarray(rest, dtype=float), 40)
+    data[5] = stray
+    warnings = observe({"x": data, "y": np.arange(40.0) % 7}, ["x", "y"]).warnings
+    assert len(warnings) == (found is not None)
+    assert all(found in text for text in warnings)
 
 
 def test_missing_columns_and_rows(table):

@@ -1,4 +1,4 @@
-"""Models that cannot be estimated and solutions that must not be used are said to be so, with the parameters to blame."""
+"""Models that cannot be estimated and solutions that must not be used are said to be so, with who is to blame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from engine_case import THREE, compiled, frame
 
 import b2b_sem as bs
-from b2b_sem.analysis import structural
+from b2b_sem.engine import problem
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.inference import infer
 from b2b_sem.engine.native.information import invert_information
@@ -202,7 +202,7 @@ def test_fit_reports_non_convergence_without_raising(monkeypatch: pytest.MonkeyP
         found = minimize(*args, **options)  # type: ignore[arg-type]
         return replace(found, converged=False, gradient=0.1, message="no start led to a minimum")
 
-    monkeypatch.setattr(structural, "minimize", tired)
+    monkeypatch.setattr(problem, "minimize", tired)
     found = bs.fit(THREE, frame(), engine="native")
     assert not found.converged
     assert not found.ok

@@ -64,8 +64,8 @@ def test_close_fit_has_the_tail_of_the_noncentral_distribution() -> None:
 
 
 def test_rmsea_interval_of_r() -> None:
-    # R: sqrt(l / (301*24)) with l = uniroot(function(l) pchisq(85.30552, 24, ncp = l) - p, c(0, 400), tol = 1e-12)$root,
-    # p = .95 and .05
+    # R: sqrt(l / (301*24)), l = uniroot(function(l) pchisq(85.30552, 24, ncp = l) - p, c(0, 400), tol = 1e-12)$root,
+    # with p = .95 and .05
     assert fm.rmsea_ci(85.30552, 24, 301) == pytest.approx((0.0714184894264621, 0.1136780155656410), rel=1e-9)
     assert fm.rmsea_ci(85.30552, 24, 301, level=0.95) == pytest.approx(
         (0.0672164136334831, 0.1176286955721911), rel=1e-9
