@@ -190,11 +190,11 @@ def set_missing(responses: Responses, codes: Sequence[float | str], columns: Seq
             hit[name] = None
             frame[name] = settle(column.mask(holes), str(responses.details.get("decimal", ".")))
     names_of = {code: f"{code:g}" if isinstance(code, float) else str(code) for code in counts}
-    found = [f"{names_of[c]} ({n} {'cell' if n == 1 else 'cells'})" for c, n in counts.items() if n]
+    present = [f"{names_of[c]} ({n} {'cell' if n == 1 else 'cells'})" for c, n in counts.items() if n]
     absent = [names_of[c] for c, n in counts.items() if not n]
     notes = list(responses.notes)
-    if found:
-        notes.append(f"missing codes set to missing: {', '.join(found)} in {listed(hit)}")
+    if present:
+        notes.append(f"missing codes set to missing: {', '.join(present)} in {listed(hit)}")
     if absent:
         notes.append(f"missing codes that do not occur: {', '.join(absent)}")
     return replace(responses, frame=frame, notes=tuple(notes))
