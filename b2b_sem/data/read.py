@@ -245,6 +245,11 @@ def _finish(path: Path, table: RawTable) -> Responses:
         frame, rows = frame.loc[~empty].reset_index(drop=True), rows[~empty]
     if not len(frame):
         raise DataError("every cell is empty", file=path, hint="Export the data again, with the answers.")
+    copies = int(frame[keep].duplicated().sum())
+    if len(frame) > 1 and copies >= len(frame) / 3:
+        said.append(
+            f"{copies} of {len(frame)} rows repeat an earlier row in every column: was the file appended to itself?"
+        )
     frame = frame[keep].set_axis([names[j] for j in keep], axis=1)
     said[0] = f"{len(frame)} rows, {frame.shape[1]} columns; {said[0]}"
     return Responses(frame, path, table.format, rows, table.details, tuple(said))
