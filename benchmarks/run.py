@@ -4,8 +4,9 @@ Run it with ``python benchmarks/run.py`` (or ``make bench``) from the top of the
 
 One fit is everything a user gets: reading the model text, estimates, standard errors, the standardized solution with
 its standard errors, and all fit measures. The first fit of each is not counted (warm); the median of the following is
-taken. Every contender runs with one thread. What a number means depends on the machine, what the ratio of two numbers
-means much less so: compare ratios. A contender is only timed when its chi-square is the right one.
+taken (the fastest is in the JSON file, too). Every contender runs with one thread; those in Python take turns. What a
+time means depends on the machine, what the ratio of two times means much less so: compare ratios. The ratio of a
+contender is only shown when its chi-square is that of the others.
 """
 
 from __future__ import annotations
@@ -42,15 +43,23 @@ CONTENDERS = ("native", "semopy engine", "raw semopy", "lavaan")
 SAME_CHISQ = 1e-3
 
 
-def measure(once: Callable[[], float], seconds: float, least: int = 3, most: int = 200) -> tuple[list[float], float]:
-    """Run `once` warm until `seconds` are used up; return the times and what it returned."""
-    result = once()
-    times: list[float] = []
-    while len(times) < least or (sum(times) < seconds and len(times) < most):
-        start = time.perf_counter()
-        once()
-        times.append(time.perf_counter() - start)
-    return times, result
+def measure(contenders: dict[str, Callable[[], float]], seconds: float) -> dict[str, dict[str, Any]]:
+    """Time the contenders in turns, so that a machine that slows down slows all of them down.
+
+    The first call of each is not counted. Each gets at least 3 turns, then as many as fit into its `seconds` (at most
+    200).
+    """
+    chisq = {name: once() for name, once in contenders.items()}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    while waiting := [n for n, t in times.items() if len(t) < 3 or (sum(t) < seconds and len(t) < 200)]:
+        for name in waiting:
+            start = time.perf_counter()
+            contenders[name]()
+            times[name].append(time.perf_counter() - start)
+    return {
+        name: {"median": statistics.median(t), "best": min(t), "repeats": len(t), "chisq": chisq[name]}
+        for name, t in times.items()
+    }
 
 
 def with_engine(problem: Problem, engine: str) -> Callable[[], float]:
@@ -91,25 +100,17 @@ def time_lavaan(problems: list[Problem], seconds: float) -> tuple[str, dict[str,
     version, *lines = done.stdout.strip().splitlines()
     found = {}
     for line in lines:
-        name, median, repeats, chisq = line.split()
-        found[name] = {"median": float(median), "repeats": int(repeats), "chisq": float(chisq)}
+        name, median, best, repeats, chisq = line.split()
+        found[name] = {"median": float(median), "best": float(best), "repeats": int(repeats), "chisq": float(chisq)}
     return version.strip(), found
 
 
-def time_problem(problem: Problem, seconds: float, skip: set[str]) -> dict[str, dict[str, Any]]:
-    makers: dict[str, Callable[[], Callable[[], float]]] = {
-        "native": lambda: with_engine(problem, "native"),
-        "semopy engine": lambda: with_engine(problem, "semopy"),
-        "raw semopy": lambda: raw_semopy(problem),
-    }
-    found = {}
-    for name, maker in makers.items():
-        if name in skip:
-            continue
-        print(f"  {problem.name}: {name}", file=sys.stderr)
-        times, chisq = measure(maker(), seconds)
-        found[name] = {"median": statistics.median(times), "repeats": len(times), "chisq": chisq}
-    return found
+def time_problem(problem: Problem, seconds: float, only_native: bool) -> dict[str, dict[str, Any]]:
+    print(f"  {problem.name}", file=sys.stderr)
+    contenders = {"native": with_engine(problem, "native")}
+    if not only_native:
+        contenders |= {"semopy engine": with_engine(problem, "semopy"), "raw semopy": raw_semopy(problem)}
+    return measure(contenders, seconds)
 
 
 def time_command(args: list[str], repeats: int) -> dict[str, Any]:
@@ -168,9 +169,8 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown problem {', '.join(unknown)}: choose from {', '.join(PROBLEMS)}")
     chosen = [PROBLEMS[name]() for name in options.problems or PROBLEMS]
-    skip = {"semopy engine", "raw semopy"} if options.only_native else set()
     problems: dict[str, Any] = {
-        p.name: {"title": p.title, "times": time_problem(p, options.seconds, skip)} for p in chosen
+        p.name: {"title": p.title, "times": time_problem(p, options.seconds, options.only_native)} for p in chosen
     }
     version, lavaan = ("", {}) if options.only_native else time_lavaan(chosen, options.seconds)
     for name, entry in lavaan.items():
