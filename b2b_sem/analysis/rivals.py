@@ -99,6 +99,8 @@ def compare_rival(
         )
     elif kind == "same":
         message = "The two models have the same parameters."
+    elif a["df"] == b["df"] and abs(a["chisq"] - b["chisq"]) <= 1e-6 * max(a["chisq"], 1.0):
+        message = "Equivalent: both models fit these data equally, and no data can tell them apart."
     else:
         lower = "rival" if b["bic"] < a["bic"] else "main model"
         message = f"Not nested: compare AIC and BIC (BIC is lower for the {lower})."
