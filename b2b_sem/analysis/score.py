@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from b2b_sem.analysis.fitted import Context, Fit, context_of
+from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
@@ -18,6 +19,7 @@ from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import MODIFICATION_COLUMNS
+from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable
@@ -28,7 +30,7 @@ __all__ = ["modification_indices", "score_test", "usable"]
 OPERATORS = ("=~", "~", "~~", "~1")
 
 
-def usable(fit: Fit, what: str) -> Context:
+def usable(fit: FitResult, what: str) -> Context:
     """Return the context of a fit whose solution a test can start from.
 
     Raises
@@ -73,7 +75,7 @@ def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Arra
 
 
 def modification_indices(
-    fit: Fit,
+    fit: FitResult,
     *,
     sort: bool = False,
     minimum: float = 0.0,
@@ -144,7 +146,7 @@ def _false_discovery(pvalue: Array, known: Array) -> Array:
 
 
 def score_test(
-    fit: Fit,
+    fit: FitResult,
     add: str | None = None,
     *,
     release: Iterable[int | str] | None = None,
@@ -182,9 +184,7 @@ def score_test(
         return _score_result(context, extension, head, found)
 
 
-def _score_result(
-    context: Context, extension: Extension, head: list[tuple[str, str, str]], found: Joint
-) -> ScoreTest:
+def _score_result(context: Context, extension: Extension, head: list[tuple[str, str, str]], found: Joint) -> ScoreTest:
     n = context.problem.nobs
     variance = np.where(found.known, np.diag(found.variance), np.nan)
     single = n * found.score**2 / variance
@@ -273,7 +273,7 @@ def _parameters(table: ParameterTable, text: str) -> list[tuple[str, str, str]]:
     rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
     out = []
     for entry in parsed.entries:
-        where = {"line": entry.line, "column": entry.column}
+        where: dict[str, Any] = {"line": entry.line, "column": entry.column}
         for name in filter(None, (entry.lhs, entry.rhs)):
             if name not in order:
                 raise ModelSyntaxError(

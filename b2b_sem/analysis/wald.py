@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.analysis.fitted import context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.standardize import row_values
 from b2b_sem.errors import ModelError, ModelSyntaxError, did_you_mean
+from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import WaldTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.syntax import Constraint, parse_model
@@ -20,7 +21,7 @@ __all__ = ["wald_test"]
 SINGULAR = 1e-10
 
 
-def wald_test(fit: Fit, restrictions: str) -> WaldTest:
+def wald_test(fit: FitResult, restrictions: str) -> WaldTest:
     """Test restrictions on labelled parameters.
 
     See :meth:`b2b_sem.analysis.fitted.Fit.wald_test`.

@@ -32,9 +32,7 @@ def absent_parameters(table: ParameterTable) -> list[Key]:
     # covariances of outcomes that indicate nothing are those of the model text and the defaults
     out += [(a, "~~", b) for a, b in combinations_with_replacement([v for v in random if v in indicators], 2)]
     out += [(a, "~~", b) for a, b in combinations_with_replacement(latents, 2)]
-    out += [
-        (y, "~", x) for y in related for x in related if x != y and not (y in indicators and x in latents)
-    ]
+    out += [(y, "~", x) for y in related for x in related if x != y and not (y in indicators and x in latents)]
     if table.meanstructure:
         out += [(v, "~1", "") for v in (*table.observed, *latents)]
     known = {(r.lhs, r.op, r.rhs) for r in table.rows}

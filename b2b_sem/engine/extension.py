@@ -14,7 +14,7 @@ c'Ic and its products with the model's own parameters are formed, so the cost gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,7 @@ class Extension:
     structure: Structure
     point: Point
     score: Array
+    products: Array = field(repr=False)  # M' Omega M
 
     @property
     def own(self) -> IntArray:
@@ -77,7 +78,7 @@ class Extension:
 
     def information(self, first: IntArray, second: IntArray) -> Array:
         """Return a block of the expected information of one observation."""
-        s, k = self.structure, self._products()
+        s, k = self.structure, self.products
         ku, kv = k[s.u[first]], k[s.v[first]]
         u, v = s.u[second], s.v[second]
         out: Array = (ku[:, u] * kv[:, v] + ku[:, v] * kv[:, u]) * np.outer(s.w[first], s.w[second])
@@ -88,7 +89,7 @@ class Extension:
 
     def information_diagonal(self, entries: IntArray) -> Array:
         """Return diagonal elements of the expected information of one observation."""
-        s, k = self.structure, self._products()
+        s, k = self.structure, self.products
         u, v, w = s.u[entries], s.v[entries], s.w[entries]
         out: Array = w * w * (k[u, u] * k[v, v] + k[u, v] ** 2)
         if s.meanstructure:
@@ -99,11 +100,6 @@ class Extension:
     def _mean_scale(self) -> Array:
         values = np.concatenate([[1.0], self.point.implied.eta_mean])
         return np.where(self.structure.mean_scale < 0, 0.0, values[self.structure.mean_scale])
-
-    def _products(self) -> Array:
-        columns = self.point.implied.columns
-        out: Array = columns.T @ self.point.omega @ columns
-        return out
 
 
 @dataclass(frozen=True)
@@ -178,8 +174,14 @@ def extend(problem: Problem, theta: Array, added: Iterable[tuple[str, str, str]]
     if point is None:
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
     score = -0.5 * gradient(structure, problem.moments, point)
+    columns = point.implied.columns
     return Extension(
-        tuple(rows), np.array([*parameter, *([-1] * len(new))], dtype=np.intp), structure, point, np.asarray(score)
+        tuple(rows),
+        np.array([*parameter, *([-1] * len(new))], dtype=np.intp),
+        structure,
+        point,
+        np.asarray(score),
+        columns.T @ point.omega @ columns,
     )
 
 
