@@ -27,7 +27,7 @@ from b2b_sem.measures.difference import (  # noqa: E402
 )
 
 SPEC = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
-#: Largest difference measured over all cases: see the tests. Changes near zero are differences of large numbers: held to
+#: Ten times the largest difference over all cases. Changes near zero are differences of large numbers: held to
 #: RTOL of one unit of chi-square, or of one standard error.
 RTOL = 1e-7
 PVALUE = 2e-15
@@ -64,6 +64,8 @@ def number(value: Any) -> float:
 
 def key(row: Mapping[str, Any]) -> tuple[str, str, str]:
     lhs, op, rhs = str(row["lhs"]), str(row["op"]), str(row["rhs"] or "")
+    if op == "==" and "~~" in lhs:  # a covariance that is added
+        lhs = "~~".join(sorted(lhs.split("~~")))
     return (rhs, op, lhs) if op == "~~" and rhs < lhs else (lhs, op, rhs)
 
 
@@ -72,7 +74,7 @@ def compare_rows(
 ) -> list[str]:
     """Return what differs between two tables, by name; a row on one side only is a difference."""
     mine, reference = {key(r): r for r in ours}, {key(r): r for r in theirs}
-    out = [f"{k}: twice" for k in [] if len(mine) != len(ours)]
+    out = []
     if len(mine) != len(ours) or len(reference) != len(theirs):
         out.append("a row is there twice")
     out += [f"{k}: not in the result" for k in reference if k not in mine]
@@ -247,18 +249,20 @@ def test_scaled_differences(case: str) -> None:
         if first.problem.table.fixed_x:
             continue
         assert scaling_factor(first.problem, raw, first.solution.theta, r1) == pytest.approx(c1, rel=RTOL)
-        implied = smaller.implied()["cov"]
-        point = reproduce(
-            first.problem, first.solution.theta, tuple(implied.columns), implied.to_numpy(), None
-        )
-        c10 = scaling_factor(first.problem, raw, point.theta, r1)
-        found = satorra_bentler_2010(t1, r1, c10, t0, r0, c0)
-        assert found.chisq == pytest.approx(reference["satorra_bentler_2010"]["chisq_diff"][k], rel=1e-5)
-
         bread, meat = bread_and_meat(first.problem, raw, first.solution.theta)
         given_up = restriction(first.problem, first.solution.theta, second.problem, second.solution.theta)
         found = satorra_2000(t1, r1, t0, r0, restriction=given_up, inverse=bread, meat=meat)
         assert found.chisq == pytest.approx(reference["satorra_2000"]["chisq_diff"][k], rel=RTOL)
+
+        implied = smaller.implied()["cov"]
+        point = reproduce(first.problem, first.solution.theta, tuple(implied.columns), implied.to_numpy(), None)
+        apart = reference["m10_apart"]
+        if (apart if isinstance(apart, float) else apart[k - 1]) > 1e-6:
+            # lavaan's larger model does not have the moments of the smaller one there: see lavaan-differences
+            continue
+        c10 = scaling_factor(first.problem, raw, point.theta, r1)
+        found = satorra_bentler_2010(t1, r1, c10, t0, r0, c0)
+        assert found.chisq == pytest.approx(reference["satorra_bentler_2010"]["chisq_diff"][k], rel=1e-6)
 
 
 def test_models_of_the_cases_are_written_for_both_programs() -> None:
