@@ -80,7 +80,7 @@ indices <- function(case) {
     out[[paste0("sepc_", kind)]] <- value
   }
   out$exo <- out$v <- NULL
-  out$random_x <- FALSE
+  out$random_x <- rep(FALSE, nrow(out))
   x <- lavNames(fit, "ov.x")
   # paths among fixed covariates say what their covariances say already
   out <- out[!(out$op == "~" & out$lhs %in% x & out$rhs %in% x), ]
@@ -88,8 +88,11 @@ indices <- function(case) {
   if (any(into) && fit@Model@fixed.x) {
     case$options$fixed_x <- FALSE
     random <- indices(case)
+    # in a saturated model nothing is left of them
+    out <- out[!into | key(out) %in% key(random), ]
+    into <- out$op == "~" & out$lhs %in% x
     at <- match(key(out)[into], key(random))
-    stopifnot(!anyNA(at), max(abs(random$mi[match(key(out)[!into], key(random))] - out$mi[!into]) / (1e-3 + out$mi[!into]), na.rm = TRUE) < 1e-5)
+    stopifnot(max(abs(random$mi[match(key(out)[!into], key(random))] - out$mi[!into]) / (1e-3 + out$mi[!into]), 0, na.rm = TRUE) < 1e-5)
     out[into, ] <- random[at, ]
     out$random_x[into] <- TRUE
   }
