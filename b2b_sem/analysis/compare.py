@@ -11,7 +11,6 @@ import pandas as pd
 from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.difference import bread_and_meat, restriction, scaling_factor
-from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.nested import Reproduction, reproduce
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
@@ -195,15 +194,14 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
 
 
 def _check_nested(larger: FitResult, smaller: FitResult, title1: str, title0: str) -> Reproduction:
-    first, second = context_of(larger), context_of(smaller)
-    point = evaluate(second.problem.structure, second.problem.moments, second.solution.theta)
-    assert point is not None  # it converged
+    first, moments = context_of(larger), smaller.implied()
+    cov, mean = moments["cov"], moments.get("mean")
     found = reproduce(
         first.problem,
         first.solution.theta,
-        second.problem.table.observed,
-        point.implied.sigma,
-        point.implied.mu,
+        tuple(cov.columns),
+        cov.to_numpy(),
+        None if mean is None else mean.loc[list(cov.columns)].to_numpy(),
     )
     if not found.nested:
         raise ModelError(

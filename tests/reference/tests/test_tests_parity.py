@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,27 @@ def test_scaled_differences(case: str) -> None:
         c10 = scaling_factor(first.problem, raw, point.theta, r1)
         found = satorra_bentler_2010(t1, r1, c10, t0, r0, c0)
         assert found.chisq == pytest.approx(reference["satorra_bentler_2010"]["chisq_diff"][k], rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000"])
+@pytest.mark.parametrize("case", ["hs_equal", "pd_mediation"])
+def test_scaled_comparison(case: str, method: str) -> None:
+    """The whole way, with lavaan's scaling factors put into the fits."""
+    fits = []
+    for i, own in enumerate(LRT[case]["mlm"]):
+        plain = own_fit(case, i)
+        factor = own["factor"]
+        fits.append(replace(plain, _measures={**plain.measures, "chisq_scaling_factor": factor}))
+    result = bs.compare(*fits, names="abc"[: len(fits)], method=method)
+    expected = LRT[case][method.replace(".", "_")]
+    assert list(result.table["model"]) == expected["model"]
+    for ours, theirs in {"chisq_diff": "chisq_diff", "pvalue": "pvalue", "chisq": "chisq"}.items():
+        numbers = [number(v) for v in expected[theirs]]
+        assert result.table[ours].to_numpy(float) == pytest.approx(numbers, rel=1e-6, nan_ok=True), ours
+    if method == "satorra.bentler.2001":
+        assert bs.compare(*fits).method == method
+        with pytest.raises(bs.Unsupported, match="not chi-square distributed"):
+            bs.compare(*fits, method="standard")
 
 
 def test_models_of_the_cases_are_written_for_both_programs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,6 +131,30 @@ def test_results_from_files_can_be_compared_but_not_tested() -> None:
     assert len(bs.compare(free, equal, method="none").table) == 2
     with pytest.raises(bs.Unsupported, match="read from a file"):
         bs.compare(free, equal)
+
+
+def test_scaled_methods_say_what_they_need() -> None:
+    def scaled(one: bs.FitResult) -> bs.FitResult:
+        return replace(one, _measures={**one.measures, "chisq_scaling_factor": 1.1})
+
+    data = answers()
+    moments = {"sample_cov": data.cov(), "nobs": len(data)}
+    pair = [scaled(bs.fit(m, engine="native", **moments)) for m in (FREE, EQUAL)]
+    assert bs.compare(*pair).method == "satorra.bentler.2001"
+    with pytest.raises(bs.Unsupported, match="made from moments"):
+        bs.compare(*pair, method="satorra.2000")
+    paths = [scaled(fit(m, data)) for m in ("x1 ~ x2 + x3", "x1 ~ a*x2 + a*x3")]
+    with pytest.raises(bs.Unsupported, match="random covariates"):
+        bs.compare(*paths, method="satorra.bentler.2010")
+    with pytest.raises(bs.Unsupported, match="needs fits with a scaled test"):
+        bs.compare(pair[0], fit(EQUAL, data), method="satorra.bentler.2001")
+
+
+def test_a_larger_model_in_a_local_minimum_is_refused() -> None:
+    free, equal = fit(FREE), fit(EQUAL)
+    stuck = replace(free, _measures={**free.measures, "chisq": equal.measures["chisq"] + 1.0})
+    with pytest.raises(bs.ModelError, match="local minimum"):
+        bs.compare(stuck, equal)
 
 
 def test_a_negative_scaling_factor_is_no_test() -> None:
