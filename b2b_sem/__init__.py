@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.read import read_covariance, read_responses
@@ -42,6 +43,7 @@ __all__ = [
     "StudyResult",
     "Unsupported",
     "__version__",
+    "compare",
     "fit",
     "load_model",
     "load_simulation",
@@ -67,6 +69,7 @@ _HOME = {
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
+    "compare": "b2b_sem.analysis.compare",
     "fit": "b2b_sem.analysis.structural",
     "load_model": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",

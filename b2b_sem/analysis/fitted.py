@@ -7,6 +7,7 @@ results of their own. A fit read back from JSON is a plain ``FitResult``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ from b2b_sem.errors import Unsupported
 from b2b_sem.results.fit import FitResult
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from b2b_sem.data.observed import Observed
     from b2b_sem.engine.base import Array, EngineFit
     from b2b_sem.engine.problem import Problem
+    from b2b_sem.results.test import ScoreTest, WaldTest
 
 __all__ = ["Context", "Fit", "context_of"]
 
@@ -46,6 +50,118 @@ class Fit(FitResult):
     """The result of :func:`b2b_sem.fit`: a :class:`FitResult` with its problem."""
 
     _context: Context | None = field(default=None, repr=False)
+
+    def modification_indices(
+        self,
+        *,
+        sort: bool = False,
+        minimum: float = 0.0,
+        op: str | Sequence[str] | None = None,
+        constrained: bool = False,
+    ) -> pd.DataFrame:
+        """Return what freeing each fixed or absent parameter would change: lavaan's ``modindices()``.
+
+        The modification index is the score test of the parameter, the expected fall of chi-square
+        MI = N s^2 / V, and EPC = s / V the expected value of the parameter minus the one it is fixed at (Sorbom 1989,
+        doi:10.1007/BF02294623; Saris, Satorra & Sorbom 1987, doi:10.2307/271030), with s the gradient of the
+        log-likelihood of one row and V its expected information, the model's own parameters accounted for. Nothing is
+        refitted. Candidates are all loadings, residual and latent covariances, regressions among variables that take
+        part in regressions, intercepts, and every fixed parameter of the model.
+
+        Parameters
+        ----------
+        sort : bool
+            Largest first.
+        minimum : float
+            Leave out smaller indices. Adjusted p-values always count all candidates.
+        op : str or sequence of str, optional
+            Only these operators: "=~", "~", "~~", "~1".
+        constrained : bool
+            Also parameters that share their label with others: what setting this one free would change. Its epc is
+            the expected difference from the others.
+
+        Returns
+        -------
+        DataFrame
+            lhs op rhs group mi epc sepc_lv sepc_all sepc_nox pvalue pvalue_bonferroni pvalue_fdr. sepc_lv is
+            standardized by latent variables, sepc_all by all, sepc_nox by all but exogenous observed variables. With
+            hundreds of candidates some indices are large by chance: pvalue_bonferroni and pvalue_fdr (Benjamini &
+            Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x) adjust for their number.
+
+        Raises
+        ------
+        ModelError
+            If the fit did not converge or the model is not identified.
+        Unsupported
+            For a fit without its problem, another estimator, or inequality constraints.
+        """
+        from b2b_sem.analysis.score import modification_indices
+
+        return modification_indices(self, sort=sort, minimum=minimum, op=op, constrained=constrained)
+
+    def score_test(self, add: str | None = None, *, release: Iterable[int | str] | None = None) -> ScoreTest:
+        """Test equality constraints, or parameters the model leaves out, without refitting: ``lavTestScore()``.
+
+        Rao (1948), doi:10.1017/S0305004100023987.
+
+        Parameters
+        ----------
+        add : str, optional
+            Parameters to add, as in a model: ``"F =~ x5; x1 ~~ x2"``. Default: release equality constraints.
+        release : iterable of int or str, optional
+            Which constraints: numbers from 1 (``==`` statements first, then pairs of equal labels), labels, or
+            statements such as ``"a == b"``. Default: all.
+
+        Returns
+        -------
+        ScoreTest
+            The total test, one test a constraint, cumulative tests, and the expected change of every parameter.
+
+        Raises
+        ------
+        ModelError
+            If the fit failed or has no equality constraint.
+        ModelSyntaxError
+            For a parameter that is free already, an unknown variable or constraint.
+        Unsupported
+            For a fit without its problem, another estimator, or inequality constraints.
+        """
+        from b2b_sem.analysis.score import score_test
+
+        return score_test(self, add, release=release)
+
+    def wald_test(self, restrictions: str) -> WaldTest:
+        """Test restrictions on labelled parameters: ``lavTestWald()``.
+
+        W = d' (J V J')^-1 d, with d the left sides minus the right sides at the estimates, J their derivatives and V
+        the covariance matrix of the estimates (Wald 1943, doi:10.1090/S0002-9947-1943-0012401-3). Restrictions may be
+        nonlinear and may use ``:=`` definitions.
+
+        Parameters
+        ----------
+        restrictions : str
+            Such as ``"a == b; c == 0"``.
+
+        Raises
+        ------
+        ModelError
+            If the fit failed, or a restriction has no uncertainty or follows from the others.
+        ModelSyntaxError
+            For an unknown label or a statement that is no restriction.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd
+        >>> from b2b_sem.analysis.structural import fit
+        >>> rng = np.random.default_rng(1)
+        >>> f = rng.normal(size=(200, 1))
+        >>> data = pd.DataFrame(f + rng.normal(size=(200, 4)), columns=["x1", "x2", "x3", "x4"])
+        >>> fit("F =~ x1 + a*x2 + b*x3 + c*x4", data, engine="native").wald_test("a == b; b == c").df
+        2
+        """
+        from b2b_sem.analysis.wald import wald_test
+
+        return wald_test(self, restrictions)
 
 
 def context_of(fit: FitResult) -> Context:

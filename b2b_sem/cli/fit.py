@@ -9,8 +9,10 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from b2b_sem.analysis.fitted import Fit
     from b2b_sem.data.read import Responses
-    from b2b_sem.results.fit import FitResult
     from b2b_sem.spec.model import ModelSpec
 
 
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
+@click.option(
+    "--modindices",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=10,
+    metavar="N",
+    help="Also print the N largest modification indices (10 if N is left out).",
+)
 @click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
 @click.pass_context
 def command(
@@ -47,6 +57,7 @@ def command(
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
+    modindices: int | None,
     json_out: str | None,
     **options: Any,
 ) -> int:
@@ -66,21 +77,45 @@ def command(
         check_file(Path(json_out))
         check_not_input(Path(json_out), model, data, sample_cov)
     result = _fit(model, data, sample_cov, nobs, sheet, missing_codes, score, _stated(options))
+    content = result.to_json()
+    indices = _modindices(result) if modindices is not None else None
+    if indices is not None:
+        from b2b_sem.results.io import records
+
+        content["modification_indices"] = records(indices)
     if to_stdout:
         import json
 
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         click.echo(result.summary())
+        if indices is not None:
+            click.echo(_largest(indices, modindices or 10))
     if json_out is not None and not to_stdout:
         from b2b_sem.cli.output import say
         from b2b_sem.results.io import write_json
 
-        say(f"JSON -> {write_json(json_out, result.to_json())}")
+        say(f"JSON -> {write_json(json_out, content)}")
     if not result.ok:
         click.echo(f"error: {result.failure}: the numbers must not be interpreted{reason(result)}", err=True)
         return 1
     return 0
+
+
+def _modindices(result: Fit) -> pd.DataFrame | None:
+    """Return all modification indices, largest first; None where a fit that failed has none."""
+    return result.modification_indices(sort=True) if result.converged and result.identified else None
+
+
+def _largest(indices: pd.DataFrame, count: int) -> str:
+    shown = indices.head(count)[["lhs", "op", "rhs", "mi", "epc", "sepc_all", "pvalue_fdr"]]
+    lines = [
+        "",
+        f"Largest modification indices ({len(shown)} of {len(indices)}):",
+        shown.to_string(index=False, float_format=lambda v: f"{v:.3f}") if len(shown) else "(none)",
+        f"Each is one of {len(indices)} tests; pvalue_fdr allows for that. Free a parameter only for a reason.",
+    ]
+    return "\n".join(lines)
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +151,7 @@ def _fit(
     missing_codes: tuple[str, ...],
     score: bool,
     stated: dict[str, Any],
-) -> FitResult:
+) -> Fit:
     from b2b_sem.spec.loader import load_model
 
     spec = load_model(model)

@@ -33,6 +33,21 @@ STANDARDIZED_COLUMNS: tuple[str, ...] = (
     "ci_upper",
 )
 
+MODIFICATION_COLUMNS: tuple[str, ...] = (
+    "lhs",
+    "op",
+    "rhs",
+    "group",
+    "mi",
+    "epc",
+    "sepc_lv",
+    "sepc_all",
+    "sepc_nox",
+    "pvalue",
+    "pvalue_bonferroni",
+    "pvalue_fdr",
+)
+
 #: Fit measures in the order in which they are reported (a fit may lack some; missing numbers are NaN).
 MEASURE_NAMES: tuple[str, ...] = (
     "npar",

@@ -258,3 +258,21 @@ def test_simulate_writes_the_population_values(here: Path) -> None:
     truth = pd.read_csv("t.csv")
     row = truth[(truth["lhs"] == "BT") & (truth["op"] == "~") & (truth["rhs"] == "RR")]
     assert row["value"].item() == pytest.approx(0.35)
+
+
+def test_modification_indices_are_printed_when_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["fit", "m.lav", "--data", "d.csv", "--engine", "native", "--json", "out.json"]
+    assert run(args) == 0
+    assert "modification" not in capsys.readouterr().out
+    assert "modification_indices" not in json.loads(Path("out.json").read_text(encoding="utf-8"))
+    assert run([*args, "--modindices", "3"]) == 0
+    out = capsys.readouterr().out
+    expected = bs.fit(MODEL, answers(), engine="native").modification_indices(sort=True)
+    assert f"Largest modification indices (3 of {len(expected)})" in out
+    assert f"{expected['mi'].iloc[2]:.3f}" in out
+    written = json.loads(Path("out.json").read_text(encoding="utf-8"))["modification_indices"]
+    assert len(written) == len(expected)
+    assert written[0]["mi"] == pytest.approx(expected["mi"].iloc[0])
+    assert set(written[0]) == set(expected.columns)
+    assert run(["fit", "m.lav", "--data", "d.csv", "--modindices"]) == 0
+    assert f"(10 of {len(expected)})" in capsys.readouterr().out

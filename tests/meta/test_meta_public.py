@@ -23,6 +23,7 @@ PUBLIC = [
     "StudyResult",
     "Unsupported",
     "__version__",
+    "compare",
     "fit",
     "load_model",
     "load_simulation",

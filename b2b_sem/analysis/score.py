@@ -1,0 +1,385 @@
+"""Modification indices and score tests of a fitted model, without refitting it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import special
+
+from b2b_sem.analysis.fitted import Context, context_of
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
+from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
+from b2b_sem.engine.native.constraint import label_values
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.results.columns import MODIFICATION_COLUMNS
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.test import ScoreTest
+from b2b_sem.spec import expression as ex
+from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.syntax import parse_model
+
+__all__ = ["modification_indices", "score_test", "usable"]
+
+OPERATORS = ("=~", "~", "~~", "~1")
+
+
+def usable(fit: FitResult, what: str) -> Context:
+    """Return the context of a fit whose solution a test can start from.
+
+    Raises
+    ------
+    ModelError
+        If the fit did not converge or the model is not identified.
+    Unsupported
+        For another estimator than maximum likelihood, for inequality constraints, and for a result without its data.
+    """
+    context = context_of(fit)
+    if not fit.converged or not fit.identified:
+        raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
+    if not fit.estimator.startswith("ML"):
+        raise Unsupported(
+            f"{what} are not available for the estimator {fit.estimator}", hint="fit the model with estimator='ML'"
+        )
+    if any(c.op in ("<", ">") for c in context.problem.table.constraints):
+        raise Unsupported(
+            f"{what} are not available for a model with inequality constraints",
+            hint="leave the inequalities out, or turn those that hold exactly into '=='",
+        )
+    return context
+
+
+def _tangent(context: Context, extension: Extension) -> Array:
+    """Return the directions the model may move in, as changes of its entries and of the exogenous moments."""
+    q = context.problem.table.nfree
+    pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
+    constraints = context.problem.constraints
+    free = pick if constraints is None else pick @ constraints.basis
+    nuisance = len(extension.nuisance)
+    out = np.zeros((len(free) + nuisance, free.shape[1] + nuisance))
+    out[: len(free), : free.shape[1]] = free
+    out[len(free) :, free.shape[1] :] = np.eye(nuisance)
+    return out
+
+
+def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
+    table = context.problem.table
+    values = {r.lhs: float(r.value or 0.0) for r in extension.rows if r.op == "~~" and r.lhs == r.rhs}
+    return standardizing_factors(table, extension.rows, extension.point.implied, values)
+
+
+def modification_indices(
+    fit: FitResult,
+    *,
+    sort: bool = False,
+    minimum: float = 0.0,
+    op: str | Sequence[str] | None = None,
+    constrained: bool = False,
+) -> pd.DataFrame:
+    """Return the modification index and the expected change of every parameter the model fixes or leaves out.
+
+    See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
+    """
+    wanted = _operators(op)
+    context = usable(fit, "modification indices")
+    problem = context.problem
+    with single_thread():
+        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
+        entries = extension.extra
+        if constrained:
+            shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
+            own = extension.own
+            entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
+        found = profile(extension, _tangent(context, extension), entries)
+    mi = problem.nobs * found.score**2 / found.variance
+    epc = found.score / found.variance
+    pvalue = special.chdtrc(1, mi)
+    known = np.isfinite(mi)
+    rows = [extension.rows[e] for e in entries]
+    lv, full, nox = (f[entries] for f in _factors(context, extension))
+    table = pd.DataFrame(
+        {
+            "lhs": [r.lhs for r in rows],
+            "op": [r.op for r in rows],
+            "rhs": [r.rhs for r in rows],
+            "group": 1,
+            "mi": mi,
+            "epc": epc,
+            "sepc_lv": epc * lv,
+            "sepc_all": epc * full,
+            "sepc_nox": epc * nox,
+            "pvalue": pvalue,
+            "pvalue_bonferroni": np.minimum(1.0, pvalue * max(int(known.sum()), 1)),
+            "pvalue_fdr": _false_discovery(pvalue, known),
+        },
+        columns=list(MODIFICATION_COLUMNS),
+    )
+    keep = known & (mi >= minimum) & table["op"].isin(wanted).to_numpy()
+    table = table[keep]
+    if sort:
+        table = table.sort_values("mi", ascending=False, kind="stable")
+    return table.reset_index(drop=True)
+
+
+def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
+    wanted = OPERATORS if op is None else (op,) if isinstance(op, str) else tuple(op)
+    for name in wanted:
+        if name not in OPERATORS:
+            raise ModelSyntaxError(f"'{name}' is not an operator of parameters", hint=f"use {', '.join(OPERATORS)}")
+    return wanted
+
+
+def _false_discovery(pvalue: Array, known: Array) -> Array:
+    """Benjamini-Hochberg adjusted p-values (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
+    out = np.full(len(pvalue), np.nan)
+    at = np.flatnonzero(known)
+    order = at[np.argsort(pvalue[at])[::-1]]
+    ranks = np.arange(len(order), 0, -1)
+    out[order] = np.minimum(1.0, np.minimum.accumulate(pvalue[order] * len(order) / np.maximum(ranks, 1)))
+    return out
+
+
+def score_test(
+    fit: FitResult,
+    add: str | None = None,
+    *,
+    release: Iterable[int | str] | None = None,
+) -> ScoreTest:
+    """Test what releasing equality constraints, or adding parameters, would change.
+
+    See :meth:`b2b_sem.analysis.fitted.Fit.score_test`.
+    """
+    context = usable(fit, "score tests")
+    problem = context.problem
+    if add is not None and release is not None:
+        raise ModelSyntaxError("add and release are both given", hint="use one of them at a time")
+    with single_thread():
+        if add is not None:
+            keys = _parameters(problem.table, add)
+            known = {(r.lhs, r.op, r.rhs) for r in problem.table.rows}
+            extension = extend(problem, context.solution.theta, [k for k in keys if k not in known])
+            at = {(r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
+            missing = [k for k in keys if k not in at]
+            if missing:
+                raise ModelSyntaxError(
+                    f"'{_text(missing[0])}' is another way to write a parameter of the model", hint="leave it out"
+                )
+            entries = np.array([at[k] for k in keys], dtype=np.intp)
+            head = [("".join(k), "==", "0") for k in keys]
+            found = joint(extension, _tangent(context, extension), entries, np.eye(len(keys)))
+        else:
+            extension = extend(problem, context.solution.theta)
+            constraints = _constraints(problem.table, extension)
+            tested = _chosen(constraints, release)
+            # a step that breaks one constraint by 1 and keeps the others
+            inverse = np.linalg.pinv(np.array([c.gradient for c in constraints]))[:, tested]
+            head = [(constraints[i].lhs, "==", constraints[i].rhs) for i in tested]
+            found = joint(extension, _tangent(context, extension), extension.own, inverse)
+        return _score_result(context, extension, head, found)
+
+
+def _score_result(context: Context, extension: Extension, head: list[tuple[str, str, str]], found: Joint) -> ScoreTest:
+    n = context.problem.nobs
+    variance = np.where(found.known, np.diag(found.variance), np.nan)
+    single = n * found.score**2 / variance
+    table = pd.DataFrame(head, columns=["lhs", "op", "rhs"])
+    univariate = table.assign(chisq=single, df=1, pvalue=special.chdtrc(1, single), epc=found.score / variance)
+    # whitened in the order of the univariate tests: partial sums of squares are the cumulative tests
+    order = np.argsort(-np.where(found.known, single, -np.inf), kind="stable")[: int(found.known.sum())]
+    scale = np.sqrt(variance[order])
+    white, used = _whiten(found.variance[np.ix_(order, order)] / np.outer(scale, scale), found.score[order] / scale)
+    running, df = n * np.cumsum(white**2), np.cumsum(used)
+    cumulative = table.iloc[order].assign(chisq=running, df=df, pvalue=special.chdtrc(df, running))
+    kept = order[used]
+    step = np.zeros(len(head))
+    step[kept] = np.linalg.solve(found.variance[np.ix_(kept, kept)], found.score[kept])
+    total = float(running[-1]) if len(kept) else float("nan")
+    count = len(kept)
+    notes = []
+    if count < len(head):
+        unknown = [f"{a} {op} {b}" for i, (a, op, b) in enumerate(head) if i not in set(kept.tolist())]
+        notes.append(
+            f"Not identified if released, and left out of the total test: {', '.join(unknown)}: the model needs them."
+        )
+    return ScoreTest(
+        total,
+        count,
+        float(special.chdtrc(count, total)) if count else float("nan"),
+        tuple(notes),
+        univariate,
+        cumulative.reset_index(drop=True),
+        _expected_change(context, extension, head, found.follow @ step),
+    )
+
+
+def _whiten(variance: Array, score: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return scores made independent one after the other (Cholesky), and which of them say something new."""
+    count = len(score)
+    white, used = np.zeros(count), np.zeros(count, dtype=bool)
+    left, rest = variance.copy(), score.copy()
+    for i in range(count):
+        if left[i, i] <= LEAST_SHARE:
+            continue
+        used[i] = True
+        column = left[:, i] / np.sqrt(left[i, i])
+        white[i] = rest[i] / np.sqrt(left[i, i])
+        rest = rest - column * white[i]
+        left = left - np.outer(column, column)
+    return white, used
+
+
+def _expected_change(
+    context: Context, extension: Extension, head: list[tuple[str, str, str]], change: Array
+) -> pd.DataFrame:
+    names = {lhs for lhs, _, _ in head}
+    at = [
+        i
+        for i, row in enumerate(extension.rows)
+        if extension.parameter[i] != -2 and (extension.parameter[i] >= 0 or row.name in names)
+    ]
+    rows = [extension.rows[i] for i in at]
+    est = np.array([float(r.value or 0.0) for r in rows])
+    lv, full, nox = (f[at] for f in _factors(context, extension))
+    epc = change[at]
+    return pd.DataFrame(
+        {
+            "lhs": [r.lhs for r in rows],
+            "op": [r.op for r in rows],
+            "rhs": [r.rhs for r in rows],
+            "group": 1,
+            "label": [r.label for r in rows],
+            "est": est,
+            "epc": epc,
+            "epv": est + epc,
+            "sepc_lv": epc * lv,
+            "sepc_all": epc * full,
+            "sepc_nox": epc * nox,
+        }
+    )
+
+
+def _parameters(table: ParameterTable, text: str) -> list[tuple[str, str, str]]:
+    """Return the parameters that a text of model syntax names, each as a row that the model does not have free."""
+    parsed = parse_model(text)
+    if parsed.constraints or not parsed.entries:
+        raise ModelSyntaxError("add names parameters only", hint="write them as in a model: 'F =~ x5; x1 ~~ x2'")
+    order = {v: i for i, v in enumerate([*table.latents, *table.observed])}
+    rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    out = []
+    for entry in parsed.entries:
+        where: dict[str, Any] = {"line": entry.line, "column": entry.column}
+        for name in filter(None, (entry.lhs, entry.rhs)):
+            if name not in order:
+                raise ModelSyntaxError(
+                    f"'{name}' is not a variable of the model.{did_you_mean(name, order)}",
+                    hint="a score test adds parameters, not variables",
+                    **where,
+                )
+        if entry.op == "=~" and entry.lhs not in table.latents:
+            raise ModelSyntaxError(f"'{entry.lhs}' is not a latent variable of the model", **where)
+        if entry.op == "~1" and not table.meanstructure:
+            raise ModelSyntaxError("the model has no mean structure", hint="fit with meanstructure=True", **where)
+        key = (entry.lhs, entry.op, entry.rhs)
+        if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
+            key = (entry.rhs, entry.op, entry.lhs)
+        twin = (key[2], key[1], key[0])
+        row = rows.get(key) or (rows.get(twin) if entry.op == "~~" else None)
+        if row is not None and (row.free or row.exo):
+            raise ModelSyntaxError(
+                f"'{_text(key)}' is already {'free' if row.free else 'as in the data'} in the model",
+                hint="name parameters that are fixed or absent",
+                **where,
+            )
+        out.append((row.lhs, row.op, row.rhs) if row is not None else key)
+    return out
+
+
+def _text(key: tuple[str, str, str]) -> str:
+    return f"{key[0]} ~ 1" if key[1] == "~1" else " ".join(key)
+
+
+@dataclass(frozen=True)
+class _Constraint:
+    """One equality of the model: its gradient in the model's own entries, and its names."""
+
+    gradient: Array
+    lhs: str
+    rhs: str
+    label: str = ""
+
+
+def _constraints(table: ParameterTable, extension: Extension) -> list[_Constraint]:
+    """Return all equalities without redundant ones, ``==`` statements first and equal labels after them."""
+    own = extension.own
+    count = len(own)
+    # free rows are the first entries, in the order of the table
+    pick = np.zeros((len(table.rows), count))
+    pick[own, np.arange(count)] = 1.0
+    values = np.array([float(r.value or 0.0) for r in extension.rows[: len(table.rows)]])
+    stated = []
+    if table.equalities:
+        known = label_values(table, values, pick, table.definitions, undefined_as_nan=True)
+        for statement in table.equalities:
+            (_, da), (_, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
+            stated.append(_Constraint(np.zeros(count) + da - db, ex.render(statement.left), statement.text))
+    tied = []
+    first: dict[int, int] = {}
+    for k, entry in enumerate(own):
+        j = first.setdefault(int(extension.parameter[entry]), k)
+        if j != k:
+            gradient = np.zeros(count)
+            gradient[j], gradient[k] = 1.0, -1.0
+            tied.append(
+                _Constraint(
+                    gradient, extension.rows[own[j]].name, extension.rows[entry].name, extension.rows[entry].label
+                )
+            )
+    kept = _independent([*tied, *stated])
+    return [c for c in kept if not c.label] + [c for c in kept if c.label]
+
+
+def _independent(constraints: list[_Constraint]) -> list[_Constraint]:
+    """Leave out constraints that follow from those before them."""
+    kept: list[_Constraint] = []
+    basis: list[Array] = []
+    for constraint in constraints:
+        rest = constraint.gradient
+        size = float(np.linalg.norm(rest))
+        for b in basis * 2:  # twice: rounding
+            rest = rest - (rest @ b) * b
+        if size > 0 and np.linalg.norm(rest) > 1e-10 * size:
+            basis.append(rest / np.linalg.norm(rest))
+            kept.append(constraint)
+    return kept
+
+
+def _chosen(constraints: list[_Constraint], release: Iterable[int | str] | None) -> list[int]:
+    if not constraints:
+        raise ModelError(
+            "the model has no equality constraint to release",
+            hint="name parameters to add: fit.score_test(add='F =~ x5')",
+        )
+    if release is None:
+        return list(range(len(constraints)))
+    out: list[int] = []
+    texts = [f"{c.lhs}=={c.rhs}".replace(" ", "") for c in constraints]
+    for item in [release] if isinstance(release, int | str) else release:
+        if isinstance(item, str):
+            text = item.replace(" ", "")
+            found = [i for i, c in enumerate(constraints) if text in (c.label, texts[i])]
+        else:
+            found = [item - 1] if 1 <= item <= len(constraints) else []
+        if not found:
+            known = [*texts, *(c.label for c in constraints if c.label)]
+            raise ModelSyntaxError(
+                f"'{item}' is no equality constraint of the model.{did_you_mean(str(item), known)}",
+                hint=f"give a number from 1 to {len(constraints)}, a label, or one of: {', '.join(texts[:4])}",
+            )
+        out += [i for i in found if i not in out]
+    return out
