@@ -253,6 +253,14 @@ def _solution_warnings(
         )
     if constraints is not None and constraints.redundant:
         out.append(f"Redundant constraints were ignored: {_listed(constraints.redundant)}.")
+    if constraints is not None and constraints.idle:
+        out.append(f"Constraints without a free parameter restrict nothing: {_listed(constraints.idle)}.")
+    if constraints is not None and constraints.active:
+        out.append(
+            f"The solution lies on the boundary of: {_listed(constraints.active)}. Standard errors take these as "
+            "equations, degrees of freedom do not; the chi-square test is then only approximate (its distribution is "
+            "a mixture)."
+        )
     return out
 
 
