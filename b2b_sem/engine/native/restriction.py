@@ -196,10 +196,10 @@ class Restrictions:
         return Restrictions(tuple(self.items[i] for i in keep), self.linear, self.idle, self.file, self.q)
 
     def snap(self, theta: Array, tolerance: Array) -> Array:
-        """Put parameters within a tolerance of their bound exactly on it."""
+        """Put parameters within a tolerance of a bound exactly on it."""
         out = theta.copy()
         for item in self.items:
-            if item.bound and item.slope is not None:
+            if item.slope is not None and len(item.at) == 1:
                 k, bound = int(item.at[0]), float(item.offset / item.slope[0])
                 if abs(theta[k] - bound) <= tolerance[k]:
                     out[k] = bound
