@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
+@click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
 @click.pass_context
 def command(
