@@ -106,7 +106,12 @@ def add_bounds(
 
 
 def _stretch(
-    lower: float, upper: float, factors: tuple[float | None, float | None], origin: float | None = None, *, sign: int = 1
+    lower: float,
+    upper: float,
+    factors: tuple[float | None, float | None],
+    origin: float | None = None,
+    *,
+    sign: int = 1,
 ) -> tuple[float, float]:
     """Widen a range by the factors; `origin` replaces the lower end where the range is measured."""
     width = upper - (lower if origin is None else max(lower, origin))
@@ -171,4 +176,3 @@ def _markers(table: ParameterTable) -> dict[str, str]:
         if row.op == "=~" and not row.free and row.value == 1.0:
             out.setdefault(row.lhs, []).append(row.rhs)
     return {latent: names[0] for latent, names in out.items() if len(names) == 1}
-

@@ -148,7 +148,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Constraint:
-    """``name := expression``, or ``==``, ``<`` or ``>`` between expressions; `text` is the right side without blanks."""
+    """``name := expression``, or ``==``, ``<``, ``>`` between expressions; `text` is the right side without blanks."""
 
     op: str
     left: ex.Expression
@@ -372,8 +372,8 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
             source.fail(
                 f"'{arrow.group()}' is not an operator",
                 begin + arrow.start(),
-                hint="write 'y ~ x' for a path from x to y and 'F =~ x1 + x2' for measurement, and 'a < -1' with a blank for "
-                "a bound; the file holds the model alone, without 'model <-' and the quotes around it",
+                hint="write 'y ~ x' for a path from x to y, 'F =~ x1 + x2' for measurement, and 'a < -1' with a blank "
+                "for a bound; the file holds the model alone, without 'model <-' and the quotes around it",
             )
         if len(found) > 1:
             source.fail(

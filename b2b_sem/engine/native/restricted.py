@@ -143,9 +143,7 @@ def _descend(space: _Space, theta: Array, max_iterations: int) -> op._Solution |
         c, rows = found
         scaled_info = info / np.outer(scale, scale)
 
-        def solve(
-            quadratic: _Quadratic, grad: Array = grad, c: Array = c, rows: Array = rows
-        ) -> Step | None:
+        def solve(quadratic: _Quadratic, grad: Array = grad, c: Array = c, rows: Array = rows) -> Step | None:
             return quadratic_step(quadratic.factor, grad, rows[:m], -c[:m], rows[m:], -c[m:])
 
         scoring = solve(_positive(2.0 * scaled_info + damping * np.eye(len(info)), 1e-8))
@@ -212,9 +210,7 @@ def _convex(matrix: Array, rows: Array, multipliers: Array, m: int) -> _Quadrati
     return _positive(matrix, op.LEAST_CURVATURE)
 
 
-def _search(
-    space: _Space, point: Point, step: Step, scale: Array, grad: Array, size: float
-) -> Point | None:
+def _search(space: _Space, point: Point, step: Step, scale: Array, grad: Array, size: float) -> Point | None:
     """Halve the step until the fit function falls enough; every trial is put back onto the constraints."""
     slope = min(float(grad @ step.value), 0.0)
     slack = 1e-13 * (1.0 + abs(point.value)) if size < 1e-4 else 0.0

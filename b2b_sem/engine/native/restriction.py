@@ -288,14 +288,13 @@ def restrict(table: ParameterTable) -> Restrictions | None:
 
 def _compile(table: ParameterTable, statement: Constraint) -> Restriction:
     """Turn a statement into a function of the parameters it contains."""
-    equality = statement.op == "=="
+    equality, place = statement.op == "==", (statement.line, statement.column)
     left, right = (statement.right, statement.left) if statement.op == "<" else (statement.left, statement.right)
-    place = {"line": statement.line, "column": statement.column}
     form = linear_form(table, statement)
     if form is not None:
         sign = -1.0 if statement.op == "<" else 1.0
         at = np.flatnonzero(form[0])
-        return Restriction(statement.statement, equality, at, sign * form[0][at], sign * form[1], None, **place)
+        return Restriction(statement.statement, equality, at, sign * form[0][at], sign * form[1], None, False, *place)
     definitions = definitions_used(table, [statement])
     used = {n.name for d in definitions for n in ex.names(d.right)}
     used |= {n.name for side in (left, right) for n in ex.names(side)}
@@ -318,7 +317,7 @@ def _compile(table: ParameterTable, statement: Constraint) -> Restriction:
         a, b = jet(left, known, k), jet(right, known, k)
         return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
-    return Restriction(statement.statement, equality, at, None, 0.0, function, **place)
+    return Restriction(statement.statement, equality, at, None, 0.0, function, False, *place)
 
 
 def _bounds(table: ParameterTable) -> list[Restriction]:
@@ -334,9 +333,7 @@ def _bounds(table: ParameterTable) -> list[Restriction]:
             name = f"{row.label} ({row.name})" if row.label else row.name
             text = f"{name} {symbol} {bound:.6g}"
             at = np.array([row.free - 1])
-            out[key] = Restriction(
-                text, False, at, np.array([sign]), sign * bound, None, True, row.line, row.column
-            )
+            out[key] = Restriction(text, False, at, np.array([sign]), sign * bound, None, True, row.line, row.column)
     return list(out.values())
 
 

@@ -69,7 +69,9 @@ def test_derivatives_are_those_of_differences(text: str) -> None:
     found = made.evaluate(theta)
     assert found is not None
     np.testing.assert_allclose(found[1], derivative(value, theta), rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(made.curvature(theta, np.array([2.0])), 2 * derivative(slope, theta), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(
+        made.curvature(theta, np.array([2.0])), 2 * derivative(slope, theta), rtol=1e-6, atol=1e-8
+    )
 
 
 def test_an_inequality_is_at_least_zero_in_either_direction() -> None:
@@ -161,7 +163,9 @@ def test_constraints_that_do_not_bind_change_nothing() -> None:
     np.testing.assert_array_equal(native(THREE, bounds="none").parameters["est"], native(THREE).parameters["est"])
 
 
-@pytest.mark.parametrize("text", ["a*b == 0.7", "a*b < 0.5\nc > 1.2", "a + b == 1.5\nc*d == 1\np < 0.4", "a > b\nb > c"])
+@pytest.mark.parametrize(
+    "text", ["a*b == 0.7", "a*b < 0.5\nc > 1.2", "a + b == 1.5\nc*d == 1\np < 0.4", "a > b\nb > c"]
+)
 def test_no_feasible_neighbour_is_better(text: str) -> None:
     found = native(f"{FREE}\n{text}")
     problem, theta = found._context.problem, found._context.solution.theta
