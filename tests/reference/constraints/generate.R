@@ -76,7 +76,9 @@ kkt_newton <- function(fit, x, active, steps = 40L) {
     lambda <- if (nrow(J)) drop(qr.coef(qr(t(J) / scale), g / scale)) else numeric(0)
     residual <- (g - drop(crossprod(J, lambda))) / scale
     size <- max(abs(residual), if (nrow(J)) abs(value(x)) / sqrt(rowSums(t(t(J) / scale)^2)) else 0)
-    if (size < best$size) best <- list(size = size, x = x, lambda = lambda, keep = keep, scale = scale) else if (k > 6 && size > best$size * 10) break
+    gained <- size < 0.5 * best$size
+    if (size < best$size) best <- list(size = size, x = x, lambda = lambda, keep = keep, scale = scale)
+    if (best$size < 1e-12 && !gained) break
     if (size < 1e-14) break
     H <- numDeriv::jacobian(gradient, x)
     H <- (H + t(H)) / 2
