@@ -50,7 +50,7 @@ def relation(main: FitResult, rival: FitResult) -> str:
     if set(main.model.observed) != set(rival.model.observed) or set(main.model.latents) != set(rival.model.latents):
         return "other"
     a, b = _free(main), _free(rival)
-    if len(set(a.values())) < len(a) or len(set(b.values())) < len(b) or "==" in main.model.text + rival.model.text:
+    if len(set(a.values())) < len(a) or len(set(b.values())) < len(b) or _constrained(main, rival):
         return "other"
     fixed_a = {k: v for k, v in _fixed(main).items() if k not in b}
     fixed_b = {k: v for k, v in _fixed(rival).items() if k not in a}
@@ -105,3 +105,9 @@ def compare_rival(
         lower = "rival" if b["bic"] < a["bic"] else "main model"
         message = f"Not nested: compare AIC and BIC (BIC is lower for the {lower})."
     return RivalResult(name, title, why, rival, kind, diff, df, p, message)
+
+
+def _constrained(*fits: FitResult) -> bool:
+    """Whether a model has constraints beside shared labels, which comparing parameter names cannot see."""
+    marks = ("==", "<", ">", "lower(", "upper(")
+    return any(mark in fit.model.syntax for fit in fits for mark in marks)

@@ -12,14 +12,15 @@ import pandas as pd
 
 from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed, observe, observe_moments
-from b2b_sem.engine.base import Array, EngineFit, FitOptions
+from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.inference import Inference, count_df, infer
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
-from b2b_sem.engine.problem import Problem, prepare, solve
+from b2b_sem.engine.problem import Problem, at_solution, prepare, solve
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import ModelInfo, OptimizerInfo
+from b2b_sem.spec.bound import BOUNDS, add_bounds
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import parse_model
@@ -81,6 +82,8 @@ def fit(
         Fix covariances among latent variables at 0.
     fixed_x : bool
         Take exogenous observed variables as fixed: their moments are those of the sample.
+    bounds : {"none", "pos.var", "pos.ov.var", "pos.lv.var", "standard", "wide"}, optional
+        Automatic bounds of variances, loadings and covariances: see :mod:`b2b_sem.spec.bound`.
     kind : {"sem", "cfa"}
         The same, as in lavaan.
     engine : {"auto", "semopy", "native"}
@@ -88,7 +91,7 @@ def fit(
         inference comes from one place; see :attr:`Fit.engine` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
-    group, group_equal, group_partial, cluster, ordered, parameterization, bounds, interaction
+    group, group_equal, group_partial, cluster, ordered, parameterization, interaction
         Part of the public signature; other values than the default raise :class:`Unsupported`.
 
     Returns
@@ -127,7 +130,7 @@ def fit(
         cluster=(cluster, (None,), "leave it out; standard errors assume independent rows"),
         ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
-        bounds=(bounds, (None,), "leave it out; parameters are estimated without bounds"),
+        bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa"), "use kind='sem'"),
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
@@ -140,13 +143,19 @@ def fit(
         orthogonal=orthogonal,
         fixed_x=fixed_x,
     )
-    constraints = linear_constraints(table)
-    _require_df(table, constraints)
+    constraints = linear_constraints(table, skip_nonlinear=True)
+    _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
     options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
     with single_thread():
         observed = _observe(table, data, sample_cov, sample_mean, nobs)
+        if bounds is not None:
+            table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
         solution, notes = solve(problem, engine)
+        if problem.restrictions is not None:
+            problem = at_solution(problem, solution.theta)
+            constraints = problem.constraints
+            _require_df(table, constraints)
         inference = infer(
             table,
             problem.structure,
@@ -169,6 +178,8 @@ def fit(
         "orthogonal": orthogonal,
         "fixed_x": fixed_x,
     }
+    if bounds is not None:
+        settings["bounds"] = bounds
     return _result(table, observed, problem, solution, inference, settings, notes)
 
 
@@ -273,9 +284,23 @@ def _input_warnings(table: ParameterTable, observed: Observed) -> tuple[str, ...
     return tuple(out)
 
 
-def _require_df(table: ParameterTable, constraints: LinearConstraints | None) -> None:
+def _bounded(
+    table: ParameterTable, observed: Observed, options: FitOptions, bounds: str, std_lv: bool
+) -> ParameterTable:
+    group = observed.groups[0]
+    scale = group.nobs / moments_divisor(group.nobs, options.likelihood)
+    variances = dict(zip(table.observed, (scale * np.diag(group.cov)).tolist(), strict=True))
+    return add_bounds(table, bounds, variances, std_lv=std_lv)
+
+
+def _equations(constraints: LinearConstraints | None) -> int:
+    return 0 if constraints is None else constraints.rank + len(constraints.redundant)
+
+
+def _require_df(table: ParameterTable, constraints: LinearConstraints | None, spare: int = 0) -> None:
+    """Refuse a model with more parameters than moments; `spare` parameters may be taken away by other constraints."""
     counted, free, df = count_df(table, constraints)
-    if df < 0:
+    if df + spare < 0:
         raise ModelSyntaxError(
             f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
             file=table.file,

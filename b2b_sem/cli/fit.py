@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Also print the N largest modification indices (10 if N is left out).",
 )
+@click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
 @click.pass_context
 def command(

@@ -111,12 +111,13 @@ def infer(
     raw = row_values(table, solution.theta, fixed)
     std_lv, std_all = standardize(table, structure, point.implied, raw)
     trusted = solution.converged
-    tested = _test(raw, precision.vcov, level, trusted)
+    constrained = constraints is not None
+    tested = _test(raw, precision.vcov, level, trusted, constrained=constrained)
     admissible, problems = _admissible(table, structure, point.implied, raw)
     return Inference(
         raw=tested,
         std_lv=std_lv.value,
-        std_all=_test(std_all, precision.vcov, level, trusted, drop_zero=True),
+        std_all=_test(std_all, precision.vcov, level, trusted, drop_zero=True, constrained=constrained),
         r2=_r2(table, std_all.value),
         measures=_measures(table, moments, point.implied, point.value, nobs, n, options, constraints, trusted),
         implied=point.implied,
@@ -127,10 +128,21 @@ def infer(
     )
 
 
-def _test(values: RowValues, vcov: Array, level: float, trusted: bool, *, drop_zero: bool = False) -> Tested:
+def _test(
+    values: RowValues,
+    vcov: Array,
+    level: float,
+    trusted: bool,
+    *,
+    drop_zero: bool = False,
+    constrained: bool = False,
+) -> Tested:
     """Wald tests and intervals of all rows; a row without a standard error of its own gets none."""
     jacobian = values.jacobian
     variance = np.einsum("rq,qs,rs->r", jacobian, vcov, jacobian, optimize=True)
+    if constrained:  # what constraints pin has no variance: only rounding is left of the terms that cancel
+        size = np.einsum("rq,qs,rs->r", np.abs(jacobian), np.abs(vcov), np.abs(jacobian), optimize=True)
+        variance = np.where(np.abs(variance) <= 1e-13 * size, 0.0, variance)
     constant = ~jacobian.any(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         se = np.sqrt(np.where(variance < 0, np.where(variance > -1e-20, 0.0, NAN), variance))
@@ -253,6 +265,14 @@ def _solution_warnings(
         )
     if constraints is not None and constraints.redundant:
         out.append(f"Redundant constraints were ignored: {_listed(constraints.redundant)}.")
+    if constraints is not None and constraints.idle:
+        out.append(f"Constraints without a free parameter restrict nothing: {_listed(constraints.idle)}.")
+    if constraints is not None and constraints.active:
+        out.append(
+            f"The solution lies on the boundary of: {_listed(constraints.active)}. Standard errors take these as "
+            "equations, degrees of freedom do not; the chi-square test is then only approximate (its distribution is "
+            "a mixture)."
+        )
     return out
 
 

@@ -18,11 +18,13 @@ from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, make_moments
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.restricted import constraint_tangent, minimize_restricted
+from b2b_sem.engine.native.restriction import Restrictions, restrict
 from b2b_sem.engine.native.start import plain_start, start_values
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Problem", "prepare", "solve", "starting_values"]
+__all__ = ["Problem", "at_solution", "prepare", "solve", "starting_values"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Problem:
     nobs : int
     options : FitOptions
     constraints : LinearConstraints or None
+        The linear equations; after :func:`at_solution` the tangent of all constraints.
+    restrictions : Restrictions or None
+        Nonlinear equations, inequalities and bounds; None if there are none. A repeated fit must go through
+        :func:`solve`, which knows them: `constraints` alone does not say what holds elsewhere.
     """
 
     table: ParameterTable
@@ -50,6 +56,7 @@ class Problem:
     nobs: int
     options: FitOptions
     constraints: LinearConstraints | None
+    restrictions: Restrictions | None = None
 
 
 def prepare(
@@ -76,7 +83,16 @@ def prepare(
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[index[row.lhs]])
     structure = compile_structure(table, fixed)
-    return Problem(table, structure, make_moments(cov, mean), fixed, group.nobs, options, constraints)
+    moments = make_moments(cov, mean)
+    return Problem(table, structure, moments, fixed, group.nobs, options, constraints, restrict(table))
+
+
+def at_solution(problem: Problem, theta: Array) -> Problem:
+    """Return the problem with its constraints as they are at a solution: see :class:`LinearConstraints`."""
+    if problem.restrictions is None:
+        return problem
+    tangent = constraint_tangent(problem.structure, problem.moments, problem.restrictions, theta)
+    return replace(problem, constraints=tangent)
 
 
 def starting_values(problem: Problem) -> list[Callable[[], Array]]:
@@ -124,6 +140,15 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
         first = guess
         starts = [lambda: first, *starts]
     try:
+        if problem.restrictions is not None:
+            found = minimize_restricted(
+                problem.structure,
+                problem.moments,
+                starts,
+                problem.restrictions,
+                max_iterations=problem.options.max_iterations,
+            )
+            return found, notes
         solution = minimize(
             problem.structure,
             problem.moments,

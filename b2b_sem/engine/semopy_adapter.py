@@ -29,6 +29,8 @@ def unsupported_reason(table: ParameterTable) -> str:
         return "semopy's mean structure is not reliable"
     if table.equalities:
         return "semopy has no '==' constraints"
+    if table.inequalities or table.bounded:
+        return "semopy's bounds and inequality constraints are not reliable"
     if not any(r.op in ("=~", "~") for r in table.rows):
         return "semopy needs a measurement or a regression"
     latents = set(table.latents)

@@ -47,6 +47,8 @@ class Row:
         A moment of exogenous observed variables, fixed at its sample value.
     line, column : int
         Place in the model text; 0 for defaults.
+    lower, upper : float or None
+        Bounds.
     """
 
     lhs: str
@@ -60,6 +62,8 @@ class Row:
     exo: bool
     line: int = 0
     column: int = 0
+    lower: float | None = None
+    upper: float | None = None
 
     @property
     def name(self) -> str:
@@ -76,7 +80,7 @@ class ParameterTable:
     rows : tuple of Row
         User rows in the order of the text, then defaults.
     constraints : tuple of Constraint
-        ``:=`` and ``==`` statements.
+        ``:=``, ``==``, ``<`` and ``>`` statements.
     observed, latents : tuple of str
         In lavaan's order: indicators, then endogenous, then exogenous, then other observed variables.
     exogenous : tuple of str
@@ -114,6 +118,16 @@ class ParameterTable:
         """The ``==`` statements."""
         return tuple(c for c in self.constraints if c.op == "==")
 
+    @property
+    def inequalities(self) -> tuple[Constraint, ...]:
+        """The ``<`` and ``>`` statements."""
+        return tuple(c for c in self.constraints if c.op in ("<", ">"))
+
+    @property
+    def bounded(self) -> tuple[Row, ...]:
+        """The free rows with a lower or upper bound."""
+        return tuple(r for r in self.rows if r.free and (r.lower is not None or r.upper is not None))
+
     def to_lavaan(self, values: Mapping[str, float] | None = None) -> str:
         """Write the table as lavaan syntax with every default spelled out.
 
@@ -134,13 +148,16 @@ class ParameterTable:
                 if value is None:
                     continue
                 parts.append(f"{_number(value)}*{term}")
-            elif row.op == "=~" or (row.start is None and not row.label):
+            elif row.op == "=~" or (row.start is None and not row.label and row.lower is None and row.upper is None):
                 # the first loading is free only if NA says so
                 parts.append(f"NA*{term}")
             if row.label:
                 parts.append(f"{row.label}*{term}")
             if row.start is not None:
                 parts.append(f"start({row.start!r})*{term}")
+            if row.free:
+                bounds = (("lower", row.lower), ("upper", row.upper))
+                parts += [f"{name}({bound!r})*{term}" for name, bound in bounds if bound is not None]
             lines.append(f"{row.lhs} {row.op.replace('~1', '~')} " + " + ".join(parts))
         lines += [f"{ex.render(c.left)} {c.op} {ex.render(c.right)}" for c in self.constraints]
         return "\n".join(lines)
@@ -334,7 +351,7 @@ def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, si
 
 def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
     mods = entry.modifiers
-    for values in (mods.fixed, mods.start, mods.label):
+    for values in (mods.fixed, mods.start, mods.label, mods.lower, mods.upper):
         if len(values) > 1:
             raise ModelSyntaxError(
                 f"'{entry.text}' has modifiers for {len(values)} groups, but there is one",
@@ -353,6 +370,16 @@ def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
             row = replace(row, value=mods.start[0], start=None)
     if mods.label:
         row = replace(row, label=mods.label[0])
+    if mods.lower or mods.upper:
+        row = replace(row, lower=next(iter(mods.lower), None), upper=next(iter(mods.upper), None))
+        if row.lower is not None and row.upper is not None and row.lower > row.upper:
+            raise ModelSyntaxError(
+                f"the lower bound of '{entry.text}' ({row.lower:g}) is above the upper one ({row.upper:g})",
+                file=model.file,
+                line=entry.line,
+                column=entry.column,
+                hint="exchange the two",
+            )
     return row
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 __all__ = ["Statement", "Term", "remove_terms", "render", "split_statements"]
 
-_OPERATOR = re.compile(r"=~|<~|~~|~\*~|:=|==|~|\||<|>")
-_EXPRESSION_OPERATORS = frozenset({":=", "==", "<", ">"})
+_OPERATOR = re.compile(r"=~|<~|~~|~\*~|:=|==|~|\||<=|>=|<|>")
+_EXPRESSION_OPERATORS = frozenset({":=", "==", "<", ">", "<=", ">="})
 _OPEN, _CLOSE = "([", ")]"
 
 

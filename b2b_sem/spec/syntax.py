@@ -97,15 +97,24 @@ class Modifiers:
     start: tuple[float, ...] = ()
     label: tuple[str, ...] = ()
     equal: str = ""
+    lower: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
 
     @property
     def given(self) -> bool:
         """Whether there is any modifier."""
-        return bool(self.fixed or self.start or self.label or self.equal)
+        return self != Modifiers()
 
     def clash(self, other: Modifiers) -> str:
         """Name the kind of modifier that both have; empty if there is none."""
-        kinds = (("fixed", "values"), ("start", "starting values"), ("label", "labels"), ("equal", "equalities"))
+        kinds = (
+            ("fixed", "values"),
+            ("start", "starting values"),
+            ("label", "labels"),
+            ("equal", "equalities"),
+            ("lower", "lower bounds"),
+            ("upper", "upper bounds"),
+        )
         return next((name for kind, name in kinds if getattr(self, kind) and getattr(other, kind)), "")
 
     def merged(self, other: Modifiers) -> Modifiers:
@@ -115,6 +124,8 @@ class Modifiers:
             other.start or self.start,
             other.label or self.label,
             other.equal or self.equal,
+            other.lower or self.lower,
+            other.upper or self.upper,
         )
 
 
@@ -137,7 +148,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Constraint:
-    """``name := expression`` or ``expression == expression``; `text` is the right side as typed, without blanks."""
+    """``name := expression``, or ``==``, ``<``, ``>`` between expressions; `text` is the right side without blanks."""
 
     op: str
     left: ex.Expression
@@ -150,6 +161,11 @@ class Constraint:
     def name(self) -> str:
         """The defined name of a ``:=`` statement."""
         return self.left.name if isinstance(self.left, ex.Name) else ""
+
+    @property
+    def statement(self) -> str:
+        """The whole statement as text, such as ``a == 2*b``."""
+        return f"{ex.render(self.left)} {self.op} {self.text}"
 
 
 @dataclass(frozen=True)
@@ -312,7 +328,7 @@ def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
                 f"'{_clip(piece.strip())}' has no operator",
                 start + len(piece) - len(piece.lstrip()),
                 hint="write 'F =~ x1 + x2' (measurement), 'y ~ x' (regression), 'a ~~ b' (covariance), 'x ~ 1' "
-                "(intercept), 'name := a*b' (defined) or 'a == b' (constraint)",
+                "(intercept), 'name := a*b' (defined), or 'a == b' or 'a > 0' (constraint)",
             )
     return statements
 
@@ -356,8 +372,8 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
             source.fail(
                 f"'{arrow.group()}' is not an operator",
                 begin + arrow.start(),
-                hint="write 'y ~ x' for a path from x to y and 'F =~ x1 + x2' for measurement; the file holds the "
-                "model alone, without 'model <-' and the quotes around it",
+                hint="write 'y ~ x' for a path from x to y, 'F =~ x1 + x2' for measurement, and 'a < -1' with a blank "
+                "for a bound; the file holds the model alone, without 'model <-' and the quotes around it",
             )
         if len(found) > 1:
             source.fail(
@@ -376,12 +392,14 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
             _read_formula(cleaned, op, begin, middle, after, end, entries)
         elif op in (":=", "=="):
             constraints.append(_read_constraint(cleaned, op, begin, middle, after, end))
+        elif op in ("<", ">", "<=", ">="):
+            constraints.append(_read_constraint(cleaned, op[0], begin, middle, after, end))
         else:
             line, column = source.place(middle)
             meaning = {
                 "<~": "formative (composite) variables",
                 "~*~": "scaling factors of ordinal variables",
-            }.get(op, "inequality constraints")
+            }[op]
             raise Unsupported(
                 f"'{op}' ({meaning}) is not available",
                 file=file,
@@ -530,19 +548,24 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         if function == "equal":
             return Modifiers(equal=re.sub(r"\s+", "", _text(arguments[0])))
         return Modifiers(label=tuple(_label(source, _text(a), _offset(a)) for a in arguments))
-    if function in ("lower", "upper", "prior", "efa", "rv"):
+    if function in ("lower", "upper"):
+        if any(a.data != "number" for a in arguments):
+            source.fail(f"{function}() takes numbers", offset, hint=f"write '{function}(0)*x'")
+        numbers = tuple(_number(source, a) for a in arguments)
+        return Modifiers(lower=numbers) if function == "lower" else Modifiers(upper=numbers)
+    if function in ("prior", "efa", "rv"):
         line, column = source.place(offset)
         raise Unsupported(
             f"the modifier {function}() is not available",
             file=source.file,
             line=line,
             column=column,
-            hint="remove it; parameters are estimated without bounds",
+            hint="remove it",
         )
     source.fail(
-        f"unknown modifier '{function}()'.{did_you_mean(function, ('start', 'equal', 'label', 'c'))}",
+        f"unknown modifier '{function}()'.{did_you_mean(function, ('start', 'equal', 'label', 'c', 'lower', 'upper'))}",
         offset,
-        hint="known modifiers: a number, NA, a label, c(), start(), equal(), label()",
+        hint="known modifiers: a number, NA, a label, c(), start(), equal(), label(), lower(), upper()",
     )
 
 

@@ -228,7 +228,7 @@ SYNTAX: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "name with a blank": ("F =~ my item + x2", "1:9: ", ("names contain no blanks",)),
     "NaN as a number": ("F =~ x1 + NaN*x2 + x3", "1:11: 'NaN' is neither", ("write NA",)),
     "1e400": ("F =~ x1 + 1e400*x2 + x3", "1:11: this number is too large", ()),
-    "inequality": (f"{MODEL}b < 1", "4:3: '<' (inequality", ()),
+    "composite": (f"{MODEL}C <~ x1 + x2", "4:3: '<~' (formative", ()),
     "threshold": (f"{MODEL}x1 | t1", "4:4: thresholds", ()),
     "interaction": (f"{MODEL}y1 ~ F:G", "4:6: the interaction 'F:G'", ()),
     "undefined label": (f"{MODEL}i := b*c", "4:8: 'c' is not the label", ()),

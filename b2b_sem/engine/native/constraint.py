@@ -1,7 +1,8 @@
 """Linear equality constraints: theta = origin + basis alpha.
 
 ``==`` statements of the model become rows A theta = b; the solver works on alpha, and covariance matrices are mapped
-back with the basis. Equal labels never get here: they share one parameter from the start.
+back with the basis. Equal labels never get here: they share one parameter from the start. Nonlinear constraints and
+inequalities are in :mod:`b2b_sem.engine.native.restriction`; at their solution they leave the same type behind.
 """
 
 from __future__ import annotations
@@ -22,21 +23,30 @@ __all__ = ["LinearConstraints", "label_values", "linear_constraints"]
 
 @dataclass(frozen=True)
 class LinearConstraints:
-    """The affine set of parameters that satisfy all ``==`` statements.
+    """The affine set of parameters that satisfy all ``==`` statements, or, with constraints that are not linear or
+    not equations, its tangent at the solution.
 
     Attributes
     ----------
     origin : (q,) array
-    basis : (q, q - rank) array with orthonormal columns
+    basis : (q, q - rank - active) array with orthonormal columns
+        Directions in which the parameters can move.
     rank : int
+        Number of parameters that ``==`` statements take away; inequalities take none.
     redundant : tuple of str
         Statements that follow from the others.
+    active : tuple of str
+        Inequalities and bounds that hold as equations at the solution.
+    idle : tuple of str
+        Inequalities without any free parameter.
     """
 
     origin: Array
     basis: Array
     rank: int
     redundant: tuple[str, ...]
+    active: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
     def project(self, theta: Array) -> Array:
         """Return the closest parameter vector that satisfies the constraints."""
@@ -91,9 +101,9 @@ def label_values(
     return out
 
 
-def _used(table: ParameterTable) -> list[Constraint]:
-    """Return the definitions that ``==`` statements refer to, directly or through others."""
-    wanted = {n.name for c in table.equalities for side in (c.left, c.right) for n in ex.names(side)}
+def definitions_used(table: ParameterTable, statements: Iterable[Constraint]) -> list[Constraint]:
+    """Return the definitions that constraints refer to, directly or through others, in order."""
+    wanted = {n.name for c in statements for side in (c.left, c.right) for n in ex.names(side)}
     out = []
     for definition in reversed(table.definitions):
         if definition.name in wanted:
@@ -102,8 +112,47 @@ def _used(table: ParameterTable) -> list[Constraint]:
     return out[::-1]
 
 
-def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
-    """Return the ``==`` statements of `table` as a :class:`LinearConstraints`, or None if it has none.
+def linear_form(table: ParameterTable, statement: Constraint) -> tuple[Array, float] | None:
+    """Return (a, b) with left - right = a'theta - b, or None if the statement is not linear in the parameters."""
+    q = table.nfree
+    # linear means one gradient everywhere: both signs and two sizes, so that abs() and the like cannot hide
+    sizes = np.array([1.0, -1.0, 1e3, -1e3])
+    probes = sizes[:, None] * np.random.default_rng(0).uniform(0.5, 1.5, size=(4, q))
+    pick = np.array([np.arange(1, q + 1) == row.free for row in table.rows], dtype=float)
+    fixed = np.array([0.0 if row.free else float(row.value or 0.0) for row in table.rows])
+    definitions = definitions_used(table, [statement])
+    gradients, values = [], []
+    try:
+        for theta in probes:
+            known = label_values(table, fixed + pick @ theta, pick, definitions)
+            (a, da), (b, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
+            gradients.append(np.zeros(q) + da - db)
+            values.append(a - b)
+    except ModelError:  # a logarithm, a root: not linear
+        return None
+    if not np.allclose(gradients, gradients[0], rtol=1e-10, atol=1e-12):
+        return None
+    return gradients[0], float(gradients[0] @ probes[0] - values[0])
+
+
+def null_basis(rows: Array, q: int) -> Array:
+    """Return an orthonormal basis of the vectors orthogonal to independent rows; what is pinned is exactly 0."""
+    if not len(rows):
+        return np.eye(q)
+    _, _, vt = np.linalg.svd(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    basis: Array = vt[len(rows) :].T.copy()
+    basis[np.linalg.norm(basis, axis=1) < 1e-13] = 0.0
+    return basis
+
+
+def linear_constraints(table: ParameterTable, *, skip_nonlinear: bool = False) -> LinearConstraints | None:
+    """Return the linear ``==`` statements of `table` as a :class:`LinearConstraints`, or None if it has none.
+
+    Parameters
+    ----------
+    table : ParameterTable
+    skip_nonlinear : bool
+        Leave out what is not linear instead of refusing it.
 
     Raises
     ------
@@ -112,39 +161,29 @@ def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
     ModelSyntaxError
         If the constraints contradict each other.
     """
-    if not table.equalities:
-        return None
     q = table.nfree
-    # linear means one gradient everywhere: both signs and two sizes, so that abs() and the like cannot hide
-    sizes = np.array([1.0, -1.0, 1e3, -1e3])
-    probes = sizes[:, None] * np.random.default_rng(0).uniform(0.5, 1.5, size=(4, q))
-    pick = np.array([np.arange(1, q + 1) == row.free for row in table.rows], dtype=float)
-    fixed = np.array([0.0 if row.free else float(row.value or 0.0) for row in table.rows])
-    definitions = _used(table)
-    rows, right = [], []
+    statements, rows, right = [], [], []
     for statement in table.equalities:
-        gradients, values = [], []
-        try:
-            for theta in probes:
-                known = label_values(table, fixed + pick @ theta, pick, definitions)
-                (a, da), (b, db) = ex.evaluate(statement.left, known), ex.evaluate(statement.right, known)
-                gradients.append(np.zeros(q) + da - db)
-                values.append(a - b)
-        except ModelError:  # a logarithm, a root: not linear
-            gradients = []
-        where = {"file": table.file, "line": statement.line, "column": statement.column}
-        if not gradients or not np.allclose(gradients, gradients[0], rtol=1e-10, atol=1e-12):
+        form = linear_form(table, statement)
+        if form is None:
+            if skip_nonlinear:
+                continue
             raise Unsupported(
-                f"the constraint '{ex.render(statement.left)} == {statement.text}' is not linear in the parameters",
+                f"the constraint '{statement.statement}' is not linear in the parameters",
+                file=table.file,
+                line=statement.line,
+                column=statement.column,
                 hint="write it as a linear equation of labels, or define the expression with ':=' and test it",
-                **where,  # type: ignore[arg-type]
             )
-        rows.append(gradients[0])
-        right.append(gradients[0] @ probes[0] - values[0])
+        statements.append(statement)
+        rows.append(form[0])
+        right.append(form[1])
+    if not statements:
+        return None
     matrix, target = np.array(rows), np.array(right)
     kept: list[int] = []
     redundant: list[str] = []
-    for i, statement in enumerate(table.equalities):
+    for i, statement in enumerate(statements):
         trial = [*kept, i]
         scale = np.linalg.norm(matrix[trial], axis=1, keepdims=True)
         scale[scale == 0] = 1.0
@@ -152,18 +191,16 @@ def linear_constraints(table: ParameterTable) -> LinearConstraints | None:
             kept = trial
             continue
         solution = np.linalg.lstsq(matrix[kept], target[kept], rcond=None)[0] if kept else np.zeros(q)
-        text = f"{ex.render(statement.left)} == {statement.text}"
         if abs(matrix[i] @ solution - target[i]) > 1e-8 * (1 + abs(target[i])):
             raise ModelSyntaxError(
-                f"the constraint '{text}' contradicts the others or the fixed values",
+                f"the constraint '{statement.statement}' contradicts the others or the fixed values",
                 file=table.file,
                 line=statement.line,
                 column=statement.column,
                 hint="remove it, or free one of the parameters",
             )
-        redundant.append(text)
+        redundant.append(statement.statement)
     if not kept:
         return LinearConstraints(np.zeros(q), np.eye(q), 0, tuple(redundant))
     origin = np.linalg.lstsq(matrix[kept], target[kept], rcond=None)[0]
-    _, _, vt = np.linalg.svd(matrix[kept] / np.linalg.norm(matrix[kept], axis=1, keepdims=True))
-    return LinearConstraints(origin, vt[len(kept) :].T, len(kept), tuple(redundant))
+    return LinearConstraints(origin, null_basis(matrix[kept], q), len(kept), tuple(redundant))

@@ -176,7 +176,7 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"cluster": "word"}, "cluster"),
         ({"ordered": ["x1"]}, "ordered"),
         ({"parameterization": "other"}, "parameterization"),
-        ({"bounds": "standard"}, "bounds"),
+        ({"bounds": "tight"}, "bounds"),
         ({"kind": "growth"}, "kind='growth'"),
         ({"interaction": "qml"}, "interaction"),
         ({"engine": "natve"}, "Did you mean 'native'"),

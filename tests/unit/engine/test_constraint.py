@@ -147,10 +147,12 @@ def test_contradictions_are_refused_with_their_place(constraints: str, line: int
         "e := a*b\ne == c",
     ],
 )
-def test_what_is_not_linear_is_refused(constraint: str) -> None:
+def test_what_is_not_linear_is_no_linear_constraint(constraint: str) -> None:
+    table = build_table(parse_model(FREE + "\n" + constraint))
     with pytest.raises(Unsupported, match="not linear") as info:
-        bs.fit(FREE + "\n" + constraint, frame())
+        linear_constraints(table)
     assert info.value.line == 6 + constraint.count("\n")
+    assert linear_constraints(table, skip_nonlinear=True) is None
 
 
 def test_definitions_without_value_everywhere_do_not_matter_to_other_constraints() -> None:

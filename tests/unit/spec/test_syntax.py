@@ -213,12 +213,10 @@ def test_close_words_are_offered(text: str, guess: str) -> None:
         ("f =~ x1\nf <~ x2", 2, 3, "composite"),
         ("x | t1", 1, 3, "thresholds"),
         ("x ~*~ x", 1, 3, "scaling factors"),
-        ("y ~ a*x\na > 0", 2, 3, "inequality"),
-        ("a <= 1", 1, 3, "inequality"),
         ("y ~ x + x:z", 1, 9, "interaction 'x:z'"),
         ("\n group: 1\ny ~ x", 2, 2, "blocks"),
         ("level : 2\ny ~ x", 1, 1, "blocks"),
-        ("y ~ lower(0)*x", 1, 5, "lower"),
+        ("y ~ prior(0)*x", 1, 5, "prior"),
         ("y ~ rv('a')*x", 1, 5, "rv"),
     ],
 )
@@ -239,3 +237,40 @@ def test_model_text_is_never_run() -> None:
     for text in ("d := __import__('os')", "d := a.__class__()", "d := (lambda: 1)()", "y ~ exec('1')*x"):
         with pytest.raises(B2BSemError):
             parse_model(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "op", "statement"),
+    [
+        ("a > 0", ">", "a > 0"),
+        ("a < -1", "<", "a < -1"),
+        ("a <= 2*b", "<", "a < 2*b"),
+        ("0.5 >= a^2", ">", "0.5 > a^2"),
+        ("a == exp(b)", "==", "a == exp(b)"),
+    ],
+)
+def test_inequalities(text: str, op: str, statement: str) -> None:
+    (constraint,) = parse_model("y ~ a*x + b*z\n" + text).constraints
+    assert (constraint.op, constraint.statement, constraint.line, constraint.column) == (op, statement, 2, 1)
+
+
+def test_bounds_are_modifiers() -> None:
+    (entry,) = parse_model("y ~ a*x + lower(-0.5)*x + upper(2)*x").entries
+    assert (entry.modifiers.label, entry.modifiers.lower, entry.modifiers.upper) == (("a",), (-0.5,), (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y ~ lower(a)*x", "takes numbers"),
+        ("y ~ upper()*x", "argument|unexpected"),
+        ("y ~ lower(0)*lower(1)*x", "two lower bounds"),
+        ("y ~ x\na<-1", "not an operator"),
+        ("y ~ a*x\n0 < a < 1", "second operator"),
+        ("y ~ a*x\na >", "nothing stands after"),
+    ],
+)
+def test_bad_bounds_say_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ModelSyntaxError, match=message) as info:
+        parse_model(text)
+    assert info.value.line is not None
