@@ -19,6 +19,7 @@ from b2b_sem.engine.native.implied import compile_structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
 from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, hessian
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.native.stack import Kernel, Stack, compile_kernel, expected_informations, make_stack, parts
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.errors import ModelError, Unsupported
@@ -54,11 +55,23 @@ class Replicates:
 
 @dataclass(frozen=True)
 class Replicator:
-    """A problem prepared for repeated fits."""
+    """A problem prepared for repeated fits.
+
+    Attributes
+    ----------
+    problem : Problem
+    kernel : Kernel
+    theta : (q,) array
+        Where replicates start.
+    cold : (q,) array
+        Where those start again that found no minimum: cautious values that owe nothing to the solution.
+    curvature : Curvature
+    """
 
     problem: Problem
     kernel: Kernel
     theta: Array
+    cold: Array
     curvature: Curvature
 
     def fit(
@@ -101,7 +114,17 @@ class Replicator:
             found = minimize_stack(self.kernel, stack, start, self.curvature, tolerance=tolerance, chunk=chunk)
             theta[at], fmin[at], exo[at] = found.theta, found.fmin, stack.exo
             converged[at], iterations[at] = found.converged, found.iterations
-            for r in np.flatnonzero(~found.converged) if retry else ():
+            left = np.flatnonzero(~found.converged & np.isfinite(stack.logdet))
+            if retry and len(left):
+                cold = minimize_stack(
+                    self.kernel, stack.take(left), self.cold, self.curvature, tolerance=tolerance, chunk=chunk, own=True
+                )
+                ended = left[cold.converged]
+                theta[first + ended], fmin[first + ended] = cold.theta[cold.converged], cold.fmin[cold.converged]
+                converged[first + ended] = True
+                iterations[first + left] += cold.iterations
+                left = left[~cold.converged]
+            for r in left if retry else ():
                 retried[first + r] = True
                 again = self._alone(stack, int(r))
                 if again is not None:
@@ -113,8 +136,6 @@ class Replicator:
 
     def _alone(self, stack: Stack, r: int) -> tuple[Array, float] | None:
         """Fit one replicate by the single-fit engine; None if it finds no minimum either."""
-        if not np.isfinite(stack.logdet[r]):
-            return None
         problem = self.problem
         names = [row.name for row in problem.table.rows if row.exo]
         fixed = {n: float(v) for n, v in zip(names, stack.exo[r], strict=True)}
@@ -127,9 +148,9 @@ class Replicator:
             solution = minimize(
                 structure,
                 moments,
-                [lambda: self.theta, *starting_values(own)],
+                starting_values(own),
                 constraints=problem.constraints,
-                max_iterations=problem.options.max_iterations,
+                max_iterations=min(problem.options.max_iterations, 75),
             )
         except ValueError:
             return None
@@ -175,7 +196,12 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
         inverse = _inverse_curvature(2.0 * info, scale)
     assert inverse is not None
     kernel = compile_kernel(problem.table, problem.structure)
-    return Replicator(problem, kernel, np.array(theta), Curvature(inverse, scale, problem.constraints))
+    cold = plain_start(problem.table, problem.moments.cov, problem.moments.mean)
+    if problem.constraints is not None:
+        cold = problem.constraints.project(cold)
+    return Replicator(
+        problem, kernel, np.array(theta), cold, Curvature(inverse, scale, problem.nobs, problem.constraints)
+    )
 
 
 def _inverse_curvature(matrix: Array, scale: Array) -> Array | None:

@@ -21,9 +21,10 @@ from b2b_sem.engine.native.stack import Kernel, Stack, evaluate, expected_inform
 
 __all__ = ["TOLERANCE", "Curvature", "StackSolution", "chunk_size", "minimize_stack"]
 
-#: Scaled gradient at which a replicate is done. One more step is then taken without a look at its value: it moves the
-#: estimates by less than about 1e-4 standard errors, and leaves them within 1e-5 of the minimum.
+#: Scaled gradient at which a replicate is done, if it is also within NEAR standard errors of the minimum, as the
+#: predicted fall of the fit function says. One more step is then taken without a look at its value.
 TOLERANCE = 1e-6
+NEAR = 1e-3
 #: Iterations before a replicate gets its own information, and how often that is renewed.
 PATIENCE = 16
 REFRESHES = 4
@@ -43,11 +44,14 @@ class Curvature:
         Inverse Hessian of F at the full-sample solution, in the open directions.
     scale : (a,) array
         Roots of the diagonal of the expected information in these directions.
+    nobs : int
+        Rows of a sample: they decide what distance from the minimum counts as small.
     constraints : LinearConstraints or None
     """
 
     inverse: Array
     scale: Array
+    nobs: int
     constraints: LinearConstraints | None
 
     def reduce(self, gradient: Array) -> Array:
@@ -155,6 +159,7 @@ def minimize_stack(
     *,
     tolerance: float = TOLERANCE,
     chunk: int | None = None,
+    own: bool = False,
 ) -> StackSolution:
     """Minimise the fit function of every replicate.
 
@@ -169,6 +174,8 @@ def minimize_stack(
         Scaled gradient at which a replicate is done.
     chunk : int, optional
         Replicates worked on at a time; by default as many as fit the cache.
+    own : bool
+        Give every replicate its own expected information from the beginning, for starts far from the solutions.
 
     Returns
     -------
@@ -183,13 +190,15 @@ def minimize_stack(
     converged, iterations = np.zeros(total, dtype=bool), np.zeros(total, dtype=np.intp)
     for first in range(0, total, chunk):
         at = slice(first, min(first + chunk, total))
-        solution = _minimize(kernel, stack.take(at), starts[at], curvature, tolerance)
+        solution = _minimize(kernel, stack.take(at), starts[at], curvature, tolerance, own)
         theta[at], fmin[at], gradient[at] = solution.theta, solution.fmin, solution.gradient
         converged[at], iterations[at] = solution.converged, solution.iterations
     return StackSolution(theta, fmin, gradient, converged, iterations)
 
 
-def _minimize(kernel: Kernel, stack: Stack, starts: Array, curvature: Curvature, tolerance: float) -> StackSolution:
+def _minimize(
+    kernel: Kernel, stack: Stack, starts: Array, curvature: Curvature, tolerance: float, own: bool
+) -> StackSolution:
     count = len(stack)
     theta, fmin, gradient = np.array(starts, dtype=float), np.full(count, np.nan), np.full(count, np.inf)
     converged, iterations = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.intp)
@@ -199,10 +208,12 @@ def _minimize(kernel: Kernel, stack: Stack, starts: Array, curvature: Curvature,
     usable = np.isfinite(value) & np.isfinite(stack.logdet)
     if not usable.all():
         work.keep(usable)
+    # N F / 2 is minus the log-likelihood: its predicted fall, N (-g'd) / 4, is half a squared distance in standard errors
+    near = 2.0 / curvature.nobs * (NEAR * min(tolerance / TOLERANCE, 1.0)) ** 2
     for number in range(1, PATIENCE * (REFRESHES + 1) + 1):
         if not len(work.index):
             break
-        if number > PATIENCE and (number - 1) % PATIENCE == 0:
+        if (own or number > PATIENCE) and (number - 1) % PATIENCE == 0:
             _renew(kernel, work, curvature)
         scale = curvature.scale if work.scale is None else work.scale
         size = np.max(np.abs(work.slope) / (2.0 * scale), axis=1, initial=0.0)
@@ -210,7 +221,7 @@ def _minimize(kernel: Kernel, stack: Stack, starts: Array, curvature: Curvature,
         descent = np.einsum("ra,ra->r", work.slope, direction)
         iterations[work.index] = number
         gradient[work.index] = size
-        done = size <= tolerance
+        done = (size <= tolerance) & (-descent <= near)
         if done.any():
             at = work.index[done]
             # the last step is free: its direction is known and its effect on F is one half of its slope
