@@ -8,7 +8,7 @@ results of their own. A fit read back from JSON is a plain ``FitResult``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from b2b_sem.errors import Unsupported
 from b2b_sem.results.fit import FitResult
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from b2b_sem.data.observed import Observed
     from b2b_sem.engine.base import Array, EngineFit
     from b2b_sem.engine.problem import Problem
+    from b2b_sem.results.bootstrap import BootstrapResult
 
 __all__ = ["Context", "Fit", "context_of"]
 
@@ -46,6 +47,12 @@ class Fit(FitResult):
     """The result of :func:`b2b_sem.fit`: a :class:`FitResult` with its problem."""
 
     _context: Context | None = field(default=None, repr=False)
+
+    def bootstrap(self, n: int = 1000, **settings: Any) -> BootstrapResult:
+        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap` (seed, jobs, kind, ci, ...)."""
+        from b2b_sem.analysis.bootstrap import bootstrap
+
+        return bootstrap(self, n, **settings)
 
 
 def context_of(fit: FitResult) -> Context:
