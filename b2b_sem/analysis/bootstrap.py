@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,56 +13,21 @@ import numpy as np
 
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.engine.base import Array, moments_divisor
+from b2b_sem.engine.blocks import Task, run_blocks
 from b2b_sem.engine.inference import count_df
 from b2b_sem.engine.native.batch import TOLERANCE
-from b2b_sem.engine.replicate import Replicates, Replicator, replicator
-from b2b_sem.engine.resample import (
-    block_size,
-    bollen_stine,
-    bootstrap_counts,
-    leave_one_out,
-    stream,
-    weighted_moments,
-)
+from b2b_sem.engine.replicate import Replicator, replicator
+from b2b_sem.engine.resample import block_size, bollen_stine
 from b2b_sem.engine.rowstack import row_stack
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.measures.resample import INTERVALS
-from b2b_sem.results.bootstrap import BootstrapResult, write_arrays
+from b2b_sem.results.bootstrap import BootstrapResult
 
 __all__ = ["bootstrap", "jackknife"]
 
 KINDS = ("nonparametric", "bollen-stine")
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """What a worker needs to fit one block of replicates."""
-
-    replicator: Replicator
-    data: Array
-    seed: int
-    size: int
-    divisor: int
-
-    def draw(self, block: int) -> dict[str, Array]:
-        """Fit a block of bootstrap samples."""
-        with single_thread():
-            counts = bootstrap_counts(stream(self.seed, block), len(self.data), self.size)
-            cov, mean = weighted_moments(self.data, counts, divisor=self.divisor)
-            return _arrays(self.replicator.fit(cov, mean))
-
-    def leave_out(self, block: int) -> dict[str, Array]:
-        """Fit a block of leave-one-out samples."""
-        with single_thread():
-            rows = slice(block * self.size, (block + 1) * self.size)
-            cov, mean = leave_one_out(self.data, rows, divisor=self.divisor)
-            return _arrays(self.replicator.fit(cov, mean))
-
-
-def _arrays(found: Replicates) -> dict[str, Array]:
-    return dict(found.__dict__)
 
 
 def bootstrap(
@@ -81,8 +45,8 @@ def bootstrap(
     """Refit a model to resampled data.
 
     Rows are drawn with replacement. Each block of replicates has a random stream of its own
-    (``numpy.random.SeedSequence(seed)``, one child a block), so replicate k is the same for any number of workers, after
-    an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that the
+    (``numpy.random.SeedSequence(seed)``, one child a block), so replicate k is the same for any number of workers,
+    after an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that the
     model is true in them, which makes the replicates' chi-squares the null distribution of the fit's (Bollen & Stine
     1992, doi:10.1177/0049124192021002004): the p-value is the share of replicates with a larger chi-square.
 
@@ -140,16 +104,16 @@ def bootstrap(
                 centre = data.mean(axis=0)
                 data = centre + (data - centre) * np.sqrt(divisor / len(data))
         size = block_size(len(data))
-        task = _Task(prepared, data, seed, size, divisor)
+        task = Task(prepared, data, seed, size, divisor)
         blocks = -(-n // size)
         left = -(-len(data) // size) if ci == "bca" else 0
         total = n + (len(data) if left else 0)
         folder = None if resume is None else _folder(Path(resume), task, kind)
-        found = _run(task, "draw", blocks, jobs, folder, _counter(progress, 0, n, total))
+        found = run_blocks(task, "draw", blocks, jobs, folder, _counter(progress, 0, n, total))
         replicates = {name: part[:n] for name, part in found.items()}
         knife = None
         if left:
-            knife = _run(task, "leave_out", left, jobs, folder, _counter(progress, n, len(data), total))
+            knife = run_blocks(task, "leave_out", left, jobs, folder, _counter(progress, n, len(data), total))
     return _result(fit, prepared, replicates, knife, n=n, seed=seed, kind=kind, ci=ci, level=level)
 
 
@@ -159,8 +123,8 @@ def jackknife(fit: Fit, *, jobs: int = 1) -> Array:
     divisor = moments_divisor(len(data), context.problem.options.likelihood)
     with single_thread():
         size = block_size(len(data))
-        task = _Task(replicator(context.problem, context.solution.theta), data, 0, size, divisor)
-        return _run(task, "leave_out", -(-len(data) // size), jobs, None, lambda done: None)["theta"]
+        task = Task(replicator(context.problem, context.solution.theta), data, 0, size, divisor)
+        return run_blocks(task, "leave_out", -(-len(data) // size), jobs, None, None)["theta"]
 
 
 def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float) -> None:
@@ -199,56 +163,7 @@ def _counter(progress: Progress | None, before: int, most: int, total: int) -> C
     return report
 
 
-def _run(
-    task: _Task, what: str, blocks: int, jobs: int, folder: Path | None, report: Callable[[int], None]
-) -> dict[str, Array]:
-    """Fit all blocks, in order, and join them; finished ones come from `folder`."""
-    parts: dict[int, dict[str, Array]] = {}
-    if folder is not None:
-        for block in range(blocks):
-            stored = _load(folder / f"{what}-{block:06d}.npz")
-            if stored is not None:
-                parts[block] = stored
-    todo = [b for b in range(blocks) if b not in parts]
-    done = len(parts)
-    report(done * task.size)
-    for block, part in _fitted(task, what, todo, jobs):
-        parts[block] = part
-        if folder is not None:
-            write_arrays(folder / f"{what}-{block:06d}.npz", part)
-        done += 1
-        report(done * task.size)
-    return {name: np.concatenate([parts[b][name] for b in range(blocks)]) for name in parts[0]}
-
-
-def _fitted(task: _Task, what: str, todo: list[int], jobs: int) -> Iterator[tuple[int, dict[str, Array]]]:
-    if jobs == 1 or len(todo) < 2:
-        for block in todo:
-            yield block, getattr(task, what)(block)
-        return
-    from joblib import Parallel, delayed
-
-    # a batch of blocks a message: starting a worker's job costs as much as a few fits
-    step = max(1, min(8, len(todo) // (4 * jobs)))
-    batches = [todo[k : k + step] for k in range(0, len(todo), step)]
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
-    for batch, results in zip(batches, parallel(delayed(_several)(task, what, b) for b in batches), strict=True):
-        yield from zip(batch, results, strict=True)
-
-
-def _several(task: _Task, what: str, blocks: list[int]) -> list[dict[str, Array]]:
-    return [getattr(task, what)(block) for block in blocks]
-
-
-def _load(path: Path) -> dict[str, Array] | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError):
-        return None  # not there, or not whole: fitted again
-
-
-def _folder(folder: Path, task: _Task, kind: str) -> Path:
+def _folder(folder: Path, task: Task, kind: str) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     problem = task.replicator.problem
     digest = hashlib.sha256()
@@ -309,20 +224,22 @@ def _result(
         }
     warnings = []
     if failed:
-        warnings.append(f"{failed} of {n} replicates have no solution; they are left out of standard errors and intervals.")
+        warnings.append(
+            f"{failed} of {n} replicates have no solution; they are left out of standard errors and intervals."
+        )
     if inadmissible:
         warnings.append(f"{inadmissible} of {n} replicates are not admissible (Heywood cases); they are kept.")
     jack: dict[str, Array] = {}
     if knife is not None:
-        lost = int((~knife["converged"]).sum())
+        lost = len(knife["converged"]) - int(knife["converged"].sum())
         if lost:
-            warnings.append(f"{lost} of {problem.nobs} leave-one-out fits have no solution; the acceleration does without.")
+            warnings.append(
+                f"{lost} of {problem.nobs} leave-one-out fits have no solution; the acceleration does without."
+            )
         at = np.flatnonzero(knife["converged"])
         one, other = row_stack(table, prepared.kernel, knife["theta"][at], knife["exo"][at])
         jack = {"jackknife": knife["theta"][at], "jackknife_values": one, "jackknife_std_values": other}
-    rows = [
-        {"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": 1, "label": r.label, "free": r.free} for r in table.rows
-    ]
+    rows = [{"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": 1, "label": r.label, "free": r.free} for r in table.rows]
     rows += [
         {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
     ]
@@ -350,5 +267,5 @@ def _result(
         std_estimate=std_estimate,
         test=MappingProxyType(test),
         warnings=tuple(warnings),
-        **jack,  # type: ignore[arg-type]
+        **jack,
     )

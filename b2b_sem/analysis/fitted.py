@@ -49,7 +49,7 @@ class Fit(FitResult):
     _context: Context | None = field(default=None, repr=False)
 
     def bootstrap(self, n: int = 1000, **settings: Any) -> BootstrapResult:
-        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap` (seed, jobs, kind, ci, ...)."""
+        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap`."""
         from b2b_sem.analysis.bootstrap import bootstrap
 
         return bootstrap(self, n, **settings)

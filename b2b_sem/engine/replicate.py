@@ -19,8 +19,8 @@ from b2b_sem.engine.native.implied import compile_structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
 from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, hessian
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.native.stack import Kernel, Stack, compile_kernel, expected_informations, make_stack, parts
+from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.errors import ModelError, Unsupported
 
@@ -190,7 +190,9 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
     scale = np.sqrt(np.maximum(np.diag(info), 0.0))
     scale[scale == 0.0] = 1.0
     if len(info) and np.linalg.eigvalsh(info / np.outer(scale, scale))[0] < RANK_TOLERANCE:
-        raise ModelError("the model is not identified: repeated fits have no unique solution", hint="simplify the model")
+        raise ModelError(
+            "the model is not identified: repeated fits have no unique solution", hint="simplify the model"
+        )
     inverse = _inverse_curvature(curvature, scale)
     if inverse is None:
         inverse = _inverse_curvature(2.0 * info, scale)
@@ -293,5 +295,5 @@ def _proper(stack: Array) -> npt.NDArray[np.bool_]:
         np.linalg.cholesky(shifted)
         return usable
     except np.linalg.LinAlgError:
-        smallest: Array = np.linalg.eigvalsh(scaled)[:, 0]
-        return usable & (smallest >= -1e-8)
+        out: npt.NDArray[np.bool_] = usable & (np.linalg.eigvalsh(scaled)[:, 0] >= -1e-8)
+        return out

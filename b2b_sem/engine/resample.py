@@ -14,8 +14,8 @@ import numpy as np
 from b2b_sem.engine.base import Array
 
 __all__ = [
-    "bollen_stine",
     "block_size",
+    "bollen_stine",
     "bootstrap_counts",
     "leave_one_out",
     "stream",

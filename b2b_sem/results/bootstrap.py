@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.measures.resample import INTERVALS, interval
+from b2b_sem.results.arrays import write_arrays
 from b2b_sem.results.io import plain, records
 
 __all__ = ["BootstrapResult", "read_bootstrap"]
@@ -98,7 +98,7 @@ class BootstrapResult:
         return self.table()
 
     def standardized(self) -> pd.DataFrame:
-        """Return the completely standardized solution: lhs op rhs group label free est_std se bias ci_lower ci_upper."""
+        """Return the standardized solution: lhs op rhs group label free est_std se bias ci_lower ci_upper."""
         return self.table(standardized=True)
 
     def table(self, *, standardized: bool = False, ci: str | None = None, level: float | None = None) -> pd.DataFrame:
@@ -121,7 +121,8 @@ class BootstrapResult:
         kind = self.ci if ci is None else ci
         if kind not in INTERVALS:
             raise Unsupported(
-                f"ci={kind!r} is not available.{did_you_mean(kind, INTERVALS)}", hint=f"use one of {', '.join(INTERVALS)}"
+                f"ci={kind!r} is not available.{did_you_mean(kind, INTERVALS)}",
+                hint=f"use one of {', '.join(INTERVALS)}",
             )
         jackknife = self.jackknife_std_values if standardized else self.jackknife_values
         if kind == "bca" and jackknife is None:
@@ -129,9 +130,7 @@ class BootstrapResult:
                 "BCa intervals need leave-one-out estimates, and this bootstrap has none",
                 hint="run the nonparametric bootstrap with ci='bca', or use ci='bc' or ci='percentile'",
             )
-        draws, estimate = (
-            (self.std_values, self.std_estimate) if standardized else (self.values, self.estimate)
-        )
+        draws, estimate = (self.std_values, self.std_estimate) if standardized else (self.values, self.estimate)
         lower, upper = interval(draws, estimate, kind, self.level if level is None else level, jackknife)
         finite = np.isfinite(draws)
         count = finite.sum(axis=0)
@@ -186,19 +185,6 @@ class BootstrapResult:
         head = f"{self.kind} bootstrap: {self.n} replicates, {self.failed} failed, {self.inadmissible} inadmissible"
         test = f"\nBollen-Stine p = {self.test['pvalue']:.4f}" if self.test else ""
         return f"{head}{test}\n{shown}"
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as ``.npz`` to a temporary name beside `path`, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_bootstrap(path: str | os.PathLike[str]) -> BootstrapResult:

@@ -208,7 +208,7 @@ def _minimize(
     usable = np.isfinite(value) & np.isfinite(stack.logdet)
     if not usable.all():
         work.keep(usable)
-    # N F / 2 is minus the log-likelihood: its predicted fall, N (-g'd) / 4, is half a squared distance in standard errors
+    # N F / 2 is minus the log-likelihood: its predicted fall, N (-g'd) / 4, is half a squared distance in SEs
     near = 2.0 / curvature.nobs * (NEAR * min(tolerance / TOLERANCE, 1.0)) ** 2
     for number in range(1, PATIENCE * (REFRESHES + 1) + 1):
         if not len(work.index):

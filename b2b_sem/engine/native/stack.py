@@ -2,10 +2,10 @@
 
 Axis 0 of every array runs over replicates. Two ways lead to the same numbers:
 
-- *factor*: where Theta is diagonal and positive, with Lambda = L, Theta = T, Y = T^-1 L, A = L' Y and N = (E^-1 + A)^-1,
-  Sigma^-1 = T^-1 - Y N Y' (Woodbury), and with S~ = S + d d', d = m - mu, nothing of size p x p is ever formed: one
-  product S~ Y (2 p^2 m flops) and products of m columns give F, W L and diag(W), where W = Sigma^-1 - Sigma^-1 S~ Sigma^-1
-  holds all derivatives of F by Sigma. E^-1 is not needed: with A = C C' and B = I + C' E C,
+- *factor*: where Theta is diagonal and positive, with Lambda = L, Theta = T, Y = T^-1 L, A = L' Y and
+  N = (E^-1 + A)^-1, Sigma^-1 = T^-1 - Y N Y' (Woodbury), and with S~ = S + d d', d = m - mu, nothing of size p x p is
+  ever formed: one product S~ Y (2 p^2 m flops) and products of m columns give F, W L and diag(W), where
+  W = Sigma^-1 - Sigma^-1 S~ Sigma^-1 holds all derivatives of F by Sigma. E^-1 is not needed: with A = C C' and B = I + C' E C,
   N = E - E C B^-1 C' E and |Sigma| = |T| |B|, so that singular Psi is no special case.
 - *dense*: Sigma^-1 by inversion, for all other models and for replicates where a residual variance is not positive.
 
@@ -110,7 +110,7 @@ def compile_kernel(table: ParameterTable, structure: Structure) -> Kernel:
     nonzero = templates[LAMBDA].any(axis=0)
     nonzero[structure.col[lam_free]] = True
     theta = templates[THETA]
-    held = np.diag(theta) > 0
+    held: Flags = np.array(np.diag(theta) > 0)
     at = theta_free & (structure.row == structure.col)
     held[structure.row[at]] = True
     for matrix, i, j in places:
@@ -275,8 +275,8 @@ def evaluate(kernel: Kernel, stack: Stack, theta: Array) -> tuple[Array, Array]:
     """
     with np.errstate(all="ignore"):
         filled = parts(kernel, theta, stack.exo)
-        value = np.full(len(theta), np.inf)
-        slope = np.zeros((len(theta), kernel.structure.q))
+        value: Array = np.full(len(theta), np.inf)
+        slope: Array = np.zeros((len(theta), kernel.structure.q))
         usable = np.isfinite(filled.eta_cov).all(axis=(1, 2)) & np.isfinite(theta).all(axis=1)
         dense = np.flatnonzero(usable)
         if kernel.factor:
@@ -367,9 +367,7 @@ def _dense(kernel: Kernel, stack: Stack, filled: Parts) -> tuple[Array, Array]:
     return value, _assemble(kernel, filled, lam, weight @ lam, weight, lever)
 
 
-def _assemble(
-    kernel: Kernel, filled: Parts, lam: Array, z: Array, weight: Array, lever: Array | None
-) -> Array:
+def _assemble(kernel: Kernel, filled: Parts, lam: Array, z: Array, weight: Array, lever: Array | None) -> Array:
     """Gather the gradient from z = W L, W or its diagonal, and Sigma^-1 d."""
     structure = kernel.structure
     used = kernel.used
