@@ -46,9 +46,9 @@ def bootstrap(
 
     Rows are drawn with replacement. Each block of replicates has a random stream of its own
     (``numpy.random.SeedSequence(seed)``, one child a block), so replicate k is the same for any number of workers,
-    after an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that the
-    model is true in them, which makes the replicates' chi-squares the null distribution of the fit's (Bollen & Stine
-    1992, doi:10.1177/0049124192021002004): the p-value is the share of replicates with a larger chi-square.
+    after an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that
+    the model is true in them, which makes the replicates' chi-squares the null distribution of the fit's (Bollen &
+    Stine 1992, doi:10.1177/0049124192021002004): the p-value is the share of replicates with a larger chi-square.
 
     Parameters
     ----------

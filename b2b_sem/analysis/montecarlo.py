@@ -248,7 +248,8 @@ def monte_carlo(
     options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
     with single_thread():
         scale = nobs / moments_divisor(nobs, likelihood)
-        observed = Observed(table.observed, (GroupMoments(None, nobs, cov / scale, mean),), nobs, 0)
+        moments = GroupMoments(None, nobs, np.asarray(cov / scale, float), np.asarray(mean, float))
+        observed = Observed(table.observed, (moments,), nobs, 0)
         problem = prepare(table, observed, options, constraints)
         solution, _ = solve(problem, "native")
         if not solution.converged:

@@ -13,13 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from b2b_sem.engine.base import Array, IntArray, moments_divisor
-from b2b_sem.engine.native.batch import TOLERANCE, Curvature, chunk_size, minimize_stack
+from b2b_sem.engine.native.batch import TOLERANCE, WORK, Curvature, chunk_size, minimize_stack
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import compile_structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
 from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, hessian
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.native.stack import Kernel, Stack, compile_kernel, expected_informations, make_stack, parts
+from b2b_sem.engine.native.stack import (
+    Kernel,
+    Stack,
+    compile_kernel,
+    expected_informations,
+    make_stack,
+    parts,
+    proper_inverse,
+)
 from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.errors import ModelError, Unsupported
@@ -224,7 +232,7 @@ def standard_errors(
     """
     n = moments_divisor(nobs, problem.options.likelihood)
     count, q = theta.shape
-    chunk = max(1, min(64, int(2e7 // (8 * 4 * q * q)))) if chunk is None else chunk
+    chunk = max(4, min(64, WORK // (8 * 4 * q * q))) if chunk is None else chunk
     out = np.empty((count, q))
     for first in range(0, count, chunk):
         at = slice(first, min(first + chunk, count))
@@ -245,15 +253,7 @@ def standard_errors(
 
 def _inverse_diagonal(info: Array, scale: Array, basis: Array | None) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Return diag(K I^-1 K') of scaled informations, and which of them are singular."""
-    try:
-        inverse = np.linalg.inv(info)
-    except np.linalg.LinAlgError:
-        if len(info) == 1:
-            q = info.shape[1] if basis is None else len(basis)
-            return np.full((1, q), np.nan), np.ones(1, dtype=bool)
-        half = len(info) // 2
-        one, other = (_inverse_diagonal(info[s], scale[s], basis) for s in (slice(half), slice(half, None)))
-        return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+    inverse = proper_inverse(info)
     diagonal = np.diagonal(inverse, axis1=1, axis2=2)
     # a smallest eigenvalue below the rank tolerance shows in the trace of the inverse
     singular = ~((diagonal > 0).all(axis=1) & (diagonal.sum(axis=1) < 1.0 / RANK_TOLERANCE))
@@ -270,15 +270,15 @@ def _admissible(kernel: Kernel, theta: Array, exo: Array) -> npt.NDArray[np.bool
         filled = parts(kernel, theta, exo)
         k = structure.nlatent
         diagonal = filled.residual if filled.residual.ndim == 2 else np.diagonal(filled.residual, axis1=1, axis2=2)
-        good = (diagonal >= 0).all(axis=1)
-        good &= (np.diagonal(filled.psi, axis1=1, axis2=2) >= 0).all(axis=1)
+        good: npt.NDArray[np.bool_] = np.all(diagonal >= 0, axis=1)
+        good = good & (np.diagonal(filled.psi, axis1=1, axis2=2) >= 0).all(axis=1)
         for matrix in (
             filled.eta_cov[:, :k, :k],
             filled.psi,
             *(() if filled.residual.ndim == 2 else (filled.residual,)),
         ):
-            good &= _proper(matrix)
-    return good
+            good = good & _proper(matrix)
+    return np.asarray(good, dtype=np.bool_)
 
 
 def _proper(stack: Array) -> npt.NDArray[np.bool_]:
@@ -288,7 +288,7 @@ def _proper(stack: Array) -> npt.NDArray[np.bool_]:
     diagonal = np.diagonal(stack, axis1=1, axis2=2)
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = stack / (scale[:, :, None] * scale[:, None, :])
-    usable = np.isfinite(scaled).all(axis=(1, 2))
+    usable: npt.NDArray[np.bool_] = np.all(np.isfinite(scaled), axis=(1, 2))
     scaled[~usable] = np.eye(stack.shape[1])
     shifted = scaled + 1e-8 * np.eye(stack.shape[1])
     try:

@@ -5,8 +5,8 @@ Axis 0 of every array runs over replicates. Two ways lead to the same numbers:
 - *factor*: where Theta is diagonal and positive, with Lambda = L, Theta = T, Y = T^-1 L, A = L' Y and
   N = (E^-1 + A)^-1, Sigma^-1 = T^-1 - Y N Y' (Woodbury), and with S~ = S + d d', d = m - mu, nothing of size p x p is
   ever formed: one product S~ Y (2 p^2 m flops) and products of m columns give F, W L and diag(W), where
-  W = Sigma^-1 - Sigma^-1 S~ Sigma^-1 holds all derivatives of F by Sigma. E^-1 is not needed: with A = C C' and B = I + C' E C,
-  N = E - E C B^-1 C' E and |Sigma| = |T| |B|, so that singular Psi is no special case.
+  W = Sigma^-1 - Sigma^-1 S~ Sigma^-1 holds all derivatives of F by Sigma. E^-1 is not needed: with A = C C' and
+  B = I + C' E C, N = E - E C B^-1 C' E and |Sigma| = |T| |B|, so that singular Psi is no special case.
 - *dense*: Sigma^-1 by inversion, for all other models and for replicates where a residual variance is not positive.
 
 The formulas of F, its gradient and the expected information are those of :mod:`b2b_sem.engine.native.loss`.
@@ -23,7 +23,17 @@ from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Structure
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Kernel", "Parts", "Stack", "compile_kernel", "evaluate", "expected_informations", "make_stack", "parts"]
+__all__ = [
+    "Kernel",
+    "Parts",
+    "Stack",
+    "compile_kernel",
+    "evaluate",
+    "expected_informations",
+    "make_stack",
+    "parts",
+    "proper_inverse",
+]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -107,15 +117,13 @@ def compile_kernel(table: ParameterTable, structure: Structure) -> Kernel:
     templates = structure.templates
     lam_free = structure.matrix == LAMBDA
     theta_free = structure.matrix == THETA
-    nonzero = templates[LAMBDA].any(axis=0)
-    nonzero[structure.col[lam_free]] = True
+    nonzero = templates[LAMBDA].any(axis=0) | np.isin(np.arange(structure.m), structure.col[lam_free])
     theta = templates[THETA]
-    held: Flags = np.array(np.diag(theta) > 0)
-    at = theta_free & (structure.row == structure.col)
-    held[structure.row[at]] = True
+    held = set(np.flatnonzero(np.diag(theta) > 0).tolist())
+    held |= set(structure.row[theta_free & (structure.row == structure.col)].tolist())
     for matrix, i, j in places:
         if matrix == THETA and i == j:
-            held[i] = True
+            held.add(i)
     diagonal = bool((structure.row[theta_free] == structure.col[theta_free]).all())
     off = theta - np.diag(np.diag(theta))
     diagonal = diagonal and not off.any() and all(m != THETA or i == j for m, i, j in places)
@@ -124,7 +132,7 @@ def compile_kernel(table: ParameterTable, structure: Structure) -> Kernel:
     return Kernel(
         structure,
         np.flatnonzero(nonzero),
-        diagonal and bool(held.all()) and bool(nonzero.any()),
+        diagonal and len(held) == structure.p and bool(nonzero.any()),
         diagonal,
         tuple(places),
         tuple(sources),
@@ -171,6 +179,24 @@ def _inverse(stack: Array) -> Array:
             return np.full_like(stack, np.nan)
         half = len(stack) // 2
         return np.concatenate([_inverse(stack[:half]), _inverse(stack[half:])])
+
+
+def proper_inverse(stack: Array) -> Array:
+    """Return inverses of positive definite matrices by halves: products are far cheaper than numpy's LU here."""
+    p = stack.shape[1]
+    if p <= 20:
+        return _inverse(stack)
+    h = p // 2
+    first = proper_inverse(stack[:, :h, :h])
+    left = stack[:, h:, :h] @ first
+    second = proper_inverse(stack[:, h:, h:] - left @ stack[:, :h, h:])
+    corner = second @ left
+    out = np.empty_like(stack)
+    out[:, :h, :h] = first + left.transpose(0, 2, 1) @ corner
+    out[:, h:, :h] = -corner
+    out[:, :h, h:] = -corner.transpose(0, 2, 1)
+    out[:, h:, h:] = second
+    return out
 
 
 @dataclass(frozen=True)
@@ -350,7 +376,7 @@ def _dense(kernel: Kernel, stack: Stack, filled: Parts) -> tuple[Array, Array]:
     factor, proper = _cholesky(sigma)
     if not proper.all():
         sigma = np.where(proper[:, None, None], sigma, np.eye(kernel.structure.p))
-    omega = _inverse(sigma)
+    omega = proper_inverse(sigma)
     sample = stack.cov
     d: Array | None = None
     lever: Array | None = None
@@ -433,7 +459,7 @@ def expected_informations(kernel: Kernel, theta: Array, exo: Array) -> Array:
         _, proper = _cholesky(np.where(np.isfinite(sigma), sigma, 0.0))
         sigma[~proper] = np.eye(structure.p)
         columns = np.concatenate([np.broadcast_to(np.eye(structure.p), sigma.shape), g, h], axis=2)
-        k = columns.transpose(0, 2, 1) @ _inverse(sigma) @ columns
+        k = columns.transpose(0, 2, 1) @ proper_inverse(sigma) @ columns
         flat = k.reshape(count, -1)
         uu, vv, uv = kernel.info_index
         info = np.take(flat, uu, axis=1)
