@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
+@click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Worker processes of the bootstrap.")
+@click.option(
+    "--bootstrap-kind",
+    type=click.Choice(["nonparametric", "bollen-stine"]),
+    default="nonparametric",
+    help="Default: nonparametric, with BCa intervals.",
+)
 @click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
 @click.pass_context
 def command(
@@ -47,6 +56,10 @@ def command(
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
+    bootstrap: int | None,
+    seed: int | None,
+    jobs: int,
+    bootstrap_kind: str,
     json_out: str | None,
     **options: Any,
 ) -> int:
@@ -61,26 +74,60 @@ def command(
     if json_out is not None and not json_out.strip():
         raise click.UsageError("'--json' needs a file name.", ctx)
     _check_source(ctx, data, sample_cov, nobs)
+    _check_bootstrap(ctx, bootstrap, seed, sample_cov)
     to_stdout = json_out == "-"
     if json_out is not None and not to_stdout:
         check_file(Path(json_out))
         check_not_input(Path(json_out), model, data, sample_cov)
     result = _fit(model, data, sample_cov, nobs, sheet, missing_codes, score, _stated(options))
+    content = result.to_json()
+    text = ""
+    if bootstrap is not None and result.converged and result.identified:
+        resampled = _bootstrap(result, bootstrap, seed, jobs, bootstrap_kind)
+        content["bootstrap"], text = resampled.to_json(), f"\n\n{resampled}"
     if to_stdout:
         import json
 
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        click.echo(result.summary())
+        click.echo(result.summary() + text)
     if json_out is not None and not to_stdout:
         from b2b_sem.cli.output import say
         from b2b_sem.results.io import write_json
 
-        say(f"JSON -> {write_json(json_out, result.to_json())}")
+        say(f"JSON -> {write_json(json_out, content)}")
     if not result.ok:
         click.echo(f"error: {result.failure}: the numbers must not be interpreted{reason(result)}", err=True)
         return 1
     return 0
+
+
+def _check_bootstrap(ctx: click.Context, bootstrap: int | None, seed: int | None, sample_cov: str | None) -> None:
+    if bootstrap is None:
+        for name, flag in (("seed", "--seed"), ("jobs", "--jobs"), ("bootstrap_kind", "--bootstrap-kind")):
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"'{flag}' goes with '--bootstrap' only.", ctx)
+        return
+    if seed is None:
+        raise click.UsageError("'--bootstrap' needs '--seed', so that the numbers can be repeated.", ctx)
+    if sample_cov is not None:
+        raise click.UsageError("'--bootstrap' needs '--data': a covariance matrix has no rows to resample.", ctx)
+
+
+def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> Any:
+    """Resample, with progress on stderr where somebody watches."""
+    import sys
+
+    from b2b_sem.cli.output import say
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\rbootstrap: {done} of {total} fits", nl=done == total, err=True)
+
+    resampled = result.bootstrap(n, seed=seed, jobs=jobs, kind=kind, progress=show)
+    for warning in resampled.warnings:
+        say(warning)
+    return resampled
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
