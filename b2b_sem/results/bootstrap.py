@@ -98,7 +98,7 @@ class BootstrapResult:
         return self.table()
 
     def standardized(self) -> pd.DataFrame:
-        """Return the standardized solution: lhs op rhs group label free est_std se bias ci_lower ci_upper."""
+        """Return the standardized solution: lhs op rhs group label est_std se bias ci_lower ci_upper."""
         return self.table(standardized=True)
 
     def table(self, *, standardized: bool = False, ci: str | None = None, level: float | None = None) -> pd.DataFrame:
@@ -140,6 +140,8 @@ class BootstrapResult:
         size = np.where(np.abs(estimate) > 0, np.abs(estimate), 1.0)
         se = np.where(se < 1e-12 * size, 0.0, se)  # fixed by construction, up to rounding
         frame = pd.DataFrame([dict(row) for row in self.rows])
+        if standardized:
+            frame = frame.drop(columns="free")
         return frame.assign(
             **{
                 "est_std" if standardized else "est": estimate,

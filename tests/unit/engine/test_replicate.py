@@ -27,7 +27,6 @@ def fitted(name: str, likelihood: str = "normal") -> bs.FitResult:
     return bs.fit(text, frame(), engine="native", likelihood=likelihood, **options)
 
 
-
 @pytest.mark.parametrize("name", [*MODELS, "constrained"])
 def test_equal_to_single_fits(name: str) -> None:
     result = fitted(name)
@@ -44,7 +43,9 @@ def test_equal_to_single_fits(name: str) -> None:
     for r in range(REPLICATES):
         rows = np.repeat(data, counts[r].astype(int), axis=0)
         one = bs.fit(
-            problem.table.text, dict(zip(problem.table.observed, rows.T, strict=True)), engine="native",
+            problem.table.text,
+            dict(zip(problem.table.observed, rows.T, strict=True)),
+            engine="native",
             **({} if name == "constrained" else MODELS[name][1]),
         )
         other = context_of(one)
