@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from b2b_sem.engine.base import Array, IntArray, moments_divisor
-from b2b_sem.engine.native.batch import TOLERANCE, WORK, Curvature, chunk_size, minimize_stack
+from b2b_sem.engine.native.batch import TOLERANCE, Curvature, chunk_size, minimize_stack
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import compile_structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
@@ -232,7 +232,7 @@ def standard_errors(
     """
     n = moments_divisor(nobs, problem.options.likelihood)
     count, q = theta.shape
-    chunk = max(4, min(64, WORK // (8 * 4 * q * q))) if chunk is None else chunk
+    chunk = max(4, min(64, 4_000_000 // (8 * 4 * q * q))) if chunk is None else chunk
     out = np.empty((count, q))
     for first in range(0, count, chunk):
         at = slice(first, min(first + chunk, count))

@@ -30,8 +30,9 @@ PATIENCE = 16
 REFRESHES = 4
 #: Secant pairs kept.
 MEMORY = 8
-#: Bytes the work arrays of a chunk may take: they should stay in the processor's second-level cache.
-WORK = 3_000_000
+#: Bytes the work arrays of a chunk may take. Measured for 36 items: 0.46 ms a refit with 1.5 MB, 0.38 with 6, 0.31 with
+#: 12 and more: what a call costs is shared by more replicates.
+WORK = 16_000_000
 
 
 @dataclass(frozen=True)
