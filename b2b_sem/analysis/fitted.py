@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from b2b_sem.errors import Unsupported
 from b2b_sem.results.fit import FitResult
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from b2b_sem.data.observed import Observed
     from b2b_sem.engine.base import Array, EngineFit
     from b2b_sem.engine.problem import Problem
+    from b2b_sem.results.bootstrap import BootstrapResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
 __all__ = ["Context", "Fit", "context_of"]
@@ -162,6 +163,12 @@ class Fit(FitResult):
         from b2b_sem.analysis.wald import wald_test
 
         return wald_test(self, restrictions)
+
+    def bootstrap(self, n: int = 1000, **settings: Any) -> BootstrapResult:
+        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap`."""
+        from b2b_sem.analysis.bootstrap import bootstrap
+
+        return bootstrap(self, n, **settings)
 
 
 def context_of(fit: FitResult) -> Context:

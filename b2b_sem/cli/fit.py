@@ -46,6 +46,15 @@ if TYPE_CHECKING:
     help="Also print the N largest modification indices (10 if N is left out).",
 )
 @click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
+@click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Worker processes of the bootstrap.")
+@click.option(
+    "--bootstrap-kind",
+    type=click.Choice(["nonparametric", "bollen-stine"]),
+    default="nonparametric",
+    help="Default: nonparametric, with BCa intervals.",
+)
 @click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
 @click.pass_context
 def command(
@@ -59,6 +68,10 @@ def command(
     missing_codes: tuple[str, ...],
     score: bool,
     modindices: int | None,
+    bootstrap: int | None,
+    seed: int | None,
+    jobs: int,
+    bootstrap_kind: str,
     json_out: str | None,
     **options: Any,
 ) -> int:
@@ -73,6 +86,7 @@ def command(
     if json_out is not None and not json_out.strip():
         raise click.UsageError("'--json' needs a file name.", ctx)
     _check_source(ctx, data, sample_cov, nobs)
+    _check_bootstrap(ctx, bootstrap, seed, sample_cov)
     to_stdout = json_out == "-"
     if json_out is not None and not to_stdout:
         check_file(Path(json_out))
@@ -84,6 +98,10 @@ def command(
         from b2b_sem.results.io import records
 
         content["modification_indices"] = records(indices)
+    text = ""
+    if bootstrap is not None and result.converged and result.identified:
+        resampled = _bootstrap(result, bootstrap, seed, jobs, bootstrap_kind)
+        content["bootstrap"], text = resampled.to_json(), f"\n{resampled}"
     if to_stdout:
         import json
 
@@ -92,6 +110,8 @@ def command(
         click.echo(result.summary())
         if indices is not None:
             click.echo(_largest(indices, modindices or 10))
+        if text:
+            click.echo(text)
     if json_out is not None and not to_stdout:
         from b2b_sem.cli.output import say
         from b2b_sem.results.io import write_json
@@ -117,6 +137,34 @@ def _largest(indices: pd.DataFrame, count: int) -> str:
         f"Each is one of {len(indices)} tests; pvalue_fdr allows for that. Free a parameter only for a reason.",
     ]
     return "\n".join(lines)
+
+
+def _check_bootstrap(ctx: click.Context, bootstrap: int | None, seed: int | None, sample_cov: str | None) -> None:
+    if bootstrap is None:
+        for name, flag in (("seed", "--seed"), ("jobs", "--jobs"), ("bootstrap_kind", "--bootstrap-kind")):
+            if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"'{flag}' goes with '--bootstrap' only.", ctx)
+        return
+    if seed is None:
+        raise click.UsageError("'--bootstrap' needs '--seed', so that the numbers can be repeated.", ctx)
+    if sample_cov is not None:
+        raise click.UsageError("'--bootstrap' needs '--data': a covariance matrix has no rows to resample.", ctx)
+
+
+def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> Any:
+    """Resample, with progress on stderr where somebody watches."""
+    import sys
+
+    from b2b_sem.cli.output import say
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\rbootstrap: {done} of {total} fits", nl=done == total, err=True)
+
+    resampled = result.bootstrap(n, seed=seed, jobs=jobs, kind=kind, progress=show)
+    for warning in resampled.warnings:
+        say(warning)
+    return resampled
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:

@@ -350,10 +350,11 @@ def _stray_values(names: Sequence[str], values: NDArray[np.float64]) -> Iterator
     for name, row in zip(names, values, strict=True):
         low, high = float(row.min()), float(row.max())
         middle = low / 2 + high / 2
-        for end, rest in ((high, row[row <= middle]), (low, row[row >= middle])):
-            count = int((row == end).sum())
-            if len(rest) + count != len(row):
+        for end, other in ((high, row <= middle), (low, row >= middle)):
+            count = int(np.count_nonzero(row == end))
+            if int(np.count_nonzero(other)) + count != len(row):
                 continue  # other values on its side of the middle: it does not stand apart
+            rest = row[other]
             near, far = (float(rest.max()), low) if end == high else (float(rest.min()), high)
             spread, gap = abs(near - far), abs(end - near)
             if spread > 0 and gap > spread * (1 if end in MISSING_CODES else 10):

@@ -132,7 +132,8 @@ class Table:
 
     def refuse_out_of_scale(self, values: NDArray[np.float64]) -> None:
         """Raise when numbers are so large or so small that their squares do not fit a float."""
-        size, width = np.abs(values).max(axis=1), values.max(axis=1) / 2 - values.min(axis=1) / 2
+        high, low = values.max(axis=1), values.min(axis=1)
+        size, width = np.maximum(high, -low), high / 2 - low / 2
         for name, top, half in zip(self.names, size.tolist(), width.tolist(), strict=True):
             if top > LARGEST or 0 < half < 1 / LARGEST:
                 what = f"too large (up to {top:.3g})" if top > LARGEST else f"too close together ({2 * half:.3g} apart)"

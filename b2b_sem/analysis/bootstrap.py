@@ -1,0 +1,271 @@
+"""Bootstrap and jackknife of a fit: :func:`bootstrap`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.engine.base import Array, moments_divisor
+from b2b_sem.engine.blocks import Task, run_blocks
+from b2b_sem.engine.inference import count_df
+from b2b_sem.engine.native.batch import TOLERANCE
+from b2b_sem.engine.replicate import Replicator, replicator
+from b2b_sem.engine.resample import block_size, bollen_stine
+from b2b_sem.engine.rowstack import row_stack
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
+from b2b_sem.measures.resample import INTERVALS
+from b2b_sem.results.bootstrap import BootstrapResult
+
+__all__ = ["bootstrap", "jackknife"]
+
+KINDS = ("nonparametric", "bollen-stine")
+Progress = Callable[[int, int], None]
+
+
+def bootstrap(
+    fit: Fit,
+    n: int = 1000,
+    *,
+    seed: int,
+    jobs: int = 1,
+    kind: str = "nonparametric",
+    ci: str | None = None,
+    level: float = 0.95,
+    resume: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BootstrapResult:
+    """Refit a model to resampled data.
+
+    Rows are drawn with replacement. Each block of replicates has a random stream of its own
+    (``numpy.random.SeedSequence(seed)``, one child a block), so replicate k is the same for any number of workers,
+    after an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that
+    the model is true in them, which makes the replicates' chi-squares the null distribution of the fit's (Bollen &
+    Stine 1992, doi:10.1177/0049124192021002004): the p-value is the share of replicates with a larger chi-square.
+
+    Parameters
+    ----------
+    fit : Fit
+        A converged fit to raw data.
+    n : int
+        Replicates.
+    seed : int
+    jobs : int
+        Worker processes.
+    kind : {"nonparametric", "bollen-stine"}
+    ci : {"bca", "bc", "percentile", "basic", "normal"}, optional
+        Interval of the tables. Default: "bca", and "percentile" under Bollen-Stine. "bca" fits the leave-one-out
+        samples too.
+    level : float
+    resume : str or Path, optional
+        Folder to keep finished blocks in; a second call with the same fit and seed takes them from there.
+    progress : callable, optional
+        Called with (replicates done, replicates in all).
+
+    Returns
+    -------
+    BootstrapResult
+
+    Raises
+    ------
+    DataError
+        If the fit has no raw data, or `resume` holds blocks of another bootstrap.
+    ModelError
+        If the fit did not converge, is not identified, or no replicate has a solution.
+    Unsupported
+        For settings that are not available.
+    """
+    _check(n, seed, jobs, kind, ci, level)
+    ci = ci or ("percentile" if kind == "bollen-stine" else "bca")
+    if ci == "bca" and kind == "bollen-stine":
+        raise Unsupported("BCa intervals do not go with the Bollen-Stine bootstrap", hint="use ci='percentile'")
+    context, data = _data(fit)
+    problem = context.problem
+    likelihood = problem.options.likelihood
+    divisor = moments_divisor(len(data), likelihood)
+    with single_thread():
+        prepared = replicator(problem, context.solution.theta)
+        if kind == "bollen-stine":
+            mean = fit.implied().get("mean")
+            data = bollen_stine(
+                data,
+                problem.moments.cov * (divisor / len(data)),
+                fit.implied()["cov"].to_numpy(),
+                None if mean is None else mean.to_numpy(),
+            )
+            if likelihood == "wishart":  # S with divisor n - 1 is to be Sigma
+                centre = data.mean(axis=0)
+                data = centre + (data - centre) * np.sqrt(divisor / len(data))
+        size = block_size(len(data))
+        task = Task(prepared, data, seed, size, divisor)
+        blocks = -(-n // size)
+        left = -(-len(data) // size) if ci == "bca" else 0
+        total = n + (len(data) if left else 0)
+        folder = None if resume is None else _folder(Path(resume), task, kind)
+        found = run_blocks(task, "draw", blocks, jobs, folder, _counter(progress, 0, n, total))
+        replicates = {name: part[:n] for name, part in found.items()}
+        knife = None
+        if left:
+            knife = run_blocks(task, "leave_out", left, jobs, folder, _counter(progress, n, len(data), total))
+    return _result(fit, prepared, replicates, knife, n=n, seed=seed, kind=kind, ci=ci, level=level)
+
+
+def jackknife(fit: Fit, *, jobs: int = 1) -> Array:
+    """Return the estimates from all samples that leave out one row, (n, q); NaN where there is no solution."""
+    context, data = _data(fit)
+    divisor = moments_divisor(len(data), context.problem.options.likelihood)
+    with single_thread():
+        size = block_size(len(data))
+        task = Task(replicator(context.problem, context.solution.theta), data, 0, size, divisor)
+        return run_blocks(task, "leave_out", -(-len(data) // size), jobs, None, None)["theta"]
+
+
+def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float) -> None:
+    if kind not in KINDS:
+        raise Unsupported(f"kind={kind!r} is not available.{did_you_mean(kind, KINDS)}", hint="use 'nonparametric'")
+    if ci is not None and ci not in INTERVALS:
+        raise Unsupported(
+            f"ci={ci!r} is not available.{did_you_mean(ci, INTERVALS)}", hint=f"use one of {', '.join(INTERVALS)}"
+        )
+    if isinstance(n, bool) or n < 2:
+        raise DataError(f"n={n} replicates", hint="ask for at least 2; intervals need 1000 or more")
+    if isinstance(seed, bool) or seed < 0:
+        raise DataError(f"seed={seed}", hint="give a whole number, 0 or larger")
+    if jobs < 1:
+        raise DataError(f"jobs={jobs}", hint="give the number of worker processes, at least 1")
+    if not 0 < level < 1:
+        raise DataError(f"level={level}", hint="give a number between 0 and 1, such as 0.95")
+
+
+def _data(fit: Fit) -> tuple[Any, Array]:
+    context = context_of(fit)
+    if context.observed.raw is None:
+        raise DataError("there are no rows to resample: the model was fitted to moments", hint="fit it to data=...")
+    if len(context.observed.raw) > 1:
+        raise Unsupported("resampling several groups is not available", hint="fit one group at a time")
+    if not fit.converged or not fit.identified:
+        raise ModelError(f"{fit.failure}: resampling it means nothing", hint="find a model that converges first")
+    return context, np.asarray(context.observed.raw[0], dtype=float)
+
+
+def _counter(progress: Progress | None, before: int, most: int, total: int) -> Callable[[int], None]:
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(before + min(done, most), total)
+
+    return report
+
+
+def _folder(folder: Path, task: Task, kind: str) -> Path:
+    """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
+    problem = task.replicator.problem
+    digest = hashlib.sha256()
+    settings = [kind, task.seed, task.size, TOLERANCE, problem.options.__dict__, problem.table.meanstructure]
+    digest.update(json.dumps([*settings, [r.__dict__ for r in problem.table.rows]], default=str).encode())
+    digest.update("\n".join(f"{c.op} {c.text}" for c in problem.table.constraints).encode())
+    digest.update(np.ascontiguousarray(task.data).tobytes())
+    mark = folder / "bootstrap.json"
+    text = json.dumps({"digest": digest.hexdigest(), "kind": kind, "seed": task.seed, "block": task.size})
+    if mark.exists():
+        if mark.read_text(encoding="utf-8") != text:
+            raise DataError(
+                "this folder holds the blocks of another bootstrap (other data, model, seed or kind)",
+                file=folder,
+                hint="give another folder, or delete this one",
+            )
+    else:
+        from b2b_sem.results.io import write_text
+
+        write_text(mark, text)
+    return folder
+
+
+def _result(
+    fit: Fit,
+    prepared: Replicator,
+    found: dict[str, Array],
+    knife: dict[str, Array] | None,
+    *,
+    n: int,
+    seed: int,
+    kind: str,
+    ci: str,
+    level: float,
+) -> BootstrapResult:
+    problem = prepared.problem
+    table = problem.table
+    good = np.flatnonzero(found["converged"])
+    failed = n - len(good)
+    if len(good) < 2:
+        raise ModelError(
+            f"{failed} of {n} replicates have no solution", hint="the model asks too much of these data: simplify it"
+        )
+    values, std_values = row_stack(table, prepared.kernel, found["theta"][good], found["exo"][good])
+    exo = np.array([[problem.fixed[r.name] for r in table.rows if r.exo]])
+    estimate, std_estimate = (a[0] for a in row_stack(table, prepared.kernel, prepared.theta[None], exo))
+    inadmissible = int(len(good) - found["admissible"][good].sum())
+    chisq = moments_divisor(problem.nobs, problem.options.likelihood) * np.maximum(found["fmin"][good], 0.0)
+    test: dict[str, float] = {}
+    if kind == "bollen-stine":
+        observed = fit.measures["chisq"]
+        df = count_df(table, problem.constraints)[2]
+        test = {
+            "chisq": observed,
+            "df": df,
+            "pvalue": float(np.mean(chisq > observed)) if df else float("nan"),
+            "replicates": len(good),
+        }
+    warnings = []
+    if failed:
+        warnings.append(
+            f"{failed} of {n} replicates have no solution; they are left out of standard errors and intervals."
+        )
+    if inadmissible:
+        warnings.append(f"{inadmissible} of {n} replicates are not admissible (Heywood cases); they are kept.")
+    jack: dict[str, Array] = {}
+    if knife is not None:
+        lost = len(knife["converged"]) - int(knife["converged"].sum())
+        if lost:
+            warnings.append(
+                f"{lost} of {problem.nobs} leave-one-out fits have no solution; the acceleration does without."
+            )
+        at = np.flatnonzero(knife["converged"])
+        one, other = row_stack(table, prepared.kernel, knife["theta"][at], knife["exo"][at])
+        jack = {"jackknife": knife["theta"][at], "jackknife_values": one, "jackknife_std_values": other}
+    rows = [{"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": 1, "label": r.label, "free": r.free} for r in table.rows]
+    rows += [
+        {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
+    ]
+    undefined = ~np.isfinite(values).all(axis=0)
+    for k in np.flatnonzero(undefined):
+        count = int((~np.isfinite(values[:, k])).sum())
+        warnings.append(f"'{rows[k]['lhs']}' has no value in {count} of {n} replicates; they are left out for it.")
+    return BootstrapResult(
+        kind=kind,
+        n=n,
+        seed=seed,
+        nobs=problem.nobs,
+        ci=ci,
+        level=level,
+        failed=failed,
+        inadmissible=inadmissible,
+        retried=int(found["retried"].sum()),
+        rows=tuple(MappingProxyType(r) for r in rows),
+        theta=found["theta"][good],
+        values=values,
+        std_values=std_values,
+        chisq=chisq,
+        replicate=good,
+        estimate=estimate,
+        std_estimate=std_estimate,
+        test=MappingProxyType(test),
+        warnings=tuple(warnings),
+        **jack,
+    )

@@ -1,0 +1,129 @@
+"""Blocks of replicates: what a worker does with one, and how they are spread over workers.
+
+Every block has its own random stream and the same size, so neither the number of workers nor an interruption changes a
+number: results are equal to the last bit. This module loads no pandas, so that workers start quickly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.replicate import Replicates, Replicator
+from b2b_sem.engine.resample import bootstrap_counts, leave_one_out, stream, weighted_moments
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.results.arrays import read_arrays, write_arrays
+
+__all__ = ["Task", "run_blocks"]
+
+#: Seconds of work left from which worker processes are started: they take a second or two to start.
+WORTHWHILE = 3.0
+#: A task: any picklable object with methods that take the number of a block.
+Blocks = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a worker needs to fit one block of replicates."""
+
+    replicator: Replicator
+    data: Array
+    seed: int
+    size: int
+    divisor: int
+
+    def draw(self, block: int) -> dict[str, Array]:
+        """Fit a block of bootstrap samples."""
+        with single_thread():
+            counts = bootstrap_counts(stream(self.seed, block), len(self.data), self.size)
+            cov, mean = weighted_moments(self.data, counts, divisor=self.divisor)
+            return _arrays(self.replicator.fit(cov, mean))
+
+    def leave_out(self, block: int) -> dict[str, Array]:
+        """Fit a block of leave-one-out samples."""
+        with single_thread():
+            rows = slice(block * self.size, (block + 1) * self.size)
+            cov, mean = leave_one_out(self.data, rows, divisor=self.divisor)
+            return _arrays(self.replicator.fit(cov, mean))
+
+
+def _arrays(found: Replicates) -> dict[str, Array]:
+    return dict(found.__dict__)
+
+
+def run_blocks(
+    task: Blocks,
+    what: str,
+    blocks: int,
+    jobs: int,
+    folder: Path | None,
+    report: Callable[[int], None] | None = None,
+    *,
+    size: int | None = None,
+) -> dict[str, Array]:
+    """Work through blocks and join the arrays they give, in order.
+
+    Parameters
+    ----------
+    task : object with the method `what`
+    what : str
+        Called with the number of a block; returns arrays.
+    blocks : int
+    jobs : int
+        Worker processes, if the work is worth starting them.
+    folder : Path, optional
+        Where finished blocks are kept and looked for.
+    report : callable, optional
+        Called with the replicates done.
+    size : int, optional
+        Replicates in a block; ``task.size`` by default.
+    """
+    report = report or (lambda done: None)
+    size = task.size if size is None else size
+    parts: dict[int, dict[str, Array]] = {}
+    if folder is not None:
+        for block in range(blocks):
+            stored = read_arrays(folder / f"{what}-{block:06d}.npz")
+            if stored is not None:
+                parts[block] = stored
+    todo = [b for b in range(blocks) if b not in parts]
+    done = len(parts)
+    report(done * size)
+    for block, part in _fitted(task, what, todo, jobs):
+        parts[block] = part
+        if folder is not None:
+            write_arrays(folder / f"{what}-{block:06d}.npz", part)
+        done += 1
+        report(done * size)
+    return {name: np.concatenate([parts[b][name] for b in range(blocks)]) for name in parts[0]}
+
+
+def _fitted(task: Blocks, what: str, todo: list[int], jobs: int) -> Iterator[tuple[int, dict[str, Array]]]:
+    for number, block in enumerate(todo):
+        began = time.monotonic()
+        part = getattr(task, what)(block)
+        left = (time.monotonic() - began) * (len(todo) - number - 1)
+        yield block, part
+        if jobs > 1 and left >= WORTHWHILE:
+            todo = todo[number + 1 :]
+            break
+    else:
+        return
+    from joblib import Parallel, delayed
+
+    # a batch of blocks a message: starting a worker's job costs as much as a few fits
+    step = max(1, min(8, len(todo) // (4 * jobs)))
+    batches = [todo[k : k + step] for k in range(0, len(todo), step)]
+    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
+    for batch, results in zip(batches, parallel(delayed(_several)(task, what, b) for b in batches), strict=True):
+        yield from zip(batch, results, strict=True)
+
+
+def _several(task: Blocks, what: str, blocks: list[int]) -> list[dict[str, Array]]:
+    return [getattr(task, what)(block) for block in blocks]
