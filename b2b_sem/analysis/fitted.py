@@ -8,15 +8,18 @@ results of their own. A fit read back from JSON is a plain ``FitResult``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from b2b_sem.errors import Unsupported
 from b2b_sem.results.fit import FitResult
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from b2b_sem.data.observed import Observed
     from b2b_sem.engine.base import Array, EngineFit
     from b2b_sem.engine.problem import Problem
+    from b2b_sem.results.effect import EffectsResult
 
 __all__ = ["Context", "Fit", "context_of"]
 
@@ -46,6 +49,46 @@ class Fit(FitResult):
     """The result of :func:`b2b_sem.fit`: a :class:`FitResult` with its problem."""
 
     _context: Context | None = field(default=None, repr=False)
+
+    def indirect_effects(self, ci: str = "delta", level: float = 0.95, **options: Any) -> EffectsResult:
+        """Return all specific, direct, indirect and total effects: :func:`~b2b_sem.analysis.effect.indirect_effects`.
+
+        Parameters
+        ----------
+        ci : {"delta", "mc", "percentile", "bc", "bca"}
+        level : float
+        **options
+            ``draws``, ``seed``, ``outcome``, ``predictor``, ``bootstrap``.
+        """
+        from b2b_sem.analysis.effect import indirect_effects
+
+        return indirect_effects(self, ci, level, **options)
+
+    def factor_scores(self, method: str = "regression", data: Any = None) -> pd.DataFrame:
+        """Return scores of the latent variables: :func:`~b2b_sem.analysis.score.factor_scores`.
+
+        Parameters
+        ----------
+        method : {"regression", "bartlett"}
+        data : DataFrame, mapping of columns, or Responses, optional
+            Other rows than those the model was fitted to.
+        """
+        from b2b_sem.analysis.score import factor_scores
+
+        return factor_scores(self, method, data)
+
+    def residuals(self, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
+        """Return sample minus implied moments: :func:`~b2b_sem.analysis.residual.residuals`.
+
+        Parameters
+        ----------
+        kind : {"raw", "cor", "cor_bollen", "cor_bentler", "normalized", "standardized", "standardized_mplus"}
+        se : bool
+            Standard errors and z beside the residuals.
+        """
+        from b2b_sem.analysis.residual import residuals
+
+        return residuals(self, kind, se=se)
 
 
 def context_of(fit: FitResult) -> Context:
