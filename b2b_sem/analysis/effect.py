@@ -11,7 +11,7 @@ from scipy import special
 from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.draw import multivariate_normal
-from b2b_sem.engine.effect import EffectMap, effect_draws, effects_at, find_effects
+from b2b_sem.engine.effect import MOST_PATHS, EffectMap, effect_draws, effects_at, find_effects
 from b2b_sem.engine.standardize import RowValues
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
@@ -105,7 +105,7 @@ def indirect_effects(
             used = len(thetas) + failed
             stacks = effect_draws(problem, effects, thetas)
             failed += int((~np.isfinite(np.concatenate(stacks, axis=1)).all(axis=1)).sum())
-            jackknife = (None, None)
+            jackknife: tuple[Array | None, Array | None] = (None, None)
             if ci == "bca" and bootstrap is not None and bootstrap.jackknife is not None:
                 jackknife = effect_draws(problem, effects, np.asarray(bootstrap.jackknife, dtype=float))
             for part, values, stack, left_out, ending in zip(
@@ -208,7 +208,13 @@ def _columns(value: Array, se: Array, level: float, ending: str) -> dict[str, Ar
 
 
 def _replace(
-    columns: dict[str, Array], values: RowValues, stack: Array, left_out: Array | None, ci: str, level: float, ending: str
+    columns: dict[str, Array],
+    values: RowValues,
+    stack: Array,
+    left_out: Array | None,
+    ci: str,
+    level: float,
+    ending: str,
 ) -> None:
     """Put the interval of the replicates, and for a bootstrap their SD, in the place of the delta method's."""
     constant = columns[f"se{ending}"] == 0.0
@@ -237,6 +243,11 @@ def _notes(fit: FitResult, effects: EffectMap, ci: str, used: int, failed: int, 
     notes = []
     if fit.failure:
         notes.append(f"These effects must not be interpreted: {fit.failure}.")
+    if effects.unlisted:
+        notes.append(
+            f"There are more than {MOST_PATHS} specific indirect effects: they are not listed. Name an outcome or a "
+            "predictor to see those of one."
+        )
     if effects.cyclic:
         notes.append(
             "The model has a loop: specific effects are those of paths that pass no variable twice; total effects "

@@ -33,7 +33,7 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
         into correlations first. ``"cor_bentler"``: divided by the sample standard deviations, as in SRMR; for both,
         mean residuals are divided by the sample standard deviations. ``"normalized"``: raw residuals divided by the
         standard errors of the sample moments. ``"standardized"``: divided by the standard errors of the residuals
-        (Ogasawara 2001, doi:10.1177/01466210122032127), so that they are z values. ``"standardized_mplus"``: with
+        (Maydeu-Olivares 2017, doi:10.1007/s11336-016-9552-7), so that they are z values. ``"standardized_mplus"``: with
         the variances Gamma / n - Delta V Delta', NaN where those are negative. Dots may stand for underscores.
     se : bool
         Add the standard errors of the residuals and, for the first four kinds, z.

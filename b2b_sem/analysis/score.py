@@ -107,4 +107,4 @@ def _rows(fit: FitResult, data: Any) -> tuple[Array, pd.Index]:
     complete = np.isfinite(columns).all(axis=1)
     if not complete.any():
         raise DataError("there is no complete row to score", hint="every variable of the model needs an answer")
-    return columns[complete], labels[complete]
+    return columns[complete], labels[np.flatnonzero(complete)]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from b2b_sem.engine.draw import definition_draws, draw_moments
 from b2b_sem.engine.native.implied import Structure, implied_moments
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.standardize import RowValues, row_values, standardize
-from b2b_sem.errors import ModelError, Unsupported
+from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import ParameterTable
 
 __all__ = ["Effect", "EffectMap", "effect_draws", "effects_at", "find_effects", "spectral_radius"]
@@ -79,6 +80,8 @@ class EffectMap:
     definitions : int
     cyclic : bool
         Whether some variable leads back to itself.
+    unlisted : bool
+        Whether the specific effects were too many to list.
     """
 
     effects: tuple[Effect, ...]
@@ -93,6 +96,7 @@ class EffectMap:
     pair_kind: tuple[str, ...]
     definitions: int
     cyclic: bool
+    unlisted: bool
 
 
 def find_effects(
@@ -109,10 +113,10 @@ def find_effects(
     outcomes, predictors : tuple of str, optional
         Keep only effects on these outcomes, of these predictors.
 
-    Raises
-    ------
-    Unsupported
-        If there are more than 5000 specific effects.
+    Returns
+    -------
+    EffectMap
+        Without specific effects if there are more than 5000.
     """
     rows = [r for r in table.rows if r.op == "~" and (r.free or r.value)]
     used = {v for r in rows for v in (r.lhs, r.rhs)}
@@ -130,21 +134,18 @@ def find_effects(
             predictors is None or names[predictor] in predictors
         )
 
-    specific: list[tuple[Effect, list[int]]] = []
-    for start in range(len(names)):
-        targets = {i for i in range(len(names)) if reach[i, start] and i != start and wanted(i, start)}
-        if not targets:
-            continue
-        for nodes, used_edges in _walk(start, targets, edges, reach):
-            if len(used_edges) < 2:
-                continue
-            if len(specific) == MOST_PATHS:
-                raise Unsupported(
-                    f"the model has more than {MOST_PATHS} specific indirect effects",
-                    hint="name the outcome or the predictor you want to know about: outcome='Y', predictor='X'",
-                )
-            path = " -> ".join(names[i] for i in nodes)
-            specific.append((Effect("specific", names[nodes[-1]], names[start], path), used_edges))
+    def walks() -> Iterator[tuple[list[int], list[int]]]:
+        for start in range(len(names)):
+            targets = {i for i in range(len(names)) if reach[i, start] and i != start and wanted(i, start)}
+            if targets:
+                yield from (walk for walk in _walk(start, targets, edges, reach) if len(walk[1]) > 1)
+
+    found = list(islice(walks(), MOST_PATHS + 1))
+    unlisted = len(found) > MOST_PATHS
+    specific = [
+        (Effect("specific", names[nodes[-1]], names[nodes[0]], " -> ".join(names[i] for i in nodes)), used_edges)
+        for nodes, used_edges in ([] if unlisted else found)
+    ]
     direct = {(int(i), int(j)) for i, j in zip(lhs, rhs, strict=True)}
     through = _reachable_indirectly(reach, lhs, rhs)
     pairs: list[tuple[int, int]] = []
@@ -177,6 +178,7 @@ def find_effects(
         tuple(kinds),
         len(table.definitions),
         bool(reach.diagonal().any()),
+        unlisted,
     )
 
 
@@ -201,7 +203,7 @@ def _walk(
     start: int, targets: set[int], edges: dict[int, list[tuple[int, int]]], reach: np.ndarray
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield nodes and coefficients of all paths from `start` to a target that pass no variable twice."""
-    nodes, taken = [start], []
+    nodes, taken = [start], list[int]()
     stack = [iter(edges[start])]
     while stack:
         step = next(stack[-1], None)
@@ -224,7 +226,7 @@ def _walk(
 def spectral_radius(coefficients: Array) -> Array:
     """Return the largest absolute eigenvalue of B: below 1, effects around a loop die out and total effects exist.
 
-    Bentler & Freeman (1983), doi:10.1007/BF02314682. Shape (..., s, s) to (...).
+    Bollen (1987), doi:10.2307/271028; Bentler & Freeman (1983), Psychometrika 48. Shape (..., s, s) to (...).
     """
     if coefficients.shape[-1] == 0:
         return np.zeros(coefficients.shape[:-2])
@@ -287,7 +289,7 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
     u, v = structure.u, structure.v
     variance = np.diag(implied.eta_cov)
     own = structure.gather(2.0 * structure.w * columns[:, u] * columns[:, v])
-    at = {v: i for v, i in zip(effects.names, effects.place, strict=True)}
+    at = dict(zip(effects.names, effects.place, strict=True))
     paths = [e for e in effects.effects if e.kind != "defined"]
     y = np.array([at[e.outcome] for e in paths], dtype=np.intp)
     x = np.array([at[e.predictor] for e in paths], dtype=np.intp)
@@ -303,9 +305,7 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
     _, rows_std = standardize(table, structure, implied, rows)
     tail = slice(len(table.rows), None)
     return (
-        RowValues(
-            np.concatenate([raw.value, rows.value[tail]]), np.concatenate([raw.jacobian, rows.jacobian[tail]])
-        ),
+        RowValues(np.concatenate([raw.value, rows.value[tail]]), np.concatenate([raw.jacobian, rows.jacobian[tail]])),
         RowValues(
             np.concatenate([std.value, rows_std.value[tail]]),
             np.concatenate([std.jacobian, rows_std.jacobian[tail]]),
@@ -373,7 +373,7 @@ def _draw(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, A
     pairs = np.where(kind == "direct", direct, inverse[:, y, x] - (kind == "indirect") * direct)
     raw = np.concatenate([specific, pairs], axis=1)
     moments = draw_moments(problem.structure, thetas)
-    at = {v: i for v, i in zip(effects.names, effects.place, strict=True)}
+    at = dict(zip(effects.names, effects.place, strict=True))
     paths = [e for e in effects.effects if e.kind != "defined"]
     outcome = np.array([at[e.outcome] for e in paths], dtype=np.intp)
     predictor = np.array([at[e.predictor] for e in paths], dtype=np.intp)
@@ -393,6 +393,6 @@ def _inverses(matrix: Array) -> Array:
         return np.linalg.inv(np.eye(size) - matrix)
     except np.linalg.LinAlgError:
         out = np.full_like(matrix, np.nan)
-        good = np.linalg.slogdet(np.eye(size) - matrix)[0] != 0
+        good = np.asarray(np.linalg.slogdet(np.eye(size) - matrix)[0] != 0)
         out[good] = np.linalg.inv(np.eye(size) - matrix[good])
         return out

@@ -1,9 +1,8 @@
 """Large-sample variances of residuals: sample minus implied moments.
 
-Write s for the sample moments (means, then covariances), Gamma for their normal-theory covariance matrix at S, Delta
-for the derivatives of the implied moments, A for the normal-theory weight at Sigma, and J = Delta' A Delta. The residuals
-have the covariance matrix  Q Gamma Q' / n,  Q = I - Delta J^-1 Delta' A  (Ogasawara 2001,
-doi:10.1177/01466210122032127; Maydeu-Olivares 2017, doi:10.1080/10705511.2016.1277688).
+Write Gamma for the normal-theory covariance matrix of the sample moments at S, Delta for the derivatives of the implied
+moments, A for the normal-theory weight at Sigma, and J = Delta' A Delta. The residuals have the covariance matrix
+Q Gamma Q' / n,  Q = I - Delta J^-1 Delta' A  (Maydeu-Olivares 2017, doi:10.1007/s11336-016-9552-7).
 All matrices act by products of p x p matrices: Gamma maps a symmetric matrix X to 2 S X S, and nothing of size
 p(p + 1)/2 squared is ever formed. Exogenous variables taken as fixed are conditioned on, which puts
 Gamma(S) - Gamma(P), P = S_x S_xx^-1 S_x', in the place of Gamma(S).
@@ -98,6 +97,8 @@ def residual_spread(
             pushed = (s - explained) @ omega @ mean_slope
             mean_variance = mean_reference - 2.0 * (reach * pushed).sum(axis=1)
             mean_variance += ((reach @ core) * reach).sum(axis=1)
+    if scale == "cor_bollen":  # a correlation of 1 has no error
+        variance = np.where(rows.i == rows.j, 0.0, variance)
     matrix = np.zeros((p, p))
     matrix[rows.i, rows.j] = _error(variance, rows.sampling(s)) / np.sqrt(n)
     matrix = matrix + np.tril(matrix, -1).T

@@ -91,8 +91,7 @@ def bartlett_weights(
     ------
     Unsupported
         If the residual of an observed outcome is correlated with a latent variable or its residual, or an observed
-        outcome predicts a variable itself: which part of it informs about the latent variable depends on the
-        definition.
+        outcome predicts a latent variable: the equations are then not those of y given eta.
     """
     p, k = structure.p, structure.nlatent
     index = {v: i for i, v in enumerate(structure.observed)}
@@ -100,11 +99,11 @@ def bartlett_weights(
     outcome = coefficients[k:].any(axis=1)
     inner = np.flatnonzero(outcome) + k
     for i in inner:
-        if implied.psi[i, :k].any() or coefficients[:, i].any():
+        if implied.psi[i, :k].any() or coefficients[:k, i].any():
             name = structure.eta[i]
             raise Unsupported(
-                f"Bartlett scores are not available for a model in which the observed outcome {name} predicts another "
-                "variable or covaries with a latent one",
+                f"Bartlett scores are not available for a model in which the observed outcome {name} predicts a latent "
+                "variable or covaries with one",
                 hint="use method='regression'",
             )
     # y = direct eta + known part + error: rows of copied outcomes come from B, those of predictors are no equations

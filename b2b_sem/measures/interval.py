@@ -143,6 +143,7 @@ def _quantiles(values: Array, at: Array) -> tuple[Array, Array]:
     usable = (count > 0) & np.isfinite(at)
     with np.errstate(invalid="ignore", divide="ignore"):
         rank = np.where(usable, (count + 1) * at, 1.0)
+        rank = np.where(np.abs(rank - np.rint(rank)) < 1e-9, np.rint(rank), rank)  # (1 - .95) / 2 is not quite .025
         low = np.clip(np.floor(rank), 1, np.maximum(count, 1)).astype(int)
         high = np.minimum(low + 1, np.maximum(count, 1))
         z, z_low, z_high = (special.ndtri(p) for p in (at, low / (count + 1), high / (count + 1)))
