@@ -368,7 +368,7 @@ def _draw(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, A
     kind = np.array(effects.pair_kind)
     inverse = _inverses(matrix)
     if effects.cyclic:
-        inverse[spectral_radius(matrix) >= 1.0] = np.nan
+        inverse[np.flatnonzero(spectral_radius(matrix) >= 1.0)] = np.nan
     direct = matrix[:, y, x]
     pairs = np.where(kind == "direct", direct, inverse[:, y, x] - (kind == "indirect") * direct)
     raw = np.concatenate([specific, pairs], axis=1)

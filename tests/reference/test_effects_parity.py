@@ -128,7 +128,7 @@ def test_bootstrap_intervals_are_those_of_boot() -> None:
 
 # ---- factor scores ---------------------------------------------------------------------------------------------------
 
-#: Cases in which lavPredict rewrites the loadings of observed variables in regressions, or counts their means twice: its
+#: Cases in which lavPredict rewrites loadings of observed variables in regressions, or counts their means twice: its
 #: numbers are not those of the definition then, which the reference file also holds ("conditional").
 LAVPREDICT_WRONG = {
     "regression": {"order2_structural", "mobi_ecsi", "corprep_drivers"},

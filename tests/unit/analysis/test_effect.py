@@ -69,8 +69,8 @@ def test_all_effects_are_found_and_add_up() -> None:
     assert list(table.columns) == list(EFFECT_COLUMNS)
     paths = set(effects.select("specific")["path"])
     assert paths == {
-        "F -> m -> G", "F -> m -> y", "F -> G -> y", "F -> m -> G -> y", "x -> m -> G", "x -> m -> y", "x -> m -> G -> y",
-        "m -> G -> y",
+        "F -> m -> G", "F -> m -> y", "F -> G -> y", "F -> m -> G -> y",
+        "x -> m -> G", "x -> m -> y", "x -> m -> G -> y", "m -> G -> y",
     }  # fmt: skip
     for outcome, predictor in itertools.permutations(("F", "G", "m", "x", "y"), 2):
         one = effects.select(outcome=outcome, predictor=predictor)

@@ -75,5 +75,5 @@ def test_a_level_is_a_probability(level: float) -> None:
 
 
 def test_the_interval_of_many_normal_draws_is_that_of_the_normal() -> None:
-    draws = stats.norm.ppf((np.arange(1, 100_000) / 100_000))
+    draws = stats.norm.ppf(np.arange(1, 100_000) / 100_000)
     np.testing.assert_allclose([b[0] for b in percentile(draws)], [-1.959964, 1.959964], atol=1e-6)
