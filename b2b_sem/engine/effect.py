@@ -359,7 +359,7 @@ def effect_draws(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[A
 
 
 def _draw(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, Array]:
-    broken = ~np.isfinite(thetas).all(axis=1)
+    broken = np.asarray(~np.isfinite(thetas).all(axis=1))
     thetas = np.where(broken[:, None], 0.0, thetas)
     values, matrix = _coefficients(effects, thetas)
     padded = np.concatenate([values, np.ones((len(values), 1))], axis=1)
@@ -393,6 +393,6 @@ def _inverses(matrix: Array) -> Array:
         return np.linalg.inv(np.eye(size) - matrix)
     except np.linalg.LinAlgError:
         out = np.full_like(matrix, np.nan)
-        good = np.asarray(np.linalg.slogdet(np.eye(size) - matrix)[0] != 0)
+        good = np.flatnonzero(np.linalg.slogdet(np.eye(size) - matrix)[0] != 0)
         out[good] = np.linalg.inv(np.eye(size) - matrix[good])
         return out

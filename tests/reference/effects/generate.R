@@ -24,8 +24,8 @@ EFFECTS <- c("pd_full", "pd_indirect", "pd_constraint", "lima36", "lima36_rival"
              "influencer_sem", "influencer_covariate", "technology_utaut", "switching_sem", "yoo_second_order", "tpb_sem")
 SCORES <- c("hs_three_factor", "hs_means", "hs_wishart", "hs_std_lv", "hs_second_order", "hs_mimic", "hs_mimic_means",
             "hs_mimic_random_x", "hs_single_indicator_auto", "hs_direct_effect_on_indicator", "hs_cross_loading",
-            "hs_residual_covariances", "hs_latent_means", "hs_latent_and_observed", "bifactor", "order2_structural",
-            "pd_full", "pd_means", "heywood_small", "mobi_ecsi", "mobi_means", "lancelot_wishart_means", "corprep_drivers",
+            "hs_residual_covariances", "hs_latent_means", "hs_latent_and_observed", "hs_latent_observed_y", "bifactor",
+            "order2_structural", "pd_full", "pd_means", "heywood_small", "mobi_ecsi", "mobi_means", "lancelot_wishart_means", "corprep_drivers",
             "influencer_covariate", "yoo_second_order", "lima36")
 RESIDUALS <- c("hs_three_factor", "hs_means", "hs_mimic", "hs_mimic_means", "hs_mimic_random_x", "hs_latent_means",
                "hs_equal_loadings", "hs_effect_coding", "hs_equal_intercepts", "hs_second_order", "pd_full", "pd_constraint",
