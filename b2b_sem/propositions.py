@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.measures.notation import interval, number, p_phrase
+from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Verdict
 from b2b_sem.spec.model import Proposition
@@ -72,6 +73,7 @@ def judge(
     level: float = 0.95,
     multiplicity: str = "holm",
     names: Mapping[str, str] | None = None,
+    effects: EffectsResult | None = None,
 ) -> tuple[Verdict, ...]:
     """Return a verdict for each proposition.
 
@@ -85,6 +87,8 @@ def judge(
     multiplicity : {"holm", "bonferroni", "bh", "none"}
     names : mapping, optional
         Construct code -> name, for the sentences.
+    effects : EffectsResult, optional
+        Effects of the model by the delta method, for propositions on indirect effects. Computed from `fit` without it.
 
     Returns
     -------
@@ -95,7 +99,9 @@ def judge(
     paths: dict[str, _Path] = {}
     reasons: dict[str, str] = {}
     for prop in propositions:
-        found = _find(prop, fit)
+        if prop.test == "indirect" and effects is None and fit.ok:
+            effects = _effects(fit)
+        found = _find(prop, fit, effects)
         if isinstance(found, _Path):
             paths[prop.id] = found
         else:
@@ -123,7 +129,7 @@ def judge(
                 prop.sign or "",
                 prop.test,
                 verdict,
-                _reason(verdict, positive, p, alpha, multiplicity),
+                _reason(prop, verdict, positive, p, alpha, multiplicity),
                 _sentence(prop, verdict, path, p, ci, level, multiplicity, names or {}),
                 path.estimate,
                 path.se,
@@ -147,19 +153,46 @@ def _normal_quantile(p: float) -> float:
     return float(ndtri(p))
 
 
-def _find(prop: Proposition, fit: FitResult) -> _Path | str:
+def _effects(fit: FitResult) -> EffectsResult | None:
+    """Return the effects of a fit; None for one read from a file, which has nothing to compute them from."""
+    from b2b_sem.analysis.effect import indirect_effects
+    from b2b_sem.errors import Unsupported
+
+    try:
+        return indirect_effects(fit)
+    except Unsupported:
+        return None
+
+
+def _find_indirect(prop: Proposition, needs: str, effects: EffectsResult | None) -> _Path | str:
+    """Return the specific indirect effect along the stated path, or why it cannot be tested."""
+    claims = prop.claims()
+    if len(claims) != 1 or len(claims[0][0].steps) < 3:
+        return needs or "It does not name a single path through another variable."
+    if effects is None:
+        return needs or "This result holds no indirect effects: fit the model again."
+    path = " -> ".join(claims[0][0].steps)
+    table = effects.select("specific")
+    row = table[table["path"] == path]
+    if row.empty:
+        return f"The model has no path {path}. {needs}".rstrip()
+    values = [float(row[c].iloc[0]) for c in ("est", "se", "z", "pvalue", "est_std", "se_std")]
+    if not all(map(math.isfinite, values)):
+        return f"The indirect effect {path} has no standard error."
+    return _Path(*values)
+
+
+def _find(prop: Proposition, fit: FitResult, effects: EffectsResult | None) -> _Path | str:
     """Return the path a proposition is about, or why it cannot be tested."""
     needs = f"It needs {prop.needs}." if prop.needs else ""
     if prop.test == "moderation":
         return needs or "It needs a model with the interaction as a predictor, and a test of that interaction."
     if prop.test == "group":
         return needs or "It needs a comparison of groups within one model."
-    if prop.test == "indirect":
-        return (
-            needs or "Define the product of the paths with ':=' in the model and read its row in the parameter table."
-        )
     if not fit.ok:
         return f"No verdict rests on this fit: {fit.failure}."
+    if prop.test == "indirect":
+        return _find_indirect(prop, needs, effects)
     claims = prop.claims()
     if len(claims) != 1 or len(claims[0][0].regressions) != 1:
         return needs or "It does not name a single path."
@@ -210,14 +243,15 @@ def _adjusted(multiplicity: str) -> str:
     return "p" if multiplicity == "none" else f"{METHODS[multiplicity]}-adjusted p"
 
 
-def _reason(verdict: str, positive: bool, p: float, alpha: float, multiplicity: str) -> str:
+def _reason(prop: Proposition, verdict: str, positive: bool, p: float, alpha: float, multiplicity: str) -> str:
     test = f"{_adjusted(multiplicity)} {p_phrase(p).removeprefix('p ')}"
     limit = number(alpha, 3, bounded=True).rstrip("0")
+    what = "indirect effect" if prop.test == "indirect" else "path"
     if verdict == NOT_SUPPORTED:
-        return f"The path does not differ reliably from zero ({test}, not below {limit})."
+        return f"The {what} does not differ reliably from zero ({test}, not below {limit})."
     direction = "positive" if positive else "negative"
     stated = "as stated" if verdict == SUPPORTED else "the opposite of what is stated"
-    return f"The path is {direction}, {stated} ({test}, below {limit})."
+    return f"The {what} is {direction}, {stated} ({test}, below {limit})."
 
 
 def _sentence(
@@ -232,6 +266,8 @@ def _sentence(
 ) -> str:
     claim = prop.claims()[0][0]
     start, end = (names.get(c, c) for c in (claim.start, claim.end))
+    through = " and ".join(names.get(c, c) for c in claim.steps[1:-1])
+    end += f" through {through}" if through else ""
     numbers = (
         f"beta = {number(path.std, 2, bounded=True)}, {100 * level:g}% CI {interval(*ci, 2, bounded=True)}, "
         f"{p_phrase(path.pvalue)}"

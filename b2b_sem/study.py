@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from b2b_sem.data.read import Responses
+    from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
     from b2b_sem.results.study import RivalResult, SampleDescription, StudyResult
@@ -107,13 +108,19 @@ def run_study(
         from b2b_sem.analysis.measurement import measurement
 
         measured = measurement(fit)
+    effects = None
+    if "effects" in spec.steps:
+        say("adding up the effects")
+        from b2b_sem.analysis.effect import indirect_effects
+
+        effects = indirect_effects(fit, level=spec.confidence)
     rivals = []
     for name in spec.rivals:
         say(f"fitting the rival model {name}")
         rivals.append(_rival(name, model, survey, scored, settings, fit, spec.alpha))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
-    return _assemble(spec, model, survey, scored, settings, fit, measured, tuple(rivals), command)
+    return _assemble(spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), command)
 
 
 def _command(
@@ -255,6 +262,7 @@ def _assemble(
     settings: Mapping[str, Any],
     fit: FitResult,
     measured: MeasurementResult | None,
+    effects: EffectsResult | None,
     rivals: tuple[RivalResult, ...],
     command: str,
 ) -> StudyResult:
@@ -271,6 +279,7 @@ def _assemble(
             level=spec.confidence,
             multiplicity=spec.multiplicity,
             names=names,
+            effects=effects,
         )
     warnings = [*fit.warnings, *_misfit(fit), *(measured.warnings if measured is not None else ())]
     for rival in rivals:
@@ -291,6 +300,7 @@ def _assemble(
         truth=_recovery(data.truth, fit),
         provenance=_provenance(spec, model, survey, data, fit, command),
         warnings=tuple(dict.fromkeys(warnings)),
+        effects=effects,
     )
 
 

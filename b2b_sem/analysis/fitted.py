@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from b2b_sem.engine.base import Array, EngineFit
     from b2b_sem.engine.problem import Problem
     from b2b_sem.results.bootstrap import BootstrapResult
+    from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
 __all__ = ["Context", "Fit", "context_of"]
@@ -164,11 +165,63 @@ class Fit(FitResult):
 
         return wald_test(self, restrictions)
 
-    def bootstrap(self, n: int = 1000, **settings: Any) -> BootstrapResult:
-        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap`."""
+    def bootstrap(self, n: int, seed: int, jobs: int = 1, ci: str | None = None, **settings: Any) -> BootstrapResult:
+        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap`.
+
+        Parameters
+        ----------
+        n, seed : int
+            Replicates, and the seed of their random streams.
+        jobs : int
+            Worker processes; the results do not depend on it.
+        ci : {"bca", "bc", "percentile", "basic", "normal"}, optional
+            Default "bca".
+        **settings
+            ``kind``, ``level``, ``resume``, ``progress``.
+        """
         from b2b_sem.analysis.bootstrap import bootstrap
 
-        return bootstrap(self, n, **settings)
+        return bootstrap(self, n, seed=seed, jobs=jobs, ci=ci, **settings)
+
+    def indirect_effects(self, ci: str = "delta", level: float = 0.95, **options: Any) -> EffectsResult:
+        """Return all specific, direct, indirect and total effects: :func:`~b2b_sem.analysis.effect.indirect_effects`.
+
+        Parameters
+        ----------
+        ci : {"delta", "mc", "percentile", "bc", "bca"}
+        level : float
+        **options
+            ``draws``, ``seed``, ``outcome``, ``predictor``, ``bootstrap``, ``jobs``.
+        """
+        from b2b_sem.analysis.effect import indirect_effects
+
+        return indirect_effects(self, ci, level, **options)
+
+    def factor_scores(self, method: str = "regression", data: Any = None) -> pd.DataFrame:
+        """Return scores of the latent variables: :func:`~b2b_sem.analysis.factor_score.factor_scores`.
+
+        Parameters
+        ----------
+        method : {"regression", "bartlett"}
+        data : DataFrame, mapping of columns, or Responses, optional
+            Other rows than those the model was fitted to.
+        """
+        from b2b_sem.analysis.factor_score import factor_scores
+
+        return factor_scores(self, method, data)
+
+    def residuals(self, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
+        """Return sample minus implied moments: :func:`~b2b_sem.analysis.residual.residuals`.
+
+        Parameters
+        ----------
+        kind : {"raw", "cor", "cor_bollen", "cor_bentler", "normalized", "standardized", "standardized_mplus"}
+        se : bool
+            Standard errors and z beside the residuals.
+        """
+        from b2b_sem.analysis.residual import residuals
+
+        return residuals(self, kind, se=se)
 
 
 def context_of(fit: FitResult) -> Context:

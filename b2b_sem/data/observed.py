@@ -77,6 +77,8 @@ class Observed:
         What a careful reader must know: rows dropped and why, variances far apart.
     warnings : tuple of str
         What is probably a mistake in the data: values that look like undeclared missing codes.
+    index : pandas Index or None
+        Labels of the complete rows, None when the data had none.
     raw : tuple of ndarray, each of shape (n, p), or None
         The complete rows of each group, or None when not kept or not known.
     """
@@ -88,6 +90,7 @@ class Observed:
     notes: tuple[str, ...] = ()
     raw: tuple[NDArray[np.float64], ...] | None = None
     warnings: tuple[str, ...] = ()
+    index: pd.Index | None = None
 
     def __post_init__(self) -> None:
         if self.raw is not None:
@@ -176,7 +179,10 @@ def observe(
     raw = (values.T,) if keep_raw else None
     strays = tuple(_stray_values(table.names, values))
     group = GroupMoments(None, n, cov, mean)
-    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays)
+    labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
+    if labels is not None and complete is not None:
+        labels = labels[complete]
+    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels)
 
 
 def observe_moments(

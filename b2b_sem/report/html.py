@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from b2b_sem.measures.notation import TYPESET
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.definition import DEFINITIONS
+from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.figures import build_figures
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.table import Table, link_dois
@@ -64,7 +65,13 @@ def render_report(result: StudyResult) -> str:
         others = tabulate_truth(result, ops=("=~", "~~", "~1", ":="))
         if others is not None:
             tables["truth_other"] = replace(others, name="truth_other")
+    if "effects" in tables and (indirect := tabulate_effects(result, ("specific", "defined"))) is not None:
+        tables["effects_indirect"] = replace(
+            indirect, name="effects_indirect", title="Indirect effects along single paths"
+        )
     if not result.ok:
+        for name in ("effects", "effects_indirect"):
+            tables.pop(name, None)
         tables.pop("latent_correlations", None)
         tables.pop("truth", None)
         tables.pop("truth_other", None)

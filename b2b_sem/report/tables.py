@@ -12,6 +12,7 @@ import pandas as pd
 
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
+from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -565,6 +566,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_measures(fit),
         lambda: tabulate_residuals(fit),
         lambda: tabulate_r2(fit),
+        lambda: tabulate_effects(result),
         lambda: tabulate_parameters(fit),
         lambda: tabulate_standardized(fit),
         lambda: tabulate_loadings(result),

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from b2b_sem.errors import DataError
+from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records, write_json
 from b2b_sem.results.measurement import MeasurementResult
@@ -89,6 +90,8 @@ class StudyResult:
     provenance : mapping
         versions, digests of the input files, seed, engine, platform, created (UTC).
     warnings : tuple of str
+    effects : EffectsResult or None
+        Direct, indirect and total effects, if the study asks for them.
     """
 
     id: str
@@ -103,6 +106,7 @@ class StudyResult:
     truth: pd.DataFrame | None
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...]
+    effects: EffectsResult | None = None
 
     @property
     def ok(self) -> bool:
@@ -136,6 +140,7 @@ class StudyResult:
             "study": plain(self.study),
             "fit": fit,
             "measurement": None if self.measurement is None else self.measurement.to_json(),
+            "effects": None if self.effects is None else self.effects.to_json(),
             "sample": {
                 "source": self.sample.source,
                 "n_read": self.sample.n_read,
@@ -205,6 +210,7 @@ class StudyResult:
             truth=None if data["truth"] is None else frame_from_records(data["truth"]),
             provenance=data["provenance"],
             warnings=tuple(data["warnings"]),
+            effects=None if data.get("effects") is None else EffectsResult.from_json(data["effects"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -67,7 +67,7 @@ class RivalsAnalysis(Node):
     rivals: tuple[Code, ...]
 
 
-AnalysisName = Literal["fit", "measurement", "propositions", "rivals"]
+AnalysisName = Literal["fit", "measurement", "effects", "propositions", "rivals"]
 
 
 def _analysis_form(value: Any) -> str:
@@ -126,7 +126,7 @@ class StudySpec(Document):
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
         default=("fit", "measurement", "propositions"),
-        description="fit, measurement, propositions, and 'rivals: [names]'.",
+        description="fit, measurement, effects, propositions, and 'rivals: [names]'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."

@@ -183,7 +183,7 @@ def test_no_verdict_rests_on_a_failed_fit() -> None:
         (claim("P", "X -> Y", needs="scale X"), "no path from X to Y. It needs scale X."),
         (claim("P", "A x B -> C", test="moderation"), "needs a model with the interaction"),
         (claim("P", "A -> B", test="group"), "needs a comparison of groups"),
-        (claim("P", "A -> B -> C", test="indirect"), "':='"),
+        (claim("P", "A -> C -> B", test="indirect"), "no path A -> C -> B"),
         (claim("P", "A -> B -> C"), "does not name a single path"),
     ],
 )
@@ -215,6 +215,33 @@ def test_a_path_without_standard_error_is_not_a_test() -> None:
     found = one(claim("P1", "A -> B"), replace(fitted(), _parameters=parameters))
     assert found.verdict == "not testable here"
     assert "no standard error" in found.reason
+
+
+# -- indirect effects --------------------------------------------------------------------------------------------------
+
+
+def test_an_indirect_effect_is_tested_by_the_delta_method() -> None:
+    names = {"A": "network relevance", "B": "perceived credibility", "C": "risk"}
+    fit = fitted()
+    row = fit.indirect_effects().select("specific", outcome="C", predictor="A").iloc[0]
+    found = one(claim("P", "A -> B -> C", "-", test="indirect"), fit, names=names)
+    assert (found.verdict, found.estimate, found.se, found.std) == ("supported", row["est"], row["se"], row["est_std"])
+    parameters = fit.parameters
+    product = cell(parameters, "B", "A", "est") * cell(parameters, "C", "B", "est")
+    assert found.estimate == pytest.approx(product, rel=1e-12)
+    assert found.ci_lower == pytest.approx(row["ci_lower_std"], rel=1e-9)
+    assert found.reason.startswith("The indirect effect is negative, as stated")
+    assert "negatively related to risk through perceived credibility (beta = -." in found.sentence
+    assert one(claim("P", "A -> B -> C", "+", test="indirect"), fit).verdict == "contradicted"
+    given = fit.indirect_effects(predictor="B")
+    assert "no path A -> B -> C" in one(claim("P", "A -> B -> C", test="indirect"), fit, effects=given).reason
+
+
+def test_a_result_from_a_file_has_no_indirect_effects_to_test() -> None:
+    stored = FitResult.from_json(fitted().to_json())
+    found = one(claim("P", "A -> B -> C", test="indirect"), stored)
+    assert found.verdict == "not testable here"
+    assert "fit the model again" in found.reason
 
 
 # -- sentences ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+"""Factor scores of a fitted model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.analysis.fitted import context_of
+from b2b_sem.data.table import Table
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.native.implied import BETA, LAMBDA, Structure, implied_moments
+from b2b_sem.engine.score import bartlett_weights, regression_weights
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
+from b2b_sem.results.fit import FitResult
+
+__all__ = ["SCORE_METHODS", "factor_scores"]
+
+SCORE_METHODS: tuple[str, ...] = ("regression", "bartlett")
+
+
+def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) -> pd.DataFrame:
+    """Return scores of the latent variables, as lavaan's ``lavPredict``.
+
+    Parameters
+    ----------
+    fit : FitResult
+        As returned by :func:`b2b_sem.fit`.
+    method : {"regression", "bartlett"}
+        Regression scores: conditional means, Cov(eta, y) Sigma^-1 (y - mu) + mean(eta) (Thurstone 1935). Bartlett
+        scores: generalised least squares with the latent variables as fixed quantities (Bartlett 1937,
+        doi:10.1111/j.2044-8295.1937.tb00863.x), unbiased given the latent variables.
+    data : DataFrame, mapping of columns, or Responses, optional
+        Rows to score. Default: the rows the model was fitted to.
+
+    Returns
+    -------
+    DataFrame
+        One column a latent variable, one row for each complete row, labelled with the index of the data. Without a
+        mean structure, scores are centred at the sample means. Bartlett scores are NaN for a latent variable with
+        latent indicators only: the data say nothing about it beyond its indicators.
+
+    Raises
+    ------
+    Unsupported
+        For another method, without rows to score, or where Bartlett scores are not defined.
+    DataError
+        If `data` lack a variable or hold text.
+    ModelError
+        If the model implies no covariance matrix.
+    """
+    if method not in SCORE_METHODS:
+        raise Unsupported(
+            f"scores by method {method!r} are not available.{did_you_mean(str(method), SCORE_METHODS)}",
+            hint="use " + " or ".join(map(repr, SCORE_METHODS)),
+        )
+    context = context_of(fit)
+    problem, observed = context.problem, context.observed
+    structure = problem.structure
+    if not structure.nlatent:
+        raise Unsupported("the model has no latent variable to score", hint="use the observed variables themselves")
+    group = observed.groups[0]
+    if group.mean is None:
+        raise Unsupported(
+            "the model was fitted to a covariance matrix without means, so that scores have no zero point",
+            hint="fit it to the data, or give sample_mean=... beside the matrix",
+        )
+    rows, index = _rows(fit, data)
+    theta = context.solution.theta
+    with single_thread():
+        implied = implied_moments(structure, theta)
+        if implied is None:
+            raise ModelError("the model implies no covariance matrix at the estimates: (I - B) is singular")
+        loadings, coefficients = (_filled(structure, matrix, theta) for matrix in (LAMBDA, BETA))
+        if method == "regression":
+            weights = regression_weights(structure, implied, coefficients, group.mean)
+        else:
+            weights = bartlett_weights(structure, implied, loadings, coefficients, group.mean)
+        scores = (rows - weights.centre) @ weights.weights.T + weights.mean
+    return pd.DataFrame(scores, index=index, columns=list(structure.eta[: structure.nlatent]))
+
+
+def _filled(structure: Structure, matrix: int, theta: Array) -> Array:
+    out = structure.templates[matrix].copy()
+    entries, i, j = structure.where[matrix]
+    out[i, j] = theta[structure.free[entries]]
+    return out
+
+
+def _rows(fit: FitResult, data: Any) -> tuple[Array, pd.Index]:
+    """Return the complete rows to score, shape (n, p), and their labels."""
+    observed = context_of(fit).observed
+    if data is None:
+        if observed.raw is None:
+            raise Unsupported(
+                "the model was fitted to a covariance matrix: there are no rows to score", hint="give data=..."
+            )
+        rows = observed.raw[0]
+        labels = observed.index
+        return rows, pd.RangeIndex(len(rows)) if labels is None else pd.Index(labels)
+    table = Table.open(data, list(observed.names))
+    columns = np.stack(table.floats(), axis=1)
+    frame = getattr(data, "frame", data)
+    labels = frame.index if hasattr(frame, "columns") else pd.RangeIndex(table.n)
+    complete = np.isfinite(columns).all(axis=1)
+    if not complete.any():
+        raise DataError("there is no complete row to score", hint="every variable of the model needs an answer")
+    return columns[complete], labels[np.flatnonzero(complete)]

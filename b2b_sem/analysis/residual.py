@@ -1,0 +1,126 @@
+"""Residuals of a fitted model: sample minus implied moments, raw, as correlations, and divided by standard errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.analysis.fitted import context_of
+from b2b_sem.engine.base import Array, moments_divisor
+from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.residual import ResidualSpread, residual_spread
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import ModelError, Unsupported, did_you_mean
+from b2b_sem.results.fit import FitResult
+
+__all__ = ["RESIDUAL_KINDS", "residuals"]
+
+_SCALES = ("raw", "cor_bentler", "cor_bollen")
+_TESTS = ("normalized", "standardized", "standardized_mplus")
+RESIDUAL_KINDS: tuple[str, ...] = ("raw", "cor", "cor_bollen", "cor_bentler", *_TESTS)
+
+
+def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
+    """Return sample minus implied moments, as lavaan's ``lavResiduals``.
+
+    Parameters
+    ----------
+    fit : FitResult
+    kind : str
+        ``"raw"``: S - Sigma, and m - mu under a mean structure. ``"cor_bollen"`` (or ``"cor"``): both matrices turned
+        into correlations first. ``"cor_bentler"``: divided by the sample standard deviations, as in SRMR; for both,
+        mean residuals are divided by the sample standard deviations. ``"normalized"``: raw residuals divided by the
+        standard errors of the sample moments. ``"standardized"``: divided by the standard errors of the residuals
+        (Maydeu-Olivares 2017, doi:10.1007/s11336-016-9552-7), so that they are z values. ``"standardized_mplus"``: with
+        the variances Gamma / n - Delta V Delta', NaN where those are negative. Dots may stand for underscores.
+    se : bool
+        Add the standard errors of the residuals and, for the first four kinds, z.
+
+    Returns
+    -------
+    dict
+        ``"cov"`` (DataFrame) and, under a mean structure, ``"mean"`` (Series); with `se` also ``"cov_se"``,
+        ``"cov_z"``, ``"mean_se"``, ``"mean_z"``. A residual that is 0 by construction has SE 0 and z 0.
+
+    Raises
+    ------
+    Unsupported
+        For another kind; for standard errors of a result read from a file or under another estimator than maximum
+        likelihood with expected information.
+    """
+    name = str(kind).replace(".", "_")
+    name = "cor_bollen" if name == "cor" else name
+    if name not in RESIDUAL_KINDS:
+        raise Unsupported(
+            f"residuals of kind '{kind}' are not available.{did_you_mean(str(kind), RESIDUAL_KINDS)}",
+            hint="use " + ", ".join(map(repr, RESIDUAL_KINDS)),
+        )
+    scale = name if name in _SCALES else "raw"
+    out = _moments(fit, scale)
+    if name == scale and not se:
+        return out
+    spread = _spread(fit, name if name in _TESTS else "standardized", scale)
+    errors: dict[str, Any] = {"cov": pd.DataFrame(spread.cov, index=out["cov"].index, columns=out["cov"].columns)}
+    if spread.mean is not None:
+        errors["mean"] = pd.Series(spread.mean, index=out["mean"].index)
+    z = {part: _ratio(out[part], errors[part]) for part in errors}
+    if name in _TESTS:
+        return z | ({f"{part}_se": value for part, value in errors.items()} if se else {})
+    for part, value in errors.items():
+        out[f"{part}_se"] = value
+        out[f"{part}_z"] = z[part]
+    return out
+
+
+def _moments(fit: FitResult, scale: str) -> dict[str, Any]:
+    """Return the residuals on one of the three scales."""
+    sample, implied = fit.sample(), fit.implied()
+    s, sigma = sample["cov"], implied["cov"]
+    out: dict[str, Any] = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sd = np.sqrt(np.diag(s))
+        if scale == "raw":
+            out["cov"] = s - sigma
+        else:
+            own = sd if scale == "cor_bentler" else np.sqrt(np.diag(sigma))
+            out["cov"] = s / np.outer(sd, sd) - sigma / np.outer(own, own)
+    if "mean" in sample and "mean" in implied:
+        out["mean"] = (sample["mean"] - implied["mean"]) / (1.0 if scale == "raw" else sd)
+    return out
+
+
+def _ratio(value: Any, error: Any) -> Any:
+    """Return value / error, 0 for a residual that is 0 by construction."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (value / error.where(error != 0.0, 1.0)).where(error != 0.0, 0.0)
+
+
+def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
+    context = context_of(fit)
+    problem = context.problem
+    options = fit.model.options
+    plain = problem.options.estimator == "ML" and problem.options.information == "expected"
+    if not plain or options.get("se", "standard") not in ("standard", "default"):
+        raise Unsupported(
+            "standard errors of residuals are available for estimator='ML' with expected information and standard "
+            "errors only",
+            hint="use kind='raw', 'cor_bollen' or 'cor_bentler' without standard errors",
+        )
+    table = problem.table
+    with single_thread():
+        point = evaluate(problem.structure, problem.moments, context.solution.theta)
+        if point is None:
+            raise ModelError("the covariance matrix implied at the solution is not positive definite")
+        vcov: Array = context.vcov if fit.converged else np.full_like(context.vcov, np.nan)
+        return residual_spread(
+            problem.structure,
+            problem.moments,
+            point,
+            vcov,
+            moments_divisor(problem.nobs, problem.options.likelihood),
+            [table.observed.index(v) for v in table.exogenous] if table.fixed_x else [],
+            kind,
+            scale,
+        )
