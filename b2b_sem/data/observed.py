@@ -77,6 +77,8 @@ class Observed:
         What a careful reader must know: rows dropped and why, variances far apart.
     warnings : tuple of str
         What is probably a mistake in the data: values that look like undeclared missing codes.
+    clusters : tuple of int arrays, each of shape (n,), or None
+        The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
         The complete rows of each group, or None when not kept or not known.
     """
@@ -88,6 +90,7 @@ class Observed:
     notes: tuple[str, ...] = ()
     raw: tuple[NDArray[np.float64], ...] | None = None
     warnings: tuple[str, ...] = ()
+    clusters: tuple[NDArray[np.intp], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.raw is not None:
@@ -112,6 +115,7 @@ def observe(
     *,
     missing: str = "listwise",
     keep_raw: bool = True,
+    cluster: str | None = None,
 ) -> Observed:
     """Return mean and covariance of the named columns over the complete rows.
 
@@ -125,6 +129,8 @@ def observe(
         Rows with a missing value in any of the columns are left out and counted in the notes.
     keep_raw : bool
         Whether to keep the complete rows, which scores, robust errors and the bootstrap need.
+    cluster : str, optional
+        Column that says which rows belong together; it needs no numbers.
 
     Returns
     -------
@@ -176,7 +182,8 @@ def observe(
     raw = (values.T,) if keep_raw else None
     strays = tuple(_stray_values(table.names, values))
     group = GroupMoments(None, n, cov, mean)
-    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays)
+    clusters = None if cluster is None else (_clusters(frame, cluster, complete),)
+    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, clusters)
 
 
 def observe_moments(
@@ -250,6 +257,32 @@ def observe_moments(
         matrix = matrix * ((n - 1) / n)
     centre = None if mean is None else labelled_mean(mean, labels)
     return Observed(tuple(labels), (GroupMoments(None, n, matrix, centre),), n, 0, tuple(notes))
+
+
+def _clusters(frame: object, name: str, complete: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    """Return the cluster of each complete row, numbered from 0."""
+    from pandas import factorize
+
+    table = Table.open(frame, [name])
+    codes, labels = factorize(np.asarray(table.columns[0]), use_na_sentinel=True)
+    rows = np.arange(table.n) if complete is None else np.flatnonzero(complete)
+    codes = codes[rows]
+    empty = np.flatnonzero(codes < 0)
+    if len(empty):
+        shown = listed([table.row_name(int(rows[i])) for i in empty[:6]])
+        raise DataError(
+            f"column {name} names the cluster of each row, but has no value in {shown}",
+            file=table.file,
+            hint="Fill the cells, or leave the rows out.",
+        )
+    _, codes = np.unique(codes, return_inverse=True)
+    if codes.max(initial=0) == 0:
+        raise DataError(
+            f"all rows belong to one cluster: column {name} has a single value",
+            file=table.file,
+            hint="Standard errors between clusters need several of them; leave cluster out.",
+        )
+    return codes.astype(np.intp)
 
 
 def _stack(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:
