@@ -179,6 +179,11 @@ def fit(
     }
     if cluster is not None:
         settings["cluster"] = cluster
+    if options.estimator == "ULS" and options.se == "standard":
+        notes += (
+            "The standard errors of ULS are those of lavaan, which take the sample moments as uncorrelated and equally "
+            "precise; they are seldom right.",
+        )
     return _result(table, observed, problem, solution, inference, settings, notes)
 
 

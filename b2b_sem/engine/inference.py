@@ -131,7 +131,11 @@ def infer(
         vcov=vcov,
         identified=precision.identified,
         admissible=admissible,
-        warnings=(*_solution_warnings(table, solution, precision, constraints), *_no_errors(at, precision, vcov), *problems),
+        warnings=(
+            *_solution_warnings(table, solution, precision, constraints),
+            *_no_errors(at, precision, vcov),
+            *problems,
+        ),
     )
 
 
