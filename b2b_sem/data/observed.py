@@ -264,7 +264,7 @@ def _clusters(frame: object, name: str, complete: NDArray[np.bool_] | None) -> N
     from pandas import factorize
 
     table = Table.open(frame, [name])
-    codes, labels = factorize(np.asarray(table.columns[0]), use_na_sentinel=True)
+    codes, _ = factorize(np.asarray(table.columns[0]), use_na_sentinel=True)
     rows = np.arange(table.n) if complete is None else np.flatnonzero(complete)
     codes = codes[rows]
     empty = np.flatnonzero(codes < 0)

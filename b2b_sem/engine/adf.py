@@ -35,7 +35,8 @@ def make_weight(
 def asymptotic_weight(rows: Rows, given: list[int], meanstructure: bool) -> DenseWeight:
     """Return the inverse of Gamma, the mean of z z' with z the centred products of a row.
 
-    Browne (1984), doi:10.1111/j.2044-8317.1984.tb00789.x. Moments of the variables `given` do not vary and are left out.
+    Browne (1984), doi:10.1111/j.2044-8317.1984.tb00789.x. Moments of the variables
+    `given` do not vary and are left out.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def asymptotic_weight(rows: Rows, given: list[int], meanstructure: bool) -> Dens
             inverse = (vectors / values) @ vectors.T / np.outer(scale, scale)
             return DenseWeight(inverse, means, i, j)
     raise DataError(
-        "WLS cannot be used with these data: the asymptotic covariance matrix of the moments is singular (items with two "
-        "answers, or too few rows)",
+        "WLS cannot be used with these data: the asymptotic covariance matrix of the moments is singular (items with "
+        "two answers, or too few rows)",
         hint=hint,
     )

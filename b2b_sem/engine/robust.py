@@ -306,7 +306,7 @@ def _second_trace_of_moments(structure: Structure, point: Point, rows: Rows, bre
     gamma = rows.crossproduct(3 * count, products, count)
     columns = root @ point.implied.columns
     u, v = columns[:, structure.u], columns[:, structure.v]
-    slopes = weight[:, None] * structure.w * (u[i] * v[j] + v[i] * u[j])
+    slopes: Array = weight[:, None] * structure.w * (u[i] * v[j] + v[i] * u[j])
     if structure.meanstructure:
         slopes = np.concatenate([mean_scales(structure, point.implied) * columns[:, structure.mean_column], slopes])
     slopes = structure.gather(slopes)

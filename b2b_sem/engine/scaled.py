@@ -93,7 +93,7 @@ class Solution:
         return moment_meat(self.structure, self.point, self.rows)
 
     def information(self, kind: str) -> Array:
-        """Return the information of one observation: expected, observed, h1 (observed without structure), first.order."""
+        """Return the information of one observation: expected, observed, h1 (without structure), first.order."""
         if kind == "expected":
             return self.expected
         if kind == "first.order":
@@ -136,8 +136,9 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
     assert rows is not None
     means = solution.structure.meanstructure
     if options.test == "yuan.bentler.mplus":
-        kind = options.test_information if options.information == "observed" else "expected"
-        kind = "observed" if kind == "hessian" else kind
+        kind = options.information
+        if kind == "observed" and options.test_information == "h1":
+            kind = "h1"
         trace = trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
         trace -= float((solution.bread(kind) * solution.score_meat).sum())
         return _mean_scaled(chisq, df, trace)

@@ -106,7 +106,7 @@ def resolve_options(
         information=information,  # type: ignore[arg-type]
         se=se,
         test=test,
-        # lavaan: with two tests (the chi-square and a scaled one) the information of the latter has no second derivatives
+        # lavaan: beside the chi-square (as with ML) the information of a scaled test has no second derivatives
         test_information="h1" if name == "ML" and test == "yuan.bentler.mplus" else "hessian",
     )
 

@@ -234,7 +234,8 @@ def gfi(
 
     Without means this is 1 - tr[(Sigma^-1 S - I)^2] / tr[(Sigma^-1 S)^2] (Tanaka & Huba 1985,
     doi:10.1111/j.2044-8317.1985.tb00834.x); a mean structure adds d' Sigma^-1 d and m' Sigma^-1 m. Moments among
-    fixed exogenous variables (`given`) get no weight, as in lavaan. `omega` replaces Sigma^-1 in the weight (GLS: S^-1).
+    fixed exogenous variables (`given`) get no weight, as in lavaan. `omega` replaces Sigma^-1 in the weight
+    (GLS: S^-1).
     """
     omega = np.linalg.inv(sigma) if omega is None else omega
 

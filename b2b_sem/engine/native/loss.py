@@ -41,13 +41,17 @@ class Discrepancy(Protocol):
     def unit(self) -> float:
         """What values and second derivatives are multiplied by to have the unit of the fit function."""
 
-    def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None: ...
+    def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
+        """Return the fit function at `theta`, divided by the unit."""
 
-    def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array: ...
+    def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array:
+        """Return the gradient, shape (q,)."""
 
-    def expected_information(self, structure: Structure, point: Point) -> Array: ...
+    def expected_information(self, structure: Structure, point: Point) -> Array:
+        """Return half the Hessian without residuals, shape (q, q)."""
 
-    def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array: ...
+    def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
+        """Return the Hessian, shape (q, q)."""
 
     def gfi(self, moments: Moments, implied: Implied) -> float:
         """Return the goodness of fit index with this weight."""

@@ -86,7 +86,7 @@ def fit_run(model: str, setting: str, **more: Any) -> Any:
     return bs.fit(text, data_frame(case["data"]), **{"engine": "native", "kind": case["function"], **options})
 
 
-def compare_run(fit: Any, numbers: Mapping[str, Any], setting: str, tolerance: Tolerance = Tolerance()) -> list[str]:  # noqa: B008
+def compare_run(fit: Any, numbers: Mapping[str, Any], setting: str, tolerance: Tolerance = Tolerance()) -> list[str]:
     """Return what differs, one line each."""
     observed = fit.model.options["information"] == "observed"
     error = tolerance.difference if observed else tolerance.error

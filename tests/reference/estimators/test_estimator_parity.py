@@ -64,7 +64,7 @@ def test_semopys_estimates_give_the_same_inference(setting: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "printed"),
     [
-        # lavaan tutorial (lavaan.ugent.be) and its help page of lavaan(): three-factor model, estimator = "MLM" and "MLR"
+        # lavaan tutorial (lavaan.ugent.be): three-factor model, estimator = "MLM" and "MLR"
         ("MLM", {"chisq_scaled": 80.872, "df_scaled": 24, "chisq_scaling_factor": 1.055}),
         ("MLR", {"chisq_scaled": 87.132, "df_scaled": 24, "chisq_scaling_factor": 0.979}),
     ],

@@ -48,7 +48,7 @@ def test_without_a_cluster_there_is_none() -> None:
 def test_rows_need_a_cluster_only_if_they_are_used() -> None:
     frame = data()
     frame.loc[5, "firm"] = None
-    with pytest.raises(DataError, match="firm .* has no value in data row 6"):
+    with pytest.raises(DataError, match=r"firm .* has no value in data row 6"):
         codes(frame)
     frame.loc[5, "a"] = np.nan
     assert len(codes(frame)) == 11

@@ -17,8 +17,19 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.robust import moment_meat, rows_of, score_meat, second_trace, trace_of_gamma
 
-SOME = ("cfa", "cfa_means", "latent_means", "path_fixed_x", "path_fixed_x_means", "mimic", "mimic_means", "equal_labels",
-        "path_random_x_means", "covariance_observed_latent", "feedback")  # fmt: skip
+SOME = (
+    "cfa",
+    "cfa_means",
+    "latent_means",
+    "path_fixed_x",
+    "path_fixed_x_means",
+    "mimic",
+    "mimic_means",
+    "equal_labels",
+    "path_random_x_means",
+    "covariance_observed_latent",
+    "feedback",
+)
 
 
 def clustered() -> pd.DataFrame:
@@ -128,7 +139,7 @@ def test_every_row_its_own_cluster(estimator: str) -> None:
 
 
 def test_copies_of_rows_are_one_observation_for_clusters() -> None:
-    """Twenty copies of each row in one cluster tell no more than the row; without clusters errors shrink by sqrt(20)."""
+    """Twenty copies of a row in one cluster tell no more than the row; without clusters errors shrink."""
     data = pd.concat([frame().assign(firm=np.arange(300))] * 20, ignore_index=True)
     once = bs.fit(THREE, frame(), estimator="MLR", meanstructure=True, engine="native")
     firms = bs.fit(THREE, data, estimator="MLR", cluster="firm", engine="native")

@@ -26,13 +26,19 @@ from b2b_sem.errors import Unsupported
         ({"estimator": "MLMV"}, ("ML", "normal", "expected", "robust.sem", "scaled.shifted", "hessian")),
         ({"estimator": "MLMVS"}, ("ML", "normal", "expected", "robust.sem", "mean.var.adjusted", "hessian")),
         ({"estimator": "MLR"}, ("ML", "normal", "observed", "robust.huber.white", "yuan.bentler.mplus", "hessian")),
-        ({"estimator": "MLR", "se": "standard"}, ("ML", "normal", "expected", "standard", "yuan.bentler.mplus", "hessian")),
+        (
+            {"estimator": "MLR", "se": "standard"},
+            ("ML", "normal", "expected", "standard", "yuan.bentler.mplus", "hessian"),
+        ),
         ({"estimator": "MLF"}, ("ML", "normal", "first.order", "standard", "standard", "hessian")),
         ({"estimator": "GLS"}, ("GLS", "wishart", "expected", "standard", "standard", "hessian")),
         ({"estimator": "ADF"}, ("WLS", "wishart", "expected", "standard", "standard", "hessian")),
         ({"estimator": "ULS", "se": "none"}, ("ULS", "wishart", "expected", "none", "standard", "hessian")),
         ({"clustered": True}, ("ML", "normal", "observed", "robust.cluster", "yuan.bentler.mplus", "h1")),
-        ({"clustered": True, "test": "standard"}, ("ML", "normal", "observed", "robust.cluster", "standard", "hessian")),
+        (
+            {"clustered": True, "test": "standard"},
+            ("ML", "normal", "observed", "robust.cluster", "standard", "hessian"),
+        ),
         (
             {"clustered": True, "estimator": "MLR"},
             ("ML", "normal", "observed", "robust.cluster", "yuan.bentler.mplus", "hessian"),
