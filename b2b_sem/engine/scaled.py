@@ -136,7 +136,7 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
     assert rows is not None
     means = solution.structure.meanstructure
     if options.test == "yuan.bentler.mplus":
-        kind = options.information
+        kind: str = options.information
         if kind == "observed" and options.test_information == "h1":
             kind = "h1"
         trace = trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
