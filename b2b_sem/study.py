@@ -110,7 +110,7 @@ def run_study(
     rivals = []
     for name in spec.rivals:
         say(f"fitting the rival model {name}")
-        rivals.append(_rival(name, model, survey, scored, settings, fit))
+        rivals.append(_rival(name, model, survey, scored, settings, fit, spec.alpha))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     return _assemble(spec, model, survey, scored, settings, fit, measured, tuple(rivals), command)
@@ -232,6 +232,7 @@ def _rival(
     data: _Data,
     settings: Mapping[str, Any],
     main: FitResult,
+    alpha: float,
 ) -> RivalResult:
     from b2b_sem.analysis.rivals import compare_rival
     from b2b_sem.errors import B2BSemError
@@ -243,7 +244,7 @@ def _rival(
         fitted = _fit(model, survey, data, settings, name)
     except B2BSemError as error:
         return RivalResult(name, rival.title, rival.why, None, "other", nan, None, nan, f"Not fitted: {error.message}.")
-    return compare_rival(name, rival.title, rival.why, main, fitted)
+    return compare_rival(name, rival.title, rival.why, main, fitted, alpha=alpha)
 
 
 def _assemble(

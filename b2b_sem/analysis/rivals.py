@@ -31,6 +31,16 @@ def _fixed(fit: FitResult) -> dict[tuple[str, str, str], float]:
     }
 
 
+def _covariates(fit: FitResult) -> set[str]:
+    """Return the observed variables whose variances are neither free nor residual: those taken as fixed."""
+    if not fit.model.options.get("fixed_x", True):
+        return set()
+    table = fit.parameters
+    predicted = set(table.loc[table["op"] == "~", "lhs"]) | set(table.loc[table["op"] == "=~", "rhs"])
+    fixed = table[(table["op"] == "~~") & (table["lhs"] == table["rhs"]) & (table["free"] == 0)]
+    return {v for v in fixed["lhs"] if v in fit.model.observed and v not in predicted}
+
+
 def relation(main: FitResult, rival: FitResult) -> str:
     """Return how `rival` relates to `main`: "restricted", "extended", "same" or "other".
 
@@ -44,16 +54,18 @@ def relation(main: FitResult, rival: FitResult) -> str:
         return "other"
     fixed_a = {k: v for k, v in _fixed(main).items() if k not in b}
     fixed_b = {k: v for k, v in _fixed(rival).items() if k not in a}
-    if fixed_a != fixed_b:
+    if fixed_a != fixed_b or _covariates(main) != _covariates(rival):
         return "other"
-    if set(a) == set(b):
-        return "same"
+    if set(a) == set(b) or main.measures["df"] == rival.measures["df"]:
+        return "same" if set(a) == set(b) else "other"
     if set(b) < set(a):
         return "restricted"
     return "extended" if set(a) < set(b) else "other"
 
 
-def compare_rival(name: str, title: str, why: str, main: FitResult, rival: FitResult) -> RivalResult:
+def compare_rival(
+    name: str, title: str, why: str, main: FitResult, rival: FitResult, *, alpha: float = 0.05
+) -> RivalResult:
     """Compare a rival with the main model: chi-square difference if nested, information criteria otherwise.
 
     The difference of the chi-squares of nested models has, under the restricted one, a chi-square distribution
@@ -75,13 +87,20 @@ def compare_rival(name: str, title: str, why: str, main: FitResult, rival: FitRe
         message = (
             f"The restrictions of the {'rival' if kind == 'restricted' else 'main model'} worsen the fit reliably: the "
             f"{better} is preferred."
-            if p < 0.05
+            if p < alpha
             else "The additional parameters do not improve the fit reliably: the simpler model is preferred."
         )
     elif set(main.model.observed) != set(rival.model.observed):
         message = "The models have different observed variables: neither a test nor information criteria compare them."
+    elif _covariates(main) != _covariates(rival):
+        message = (
+            "The models take different variables as fixed: their likelihoods are conditional on different things, and "
+            "neither a test nor information criteria compare them."
+        )
     elif kind == "same":
         message = "The two models have the same parameters."
+    elif a["df"] == b["df"] and abs(a["chisq"] - b["chisq"]) <= 1e-6 * max(a["chisq"], 1.0):
+        message = "Equivalent: both models fit these data equally, and no data can tell them apart."
     else:
         lower = "rival" if b["bic"] < a["bic"] else "main model"
         message = f"Not nested: compare AIC and BIC (BIC is lower for the {lower})."

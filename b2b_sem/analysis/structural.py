@@ -218,8 +218,7 @@ def _observe(
         frame = getattr(data, "frame", data)
         columns = [str(c) for c in frame]
         details = getattr(data, "details", {})
-        sheet = details.get("sheet")
-        _check_names(table, columns, [sheet, *(s for s in details.get("sheets", ()) if s != sheet)])
+        _check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
         return observe(data, table.observed, missing="listwise", keep_raw=True, cluster=cluster)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
@@ -274,14 +273,14 @@ def _check_names(table: ParameterTable, columns: list[str], sheets: Sequence[str
 
 def _input_warnings(table: ParameterTable, observed: Observed) -> tuple[str, ...]:
     """Name what is probably a mistake of the user, although a model was fitted."""
-    out = list(observed.warnings)
+    out = []
     variables = {*table.observed, *table.latents}
     for row in table.rows:
         if row.user and row.label in variables:
             target = row.rhs or "1"
             out.append(
-                f"'{row.label}*{target}' in '{row.lhs} {row.op}' names the parameter of {target}: it is not the product "
-                f"of {row.label} and {target}, although {row.label} is a variable. Choose another label."
+                f"'{row.label}*{target}' in '{row.lhs} {row.op}' gives the parameter of {target} the label "
+                f"'{row.label}'. It is not a product, although {row.label} is a variable: choose another label."
             )
     if observed.nobs < table.nfree:
         out.append(
@@ -350,7 +349,8 @@ def _result(
         n_read=observed.n_read,
         n_dropped=observed.n_dropped,
         optimizer=OptimizerInfo(solution.iterations, solution.gradient, solution.polish, solution.message),
-        warnings=(*inference.warnings, *_input_warnings(table, observed)),
+        # values that look like undeclared missing codes come first: they are the usual cause of what follows
+        warnings=(*observed.warnings, *inference.warnings, *_input_warnings(table, observed)),
         notes=(*observed.notes, *notes),
         _measures=MappingProxyType(inference.measures),
         _parameters=parameters,

@@ -118,6 +118,8 @@ def run(args: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
+    except RecursionError:
+        return _fail("an expression or a file is nested too deeply\n  -> split it into several parts", EXIT_USAGE)
     except OSError as error:
         name = f"{os.fspath(error.filename)}: " if isinstance(error.filename, str | os.PathLike) else ""
         return _fail(f"{name}{error.strerror or error}", EXIT_USAGE)

@@ -22,8 +22,8 @@ __all__ = ["check_directory", "check_file", "check_not_input", "reason", "say", 
 
 
 def reason(fit: FitResult) -> str:
-    """Return why a fit failed and what to do, as the second line of the message."""
-    return f"\n  -> {fit.warnings[0]}" if fit.warnings else ""
+    """Return why a fit failed and what to do, as the last lines of the message."""
+    return "".join(f"\n  -> {warning}" for warning in fit.warnings[:2])
 
 
 def say(message: str) -> None:
@@ -44,6 +44,8 @@ def check_file(path: Path) -> None:
     """
     if path.is_dir():
         raise B2BSemError("the output must be a file, but this is a directory", file=path, hint="add a file name")
+    if path.exists() and not path.is_file():
+        raise B2BSemError("the output must be an ordinary file, and this is a device or pipe", file=path)
     _check_parents(path.parent, path)
 
 

@@ -13,7 +13,7 @@ import click
 @click.option("--data", metavar="F", help="Run the study on this data file instead of the data it names.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     metavar="DIR",
     help="Where results go (default: results/<id of the study>).",
 )
@@ -22,7 +22,7 @@ import click
     "--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: as the study says, else auto."
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
-def command(study: str, data: str | None, out: Path | None, seed: int | None, engine: str | None, jobs: int) -> int:
+def command(study: str, data: str | None, out: str | None, seed: int | None, engine: str | None, jobs: int) -> int:
     """Run STUDY and write results.json, report.html, tables/*.csv and manifest.json.
 
     The verdict on each proposition is printed. The exit code is 1 when the main model's numbers must not be
@@ -31,10 +31,10 @@ def command(study: str, data: str | None, out: Path | None, seed: int | None, en
     from b2b_sem.cli.output import check_directory, reason, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
-    if out is not None and not str(out).strip(". "):
-        raise click.UsageError("'--out' needs the name of a directory of its own.", click.get_current_context())
+    if out is not None and not out.strip():
+        raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
     spec = load_study(study, check_data=data is None)
-    target = out if out is not None else Path("results") / spec.id
+    target = Path(out) if out is not None else Path("results") / spec.id
     check_directory(target)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest

@@ -9,7 +9,9 @@ import click
 
 @click.command("simulate", short_help="Draw simulated respondents from a population.")
 @click.argument("sim")
-@click.option("--n", "nobs", type=click.IntRange(min=1), required=True, help="Number of respondents.")
+@click.option(
+    "--n", "nobs", type=click.IntRange(min=1, max=1_000_000_000), required=True, help="Number of respondents."
+)
 @click.option("--seed", type=click.IntRange(min=0), required=True, help="The same seed gives the same file.")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="F.csv", help="The data file to write (CSV)."

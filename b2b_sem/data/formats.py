@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from b2b_sem.data.numeric import MISSING_TOKENS, as_floats, is_missing, listed
-from b2b_sem.data.text import DELIMITERS, decode, find_delimiter, split
+from b2b_sem.data.text import DELIMITERS, TextTable, decode, find_delimiter, split
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def read_text(path: Path, raw: bytes) -> RawTable:
             file=path,
             hint="Look for line breaks or quotes inside cells; quote such cells or remove the characters.",
         )
-    frame, decimal = _settle_text(frame, delimiter)
+    parsed, decimal = _settle_text(frame, delimiter)
+    _refuse_thousands(path, table, parsed, delimiter, decimal)
+    frame = parsed
     word = DELIMITERS.get(delimiter, repr(delimiter))
     mark = ", decimal comma" if decimal == "," else ""
     notes.insert(0, f"{word}-separated text, {decoded.encoding}{mark}")
@@ -118,6 +120,32 @@ def _settle_text(frame: pd.DataFrame, delimiter: str) -> tuple[pd.DataFrame, str
     for i in texts:
         frame[i] = settled[i]
     return frame, decimal
+
+
+def _refuse_thousands(path: Path, table: TextTable, frame: pd.DataFrame, delimiter: str, decimal: str) -> None:
+    """Raise when a decimal mark is used between thousands: 2.570 beside 822 would be read as 2.57 beside 822."""
+    import pandas as pd
+
+    for j, name in enumerate(table.header):
+        values = frame[j].dropna().to_numpy() if frame[j].dtype.kind == "f" else np.zeros(0)
+        whole = np.mod(values, 1) == 0
+        # cheap signs first: fractions of thousandths below 1000 beside whole numbers from 100 to 999
+        if whole.all() or not (np.abs(values[whole]) >= 100).any() or np.abs(values).max() >= 1000:
+            continue
+        body = io.StringIO(table.body)
+        texts = pd.read_csv(
+            body, sep=delimiter, header=None, names=list(range(len(table.header))), usecols=[j], index_col=False,
+            dtype=str, keep_default_na=False, skipinitialspace=True,
+        )[j].str.strip()  # fmt: skip
+        marked = texts[texts.str.contains(decimal, regex=False)]
+        thousands = marked.str.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
+        beside, shown = texts[texts.str.fullmatch(r"[+-]?\d{3}")], marked[marked.str.endswith("0")]
+        if thousands.all() and len(shown) and len(beside):
+            raise DataError(
+                f"column '{name}' seems to use '{decimal}' between thousands: {shown.iloc[0]} beside {beside.iloc[0]}",
+                file=path,
+                hint="Export the numbers without separators between thousands; decimals need not end in 0.",
+            )
 
 
 def _all_thousands(column: pd.Series) -> bool:

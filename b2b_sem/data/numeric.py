@@ -230,7 +230,8 @@ def _quoted(value: object) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:g}"
     if isinstance(value, int | np.integer):
-        return str(value) if abs(value) < 10**20 else f"{str(value)[:17]}..."
+        digits = str(value)
+        return digits if len(digits) <= 40 else f"{digits[:37]}..."
     text = str(value)
     return repr(text if len(text) <= 40 else text[:37] + "...")
 

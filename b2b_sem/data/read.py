@@ -190,11 +190,11 @@ def set_missing(responses: Responses, codes: Sequence[float | str], columns: Seq
             hit[name] = None
             frame[name] = settle(column.mask(holes), str(responses.details.get("decimal", ".")))
     names_of = {code: f"{code:g}" if isinstance(code, float) else str(code) for code in counts}
-    found = [f"{names_of[c]} ({n} {'cell' if n == 1 else 'cells'})" for c, n in counts.items() if n]
+    present = [f"{names_of[c]} ({n} {'cell' if n == 1 else 'cells'})" for c, n in counts.items() if n]
     absent = [names_of[c] for c, n in counts.items() if not n]
     notes = list(responses.notes)
-    if found:
-        notes.append(f"missing codes set to missing: {', '.join(found)} in {listed(hit)}")
+    if present:
+        notes.append(f"missing codes set to missing: {', '.join(present)} in {listed(hit)}")
     if absent:
         notes.append(f"missing codes that do not occur: {', '.join(absent)}")
     return replace(responses, frame=frame, notes=tuple(notes))
@@ -245,6 +245,11 @@ def _finish(path: Path, table: RawTable) -> Responses:
         frame, rows = frame.loc[~empty].reset_index(drop=True), rows[~empty]
     if not len(frame):
         raise DataError("every cell is empty", file=path, hint="Export the data again, with the answers.")
+    copies = int(frame[keep].duplicated().sum())
+    if len(frame) > 1 and copies >= len(frame) / 3:
+        said.append(
+            f"{copies} of {len(frame)} rows repeat an earlier row in every column: was the file appended to itself?"
+        )
     frame = frame[keep].set_axis([names[j] for j in keep], axis=1)
     said[0] = f"{len(frame)} rows, {frame.shape[1]} columns; {said[0]}"
     return Responses(frame, path, table.format, rows, table.details, tuple(said))

@@ -113,7 +113,7 @@ class Table:
             raise DataError(
                 "this looks like a covariance matrix, not like data: its rows and columns mirror each other",
                 file=self.file,
-                hint="Pass it as a covariance matrix (--sample-cov, sample_cov) with the number of observations (nobs).",
+                hint="Pass it as a covariance matrix (--sample-cov) with the number of observations (--nobs).",
             )
         variables = f"{p} variables" if p != 1 else "one variable"
         why = f" ({notes[0]})" if notes else ""

@@ -327,7 +327,7 @@ def _admissible(
             "The covariance matrix of the residuals is not positive definite. The solution is not admissible: look "
             "at the residual covariances of the model."
         )
-    if not negative and _indefinite(implied.psi):
+    if not problems and _indefinite(implied.psi):
         problems.append(
             "The covariance matrix of the (residual) latent terms is not positive definite. The solution is not "
             "admissible: look at the covariances of the model."

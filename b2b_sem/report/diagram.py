@@ -20,7 +20,8 @@ from b2b_sem.results.verdict import NOT_TESTABLE
 __all__ = ["draw_path_diagram"]
 
 _NODE = (124.0, 82.0)
-_GAP = 96.0
+_GAP = (74.0, 96.0)  # between two layers: least, and where there is room
+_WIDTH = 1038.0  # what a window of 1280 pixels leaves beside the contents
 _MAX_ARCS = 6  # correlations drawn beside the first layer
 _MAX_LABELS = 15  # lines of a correlation diagram that carry their number
 
@@ -54,19 +55,13 @@ def draw_path_diagram(result: StudyResult) -> Figure:
     nodes = list(involved)
     covariances = [c for c in exogenous_covariances(fit, nodes) if c.est != 0]
     if paths:
-        layout = lay_out(
-            nodes,
-            [(p.source, p.target) for p in paths],
-            node_width=_NODE[0],
-            node_height=_NODE[1],
-            gap=_GAP,
-            clearance=34,
-            margin=(14, 14, 14, 52),
-            boxes=[n for n in nodes if n not in latents],
-        )
-        arcs = _choose_arcs(layout, covariances)
-        if arcs:
-            layout = _shift(layout, 26 + 26 * max(_span(layout, c) for c in arcs))
+        boxes = [n for n in nodes if n not in latents]
+        layout, arcs = _lay_out(nodes, paths, boxes, covariances, _GAP[1])
+        spare = _WIDTH - layout.width
+        if spare < 0:
+            places = max(layout.layers.values(), default=0)
+            gap = max(_GAP[0], _GAP[1] + spare / max(places, 1))
+            layout, arcs = _lay_out(nodes, paths, boxes, covariances, gap)
         lines = list(paths)
     else:
         pairs = [(c.source, c.target) for c in covariances]
@@ -92,6 +87,24 @@ def draw_path_diagram(result: StudyResult) -> Figure:
         min_width=round(layout.width),
         fixed=True,
     )
+
+
+def _lay_out(
+    nodes: list[str], paths: Sequence[PathEstimate], boxes: list[str], covariances: Sequence[PathEstimate], gap: float
+) -> tuple[Layout, list[PathEstimate]]:
+    """Lay the paths out in layers, with room on the left for the correlations of the first one."""
+    layout = lay_out(
+        nodes,
+        [(p.source, p.target) for p in paths],
+        node_width=_NODE[0],
+        node_height=_NODE[1],
+        gap=gap,
+        clearance=34,
+        margin=(14, 14, 14, 52),
+        boxes=boxes,
+    )
+    arcs = _choose_arcs(layout, covariances)
+    return (_shift(layout, 26 + 26 * max(_span(layout, c) for c in arcs)) if arcs else layout), arcs
 
 
 def _choose_arcs(layout: Layout, covariances: Sequence[PathEstimate]) -> list[PathEstimate]:
@@ -152,7 +165,7 @@ class _Canvas:
         shown = code if len(code) <= 14 else code[:13] + "…"
         parts = [f"<b>{html.escape(shown)}</b>"]
         if name:
-            words = textwrap.wrap(name, 18)[:2]
+            words = textwrap.wrap(name, 18)[: 3 if r2 is None else 2]
             parts += [f'<span style="font-size:10.5px">{html.escape(w)}</span>' for w in words]
         explained = r2 is not None and math.isfinite(r2) and self.usable
         if explained:

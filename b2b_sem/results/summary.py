@@ -57,8 +57,11 @@ def summarize(fit: FitResult) -> str:
 
 def _header(fit: FitResult) -> str:
     steps = fit.optimizer.iterations
-    if fit.converged:
-        first = f"b2b_sem ended normally after {steps} iteration{'' if steps == 1 else 's'}"
+    count = f"{steps} iteration{'' if steps == 1 else 's'}"
+    if fit.ok:
+        first = f"b2b_sem ended normally after {count}"
+    elif fit.converged:
+        first = f"b2b_sem ended after {count}, but the numbers below must not be used"
     else:
         first = f"b2b_sem did NOT converge ({steps} iterations): the numbers below must not be used"
     lines = [

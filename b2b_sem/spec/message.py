@@ -23,6 +23,9 @@ _LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 
+#: Names of the two ways to write an analysis; pydantic adds them to the location, but no file contains them.
+_ALTERNATIVES = ("by name", "with settings")
+
 _CODE = "a letter, then letters, digits, '_' or '.'"
 _PATTERNS = {
     r"^[A-Za-z][A-Za-z0-9_.]*$": f"is not a valid code: {_CODE}",
@@ -46,8 +49,8 @@ def explain(error: Mapping[str, Any], spec: type[BaseModel], plain: Any) -> Prob
     """
     kind, loc, value = error["type"], tuple(error["loc"]), error.get("input")
     context = error.get("ctx", {})
-    if len(loc) > 1 and isinstance(loc[-1], str) and isinstance(loc[-2], int) and not isinstance(value, dict):
-        loc = loc[:-1]  # the name that pydantic gives to an alternative of a list entry
+    if loc and loc[-1] in _ALTERNATIVES:
+        loc = loc[:-1]
     name = str(loc[-1]) if loc else "file"
     at_key = bool(loc) and loc[-1] == "[key]"
     if at_key:

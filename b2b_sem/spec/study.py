@@ -35,7 +35,7 @@ class DataSource(Node):
     covariance: Text | None = Field(
         default=None, description="CSV file with a labelled covariance matrix (divisor n - 1)."
     )
-    n: Annotated[int, Field(ge=2)] | None = Field(
+    n: Annotated[int, Field(ge=2, le=1_000_000_000)] | None = Field(
         default=None, description="Number of simulated respondents, or behind a matrix."
     )
 

@@ -356,8 +356,8 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
             source.fail(
                 f"'{arrow.group()}' is not an operator",
                 begin + arrow.start(),
-                hint="write 'y ~ x' for a path from x to y and 'F =~ x1 + x2' for measurement; the file holds the model "
-                "alone, without 'model <-' and the quotes around it",
+                hint="write 'y ~ x' for a path from x to y and 'F =~ x1 + x2' for measurement; the file holds the "
+                "model alone, without 'model <-' and the quotes around it",
             )
         if len(found) > 1:
             source.fail(
@@ -460,7 +460,10 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
             modifiers = modifiers.merged(Modifiers(fixed=(0.0,)))
         return Entry(str(left), "~1", "", modifiers, line, column)
     if target.data != "variable":
-        source.fail("expected a variable name at the end of the term", offset, hint="write '0.5*x', 'a*x' or 'NA*x'")
+        hint = "write '0.5*x', 'a*x' or 'NA*x'"
+        if target.data == "string":
+            hint = "names stand without quotes; rename a column whose name has blanks or other signs"
+        source.fail("expected a variable name at the end of the term", offset, hint)
     names = [str(t) for t in target.children]
     if len(names) > 1:
         raise Unsupported(

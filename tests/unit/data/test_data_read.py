@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -400,3 +401,25 @@ def test_importing_the_modules_does_not_load_pandas():
     code = "import sys, b2b_sem.data.observed, b2b_sem.data.read, b2b_sem.data.score; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("mark", "delimiter"), [(",", ";"), (".", ";"), (".", ",")])
+def test_marks_between_thousands_are_not_decimal_marks(tmp_path, mark, delimiter):
+    cells = [f"2{mark}570", "822", f"-1{mark}685", "999"]
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join([f"a{delimiter}b", *(f"{cell}{delimiter}1" for cell in cells)]) + "\n")
+    with pytest.raises(DataError, match=re.escape(f"'{mark}' between thousands: 2{mark}570 beside 822")):
+        read_responses(path)
+    # the same marks as decimals: other lengths beside them, or no whole numbers of three digits
+    for others in ([f"2{mark}57", "822"], [f"2{mark}571", "822"], [f"2{mark}570", "82"]):
+        path.write_text("\n".join([f"a{delimiter}b", *(f"{cell}{delimiter}1" for cell in others)]) + "\n")
+        assert read_responses(path).frame["a"].iloc[0] < 3
+
+
+def test_a_file_that_holds_itself_twice_is_noted(tmp_path):
+    path = tmp_path / "d.csv"
+    body = "".join(f"{i % 7 + 1},{i % 5 + 1},{i}\n" for i in range(30))
+    path.write_text(f"a,b,c\n{body}{body}")
+    assert "30 of 60 rows repeat an earlier row" in read_responses(path).notes[-1]
+    path.write_text(f"a,b,c\n{body}1,1,0\n")
+    assert not any("repeat" in note for note in read_responses(path).notes)

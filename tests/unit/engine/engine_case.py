@@ -39,6 +39,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mimic_means": ("f =~ x1 + x2 + x3\nf ~ x8 + x9\nx7 ~ f + x8", {"meanstructure": True}),
     "residual_covariances": (THREE + "x1 ~~ x4\nx2 ~~ x5 + x7", {}),
     "covariance_observed_latent": ("f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nx7 ~ f\nx7 ~~ g\nx8 ~~ g\nx8 ~~ x9", {}),
+    # in this order: the chain that ties x10 to a latent variable is seen from its far end
+    "covariance_chain": ("f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\nx8 ~~ x9\nx9 ~~ x10\ng ~~ x8", {}),
     "effect_on_indicator": ("f =~ x1 + x2 + x3 + x4\nf ~ x8\nx2 ~ x8\nx1 ~~ x2", {}),
     "equal_labels": (
         "f =~ x1 + a*x2 + b*x3\ng =~ x4 + a*x5 + b*x6\nx1 ~~ v*x1\nx4 ~~ v*x4\ng ~ c*f\nx7 ~ c*f + d*x9\nx8 ~ d*x9 + g",

@@ -201,6 +201,22 @@ def test_wishart_and_normal_differ_by_the_divisor_only() -> None:
     assert_same(keyed(wishart, "est_std", std=True), keyed(normal, "est_std", std=True))
 
 
+@pytest.mark.parametrize("means", [False, True])
+@pytest.mark.parametrize(
+    ("text", "covariates"), [(CFA, ()), (MIMIC, ("x8", "x9")), ("x3 ~ x1 + x2 + x8", ("x1", "x2", "x8"))]
+)
+def test_the_baseline_is_the_model_of_uncorrelated_variables(
+    text: str, covariates: tuple[str, ...], means: bool
+) -> None:
+    """Exogenous variables keep their covariances in it; it is fitted here like any other model."""
+    found = native(text, meanstructure=means)
+    lines = [f"{v} ~~ {v}" for v in found.model.observed]
+    lines += [f"{a} ~~ {b}" for i, a in enumerate(covariates) for b in covariates[i + 1 :]]
+    base = native("\n".join(lines), meanstructure=means)
+    for name in ("chisq", "df", "pvalue"):
+        assert found.measures[f"baseline_{name}"] == pytest.approx(base.measures[name], rel=1e-9), name
+
+
 def test_saturated_path_model_is_least_squares() -> None:
     found = native("x5 ~ x1 + x2 + x8")
     data = frame()
