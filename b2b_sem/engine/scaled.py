@@ -171,8 +171,9 @@ def baseline(
     Returns
     -------
     solution : Solution
+        For maximum likelihood the solution; for least squares, which have no scaled tests, where its step started.
     value : float
-        The fit function.
+        The fit function at its minimum.
     df : int
     """
     x, cov, mean = table.exogenous, moments.cov, moments.mean
@@ -195,15 +196,16 @@ def baseline(
     estimate = np.array(theta)
     point = evaluate(structure, moments, estimate)
     assert point is not None
+    value = point.value
     if moments.weight is not None:
-        # sigma is linear in these parameters: one step of least squares is exact
+        # sigma is linear in these parameters and F quadratic: one step is exact, also to a negative variance
         slope = gradient(structure, moments, point)
-        step = np.linalg.solve(expected_information(structure, point), -0.5 * slope)
-        moved = evaluate(structure, moments, estimate + step)
-        point = point if moved is None else moved
+        info = expected_information(structure, point)
+        scale = np.sqrt(np.diag(info))
+        value += -0.25 * float((slope / scale) @ np.linalg.solve(info / np.outer(scale, scale), slope / scale))
     solution = Solution(structure, moments, point, options, rows, None)
     p = len(table.observed)
-    return solution, point.value * solution.unit, p * (p + 1) // 2 - len(cells)
+    return solution, value * solution.unit, p * (p + 1) // 2 - len(cells)
 
 
 def scaled_measures(
@@ -225,7 +227,7 @@ def scaled_measures(
     four = (test.chisq, test.df, base.chisq, base.df)
     # RMSEA is scaled by the trace, not by the scaled chi-square, unless that is shifted
     size, freedom = (test.chisq, float(df)) if name == "scaled.shifted" else (chisq, test.trace)
-    known = df > 0 and not math.isnan(freedom)
+    known = not math.isnan(freedom + size)
     lower, upper = fm.rmsea_ci(size, freedom, n) if known else (NAN, NAN)
     out = {
         "chisq_scaled": test.chisq,
@@ -252,6 +254,8 @@ def scaled_measures(
     if name == "mean.var.adjusted":
         return out
     factor, base_factor = test.mean_factor(df), base.mean_factor(base_df)
+    if df == 0 and name == "scaled.shifted":
+        factor, base_factor = 1.0, 1.0  # nothing to correct; lavaan has these numbers for this test only
     six = (chisq, df, base_chisq, base_df, factor, base_factor)
     lower, upper = fr.rmsea_ci_robust(test.chisq, df, n, test.factor)
     return out | {

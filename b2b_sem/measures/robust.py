@@ -68,6 +68,8 @@ def rmsea_ci_robust(scaled: float, df: float, n: int, factor: float, level: floa
 
     Li & Bentler (2006); Brosseau-Liard, Savalei & Li (2012), doi:10.1080/00273171.2012.715252.
     """
+    if math.isnan(scaled):
+        return NAN, NAN
     lower, upper = fm.rmsea_ci(scaled, df, n, level)
     root = math.sqrt(factor) if df > 0 else 0.0
     return root * lower, root * upper

@@ -183,8 +183,21 @@ def test_saturated_models_have_no_scaling() -> None:
         measures = bs.fit("x3 ~ x1 + x2", frame(), estimator=estimator, engine="native").measures
         assert measures["df_scaled"] == 0
         assert measures["chisq_scaled"] == pytest.approx(0, abs=1e-9)
-        assert np.isnan([measures[n] for n in ("chisq_scaling_factor", "pvalue_scaled", "rmsea_scaled")]).all()
+        assert np.isnan([measures[n] for n in ("chisq_scaling_factor", "pvalue_scaled", "rmsea_pvalue_scaled")]).all()
+        # lavaan: only the shifted test has an RMSEA here
+        assert measures["rmsea_scaled"] == pytest.approx(0.0 if estimator == "MLMV" else np.nan, nan_ok=True)
         assert measures["cfi_scaled"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("estimator", ["MLM", "MLMV", "MLMVS", "MLR"])
+def test_models_without_identification_have_no_scaled_test(estimator: str) -> None:
+    text = "f =~ x1 + x2\ng =~ x4 + x5 + x6\nh =~ x7 + x8 + x9\nx1 ~~ x2"
+    fit = bs.fit(text, frame(), estimator=estimator, engine="native")
+    assert not fit.identified
+    measures = fit.measures
+    assert measures["chisq"] > 0
+    assert np.isnan([measures[n] for n in ("chisq_scaled", "rmsea_scaled", "rmsea_ci_upper_scaled")]).all()
+    assert np.isnan(measures.get("rmsea_ci_upper_robust", np.nan))
 
 
 def test_no_standard_errors_on_request() -> None:
