@@ -16,6 +16,8 @@ from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.inference import Inference, count_df, infer
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
 from b2b_sem.engine.problem import Problem, at_solution, prepare, solve
+from b2b_sem.engine.robust import rows_of
+from b2b_sem.engine.setting import resolve_options
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
@@ -59,7 +61,7 @@ def fit(
     sample_mean: Any = None,
     nobs: int | None = None,
 ) -> Fit:
-    """Fit a structural equation model by maximum likelihood.
+    """Fit a structural equation model.
 
     Parameters
     ----------
@@ -67,12 +69,18 @@ def fit(
         lavaan model syntax, a path to a file of it, or a loaded model.
     data : DataFrame, mapping of columns, or Responses, optional
         One row a respondent. Rows with missing values in the model's variables are left out and counted.
-    estimator : {"ML"}
+    estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "WLS"}
+        Fit function with the standard errors and the test that go with it, as in lavaan. All that start with ML give
+        the estimates of maximum likelihood. ``"ADF"`` is WLS.
     likelihood : {"normal", "wishart"}
-        Divisor N and chi-square N F, or N - 1 and (N - 1) F.
-    information : {"expected"}, optional
-    se, test : {"default", "standard"}
-        Inverse expected information; likelihood-ratio chi-square.
+        Divisor N and chi-square N F, or N - 1 and (N - 1) F; for maximum likelihood (GLS, ULS and WLS use N - 1).
+    information : {"expected", "observed"}, optional
+        Inverted for the standard errors; ``"first.order"`` (products of scores) with MLF. Default: that of `se`.
+    se : {"default", "standard", "robust", "robust.sem", "robust.huber.white", "none"}
+        Standard errors: inverse information; corrected for non-normality as in MLM; sandwich of scores as in MLR.
+    test : str
+        ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
+        ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
     missing : {"listwise"}
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
@@ -91,7 +99,10 @@ def fit(
         inference comes from one place; see :attr:`Fit.engine` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
-    group, group_equal, group_partial, cluster, ordered, parameterization, interaction
+    cluster : str, optional
+        Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
+        within clusters. The means are modelled, as in lavaan.
+    group, group_equal, group_partial, ordered, parameterization, interaction
         Part of the public signature; other values than the default raise :class:`Unsupported`.
 
     Returns
@@ -118,16 +129,10 @@ def fit(
     2
     """
     _refuse(
-        estimator=(estimator, ("ML",), "use estimator='ML'"),
-        likelihood=(likelihood, ("normal", "wishart"), "use 'normal' or 'wishart'"),
-        information=(information, (None, "expected"), "use information='expected'"),
-        se=(se, ("default", "standard"), "use se='standard'"),
-        test=(test, ("default", "standard"), "use test='standard'"),
         missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
-        cluster=(cluster, (None,), "leave it out; standard errors assume independent rows"),
         ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
@@ -135,19 +140,21 @@ def fit(
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
     )
+    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None)
+    if cluster is not None and meanstructure is False:
+        raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
     text, file = _model_text(model)
     table = build_table(
         parse_model(text, file),
-        meanstructure=meanstructure,
+        meanstructure=meanstructure if cluster is None else True,
         std_lv=std_lv,
         orthogonal=orthogonal,
         fixed_x=fixed_x,
     )
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
-    options = FitOptions(likelihood="wishart" if likelihood == "wishart" else "normal")
     with single_thread():
-        observed = _observe(table, data, sample_cov, sample_mean, nobs)
+        observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster)
         if bounds is not None:
             table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
@@ -165,13 +172,14 @@ def fit(
             solution,
             options,
             constraints=constraints,
+            rows=rows_of(table, observed) if options.needs_rows else None,
         )
     settings = {
-        "estimator": estimator,
-        "likelihood": likelihood,
-        "information": "expected",
-        "se": "standard",
-        "test": "standard",
+        "estimator": str(estimator).upper(),
+        "likelihood": likelihood if options.estimator == "ML" else None,
+        "information": options.information,
+        "se": options.se,
+        "test": options.test,
         "missing": missing,
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
@@ -180,6 +188,13 @@ def fit(
     }
     if bounds is not None:
         settings["bounds"] = bounds
+    if cluster is not None:
+        settings["cluster"] = cluster
+    if options.estimator == "ULS" and options.se == "standard":
+        notes += (
+            "The standard errors of ULS are those of lavaan, which take the sample moments as uncorrelated and equally "
+            "precise; they are seldom right.",
+        )
     return _result(table, observed, problem, solution, inference, settings, notes)
 
 
@@ -202,7 +217,9 @@ def _model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
     return model, None
 
 
-def _observe(table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any, nobs: int | None) -> Observed:
+def _observe(
+    table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any, nobs: int | None, cluster: str | None
+) -> Observed:
     if (data is None) == (sample_cov is None):
         raise DataError(
             "no data" if data is None else "data and sample_cov are both given",
@@ -213,7 +230,7 @@ def _observe(table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any
         columns = [str(c) for c in frame]
         details = getattr(data, "details", {})
         _check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
-        return observe(data, table.observed, missing="listwise", keep_raw=True)
+        return observe(data, table.observed, missing="listwise", keep_raw=True, cluster=cluster)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
     if isinstance(sample_cov, list | tuple):
@@ -348,7 +365,7 @@ def _result(
             table.latents,
             MappingProxyType(dict(settings)),
         ),
-        estimator=problem.options.estimator,
+        estimator=settings["estimator"],
         engine=solution.engine,
         converged=solution.converged,
         identified=inference.identified,

@@ -79,6 +79,8 @@ class Observed:
         What is probably a mistake in the data: values that look like undeclared missing codes.
     index : pandas Index or None
         Labels of the complete rows, None when the data had none.
+    clusters : tuple of int arrays, each of shape (n,), or None
+        The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
         The complete rows of each group, or None when not kept or not known.
     """
@@ -91,6 +93,7 @@ class Observed:
     raw: tuple[NDArray[np.float64], ...] | None = None
     warnings: tuple[str, ...] = ()
     index: pd.Index | None = None
+    clusters: tuple[NDArray[np.intp], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.raw is not None:
@@ -115,6 +118,7 @@ def observe(
     *,
     missing: str = "listwise",
     keep_raw: bool = True,
+    cluster: str | None = None,
 ) -> Observed:
     """Return mean and covariance of the named columns over the complete rows.
 
@@ -128,6 +132,8 @@ def observe(
         Rows with a missing value in any of the columns are left out and counted in the notes.
     keep_raw : bool
         Whether to keep the complete rows, which scores, robust errors and the bootstrap need.
+    cluster : str, optional
+        Column that says which rows belong together; it needs no numbers.
 
     Returns
     -------
@@ -182,7 +188,8 @@ def observe(
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
     if labels is not None and complete is not None:
         labels = labels[complete]
-    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels)
+    clusters = None if cluster is None else (_clusters(frame, cluster, complete),)
+    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
 
 
 def observe_moments(
@@ -256,6 +263,32 @@ def observe_moments(
         matrix = matrix * ((n - 1) / n)
     centre = None if mean is None else labelled_mean(mean, labels)
     return Observed(tuple(labels), (GroupMoments(None, n, matrix, centre),), n, 0, tuple(notes))
+
+
+def _clusters(frame: object, name: str, complete: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+    """Return the cluster of each complete row, numbered from 0."""
+    from pandas import factorize
+
+    table = Table.open(frame, [name])
+    codes, _ = factorize(np.asarray(table.columns[0]), use_na_sentinel=True)
+    rows = np.arange(table.n) if complete is None else np.flatnonzero(complete)
+    codes = codes[rows]
+    empty = np.flatnonzero(codes < 0)
+    if len(empty):
+        shown = listed([table.row_name(int(rows[i])) for i in empty[:6]])
+        raise DataError(
+            f"column {name} names the cluster of each row, but has no value in {shown}",
+            file=table.file,
+            hint="Fill the cells, or leave the rows out.",
+        )
+    _, codes = np.unique(codes, return_inverse=True)
+    if codes.max(initial=0) == 0:
+        raise DataError(
+            f"all rows belong to one cluster: column {name} has a single value",
+            file=table.file,
+            hint="Standard errors between clusters need several of them; leave cluster out.",
+        )
+    return codes.astype(np.intp)
 
 
 def _stack(columns: list[NDArray[np.float64]], n: int) -> NDArray[np.float64]:

@@ -20,16 +20,40 @@ class FitOptions:
 
     Attributes
     ----------
+    estimator : {"ML", "GLS", "ULS", "WLS"}
+        The fit function.
     likelihood : {"normal", "wishart"}
-        Divide the sample covariances by N and take chi-square = N F, or by N - 1 and (N - 1) F.
+        Divide the sample covariances by N and take chi-square = N F, or by N - 1 and (N - 1) F. The three kinds of
+        least squares always do the latter.
+    information : {"expected", "observed", "first.order"}
+        The matrix that is inverted for the standard errors.
+    se : {"standard", "robust.sem", "robust.huber.white", "robust.cluster", "robust.cluster.sem", "none"}
+    test : str
+        The test beside the chi-square: "standard" (none), "satorra.bentler", "mean.var.adjusted", "scaled.shifted" or
+        "yuan.bentler.mplus".
+    test_information : {"hessian", "h1"}
+        Observed information of the scaled test: the Hessian, or its part without second derivatives of the moments.
     max_iterations : int
         Of the native optimiser, for each start.
     """
 
-    estimator: Literal["ML"] = "ML"
+    estimator: Literal["ML", "GLS", "ULS", "WLS"] = "ML"
     likelihood: Literal["normal", "wishart"] = "normal"
-    information: Literal["expected"] = "expected"
+    information: Literal["expected", "observed", "first.order"] = "expected"
+    se: str = "standard"
+    test: str = "standard"
+    test_information: Literal["hessian", "h1"] = "hessian"
     max_iterations: int = 150
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether moments are not enough: the data themselves are used."""
+        return (
+            self.estimator == "WLS"
+            or self.test != "standard"
+            or self.se.startswith("robust")
+            or self.information == "first.order"
+        )
 
 
 def moments_divisor(nobs: int, likelihood: str) -> int:

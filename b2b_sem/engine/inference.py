@@ -16,7 +16,9 @@ from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
-from b2b_sem.engine.native.loss import Moments, evaluate, expected_information
+from b2b_sem.engine.native.loss import Moments, evaluate
+from b2b_sem.engine.robust import Rows
+from b2b_sem.engine.scaled import Solution, baseline, scaled_measures, scaled_test
 from b2b_sem.engine.standardize import RowValues, row_values, standardize
 from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
@@ -81,6 +83,7 @@ def infer(
     options: FitOptions,
     *,
     constraints: LinearConstraints | None = None,
+    rows: Rows | None = None,
     level: float = 0.95,
 ) -> Inference:
     """Compute all inference at a solution.
@@ -95,6 +98,8 @@ def infer(
     solution : EngineFit
     options : FitOptions
     constraints : LinearConstraints, optional
+    rows : Rows, optional
+        The data, where the options need them.
     level : float
         Confidence level of the intervals.
 
@@ -107,24 +112,31 @@ def infer(
     if point is None:
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
     n = moments_divisor(nobs, options.likelihood)
-    precision = invert_information(expected_information(structure, point), n, constraints)
+    at = Solution(structure, moments, point, options, rows, constraints)
+    precision = invert_information(at.expected, n, constraints)
+    plain = options.se == "standard" and options.information == "expected"
+    vcov = at.vcov(n) if precision.identified and not plain else precision.vcov
     raw = row_values(table, solution.theta, fixed)
     std_lv, std_all = standardize(table, structure, point.implied, raw)
     trusted = solution.converged
     constrained = constraints is not None
-    tested = _test(raw, precision.vcov, level, trusted, constrained=constrained)
+    tested = _test(raw, vcov, level, trusted, constrained=constrained)
     admissible, problems = _admissible(table, structure, point.implied, raw)
     return Inference(
         raw=tested,
         std_lv=std_lv.value,
-        std_all=_test(std_all, precision.vcov, level, trusted, drop_zero=True, constrained=constrained),
+        std_all=_test(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
         r2=_r2(table, std_all.value),
-        measures=_measures(table, moments, point.implied, point.value, nobs, n, options, constraints, trusted),
+        measures=_measures(table, at, nobs, n, trusted),
         implied=point.implied,
-        vcov=precision.vcov,
+        vcov=vcov,
         identified=precision.identified,
         admissible=admissible,
-        warnings=(*_solution_warnings(table, solution, precision, constraints), *problems),
+        warnings=(
+            *_solution_warnings(table, solution, precision, constraints),
+            *_no_errors(at, precision, vcov),
+            *problems,
+        ),
     )
 
 
@@ -176,16 +188,17 @@ def _r2(table: ParameterTable, std_all: Array) -> dict[str, float]:
 
 def _measures(
     table: ParameterTable,
-    moments: Moments,
-    implied: Implied,
-    fmin: float,
+    at: Solution,
     nobs: int,
     n: int,
-    options: FitOptions,
-    constraints: LinearConstraints | None,
     trusted: bool,
 ) -> dict[str, float]:
-    from b2b_sem.results.columns import MEASURE_NAMES
+    from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
+
+    moments, implied, options, constraints = at.moments, at.point.implied, at.options, at.constraints
+    scaled = options.test != "standard"
+    names = MEASURE_NAMES + (SCALED_MEASURE_NAMES if scaled else ())
+    names += ROBUST_MEASURE_NAMES if scaled and options.test != "mean.var.adjusted" else ()
 
     p = len(table.observed)
     x = [table.observed.index(v) for v in table.exogenous]
@@ -193,30 +206,33 @@ def _measures(
     all_moments = p * (p + 1) // 2 + (p if table.meanstructure else 0)
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
-        return {name: out.get(name, NAN) for name in MEASURE_NAMES}
+        return {name: out.get(name, NAN) for name in names}
     cov, mean, sigma, mu = moments.cov, moments.mean, implied.sigma, implied.mu
     if not table.meanstructure:
         mean = None
-    fmin = max(fmin, 0.0)
-    chisq = n * fmin
-    # baseline: uncorrelated variables, except exogenous ones, whose covariances it keeps
-    logdet_b = float(np.log(np.diag(cov)).sum())
-    if x:
-        sub = cov[np.ix_(x, x)]
-        logdet_b += float(np.linalg.slogdet(sub)[1]) - float(np.log(np.diag(sub)).sum())
-    base = n * (logdet_b - moments.logdet)
-    base_df = p * (p + 1) // 2 - p - len(x) * (len(x) - 1) // 2
+    value = max(at.point.value, 0.0) * at.unit
+    chisq = n * value
+    origin, base_value, base_df = baseline(table, moments, options, at.rows)
+    base = n * max(base_value, 0.0)
     given = x if table.fixed_x else None
-    logl = fm.log_likelihood(cov, mean, sigma, mu, nobs, given=given)
-    gfi = fm.gfi(cov, sigma, mean, mu, given=given)
+    weight = moments.weight
+    if weight is None:
+        logl = fm.log_likelihood(cov, mean, sigma, mu, nobs, given=given)
+        unrestricted = fm.log_likelihood(cov, None, cov, None, nobs, given=given)
+        gfi = fm.gfi(cov, sigma, mean, mu, given=given)
+    else:
+        logl, unrestricted = NAN, NAN
+        gfi = weight.gfi(moments, implied)
+    # without a likelihood or a weight from the data the statistic has no known distribution
+    tested = options.estimator != "ULS"
     lower, upper = fm.rmsea_ci(chisq, df, n)
     out |= {
-        "fmin": fmin / 2,
+        "fmin": value / 2 if weight is None else chisq / (2 * nobs),
         "chisq": chisq,
-        "pvalue": fm.chisq_pvalue(chisq, df),
+        "pvalue": fm.chisq_pvalue(chisq, df) if tested else NAN,
         "baseline_chisq": base,
         "baseline_df": base_df,
-        "baseline_pvalue": fm.chisq_pvalue(base, base_df),
+        "baseline_pvalue": fm.chisq_pvalue(base, base_df) if tested else NAN,
         "cfi": fm.cfi(chisq, df, base, base_df),
         "tli": fm.tli(chisq, df, base, base_df),
         "nnfi": fm.tli(chisq, df, base, base_df),
@@ -226,7 +242,7 @@ def _measures(
         "ifi": fm.ifi(chisq, df, base),
         "rni": fm.rni(chisq, df, base, base_df),
         "logl": logl,
-        "unrestricted_logl": fm.log_likelihood(cov, None, cov, None, nobs, given=given),
+        "unrestricted_logl": unrestricted,
         "aic": fm.aic(logl, npar),
         "bic": fm.bic(logl, npar, nobs),
         "bic2": fm.bic2(logl, npar, nobs),
@@ -244,7 +260,20 @@ def _measures(
         "mfi": fm.mfi(chisq, df, n),
         "ecvi": fm.ecvi(chisq, npar, n),
     }
-    return {name: out[name] for name in MEASURE_NAMES}
+    if scaled:
+        test, null = scaled_test(at, chisq, df), scaled_test(origin, base, base_df)
+        out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
+    return {name: out[name] for name in names}
+
+
+def _no_errors(at: Solution, precision: Precision, vcov: Array) -> list[str]:
+    """Say why an identified model has no standard errors although they were asked for."""
+    if not precision.identified or at.options.se == "none" or np.isfinite(vcov).all():
+        return []
+    return [
+        f"The {at.options.information} information is not positive definite at the solution: there are no standard "
+        "errors. Use information='expected', or simplify the model."
+    ]
 
 
 def _solution_warnings(

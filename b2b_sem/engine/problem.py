@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from b2b_sem.data.observed import Observed
+from b2b_sem.engine.adf import make_weight
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
@@ -66,6 +67,8 @@ def prepare(
 
     Raises
     ------
+    DataError
+        If the estimator needs the rows of the data and there are only moments, or too few rows.
     LinAlgError
         If the sample covariance matrix is not positive definite; :func:`~b2b_sem.data.observed.observe` refuses such
         data before.
@@ -83,7 +86,7 @@ def prepare(
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[index[row.lhs]])
     structure = compile_structure(table, fixed)
-    moments = make_moments(cov, mean)
+    moments = replace(make_moments(cov, mean), weight=make_weight(table, observed, cov, mean, options))
     return Problem(table, structure, moments, fixed, group.nobs, options, constraints, restrict(table))
 
 
@@ -168,7 +171,8 @@ def _ask_semopy(problem: Problem, engine: str, start: Callable[[], Array]) -> tu
     """Return semopy's estimates; under "auto" None with a note where semopy cannot fit the model."""
     from b2b_sem.engine.semopy_adapter import estimate, unsupported_reason
 
-    reason = unsupported_reason(problem.table)
+    estimator = problem.options.estimator
+    reason = unsupported_reason(problem.table) if estimator == "ML" else f"its {estimator} is not reliable"
     try:
         if reason:
             raise Unsupported(f"the semopy engine cannot fit this model: {reason}", hint="use engine='native'")

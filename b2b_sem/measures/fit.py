@@ -43,12 +43,12 @@ Array = npt.NDArray[np.floating[Any]]
 NAN = float("nan")
 
 
-def chisq_pvalue(chisq: float, df: int) -> float:
+def chisq_pvalue(chisq: float, df: float) -> float:
     """Return P(X > chisq) for X chi-square with `df` degrees of freedom; NaN for df = 0."""
     return float(special.chdtrc(df, max(chisq, 0.0))) if df > 0 else NAN
 
 
-def cfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def cfi(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Comparative fit index, 1 - max(chisq - df, 0) / max(chisq - df, chisq_b - df_b, 0).
 
     Bentler (1990), doi:10.1037/0033-2909.107.2.238.
@@ -58,7 +58,7 @@ def cfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float
     return 1.0 if t2 == 0 or (t1 < 1.5e-8 and t2 < 1.5e-8) else 1.0 - t1 / t2
 
 
-def tli(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def tli(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Tucker-Lewis (non-normed fit) index, 1 - (chisq - df) df_b / ((chisq_b - df_b) df); not clipped.
 
     Tucker & Lewis (1973), doi:10.1007/BF02291170; Bentler & Bonett (1980), doi:10.1037/0033-2909.88.3.588.
@@ -67,21 +67,21 @@ def tli(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float
     return 1.0 - (chisq - df) * baseline_df / t2 if df > 0 and t2 != 0 else 1.0
 
 
-def nfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def nfi(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Normed fit index, (chisq_b - chisq) / chisq_b. Bentler & Bonett (1980), doi:10.1037/0033-2909.88.3.588."""
     if df > baseline_df or baseline_chisq < 1.5e-8:
         return NAN
     return (baseline_chisq - chisq) / baseline_chisq if df > 0 else 1.0
 
 
-def pnfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def pnfi(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Parsimony normed fit index, df / df_b * NFI. James, Mulaik & Brett (1982)."""
     if baseline_df <= 0 or baseline_chisq <= 0:
         return NAN
     return df / baseline_df * (baseline_chisq - chisq) / baseline_chisq
 
 
-def rfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def rfi(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Relative fit index, (chisq_b / df_b - chisq / df) / (chisq_b / df_b). Bollen (1986), doi:10.1007/BF02294061."""
     if df > baseline_df:
         return NAN
@@ -92,7 +92,7 @@ def rfi(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float
     return 1.0 if t1 < 0 or t2 <= 0 else t1 / t2
 
 
-def ifi(chisq: float, df: int, baseline_chisq: float) -> float:
+def ifi(chisq: float, df: float, baseline_chisq: float) -> float:
     """Incremental fit index, (chisq_b - chisq) / (chisq_b - df). Bollen (1989), doi:10.1177/0049124189017003004."""
     t2 = baseline_chisq - df
     if t2 < 0:
@@ -100,7 +100,7 @@ def ifi(chisq: float, df: int, baseline_chisq: float) -> float:
     return NAN if t2 < 1.5e-8 else (baseline_chisq - chisq) / t2
 
 
-def rni(chisq: float, df: int, baseline_chisq: float, baseline_df: int) -> float:
+def rni(chisq: float, df: float, baseline_chisq: float, baseline_df: float) -> float:
     """Relative noncentrality index, 1 - (chisq - df) / (chisq_b - df_b).
 
     McDonald & Marsh (1990), doi:10.1037/0033-2909.107.2.247.
@@ -155,7 +155,7 @@ def bic2(logl: float, npar: int, nobs: int) -> float:
     return -2 * logl + npar * math.log((nobs + 2) / 24)
 
 
-def rmsea(chisq: float, df: int, n: int) -> float:
+def rmsea(chisq: float, df: float, n: int) -> float:
     """Root mean square error of approximation, sqrt(max(chisq / (n df) - 1 / n, 0)); 0 for df = 0.
 
     Steiger (1990), doi:10.1207/s15327906mbr2502_4.
@@ -163,7 +163,7 @@ def rmsea(chisq: float, df: int, n: int) -> float:
     return math.sqrt(max(chisq / n / df - 1 / n, 0.0)) if df > 0 else 0.0
 
 
-def _noncentrality(chisq: float, df: int, probability: float, limit: float) -> float | None:
+def _noncentrality(chisq: float, df: float, probability: float, limit: float) -> float | None:
     """Return lambda with P(X <= chisq | df, lambda) = probability on [0, limit], or None if there is none."""
     from scipy.optimize import brentq
 
@@ -175,7 +175,7 @@ def _noncentrality(chisq: float, df: int, probability: float, limit: float) -> f
     return float(brentq(f, 0.0, limit, xtol=1e-10, rtol=1e-13))
 
 
-def rmsea_ci(chisq: float, df: int, n: int, level: float = 0.90) -> tuple[float, float]:
+def rmsea_ci(chisq: float, df: float, n: int, level: float = 0.90) -> tuple[float, float]:
     """Confidence interval of RMSEA from the noncentral chi-square distribution.
 
     Steiger (1990), doi:10.1207/s15327906mbr2502_4. The bounds solve P(X <= chisq | df, n df RMSEA^2) = (1 +- level) / 2
@@ -192,7 +192,7 @@ def rmsea_ci(chisq: float, df: int, n: int, level: float = 0.90) -> tuple[float,
     )
 
 
-def rmsea_pvalue(chisq: float, df: int, n: int, close: float = 0.05) -> float:
+def rmsea_pvalue(chisq: float, df: float, n: int, close: float = 0.05) -> float:
     """Test of close fit: P(X > chisq) for RMSEA `close`. Browne & Cudeck (1992), doi:10.1177/0049124192021002005."""
     return 1.0 - float(special.chndtr(chisq, df, n * df * close**2)) if df > 0 else NAN
 
@@ -228,14 +228,16 @@ def gfi(
     mu: Array | None = None,
     *,
     given: list[int] | None = None,
+    omega: Array | None = None,
 ) -> float:
     """Goodness of fit index, 1 - e'We / s'Ws with the normal-theory weight at Sigma.
 
     Without means this is 1 - tr[(Sigma^-1 S - I)^2] / tr[(Sigma^-1 S)^2] (Tanaka & Huba 1985,
     doi:10.1111/j.2044-8317.1985.tb00834.x); a mean structure adds d' Sigma^-1 d and m' Sigma^-1 m. Moments among
-    fixed exogenous variables (`given`) get no weight, as in lavaan.
+    fixed exogenous variables (`given`) get no weight, as in lavaan. `omega` replaces Sigma^-1 in the weight
+    (GLS: S^-1).
     """
-    omega = np.linalg.inv(sigma)
+    omega = np.linalg.inv(sigma) if omega is None else omega
 
     def size(matrix: Array) -> float:
         # vech(matrix)' W vech(matrix) = 1/2 tr(Omega A Omega A); a zeroed row and column of W equals a zero in A
@@ -258,17 +260,17 @@ def gfi(
     return 1.0 - numerator / denominator
 
 
-def agfi(value: float, moments: int, df: int) -> float:
+def agfi(value: float, moments: int, df: float) -> float:
     """Adjusted GFI, 1 - (moments / df) (1 - GFI); 1 for df = 0."""
     return 1.0 - moments / df * (1.0 - value) if df > 0 else 1.0
 
 
-def pgfi(value: float, moments: int, df: int) -> float:
+def pgfi(value: float, moments: int, df: float) -> float:
     """Parsimony GFI, df / moments * GFI. Mulaik et al. (1989), doi:10.1037/0033-2909.105.3.430."""
     return df / moments * value
 
 
-def mfi(chisq: float, df: int, n: int) -> float:
+def mfi(chisq: float, df: float, n: int) -> float:
     """McDonald's noncentrality index, exp(-(chisq - df) / (2 n)). McDonald (1989), doi:10.1007/BF01908590."""
     return math.exp(-0.5 * (chisq - df) / n)
 
@@ -281,7 +283,7 @@ def ecvi(chisq: float, npar: int, n: int) -> float:
     return (chisq + 2 * npar) / n
 
 
-def critical_n(chisq: float, df: int, n: int, alpha: float = 0.05) -> float:
+def critical_n(chisq: float, df: float, n: int, alpha: float = 0.05) -> float:
     """Hoelter's critical N, chi-square quantile / (chisq / n) + 1; infinite for a perfect fit.
 
     Hoelter (1983), doi:10.1177/0049124183011003003.

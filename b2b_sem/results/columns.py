@@ -86,3 +86,39 @@ MEASURE_NAMES: tuple[str, ...] = (
     "mfi",
     "ecvi",
 )
+
+#: Further measures of a fit with a scaled test, in this order behind the others.
+SCALED_MEASURE_NAMES: tuple[str, ...] = (
+    "chisq_scaled",
+    "df_scaled",
+    "pvalue_scaled",
+    "chisq_scaling_factor",
+    "baseline_chisq_scaled",
+    "baseline_df_scaled",
+    "baseline_pvalue_scaled",
+    "baseline_chisq_scaling_factor",
+    "cfi_scaled",
+    "tli_scaled",
+    "nnfi_scaled",
+    "rfi_scaled",
+    "nfi_scaled",
+    "pnfi_scaled",
+    "ifi_scaled",
+    "rni_scaled",
+    "rmsea_scaled",
+    "rmsea_ci_lower_scaled",
+    "rmsea_ci_upper_scaled",
+    "rmsea_pvalue_scaled",
+)
+
+#: ... and those corrected for non-normality, which all scaled tests but the mean- and variance-adjusted one have.
+ROBUST_MEASURE_NAMES: tuple[str, ...] = (
+    "cfi_robust",
+    "tli_robust",
+    "nnfi_robust",
+    "rni_robust",
+    "rmsea_robust",
+    "rmsea_ci_lower_robust",
+    "rmsea_ci_upper_robust",
+    "rmsea_pvalue_robust",
+)

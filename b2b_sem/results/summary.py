@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from b2b_sem.results.fit import FitResult
@@ -87,11 +87,14 @@ def _warnings(fit: FitResult) -> list[str]:
 def _tests(fit: FitResult) -> list[str]:
     m = fit.measures
     blocks = []
+    scaled = "chisq_scaled" in m
 
-    def block(title: str, rows: Iterable[tuple[str, str | None]]) -> None:
-        kept = [(name, value) for name, value in rows if value is not None]
+    def block(title: str, rows: Iterable[tuple[str, str | None, str | None]]) -> None:
+        kept = [(name, value, beside) for name, value, beside in rows if value is not None or beside is not None]
         if kept:
-            blocks.append("\n".join([f"{title}:", "", *(_pair(name, value) for name, value in kept)]))
+            head = [_pair("", "Standard", "Scaled")] if any(beside is not None for *_, beside in kept) else [""]
+            lines = (_pair(name, value or "", beside) for name, value, beside in kept)
+            blocks.append("\n".join([f"{title}:", *head, *lines]))
 
     def value(name: str) -> str | None:
         number = m.get(name, math.nan)
@@ -101,46 +104,64 @@ def _tests(fit: FitResult) -> list[str]:
         number = m.get(name, math.nan)
         return None if number is None or math.isnan(number) else _count(number)
 
+    def both(title: str, name: str, form: Callable[[str], str | None] = value) -> tuple[str, str | None, str | None]:
+        return title, form(name), form(f"{name}_scaled")
+
+    def robust(title: str, name: str) -> tuple[str, str | None, str | None]:
+        return f"Robust {title}", None, value(f"{name}_robust")
+
     block(
         "Model Test User Model",
         [
-            ("Test statistic", value("chisq")),
-            ("Degrees of freedom", count("df")),
-            ("P-value (Chi-square)", value("pvalue")),
+            both("Test statistic", "chisq"),
+            both("Degrees of freedom", "df", count),
+            both("P-value (Chi-square)", "pvalue"),
+            ("Scaling correction factor", None, value("chisq_scaling_factor")),
+            ("  " + str(fit.model.options.get("test")), None, "" if scaled else None),
         ],
     )
     block(
         "Model Test Baseline Model",
         [
-            ("Test statistic", value("baseline_chisq")),
-            ("Degrees of freedom", count("baseline_df")),
-            ("P-value", value("baseline_pvalue")),
+            both("Test statistic", "baseline_chisq"),
+            both("Degrees of freedom", "baseline_df", count),
+            both("P-value", "baseline_pvalue"),
+            ("Scaling correction factor", None, value("baseline_chisq_scaling_factor")),
         ],
     )
     block(
         "User Model versus Baseline Model",
-        [("Comparative Fit Index (CFI)", value("cfi")), ("Tucker-Lewis Index (TLI)", value("tli"))],
+        [
+            both("Comparative Fit Index (CFI)", "cfi"),
+            both("Tucker-Lewis Index (TLI)", "tli"),
+            robust("Comparative Fit Index (CFI)", "cfi"),
+            robust("Tucker-Lewis Index (TLI)", "tli"),
+        ],
     )
     block(
         "Loglikelihood and Information Criteria",
         [
-            ("Loglikelihood user model (H0)", value("logl")),
-            ("Loglikelihood unrestricted model (H1)", value("unrestricted_logl")),
-            ("Akaike (AIC)", value("aic")),
-            ("Bayesian (BIC)", value("bic")),
-            ("Sample-size adjusted Bayesian (SABIC)", value("bic2")),
+            (title, value(name), None)
+            for title, name in (
+                ("Loglikelihood user model (H0)", "logl"),
+                ("Loglikelihood unrestricted model (H1)", "unrestricted_logl"),
+                ("Akaike (AIC)", "aic"),
+                ("Bayesian (BIC)", "bic"),
+                ("Sample-size adjusted Bayesian (SABIC)", "bic2"),
+            )
         ],
+    )
+    rmsea = (
+        ("RMSEA", "rmsea"),
+        ("90 Percent confidence interval - lower", "rmsea_ci_lower"),
+        ("90 Percent confidence interval - upper", "rmsea_ci_upper"),
+        ("P-value H_0: RMSEA <= 0.050", "rmsea_pvalue"),
     )
     block(
         "Root Mean Square Error of Approximation",
-        [
-            ("RMSEA", value("rmsea")),
-            ("90 Percent confidence interval - lower", value("rmsea_ci_lower")),
-            ("90 Percent confidence interval - upper", value("rmsea_ci_upper")),
-            ("P-value H_0: RMSEA <= 0.050", value("rmsea_pvalue")),
-        ],
+        [both(title, name) for title, name in rmsea] + [robust(title, name) for title, name in rmsea],
     )
-    block("Standardized Root Mean Square Residual", [("SRMR", value("srmr"))])
+    block("Standardized Root Mean Square Residual", [("SRMR", value("srmr"), None)])
     return blocks
 
 
@@ -150,6 +171,8 @@ def _conventions(fit: FitResult) -> str:
     for title, key in (("Standard errors", "se"), ("Information", "information"), ("Likelihood", "likelihood")):
         if options.get(key):
             lines.append(_pair(title, str(options[key]).capitalize()))
+    if options.get("cluster"):
+        lines.append(_pair("Clusters", str(options["cluster"])))
     return "\n".join(lines)
 
 
@@ -209,8 +232,10 @@ def _label(row: Row) -> str:
     return label if isinstance(label, str) and not label.startswith(".p") else ""
 
 
-def _pair(name: str, value: str) -> str:
-    return f"  {name:<{_WIDTH - 2 - 13}}{value:>13}"
+def _pair(name: str, value: str, beside: str | None = None) -> str:
+    """Return a line of a name and a number and, with a scaled test, the number of that beside it."""
+    line = f"  {name:<{_WIDTH - 2 - 13}}{value:>13}"
+    return line if beside is None else f"{line}{beside:>13}".rstrip()
 
 
 def _fixed(value: float | None) -> str:

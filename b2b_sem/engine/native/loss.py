@@ -3,11 +3,14 @@
 F(theta) = log|Sigma| + tr(S Sigma^-1) - log|S| - p + (m - mu)' Sigma^-1 (m - mu)
 
 (Joreskog 1969, doi:10.1007/BF02289343). Standard errors are those of the expected information (Fisher) of F / 2.
+Moments that carry a weight are fitted by least squares instead (:mod:`b2b_sem.engine.native.least_squares`): the
+functions below then give the value and derivatives of that fit function.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import lapack
@@ -15,16 +18,53 @@ from scipy.linalg import lapack
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, Implied, Structure, implied_moments
 
-__all__ = ["Moments", "Point", "evaluate", "expected_information", "gradient", "hessian", "make_moments", "objective"]
+__all__ = [
+    "Discrepancy",
+    "Moments",
+    "Point",
+    "curvature",
+    "entry_information",
+    "evaluate",
+    "expected_information",
+    "gradient",
+    "hessian",
+    "make_moments",
+    "mean_scales",
+    "objective",
+]
+
+
+class Discrepancy(Protocol):
+    """A fit function other than maximum likelihood, with its derivatives; each as the function of that name below."""
+
+    @property
+    def unit(self) -> float:
+        """What values and second derivatives are multiplied by to have the unit of the fit function."""
+
+    def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
+        """Return the fit function at `theta`, divided by the unit."""
+
+    def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array:
+        """Return the gradient, shape (q,)."""
+
+    def expected_information(self, structure: Structure, point: Point) -> Array:
+        """Return half the Hessian without residuals, shape (q, q)."""
+
+    def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
+        """Return the Hessian, shape (q, q)."""
+
+    def gfi(self, moments: Moments, implied: Implied) -> float:
+        """Return the goodness of fit index with this weight."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sample moments in model order, with log|S|."""
+    """Sample moments in model order, with log|S|; without a weight they are fitted by maximum likelihood."""
 
     cov: Array
     mean: Array | None
     logdet: float
+    weight: Discrepancy | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +74,8 @@ class Point:
     theta: Array
     value: float
     implied: Implied
-    omega: Array  # Sigma^-1
+    omega: Array  # Sigma^-1; the weight matrix of least squares where that is p x p
+    weight: Discrepancy | None = None
 
 
 def make_moments(cov: Array, mean: Array | None) -> Moments:
@@ -45,6 +86,8 @@ def make_moments(cov: Array, mean: Array | None) -> Moments:
 
 def evaluate(structure: Structure, moments: Moments, theta: Array) -> Point | None:
     """Return the fit function at `theta`, or None where Sigma is not positive definite."""
+    if moments.weight is not None:
+        return moments.weight.evaluate(structure, moments, theta)
     implied = implied_moments(structure, theta)
     if implied is None or not np.isfinite(implied.sigma).all():
         return None
@@ -71,6 +114,8 @@ def objective(structure: Structure, moments: Moments, theta: Array) -> float:
 
 def gradient(structure: Structure, moments: Moments, point: Point) -> Array:
     """Return dF/dtheta, shape (q,)."""
+    if moments.weight is not None:
+        return moments.weight.gradient(structure, moments, point)
     columns, omega = point.implied.columns, point.omega
     difference = point.implied.sigma - moments.cov
     lever: Array | None = None
@@ -87,6 +132,13 @@ def gradient(structure: Structure, moments: Moments, point: Point) -> Array:
 
 def expected_information(structure: Structure, point: Point) -> Array:
     """Return the expected information of one observation, 1/2 tr(W dS_a W dS_b) + dmu_a' W dmu_b: shape (q, q)."""
+    if point.weight is not None:
+        return point.weight.expected_information(structure, point)
+    return structure.gather(structure.gather(entry_information(structure, point)).T)
+
+
+def entry_information(structure: Structure, point: Point) -> Array:
+    """Return the expected information for entries of the matrices before they are summed, shape (E, E)."""
     columns = point.implied.columns
     k = columns.T @ point.omega @ columns
     u, v, w = structure.u, structure.v, structure.w
@@ -95,17 +147,22 @@ def expected_information(structure: Structure, point: Point) -> Array:
     if structure.meanstructure:
         scale, column = _mean_scale(structure, point), structure.mean_column
         info = info + k[np.ix_(column, column)] * np.outer(scale, scale)
-    return structure.gather(structure.gather(info).T)
+    return info
 
 
-def hessian(structure: Structure, moments: Moments, point: Point) -> Array:
+def hessian(structure: Structure, moments: Moments, point: Point, *, curved: bool = True) -> Array:
     """Return d2F / dtheta dtheta', shape (q, q).
 
     With W = Omega (Sigma - S~) Omega and S~ = S + d d', the covariance part is
     tr(W d2Sigma_ab) - tr(Omega dSigma_a Omega dSigma_b) + 2 tr(Omega dSigma_a Omega S~ Omega dSigma_b). Second
     derivatives need no new vectors: the derivative of a column c of M by an entry b is a combination of two columns
     of M, dM_c = P[b, c] M_x(b) + Q[b, c] M_y(b), with coefficients from (I - B)^-1 and E.
+
+    Without `curved` the second derivatives of Sigma and mu are left out: what remains is 2 D'AD with D the first
+    derivatives of the moments and A the observed information of a model without structure.
     """
+    if moments.weight is not None:
+        return moments.weight.hessian(structure, moments, point)
     implied, omega = point.implied, point.omega
     columns = implied.columns
     u, v, w = structure.u, structure.v, structure.w
@@ -118,17 +175,15 @@ def hessian(structure: Structure, moments: Moments, point: Point) -> Array:
     k = columns.T @ omega @ columns
     c = columns.T @ (omega @ sample @ omega) @ columns
     y = k - c  # M' Omega Sigma Omega M - M' Omega S~ Omega M = M' W M
-    first, second, x, z = _column_slopes(structure, implied)
     kuu, kuv, kvv = k[np.ix_(u, u)], k[np.ix_(u, v)], k[np.ix_(v, v)]
     luu, luv, lvv = c[np.ix_(u, u)], c[np.ix_(u, v)], c[np.ix_(v, v)]
     out = -2.0 * ww * (kuu * kvv + kuv * kuv.T)
     out += 2.0 * ww * (kuv.T * luv + kuu * lvv + kvv * luu + kuv * luv.T)
-    # rows b, columns a
-    bend = first[:, u] * y[np.ix_(x, v)] + second[:, u] * y[np.ix_(z, v)]
-    bend += first[:, v] * y[np.ix_(x, u)] + second[:, v] * y[np.ix_(z, u)]
-    out += 2.0 * bend * w
+    if curved:
+        lever = None if d is None else columns.T @ (omega @ d)
+        out += curvature(structure, implied, y, lever)
     if d is not None:
-        out += _mean_hessian(structure, point, d, k, first, second, x, z)
+        out += _mean_hessian(structure, point, d, k)
     total = structure.gather(structure.gather(out).T)
     return (total + total.T) / 2
 
@@ -158,17 +213,31 @@ def _column_slopes(structure: Structure, implied: Implied) -> tuple[Array, Array
     return first, second, x, z
 
 
-def _mean_hessian(
-    structure: Structure,
-    point: Point,
-    d: Array,
-    k: Array,
-    first: Array,
-    second: Array,
-    x: IntArray,
-    z: IntArray,
-) -> Array:
-    """Return the part of the Hessian that goes through mu, rows b, columns a."""
+def curvature(structure: Structure, implied: Implied, y: Array, lever: Array | None) -> Array:
+    """Return tr(W d2Sigma_ab) - 2 t' d2mu_ab for entries b (rows) and a (columns), from y = M'WM and lever = M't."""
+    u, v, w = structure.u, structure.v, structure.w
+    first, second, x, z = _column_slopes(structure, implied)
+    bend = first[:, u] * y[np.ix_(x, v)] + second[:, u] * y[np.ix_(z, v)]
+    bend += first[:, v] * y[np.ix_(x, u)] + second[:, v] * y[np.ix_(z, u)]
+    out = 2.0 * bend * w
+    if lever is None:
+        return out
+    scale, column = mean_scales(structure, implied), structure.mean_column
+    # first through the column, then through the mean of eta
+    mean = scale * (first[:, column] * lever[x][:, None] + second[:, column] * lever[z][:, None])
+    eta_slope = np.zeros((len(structure.free), 1 + structure.m))
+    inverse, eta_mean = implied.inverse, implied.eta_mean
+    at = np.flatnonzero(structure.matrix == BETA)
+    eta_slope[at, 1:] = inverse.T[structure.row[at]] * eta_mean[structure.col[at]][:, None]
+    at = np.flatnonzero(structure.matrix == ALPHA)
+    eta_slope[at, 1:] = inverse.T[structure.row[at]]
+    moving = structure.mean_scale > 0
+    mean[:, moving] += eta_slope[:, structure.mean_scale[moving]] * lever[column[moving]]
+    return out - 2.0 * mean
+
+
+def _mean_hessian(structure: Structure, point: Point, d: Array, k: Array) -> Array:
+    """Return the part of the Hessian from first derivatives of mu, rows b, columns a."""
     columns, omega = point.implied.columns, point.omega
     u, v, w = structure.u, structure.v, structure.w
     lever = columns.T @ (omega @ d)
@@ -176,19 +245,14 @@ def _mean_hessian(
     kmm = k[np.ix_(column, column)] * np.outer(scale, scale)
     # dmu_b' Omega dSigma_a Omega d
     cross = scale[:, None] * w * (k[np.ix_(column, u)] * lever[v] + k[np.ix_(column, v)] * lever[u])
-    # d' Omega d(dmu_a)/dtheta_b: first through the column, then through the mean of eta
-    bend = scale * (first[:, column] * lever[x][:, None] + second[:, column] * lever[z][:, None])
-    eta_slope = np.zeros((len(structure.free), 1 + structure.m))
-    inverse, eta_mean = point.implied.inverse, point.implied.eta_mean
-    at = np.flatnonzero(structure.matrix == BETA)
-    eta_slope[at, 1:] = inverse.T[structure.row[at]] * eta_mean[structure.col[at]][:, None]
-    at = np.flatnonzero(structure.matrix == ALPHA)
-    eta_slope[at, 1:] = inverse.T[structure.row[at]]
-    moving = structure.mean_scale > 0
-    bend[:, moving] += eta_slope[:, structure.mean_scale[moving]] * lever[column[moving]]
-    return 2.0 * (kmm + cross + cross.T - bend)
+    return 2.0 * (kmm + cross + cross.T)
 
 
 def _mean_scale(structure: Structure, point: Point) -> Array:
-    values = np.concatenate([[1.0], point.implied.eta_mean])
+    return mean_scales(structure, point.implied)
+
+
+def mean_scales(structure: Structure, implied: Implied) -> Array:
+    """Return the element of (1, eta mean) that goes with each entry; 0 where mu does not depend on it."""
+    values = np.concatenate([[1.0], implied.eta_mean])
     return np.where(structure.mean_scale < 0, 0.0, values[structure.mean_scale])
