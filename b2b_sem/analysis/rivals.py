@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
+from b2b_sem.measures.difference import Difference, satorra_bentler_2001
 from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.study import RivalResult
@@ -63,13 +66,22 @@ def relation(main: FitResult, rival: FitResult) -> str:
     return "extended" if set(a) < set(b) else "other"
 
 
+def _scaled(larger: FitResult, smaller: FitResult) -> Difference | None:
+    """Return the scaled difference of Satorra & Bentler (2001), None where the test has no scaling factor alone."""
+    if larger.model.options.get("test") not in ("satorra.bentler", "yuan.bentler.mplus"):
+        return None
+    parts = [(m["chisq"], int(m["df"]), m["chisq_scaling_factor"]) for m in (larger.measures, smaller.measures)]
+    return satorra_bentler_2001(*parts[0], *parts[1])
+
+
 def compare_rival(
     name: str, title: str, why: str, main: FitResult, rival: FitResult, *, alpha: float = 0.05
 ) -> RivalResult:
     """Compare a rival with the main model: chi-square difference if nested, information criteria otherwise.
 
     The difference of the chi-squares of nested models has, under the restricted one, a chi-square distribution
-    with the difference of the df (Neyman & Pearson 1933, doi:10.1098/rsta.1933.0009).
+    with the difference of the df (Neyman & Pearson 1933, doi:10.1098/rsta.1933.0009). Scaled tests are compared as
+    Satorra & Bentler (2001, doi:10.1007/BF02296192) show.
     """
     kind = relation(main, rival)
     diff, df, p = NAN, None, NAN
@@ -83,6 +95,12 @@ def compare_rival(
         diff = max(sign * (b["chisq"] - a["chisq"]), 0.0)
         df = int(sign * (b["df"] - a["df"]))
         p = chisq_pvalue(diff, df)
+        if "chisq_scaled" in a:
+            scaled = _scaled(main, rival) if kind == "restricted" else _scaled(rival, main)
+            if scaled is None or not isfinite(scaled.pvalue):
+                message = "Nested, but the scaled difference test does not exist for these fits: use compare()."
+                return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
+            diff, p = scaled.chisq, scaled.pvalue
         better = "main model" if kind == "restricted" else "rival"
         message = (
             f"The restrictions of the {'rival' if kind == 'restricted' else 'main model'} worsen the fit reliably: the "
@@ -101,6 +119,8 @@ def compare_rival(
         message = "The two models have the same parameters."
     elif a["df"] == b["df"] and abs(a["chisq"] - b["chisq"]) <= 1e-6 * max(a["chisq"], 1.0):
         message = "Equivalent: both models fit these data equally, and no data can tell them apart."
+    elif not (isfinite(a["bic"]) and isfinite(b["bic"])):
+        message = "Not nested, and this estimator has no information criteria."
     else:
         lower = "rival" if b["bic"] < a["bic"] else "main model"
         message = f"Not nested: compare AIC and BIC (BIC is lower for the {lower})."

@@ -43,14 +43,16 @@ def usable(fit: FitResult, what: str) -> Context:
     context = context_of(fit)
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
-    if not fit.estimator.startswith("ML"):
+    options, table = context.problem.options, context.problem.table
+    if options.estimator != "ML" or options.information != "expected":
         raise Unsupported(
-            f"{what} are not available for the estimator {fit.estimator}", hint="fit the model with estimator='ML'"
+            f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
+            hint="fit the model with estimator='ML'",
         )
-    if any(c.op in ("<", ">") for c in context.problem.table.constraints):
+    if table.inequalities or table.bounded:
         raise Unsupported(
-            f"{what} are not available for a model with inequality constraints",
-            hint="leave the inequalities out, or turn those that hold exactly into '=='",
+            f"{what} are not available for a model with inequality constraints or bounds",
+            hint="leave them out, or turn those that hold exactly into '=='",
         )
     return context
 

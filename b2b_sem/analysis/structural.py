@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,12 @@ def fit(
         if bounds is not None:
             table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
+        if problem.restrictions is not None and replace(options, likelihood="normal") != FitOptions():
+            raise Unsupported(
+                "bounds, inequalities and nonlinear constraints are available for maximum likelihood with expected "
+                "information and the standard test only",
+                hint="remove them, or use estimator='ML' with its defaults",
+            )
         solution, notes = solve(problem, engine)
         if problem.restrictions is not None:
             problem = at_solution(problem, solution.theta)

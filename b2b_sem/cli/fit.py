@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--estimator", help="Default: ML.")
+@click.option("--estimator", help="ML (default), MLR, MLM, MLMV, GLS, ULS or WLS.")
+@click.option("--information", help="expected, observed or first.order (default: as the estimator has it).")
+@click.option("--se", help="standard, robust.sem, robust.huber.white or none (default: as the estimator has it).")
+@click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
 @click.option("--missing", help="listwise (default).")
 @click.option("--group", metavar="COLUMN", help="Fit the model in each group of this column.")
