@@ -72,7 +72,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["survey", "shwo"], "No such command 'shwo'. Did you mean 'show'?"),
-        (["fit", "--estimatr", "ML", "x.lav"], "No such option '--estimatr'. Did you mean '--estimator'?"),
+        (["fit", "--likelihod", "x", "x.lav"], "No such option '--likelihod'. Did you mean '--likelihood'?"),
         (["fit"], "Missing argument 'MODEL'"),
         (["run", "demo", "--jobs", "0"], "Invalid value for '--jobs': 0 is not in the range x>=1."),
         (["run", "demo", "--engine", "lavaan"], "'lavaan' is not one of 'auto', 'semopy', 'native'"),
