@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
@@ -333,6 +333,7 @@ def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
     return statements
 
 
+@lru_cache(maxsize=64)  # texts are refitted many times, and the result is frozen
 def parse_model(text: str, file: str | None = None) -> ParsedModel:
     """Parse lavaan model syntax.
 
