@@ -93,10 +93,28 @@ def _wide() -> Problem:
     return Problem("wide", "20 latents x 4, CFA, N = 1000", text, pd.DataFrame(data))
 
 
+def _forty() -> Problem:
+    """Return a chain of 40 latents with four items each: 160 items, N = 500."""
+    rng = np.random.default_rng(20261124)
+    n, factors = 500, 40
+    latent = rng.normal(size=(n, factors))
+    for k in range(1, factors):
+        latent[:, k] = 0.5 * latent[:, k - 1] + np.sqrt(0.75) * latent[:, k]
+    data = {
+        f"y{k + 1}_{j + 1}": 0.8 * latent[:, k] + 0.6 * rng.normal(size=n) for k in range(factors) for j in range(4)
+    }
+    lines = [f"F{k} =~ " + " + ".join(f"y{k}_{j}" for j in range(1, 5)) for k in range(1, factors + 1)]
+    lines += [f"F{k} ~ F{k - 1}" for k in range(2, factors + 1)]
+    return Problem("forty", "40 latents x 4, a chain of paths, N = 500", "\n".join(lines), pd.DataFrame(data))
+
+
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "mediation": _mediation,
     "holzinger": _holzinger,
     "democracy": _democracy,
     "lima36": _lima36,
     "wide": _wide,
+    "forty": _forty,
 }
+#: Problems that run only when named: lavaan needs about two minutes for each fit of the last one.
+ON_REQUEST = ("forty",)

@@ -33,7 +33,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from problems import PROBLEMS, Problem
+from problems import ON_REQUEST, PROBLEMS, Problem
 
 import b2b_sem as bs
 
@@ -158,7 +158,12 @@ def show(results: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time b2b_sem beside semopy and lavaan; print ratios, write JSON.")
-    parser.add_argument("problems", nargs="*", metavar="PROBLEM", help=f"default: all of {', '.join(PROBLEMS)}")
+    parser.add_argument(
+        "problems",
+        nargs="*",
+        metavar="PROBLEM",
+        help=f"default: all of {', '.join(PROBLEMS)} but {', '.join(ON_REQUEST)}",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("results") / "bench.json", help="JSON file (default: %(default)s)"
     )
@@ -168,7 +173,7 @@ def main() -> None:
     unknown = sorted(set(options.problems) - set(PROBLEMS))
     if unknown:
         parser.error(f"unknown problem {', '.join(unknown)}: choose from {', '.join(PROBLEMS)}")
-    chosen = [PROBLEMS[name]() for name in options.problems or PROBLEMS]
+    chosen = [PROBLEMS[name]() for name in options.problems or (n for n in PROBLEMS if n not in ON_REQUEST)]
     problems: dict[str, Any] = {
         p.name: {"title": p.title, "times": time_problem(p, options.seconds, options.only_native)} for p in chosen
     }
