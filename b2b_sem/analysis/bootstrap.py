@@ -21,7 +21,7 @@ from b2b_sem.engine.resample import block_size, bollen_stine
 from b2b_sem.engine.rowstack import row_stack
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
-from b2b_sem.measures.resample import INTERVALS
+from b2b_sem.measures.interval import INTERVALS
 from b2b_sem.results.bootstrap import BootstrapResult
 
 __all__ = ["bootstrap", "jackknife"]

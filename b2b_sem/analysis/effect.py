@@ -17,7 +17,7 @@ from b2b_sem.engine.effect import MOST_PATHS, EffectMap, effect_draws, effects_a
 from b2b_sem.engine.standardize import RowValues
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
-from b2b_sem.measures import interval
+from b2b_sem.measures.interval import interval, spread
 from b2b_sem.results.effect import EFFECT_COLUMNS, EffectsResult, Replicates
 from b2b_sem.results.fit import FitResult
 
@@ -223,18 +223,9 @@ def _replace(
 ) -> None:
     """Put the interval of the replicates, and for a bootstrap their SD, in the place of the delta method's."""
     constant = columns[f"se{ending}"] == 0.0
-    if ci in ("mc", "percentile"):
-        lower, upper = interval.percentile(stack, level)
-    elif ci == "bc" or left_out is None:
-        lower, upper = interval.bias_corrected(stack, values.value, level)
-    else:
-        lower, upper = interval.bca(stack, values.value, left_out, level)
+    lower, upper = interval(stack, values.value, "percentile" if ci == "mc" else ci, level, left_out)
     if ci != "mc":
-        known = np.isfinite(stack)
-        count = known.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(known, stack, 0.0).sum(axis=0) / count
-            se = np.sqrt((np.where(known, stack - mean, 0.0) ** 2).sum(axis=0) / (count - 1))
+        se = spread(stack)[1]
         columns.update(_columns(values.value, np.where(constant, 0.0, se), level, ending))
     columns[f"ci_lower{ending}"] = np.where(constant | ~np.isfinite(values.value), values.value, lower)
     columns[f"ci_upper{ending}"] = np.where(constant | ~np.isfinite(values.value), values.value, upper)

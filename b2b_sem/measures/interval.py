@@ -1,4 +1,4 @@
-"""Confidence intervals from replicates of an estimate: percentile, bias-corrected, and BCa.
+"""Means, standard errors and confidence intervals from replicates of estimates.
 
 All functions take one column an estimate and work on all columns at once. A replicate that is not finite is left out
 of its own column only.
@@ -16,41 +16,103 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-__all__ = ["acceleration", "bca", "bias_corrected", "bias_correction", "percentile"]
+__all__ = ["INTERVALS", "acceleration", "bias_correction", "interval", "spread"]
 
 Array = npt.NDArray[np.floating[Any]]
+INTERVALS = ("bca", "bc", "percentile", "basic", "normal")
+#: Replicates this close to the estimate, beside its size, are that estimate up to rounding.
+ROUNDING = 1e-12
 
 
-def percentile(draws: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the percentile interval: the quantiles (1 -+ level) / 2 of the replicates.
+def interval(
+    draws: Array, estimate: npt.ArrayLike, kind: str = "bca", level: float = 0.95, jackknife: Array | None = None
+) -> tuple[Array, Array]:
+    """Return lower and upper limits, each (k,).
+
+    With Q the quantile function of the draws, z the normal quantile of (1 + level) / 2, z0 the bias correction
+    (:func:`bias_correction`) and a the acceleration (:func:`acceleration`):
+
+    - ``percentile``: Q(Phi(-z)), Q(Phi(z)) (Efron 1981, doi:10.2307/3314608)
+    - ``bc``: Q(Phi(2 z0 -+ z)) (Efron 1981)
+    - ``bca``: Q(Phi(z0 + (z0 -+ z) / (1 - a (z0 -+ z)))) (Efron 1987, doi:10.1080/01621459.1987.10478410)
+    - ``basic``: 2 estimate - Q(Phi(+-z))
+    - ``normal``: estimate - bias -+ z SE
 
     Parameters
     ----------
     draws : (R,) or (R, k) array
-        Replicates, one column an estimate.
+    estimate : float or (k,) array
+        The estimates in the full sample.
+    kind : {"bca", "bc", "percentile", "basic", "normal"}
     level : float
         Confidence level in (0, 1).
+    jackknife : (n,) or (n, k) array, optional
+        The estimates without row i, for each row i of the data; for ``bca``.
 
     Returns
     -------
     lower, upper : (k,) arrays
-        NaN where a column has no finite replicate. Efron (1981), doi:10.2307/3314608.
+        The estimate itself where all draws are equal to it (fixed parameters), but for rounding. NaN with fewer than
+        two draws, and for ``bc`` and ``bca`` where all or no draws lie below the estimate.
     """
+    if kind not in INTERVALS:
+        raise ValueError(f"unknown interval {kind!r}")
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    if kind == "bca" and jackknife is None:
+        raise ValueError("bca needs the leave-one-out estimates")
     values = _columns(draws)
-    tails = np.tile(_tails(level), (values.shape[1], 1))
-    return _quantiles(values, tails)
+    center = np.broadcast_to(np.asarray(estimate, dtype=float), values.shape[1:])
+    known = np.isfinite(values)
+    tails = np.tile([(1.0 - level) / 2.0, (1.0 + level) / 2.0], (len(center), 1))
+    if kind == "normal":
+        mean, se = spread(values)
+        out = (2.0 * center - mean)[:, None] + special.ndtri(tails) * se[:, None]
+    elif kind == "basic":
+        out = 2.0 * center[:, None] - _quantiles(values, tails[:, ::-1])
+    elif kind == "percentile":
+        out = _quantiles(values, tails)
+    else:
+        a = np.zeros(len(center)) if kind == "bc" or jackknife is None else acceleration(jackknife)
+        z0 = bias_correction(values, center)[:, None]
+        shifted = z0 + special.ndtri(tails)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            at = special.ndtr(z0 + shifted / (1.0 - a[:, None] * shifted))
+        out = _quantiles(values, np.where(np.isfinite(z0), at, np.nan))
+    out[known.sum(axis=0) < 2] = np.nan
+    size = np.where(np.abs(center) > 0, np.abs(center), 1.0)
+    with np.errstate(invalid="ignore"):
+        away = np.where(known, np.abs(values - center), 0.0).max(axis=0, initial=0.0)
+    constant = known.any(axis=0) & (away <= ROUNDING * size)
+    out[constant] = center[constant, None]
+    return out[:, 0], out[:, 1]
 
 
-def bias_correction(draws: Array, estimate: Array) -> Array:
-    """Return z0, the normal quantile of the share of replicates below the estimate, shape (k,).
+def spread(draws: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation (divisor R - 1) of the replicates, each (k,).
 
-    Infinite where all or no replicates lie below it. Efron (1987), doi:10.1080/01621459.1987.10478410.
+    NaN where there is no replicate, and the deviation also where there is one only.
     """
     values = _columns(draws)
     known = np.isfinite(values)
+    count = known.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        below = ((values < np.atleast_1d(estimate)) & known).sum(axis=0) / known.sum(axis=0)
-    return np.asarray(special.ndtri(below), dtype=float)
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        sd = np.sqrt((np.where(known, values - mean, 0.0) ** 2).sum(axis=0) / (count - 1))
+    return mean, np.where(count > 1, sd, np.nan)
+
+
+def bias_correction(draws: Array, estimate: npt.ArrayLike) -> Array:
+    """Return z0, the normal quantile of the share of replicates below the estimate, shape (k,).
+
+    A replicate equal to the estimate counts as half below it. Infinite where all or no replicates lie below it.
+    Efron (1987), doi:10.1080/01621459.1987.10478410.
+    """
+    values, center = _columns(draws), np.asarray(estimate, dtype=float)
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        below = ((values < center) & known).sum(axis=0) + 0.5 * (values == center).sum(axis=0)
+        return np.asarray(special.ndtri(below / known.sum(axis=0)), dtype=float)
 
 
 def acceleration(jackknife: Array) -> Array:
@@ -59,69 +121,23 @@ def acceleration(jackknife: Array) -> Array:
     Parameters
     ----------
     jackknife : (n,) or (n, k) array
-        The estimate without row i, for each row. Efron (1987), doi:10.1080/01621459.1987.10478410.
+        The estimate without row i, for each row.
+
+    Returns
+    -------
+    array
+        0 where no row matters, NaN where there is no estimate. Efron (1987), doi:10.1080/01621459.1987.10478410.
     """
     values = _columns(jackknife)
     known = np.isfinite(values)
-    count = known.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        mean = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
         influence = np.where(known, mean - values, 0.0)
         # a power of tiny influences would underflow: the ratio does not depend on their size
         size = np.abs(influence).max(axis=0, initial=0.0)
         influence = influence / np.where(size > 0, size, 1.0)
-        return np.asarray((influence**3).sum(axis=0) / (6.0 * (influence**2).sum(axis=0) ** 1.5), dtype=float)
-
-
-def bias_corrected(draws: Array, estimate: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the bias-corrected (BC) interval: BCa with acceleration 0.
-
-    Parameters
-    ----------
-    draws : (R,) or (R, k) array
-    estimate : float or (k,) array
-        The estimates in the full sample.
-    level : float
-
-    Returns
-    -------
-    lower, upper : (k,) arrays
-        NaN where all or no replicates lie below the estimate.
-    """
-    values = _columns(draws)
-    return _corrected(values, estimate, np.zeros(values.shape[1]), level)
-
-
-def bca(draws: Array, estimate: Array, jackknife: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the bias-corrected and accelerated (BCa) interval.
-
-    The quantiles are taken at Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z = Phi^-1((1 -+ level) / 2), with the bias
-    correction z0 from the replicates and the acceleration a from the jackknife.
-    Efron (1987), doi:10.1080/01621459.1987.10478410.
-
-    Parameters
-    ----------
-    draws : (R,) or (R, k) array
-    estimate : float or (k,) array
-        The estimates in the full sample.
-    jackknife : (n,) or (n, k) array
-        The estimates without row i, for each row i of the data.
-    level : float
-
-    Returns
-    -------
-    lower, upper : (k,) arrays
-    """
-    return _corrected(_columns(draws), estimate, acceleration(jackknife), level)
-
-
-def _corrected(values: Array, estimate: Array, a: Array, level: float) -> tuple[Array, Array]:
-    z0 = bias_correction(values, estimate)
-    shifted = z0[:, None] + special.ndtri(_tails(level))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        at = special.ndtr(z0[:, None] + shifted / (1.0 - a[:, None] * shifted))
-    at[~np.isfinite(z0)] = np.nan
-    return _quantiles(values, at)
+        a = (influence**3).sum(axis=0) / (6.0 * (influence**2).sum(axis=0) ** 1.5)
+    return np.where(known.any(axis=0) & ~(size > 0), 0.0, a)
 
 
 def _columns(draws: Array) -> Array:
@@ -129,13 +145,7 @@ def _columns(draws: Array) -> Array:
     return values[:, None] if values.ndim == 1 else values
 
 
-def _tails(level: float) -> Array:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
-    return np.array([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-
-
-def _quantiles(values: Array, at: Array) -> tuple[Array, Array]:
+def _quantiles(values: Array, at: Array) -> Array:
     """Return the quantiles of each column at the probabilities `at`, shape (k, 2)."""
     sorted_ = np.sort(np.where(np.isfinite(values), values, np.inf), axis=0)
     count = np.isfinite(sorted_).sum(axis=0)[:, None]
@@ -150,5 +160,4 @@ def _quantiles(values: Array, at: Array) -> tuple[Array, Array]:
         share = np.where((rank > low) & (high > low), (z - z_low) / (z_high - z_low), 0.0)
     first, second = sorted_[low - 1, column], sorted_[high - 1, column]
     with np.errstate(invalid="ignore"):
-        out = np.where(usable, first + np.where(share > 0, share * (second - first), 0.0), np.nan)
-    return out[:, 0], out[:, 1]
+        return np.where(usable, first + np.where(share > 0, share * (second - first), 0.0), np.nan)

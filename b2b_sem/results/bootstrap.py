@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
-from b2b_sem.measures.resample import INTERVALS, interval
+from b2b_sem.measures.interval import INTERVALS, interval, spread
 from b2b_sem.results.arrays import write_arrays
 from b2b_sem.results.io import plain, records
 
@@ -110,7 +110,7 @@ class BootstrapResult:
         ----------
         standardized : bool
         ci : {"bca", "bc", "percentile", "basic", "normal"}, optional
-            Default: as the bootstrap was called. See :func:`b2b_sem.measures.resample.interval` for the formulas.
+            Default: as the bootstrap was called. See :func:`b2b_sem.measures.interval.interval` for the formulas.
         level : float, optional
 
         Raises
@@ -132,11 +132,7 @@ class BootstrapResult:
             )
         draws, estimate = (self.std_values, self.std_estimate) if standardized else (self.values, self.estimate)
         lower, upper = interval(draws, estimate, kind, self.level if level is None else level, jackknife)
-        finite = np.isfinite(draws)
-        count = finite.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(finite, draws, 0.0).sum(axis=0) / count
-            se = np.sqrt((np.where(finite, draws - mean, 0.0) ** 2).sum(axis=0) / (count - 1))
+        mean, se = spread(draws)
         size = np.where(np.abs(estimate) > 0, np.abs(estimate), 1.0)
         se = np.where(se < 1e-12 * size, 0.0, se)  # fixed by construction, up to rounding
         frame = pd.DataFrame([dict(row) for row in self.rows])

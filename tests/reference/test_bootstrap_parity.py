@@ -16,7 +16,7 @@ from b2b_sem.engine.base import moments_divisor
 from b2b_sem.engine.replicate import replicator
 from b2b_sem.engine.resample import bollen_stine, weighted_moments
 from b2b_sem.engine.rowstack import row_stack
-from b2b_sem.measures.resample import interval
+from b2b_sem.measures.interval import interval
 
 FOLDER = HERE / "bootstrap"
 IDS = ("hs_three_factor", "hs_mimic_means", "pd_indirect", "pd_constraint", "hs_wishart", "lima36")
