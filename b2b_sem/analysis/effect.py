@@ -18,8 +18,10 @@ from b2b_sem.engine.standardize import RowValues
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.measures.interval import interval, spread
+from b2b_sem.results.bootstrap import BootstrapResult
 from b2b_sem.results.effect import EFFECT_COLUMNS, EffectsResult, Replicates
 from b2b_sem.results.fit import FitResult
+from b2b_sem.spec.partable import ParameterTable
 
 __all__ = ["INTERVALS", "indirect_effects"]
 
@@ -61,7 +63,8 @@ def indirect_effects(
         Keep only effects on these outcomes, of these predictors.
     bootstrap : object, optional
         Replicates to use instead of new ones, with the attributes ``theta`` (R, q), ``jackknife`` (n, q) or None,
-        and ``failed``: what :meth:`~b2b_sem.analysis.fitted.Fit.bootstrap` returns.
+        and ``failed``: what :meth:`~b2b_sem.analysis.fitted.Fit.bootstrap` returns. Only that knows the moments of
+        fixed exogenous variables in each replicate; for others they are those of the full sample.
     jobs : int
         Worker processes of the bootstrap.
 
@@ -102,6 +105,7 @@ def indirect_effects(
         vcov = context.vcov if fit.converged else np.full_like(context.vcov, NAN)
         columns = _wald(raw, vcov, level, ""), _wald(std, vcov, level, "_std")
         failed, used = 0, 0
+        exo, exo_left_out = _exogenous(problem.table, bootstrap if ci != "mc" else None)
         if ci != "delta":
             if bootstrap is not None and ci != "mc":
                 thetas, failed = np.asarray(bootstrap.theta, dtype=float), int(bootstrap.failed)
@@ -113,11 +117,12 @@ def indirect_effects(
             else:
                 thetas = np.full((count, len(theta)), NAN)
             used = len(thetas) + failed
-            stacks = effect_draws(problem, effects, thetas)
+            stacks = effect_draws(problem, effects, thetas, exo)
             failed += int((~np.isfinite(np.concatenate(stacks, axis=1)).all(axis=1)).sum())
             jackknife: tuple[Array | None, Array | None] = (None, None)
             if ci == "bca" and bootstrap is not None and bootstrap.jackknife is not None:
-                jackknife = effect_draws(problem, effects, np.asarray(bootstrap.jackknife, dtype=float))
+                left_out_thetas = np.asarray(bootstrap.jackknife, dtype=float)
+                jackknife = effect_draws(problem, effects, left_out_thetas, exo_left_out)
             for part, values, stack, left_out, ending in zip(
                 columns, (raw, std), stacks, jackknife, ("", "_std"), strict=True
             ):
@@ -169,6 +174,15 @@ def _check_replicates(ci: str, bootstrap: Replicates, q: int) -> None:
             "ci='bca' needs the jackknife: the estimates without each row in turn",
             hint="make the replicates with ci='bca', or use ci='percentile' or ci='bc'",
         )
+
+
+def _exogenous(table: ParameterTable, bootstrap: Replicates | None) -> tuple[Array | None, Array | None]:
+    """Return the moments that the data fix in each replicate and each leave-one-out sample, where they are known."""
+    if not isinstance(bootstrap, BootstrapResult):
+        return None, None
+    at = [i for i, row in enumerate(table.rows) if row.exo]
+    left_out = bootstrap.jackknife_values
+    return bootstrap.values[:, at], None if left_out is None else left_out[:, at]
 
 
 def _names(

@@ -19,9 +19,10 @@ from itertools import islice
 import numpy as np
 
 from b2b_sem.engine.base import Array, IntArray
-from b2b_sem.engine.draw import definition_draws, draw_moments
 from b2b_sem.engine.native.implied import Structure, implied_moments
+from b2b_sem.engine.native.stack import Kernel, compile_kernel, inverses
 from b2b_sem.engine.problem import Problem
+from b2b_sem.engine.rowstack import deviations, row_stack
 from b2b_sem.engine.standardize import RowValues, row_values, standardize
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import ParameterTable
@@ -332,15 +333,16 @@ def _pairs_at(effects: EffectMap, values: Array, matrix: Array, slope: Array) ->
     return value, jacobian
 
 
-def effect_draws(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, Array]:
+def effect_draws(problem: Problem, effects: EffectMap, thetas: Array, exo: Array | None = None) -> tuple[Array, Array]:
     """Return the raw and the standardized effects for a stack of parameter vectors.
 
     Parameters
     ----------
     problem : Problem
-        Exogenous moments taken as fixed keep their values.
     effects : EffectMap
     thetas : (R, q) array
+    exo : (R, x) array, optional
+        Moments that the data fix, one column a row with ``exo``. Default: those of the full sample.
 
     Returns
     -------
@@ -349,16 +351,24 @@ def effect_draws(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[A
         or a loop is not stable.
     """
     structure = problem.structure
-    size = 6 * structure.m**2 + 2 * structure.p * structure.m + effects.paths.size + 4 * len(effects.effects) + 1
+    size = 6 * structure.m**2 + 3 * structure.p * structure.m + effects.paths.size + 4 * len(effects.effects) + 1
+    if effects.definitions:
+        size += 2 * len(problem.table.rows)
     step = max(1, CHUNK // size)
-    parts = [_draw(problem, effects, thetas[k : k + step]) for k in range(0, len(thetas), step)]
+    if exo is None:
+        full = [problem.fixed[row.name] for row in problem.table.rows if row.exo]
+        exo = np.broadcast_to(np.array(full), (len(thetas), len(full)))
+    kernel = compile_kernel(problem.table, structure)
+    parts = [
+        _draw(problem, kernel, effects, thetas[k : k + step], exo[k : k + step]) for k in range(0, len(thetas), step)
+    ]
     if not parts:
         return np.empty((0, len(effects.effects))), np.empty((0, len(effects.effects)))
     raw, std = (np.concatenate(part) for part in zip(*parts, strict=True))
     return raw, std
 
 
-def _draw(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, Array]:
+def _draw(problem: Problem, kernel: Kernel, effects: EffectMap, thetas: Array, exo: Array) -> tuple[Array, Array]:
     broken = np.asarray(~np.isfinite(thetas).all(axis=1))
     thetas = np.where(broken[:, None], 0.0, thetas)
     values, matrix = _coefficients(effects, thetas)
@@ -366,33 +376,21 @@ def _draw(problem: Problem, effects: EffectMap, thetas: Array) -> tuple[Array, A
     specific = padded[:, effects.paths].prod(axis=2)
     y, x = effects.pairs.T
     kind = np.array(effects.pair_kind)
-    inverse = _inverses(matrix)
+    inverse = inverses(np.eye(len(effects.names)) - matrix)
     if effects.cyclic:
         inverse[np.flatnonzero(spectral_radius(matrix) >= 1.0)] = np.nan
     direct = matrix[:, y, x]
     pairs = np.where(kind == "direct", direct, inverse[:, y, x] - (kind == "indirect") * direct)
     raw = np.concatenate([specific, pairs], axis=1)
-    moments = draw_moments(problem.structure, thetas)
-    at = dict(zip(effects.names, effects.place, strict=True))
-    paths = [e for e in effects.effects if e.kind != "defined"]
-    outcome = np.array([at[e.outcome] for e in paths], dtype=np.intp)
-    predictor = np.array([at[e.predictor] for e in paths], dtype=np.intp)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        std = raw * (moments.sd_eta[:, predictor] / moments.sd_eta[:, outcome])
+    sd = deviations(kernel, thetas, exo)
+    std = raw.copy()
+    for k, effect in enumerate(e for e in effects.effects if e.kind != "defined"):
+        std[:, k] *= sd[effect.predictor] / sd[effect.outcome]
     if effects.definitions:
-        more, more_std = definition_draws(problem, thetas, moments)
-        raw, std = np.concatenate([raw, more], axis=1), np.concatenate([std, more_std], axis=1)
+        rows = row_stack(problem.table, kernel, thetas, exo, sd)
+        raw, std = (
+            np.concatenate([part, more[:, len(problem.table.rows) :]], axis=1)
+            for part, more in zip((raw, std), rows, strict=True)
+        )
     raw[broken], std[broken] = np.nan, np.nan
     return raw, std
-
-
-def _inverses(matrix: Array) -> Array:
-    """Return (I - B)^-1 of each matrix of a stack; NaN where it does not exist."""
-    size = matrix.shape[-1]
-    try:
-        return np.linalg.inv(np.eye(size) - matrix)
-    except np.linalg.LinAlgError:
-        out = np.full_like(matrix, np.nan)
-        good = np.flatnonzero(np.linalg.slogdet(np.eye(size) - matrix)[0] != 0)
-        out[good] = np.linalg.inv(np.eye(size) - matrix[good])
-        return out

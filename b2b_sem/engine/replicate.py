@@ -269,8 +269,7 @@ def _admissible(kernel: Kernel, theta: Array, exo: Array) -> npt.NDArray[np.bool
     with np.errstate(all="ignore"):
         filled = parts(kernel, theta, exo)
         k = structure.nlatent
-        diagonal = filled.residual if filled.residual.ndim == 2 else np.diagonal(filled.residual, axis1=1, axis2=2)
-        good: npt.NDArray[np.bool_] = np.all(diagonal >= 0, axis=1)
+        good: npt.NDArray[np.bool_] = np.all(filled.residual_variances() >= 0, axis=1)
         good = good & (np.diagonal(filled.psi, axis1=1, axis2=2) >= 0).all(axis=1)
         for matrix in (
             filled.eta_cov[:, :k, :k],

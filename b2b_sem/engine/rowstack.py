@@ -1,9 +1,12 @@
 """Values of all rows and definitions of a table for a stack of estimates: raw and standardized, without derivatives.
 
-The rules are those of :mod:`b2b_sem.engine.standardize`, for R parameter vectors at once.
+The rules are those of :mod:`b2b_sem.engine.standardize`, for R parameter vectors at once. Bootstrap tables, Monte Carlo
+studies and effects are made from these.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -12,9 +15,9 @@ from b2b_sem.engine.native.stack import Kernel, parts
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["evaluate_stack", "row_stack"]
+__all__ = ["deviations", "evaluate_stack", "row_stack"]
 
-_FUNCTIONS = {
+_FUNCTIONS: Mapping[str, Callable[[Array], Array]] = {
     "exp": np.exp,
     "log": np.log,
     "log2": np.log2,
@@ -29,42 +32,44 @@ _FUNCTIONS = {
 }
 
 
-def evaluate_stack(tree: ex.Expression, values: dict[str, Array]) -> Array | float:
-    """Return the value of an expression for R sets of values; not finite where it does not exist.
+def evaluate_stack(tree: ex.Expression, values: Mapping[str, Array]) -> Array:
+    """Return the value of an expression for arrays of values, NaN where it does not exist.
 
     Parameters
     ----------
     tree : Expression
-    values : dict
-        For each name its values, (R,).
+    values : mapping
+        For each name an array of shape (R,).
     """
+    with np.errstate(all="ignore"):
+        out = np.asarray(_evaluate(tree, values), dtype=float)
+    return np.where(np.isfinite(out), out, np.nan)
+
+
+def _evaluate(tree: ex.Expression, values: Mapping[str, Array]) -> Array:
     match tree:
         case ex.Number(value):
-            return value
+            return np.asarray(float(value))
         case ex.Name(name):
             return values[name]
         case ex.Negative(operand):
-            return -evaluate_stack(operand, values)
+            return -_evaluate(operand, values)
         case ex.Call(function, operand):
-            out: Array = _FUNCTIONS[function](evaluate_stack(operand, values))
-            return out
+            return _FUNCTIONS[function](_evaluate(operand, values))
         case ex.Binary(op, left, right):
-            a, b = np.asarray(evaluate_stack(left, values)), np.asarray(evaluate_stack(right, values))
-            match op:
-                case "+":
-                    result = a + b
-                case "-":
-                    result = a - b
-                case "*":
-                    result = a * b
-                case "/":
-                    result = a / b
-                case _:
-                    result = np.power(a.astype(float), b)
-            return result
+            a, b = _evaluate(left, values), _evaluate(right, values)
+            if op == "+":
+                return a + b
+            if op == "-":
+                return a - b
+            if op == "*":
+                return a * b
+            return a / b if op == "/" else np.power(a, b)
 
 
-def row_stack(table: ParameterTable, kernel: Kernel, theta: Array, exo: Array) -> tuple[Array, Array]:
+def row_stack(
+    table: ParameterTable, kernel: Kernel, theta: Array, exo: Array, sd: Mapping[str, Array] | None = None
+) -> tuple[Array, Array]:
     """Return raw and standardized (``std_all``) values, each (R, rows + definitions).
 
     Parameters
@@ -75,6 +80,8 @@ def row_stack(table: ParameterTable, kernel: Kernel, theta: Array, exo: Array) -
     theta : (R, q) array
     exo : (R, x) array
         Moments that the data fix, one column a row with ``exo``.
+    sd : mapping, optional
+        What :func:`deviations` returns for the same arguments, if it is known already.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def row_stack(table: ParameterTable, kernel: Kernel, theta: Array, exo: Array) -
             raw[:, i] = float(row.value or 0.0)
     standardized = raw.copy()
     with np.errstate(all="ignore"):
-        sd = _deviations(kernel, theta, exo)
+        sd = deviations(kernel, theta, exo) if sd is None else sd
         variance_row = {r.lhs: i for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs}
         for i, row in enumerate(table.rows):
             if row.op == "=~":
@@ -115,21 +122,27 @@ def row_stack(table: ParameterTable, kernel: Kernel, theta: Array, exo: Array) -
                 if row.label:
                     known.setdefault(row.label, target[:, i])
             for k, definition in enumerate(table.definitions):
-                value = np.broadcast_to(evaluate_stack(definition.right, known), (count,))
-                target[:, n + k] = np.where(np.isfinite(value), value, np.nan)
+                target[:, n + k] = evaluate_stack(definition.right, known)
                 known[definition.name] = target[:, n + k]
     return raw, standardized
 
 
-def _deviations(kernel: Kernel, theta: Array, exo: Array) -> dict[str, Array]:
-    """Return the implied standard deviations of all variables, each (R,)."""
+def deviations(kernel: Kernel, theta: Array, exo: Array) -> dict[str, Array]:
+    """Return the implied standard deviations of all variables by name, each (R,); NaN where a variance is not positive.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    theta : (R, q) array
+    exo : (R, x) array
+        As for :func:`row_stack`.
+    """
     structure = kernel.structure
-    filled = parts(kernel, theta, exo)
-    k = structure.nlatent
-    residual = filled.residual if filled.residual.ndim == 2 else np.diagonal(filled.residual, axis1=1, axis2=2)
-    observed = np.einsum("rpm,rpm->rp", filled.lam @ filled.eta_cov, filled.lam) + residual
-    latent = np.diagonal(filled.eta_cov, axis1=1, axis2=2)[:, :k]
-    out = {name: np.sqrt(observed[:, i]) for i, name in enumerate(structure.observed)}
-    for i, name in enumerate(structure.eta[:k]):
-        out[name] = np.sqrt(np.where(latent[:, i] > 0, latent[:, i], np.nan))
-    return out
+    with np.errstate(all="ignore"):
+        filled = parts(kernel, theta, exo)
+        k = structure.nlatent
+        observed = np.einsum("rpm,rpm->rp", filled.lam @ filled.eta_cov, filled.lam) + filled.residual_variances()
+        latent = np.diagonal(filled.eta_cov, axis1=1, axis2=2)[:, :k]
+        variance = np.concatenate([latent, observed], axis=1)
+        root = np.sqrt(np.where(variance > 0, variance, np.nan))
+    return dict(zip([*structure.eta[:k], *structure.observed], root.T, strict=True))

@@ -30,6 +30,7 @@ __all__ = [
     "compile_kernel",
     "evaluate",
     "expected_informations",
+    "inverses",
     "make_stack",
     "parts",
     "proper_inverse",
@@ -170,7 +171,7 @@ def _cholesky(stack: Array) -> tuple[Array, Flags]:
         return np.concatenate([a, b]), np.concatenate([x, y])
 
 
-def _inverse(stack: Array) -> Array:
+def inverses(stack: Array) -> Array:
     """Return inverses; NaN where there is none."""
     try:
         return np.linalg.inv(stack)
@@ -178,14 +179,14 @@ def _inverse(stack: Array) -> Array:
         if len(stack) == 1:
             return np.full_like(stack, np.nan)
         half = len(stack) // 2
-        return np.concatenate([_inverse(stack[:half]), _inverse(stack[half:])])
+        return np.concatenate([inverses(stack[:half]), inverses(stack[half:])])
 
 
 def proper_inverse(stack: Array) -> Array:
     """Return inverses of positive definite matrices by halves: products are far cheaper than numpy's LU here."""
     p = stack.shape[1]
     if p <= 20:
-        return _inverse(stack)
+        return inverses(stack)
     h = p // 2
     first = proper_inverse(stack[:, :h, :h])
     left = stack[:, h:, :h] @ first
@@ -230,6 +231,10 @@ class Parts:
         if self.residual.ndim == 3:
             return self.residual
         return self.residual[:, :, None] * np.eye(self.residual.shape[1])
+
+    def residual_variances(self) -> Array:
+        """Return the diagonal of Theta, (R, p)."""
+        return self.residual if self.residual.ndim == 2 else np.diagonal(self.residual, axis1=1, axis2=2)
 
     def sigma(self) -> Array:
         """Return the implied covariance matrices, (R, p, p)."""
@@ -279,7 +284,7 @@ def parts(kernel: Kernel, theta: Array, exo: Array) -> Parts:
     lam, residual, psi = filled(LAMBDA), filled(THETA), filled(PSI)
     inverse, eta_cov = None, psi
     if kernel.paths:
-        inverse = _inverse(np.eye(structure.m) - filled(BETA))
+        inverse = inverses(np.eye(structure.m) - filled(BETA))
         eta_cov = inverse @ psi @ inverse.transpose(0, 2, 1)
     eta_mean = mu = None
     if structure.meanstructure:
@@ -344,7 +349,7 @@ def _by_factor(kernel: Kernel, stack: Stack, filled: Parts) -> tuple[Array, Arra
     b = c.transpose(0, 2, 1) @ ec
     b += identity
     factor, proper = _cholesky(b)
-    n = eta_cov - ec @ _inverse(b) @ ec.transpose(0, 2, 1)
+    n = eta_cov - ec @ inverses(b) @ ec.transpose(0, 2, 1)
     sy = stack.cov @ y
     variance = np.diagonal(stack.cov, axis1=1, axis2=2)
     d: Array | None = None

@@ -14,8 +14,9 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.analysis.fitted import context_of
-from b2b_sem.engine.draw import evaluate_stack, multivariate_normal
+from b2b_sem.engine.draw import multivariate_normal
 from b2b_sem.engine.effect import effect_draws, effects_at, find_effects
+from b2b_sem.engine.rowstack import evaluate_stack
 from b2b_sem.results.effect import EFFECT_COLUMNS, EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.spec import expression as ex
@@ -248,6 +249,25 @@ def test_bootstrap_intervals_come_from_the_fits_own_replicates() -> None:
         assert own.draws == 200
         pd.testing.assert_frame_equal(own.table, given.table)
     assert not np.allclose(own.table["ci_lower"], fit.indirect_effects().table["ci_lower"])
+
+
+@pytest.mark.parametrize("options", [{}, {"fixed_x": False}, {"meanstructure": True}], ids=str)
+@pytest.mark.parametrize("ci", ["percentile", "bc", "bca"])
+def test_effects_are_those_of_the_bootstraps_own_tables(ci: str, options: dict[str, Any]) -> None:
+    """Moments of fixed covariates differ from replicate to replicate, and standardized effects with them."""
+    fit = fitted("m ~ a*x\ny ~ b*m + x\nab := a*b", **options)
+    boot = fit.bootstrap(150, 3, ci=ci)
+    effects = fit.indirect_effects(ci, bootstrap=boot)
+    direct, defined = effects.select("direct"), effects.select("defined")
+    for ending, table in (("", boot.parameters), ("_std", boot.standardized())):
+        for row in table[table["op"] == "~"].to_dict("records"):
+            ours = direct.query(f"outcome == '{row['lhs']}' and predictor == '{row['rhs']}'").iloc[0]
+            found = [ours[f"{name}{ending}"] for name in ("est", "se", "ci_lower", "ci_upper")]
+            expected = [row[name] for name in (f"est{ending}", "se", "ci_lower", "ci_upper")]
+            np.testing.assert_allclose(found, expected, rtol=1e-9)
+        row = table[table["op"] == ":="].iloc[0]
+        found = defined.iloc[0][[f"se{ending}", f"ci_lower{ending}", f"ci_upper{ending}"]].to_list()
+        np.testing.assert_allclose(found, row[["se", "ci_lower", "ci_upper"]].to_list(), rtol=1e-9)
 
 
 def test_bca_needs_the_jackknife() -> None:
