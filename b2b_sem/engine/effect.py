@@ -384,8 +384,9 @@ def _draw(problem: Problem, kernel: Kernel, effects: EffectMap, thetas: Array, e
     raw = np.concatenate([specific, pairs], axis=1)
     sd = deviations(kernel, thetas, exo)
     std = raw.copy()
-    for k, effect in enumerate(e for e in effects.effects if e.kind != "defined"):
-        std[:, k] *= sd[effect.predictor] / sd[effect.outcome]
+    with np.errstate(invalid="ignore", over="ignore"):
+        for k, effect in enumerate(e for e in effects.effects if e.kind != "defined"):
+            std[:, k] *= sd[effect.predictor] / sd[effect.outcome]
     if effects.definitions:
         rows = row_stack(problem.table, kernel, thetas, exo, sd)
         raw, std = (

@@ -214,8 +214,7 @@ def profile(extension: Extension, tangent: Array, entries: IntArray) -> Schur:
     ModelError
         If the model's information is singular.
     """
-    at = np.concatenate([extension.own, extension.nuisance])
-    root = _factor(tangent.T @ extension.information(at, at) @ tangent)
+    at, root = _own(extension, tangent)
     variance = np.full(len(entries), np.nan)
     for start in range(0, len(entries), CHUNK):
         part = entries[start : start + CHUNK]
@@ -242,8 +241,7 @@ def joint(extension: Extension, tangent: Array, entries: IntArray, directions: A
     ModelError
         If the model's information is singular.
     """
-    at = np.concatenate([extension.own, extension.nuisance])
-    root = _factor(tangent.T @ extension.information(at, at) @ tangent)
+    at, root = _own(extension, tangent)
     own = directions.T @ extension.information(entries, entries) @ directions
     explained = solve_triangular(root, tangent.T @ extension.information(at, entries) @ directions, lower=True)
     variance = own - explained.T @ explained
@@ -252,6 +250,12 @@ def joint(extension: Extension, tangent: Array, entries: IntArray, directions: A
     follow[entries] += directions
     follow[at] -= tangent @ solve_triangular(root.T, explained, lower=False)
     return Joint(directions.T @ extension.score[entries], variance, share > LEAST_SHARE, follow)
+
+
+def _own(extension: Extension, tangent: Array) -> tuple[IntArray, Array]:
+    """Return the model's own and nuisance entries, and the Cholesky factor of their information along T."""
+    at = np.concatenate([extension.own, extension.nuisance])
+    return at, _factor(tangent.T @ extension.information(at, at) @ tangent)
 
 
 def _factor(information: Array) -> Array:
