@@ -29,7 +29,9 @@ __all__ = ["compare"]
 
 METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for chi-squares and likelihoods to be comparable.
-SAME = ("estimator", "likelihood", "missing", "meanstructure", "test")
+SAME = ("estimator", "likelihood", "missing", "meanstructure", "test", "information", "cluster")
+#: Tests whose scaling factor is not tr(U Gamma) / df: the formulas of 2001 and 2010 do not hold for them.
+ADJUSTED = ("scaled.shifted", "mean.var.adjusted")
 
 
 def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = "default") -> ComparisonResult:
@@ -47,7 +49,8 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
         Of the models, in the order given; default "model 1", "model 2", ...
     method : str
         "default" is "standard", the difference of the likelihood-ratio chi-squares, and "satorra.bentler.2001"
-        (doi:10.1007/BF02296192) where the fits have scaled tests. "satorra.bentler.2010"
+        (doi:10.1007/BF02296192) where the fits have scaled tests; "satorra.2000", scaled and shifted, for those of MLMV
+        and MLMVS, whose scaling factors say more than the mean. "satorra.bentler.2010"
         (doi:10.1007/s11336-009-9135-y) and "satorra.2000" (doi:10.1007/978-1-4615-4603-0_17) need the data behind the
         fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them.
 
@@ -170,8 +173,10 @@ def _means_differ(first: FitResult, other: FitResult, sd: Array) -> bool:
 def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> str:
     scaled = [math.isfinite(f.measures.get("chisq_scaling_factor", math.nan)) or f.measures["df"] == 0 for f in fits]
     any_scaled = any("chisq_scaling_factor" in f.measures for f in fits)
+    adjusted = next((f.model.options["test"] for f in fits if f.model.options.get("test") in ADJUSTED), None)
+    best = "satorra.bentler.2001" if adjusted is None else "satorra.2000"
     if method == "default":
-        method = "satorra.bentler.2001" if any_scaled else "standard"
+        method = best if any_scaled else "standard"
     if method == "none":
         return method
     for k in range(1, len(fits)):
@@ -188,7 +193,12 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
     if method == "standard" and any_scaled:
         raise Unsupported(
             "the difference of two chi-squares is not chi-square distributed where tests are scaled",
-            hint="use method='satorra.bentler.2001'",
+            hint=f"use method={best!r}",
+        )
+    if method.startswith("satorra.bentler") and adjusted is not None:
+        raise Unsupported(
+            f"method={method!r} needs scaling factors for the mean alone, and these fits have test={adjusted!r}",
+            hint="use method='satorra.2000', or fit with estimator='MLM'",
         )
     return method
 
@@ -232,21 +242,25 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
         return satorra_bentler_2010(chisq1, df1, factor10, chisq0, df0, factor0)
     bread, meat = bread_and_meat(first.problem, raw, first.solution.theta)
     given_up = restriction(first.problem, first.solution.theta, second.problem, second.solution.theta)
-    return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat)
+    shifted = larger.model.options.get("test") in ADJUSTED
+    return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
 
 
 def _rows(fit: FitResult, context: Context, method: str) -> Array:
     """Return the complete rows in model order, or say why a method cannot use them."""
     table = context.problem.table
-    reason = ""
+    reason, instead = "", "use method='satorra.bentler.2001'"
+    test = fit.model.options.get("test")
     if context.observed.raw is None:
         reason = "the rows of the data, and this fit was made from moments"
-    elif fit.model.options.get("test") not in ("satorra.bentler", "standard"):
-        reason = f"the Satorra-Bentler test, and this fit has test={fit.model.options.get('test')!r}"
+    elif test not in ("satorra.bentler", "standard", *ADJUSTED):
+        reason = f"the Satorra-Bentler test, and this fit has test={test!r}"
     elif table.fixed_x:
         reason = "random covariates, and this fit takes some as fixed"
+        if test in ADJUSTED:
+            instead = "fit with fixed_x=False, or with estimator='MLM'"
     if reason or context.observed.raw is None:
-        raise Unsupported(f"method={method!r} needs {reason}", hint="use method='satorra.bentler.2001'")
+        raise Unsupported(f"method={method!r} needs {reason}", hint=instead)
     order = [context.observed.names.index(v) for v in table.observed]
     return np.asarray(context.observed.raw[0][:, order])
 

@@ -95,10 +95,13 @@ def satorra_2000(
     restriction: Array,
     inverse: Array,
     meat: Array,
+    shifted: bool = False,
 ) -> Difference:
-    """Scaled difference with c = tr[A P^-1 B P^-1 A' (A P^-1 A')^-1] / (r0 - r1).
+    """Scaled difference with c = tr(M) / (r0 - r1), M = A P^-1 B P^-1 A' (A P^-1 A')^-1.
 
-    Satorra (2000), doi:10.1007/978-1-4615-4603-0_17.
+    Satorra (2000), doi:10.1007/978-1-4615-4603-0_17. Scaled and shifted it is a (T0 - T1) + d - a tr(M), with
+    d = r0 - r1 and a = sqrt(d / tr(M^2)) (Asparouhov & Muthen 2010, "Simple second order chi-square correction",
+    Mplus technical appendix), which has the variance of a chi-square as well as its mean.
 
     Parameters
     ----------
@@ -109,8 +112,15 @@ def satorra_2000(
         P^-1: inverse information of one observation of the larger model, within its constraints.
     meat : (q, q) array
         B: covariance matrix of the casewise scores of the larger model.
+    shifted : bool
+        Scaled and shifted; the scaling factor is then 1 / a.
     """
     bread = restriction @ inverse
     middle = np.linalg.pinv(bread @ restriction.T, hermitian=True)
-    trace = float(np.trace(middle @ bread @ meat @ bread.T))
-    return _scaled(chisq0 - chisq1, df0 - df1, trace / (df0 - df1))
+    product = middle @ bread @ meat @ bread.T
+    trace, df = float(np.trace(product)), df0 - df1
+    if not shifted:
+        return _scaled(chisq0 - chisq1, df, trace / df)
+    a = math.sqrt(df / float((product * product.T).sum()))
+    chisq = a * (chisq0 - chisq1) + df - a * trace
+    return Difference(chisq, df, chisq_pvalue(chisq, df), 1 / a)

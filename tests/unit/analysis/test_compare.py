@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 import b2b_sem as bs
 from b2b_sem.measures.difference import satorra_bentler_2001
 
+DATA = Path(__file__).parents[2] / "reference" / "data"
 FREE = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6"
 EQUAL = "f =~ x1 + a*x2 + a*x3\ng =~ x4 + a*x5 + a*x6"
 ONE = "f =~ x1 + x2 + x3 + x4 + x5 + x6"
@@ -170,3 +172,43 @@ def test_scaled_difference_by_hand() -> None:
     assert found.scaling_factor == pytest.approx(1.45)
     assert found.chisq == pytest.approx(20 / 1.45)
     assert found.df == 6
+
+
+def test_tests_adjusted_in_more_than_the_mean_have_their_own_difference_test() -> None:
+    """lavTestLRT of 0.6-14 takes satorra.2000, scaled and shifted, for MLMV; the constants are its answers."""
+    data = pd.read_csv(DATA / "order2.csv")
+    free = "f =~ o1 + o2 + o3\ng =~ o4 + o5 + o6"
+    strict = "f =~ o1 + a*o2 + a*o3\ng =~ o4 + o5 + o6\nf ~~ 0*g"
+    for estimator in ("MLMV", "MLMVS"):
+        pair = [fit(m, data, estimator=estimator) for m in (free, strict)]
+        found = bs.compare(*pair)
+        assert found.method == "satorra.2000"
+        assert found.table["chisq_diff"][1] == pytest.approx(118.561567281, rel=1e-7)
+        assert found.table["df_diff"][1] == 2
+        # the formulas for mean-scaled tests would give another number without a warning
+        for method in ("satorra.bentler.2001", "satorra.bentler.2010"):
+            with pytest.raises(bs.Unsupported, match="for the mean alone"):
+                bs.compare(*pair, method=method)
+    means = [fit(m, data, estimator="MLM") for m in (free, strict)]
+    assert bs.compare(*means).table["chisq_diff"][1] == pytest.approx(119.202435613, rel=1e-7)
+    paths = [fit(m, data, estimator="MLMV") for m in ("o1 ~ o2 + o3", "o1 ~ a*o2 + a*o3")]
+    with pytest.raises(bs.Unsupported, match="fixed_x=False"):
+        bs.compare(*paths)
+
+
+def test_one_restriction_needs_no_shift() -> None:
+    strict = f"{FREE}\nf ~~ 0*g"
+    plain, shifted = (
+        bs.compare(*(fit(m, estimator=e) for m in (FREE, strict)), method="satorra.2000").table["chisq_diff"][1]
+        for e in ("MLM", "MLMV")
+    )
+    assert shifted == pytest.approx(plain, rel=1e-10)
+
+
+def test_scaling_factors_of_different_kinds_are_not_mixed() -> None:
+    data = answers().assign(firm=np.repeat(np.arange(80), 5))
+    free = fit(FREE, data, estimator="MLR", cluster="firm")
+    with pytest.raises(bs.DataError, match="cluster='firm'"):
+        bs.compare(free, fit(EQUAL, data, estimator="MLR", meanstructure=True))
+    with pytest.raises(bs.DataError, match="information"):
+        bs.compare(fit(FREE, data, estimator="MLR"), fit(EQUAL, data, estimator="MLR", information="expected"))
