@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from b2b_sem.errors import SpecError, Unsupported
+from b2b_sem.resources import list_bundled, root
 from b2b_sem.spec.loader import load_study
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.study import StudySpec
@@ -131,12 +132,21 @@ def _command(
     engine: str | None,
 ) -> str:
     """Return the command line that repeats this run."""
-    name = spec.id if isinstance(study, StudySpec) and spec.source is None else study
-    words = ["b2b-sem", "run", str(name.source) if isinstance(name, StudySpec) else os.fspath(name)]
+    source = None if spec.source is None else Path(spec.source)
+    if source is None or _is_bundled(source):
+        name = spec.id
+    else:
+        name = str(source) if isinstance(study, StudySpec) else os.fspath(study)
+    words = ["b2b-sem", "run", name]
     words += [] if data is None else ["--data", os.fspath(data)]
     words += [] if seed is None else ["--seed", str(seed)]
     words += [] if engine is None else ["--engine", engine]
     return shlex.join(words)
+
+
+def _is_bundled(path: Path) -> bool:
+    """Tell whether a study file is one that comes with the program, and so is named by its bare id."""
+    return path.resolve().parent == root("simulations").resolve() and path.stem in list_bundled("simulations")
 
 
 def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | None) -> _Data:
@@ -315,10 +325,13 @@ def _misfit(fit: FitResult) -> list[str]:
     if not fit.ok:
         return []
     m = fit.measures
-    signs = {"CFI": m["cfi"] < 0.90, "RMSEA": m["rmsea"] > 0.10, "SRMR": m["srmr"] > 0.10}
+    from b2b_sem.results.variant import variant
+
+    read = {name: m[name.lower() + variant(m, name.lower())] for name in ("CFI", "RMSEA", "SRMR")}
+    signs = {"CFI": read["CFI"] < 0.90, "RMSEA": read["RMSEA"] > 0.10, "SRMR": read["SRMR"] > 0.10}
     if m["df"] == 0 or not any(signs.values()):
         return []
-    values = ", ".join(f"{name} {m[name.lower()]:.3f}" for name in signs)
+    values = ", ".join(f"{name} {value:.3f}" for name, value in read.items())
     return [
         f"The model fits poorly ({values}; {' and '.join(k for k, bad in signs.items() if bad)} beyond usual limits): "
         "paths of a misspecified model can mislead. Look at the largest residuals before using the verdicts."

@@ -111,6 +111,19 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
             "Joreskog 1969, doi:10.1007/BF02289343",
         ),
         Definition(
+            "Scaled chi-square",
+            "chi-square corrected for the fourth moments of answers that are not normally distributed, so that its "
+            "mean (and with some tests its variance) is that of a chi-square distribution",
+            "Satorra & Bentler 1994; Yuan & Bentler 2000, doi:10.1111/0081-1750.00078; Asparouhov & Muthen 2010",
+        ),
+        Definition(
+            "Robust CFI, TLI, RMSEA",
+            "the same formulas with the expected value of chi-square, scaling factor x df, in the place of df: they "
+            "estimate what CFI, TLI and RMSEA do for normal answers",
+            "Brosseau-Liard & Savalei 2014, doi:10.1080/00273171.2014.933697; Brosseau-Liard, Savalei & Li 2012, "
+            "doi:10.1080/00273171.2012.715252",
+        ),
+        Definition(
             "CFI",
             "one minus the excess of chi-square over its degrees of freedom, divided by the same excess in the "
             "baseline model of uncorrelated variables",
@@ -146,6 +159,23 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
             "Kline 2023, Principles and Practice of Structural Equation Modeling, 5th ed.",
         ),
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
+    ),
+    "effects": (
+        Definition(
+            "Indirect effect",
+            "product of the coefficients along one path; its standard error comes from the delta method",
+            "Sobel 1982, doi:10.2307/270723",
+        ),
+        Definition(
+            "Total effect",
+            "sum over all paths from one variable to another, the direct one included",
+            "Bollen 1987, doi:10.2307/271028",
+        ),
+        Definition(
+            "Std.",
+            "the effect in standard deviations of the outcome for one standard deviation of the predictor",
+            "",
+        ),
     ),
     "measurement": (
         Definition("Loading", "standardized regression of an item on its construct; guide: .708 or higher", HAIR),

@@ -17,8 +17,10 @@ _KINDS = {
     "defined": "defined in the model",
 }
 
+_FAMILY = "p values are those of single tests, not adjusted for their number."
 
-def tabulate_effects(result: StudyResult, kinds: Collection[str] | None = None) -> Table | None:
+
+def tabulate_effects(result: StudyResult, kinds: Collection[str] | None = None, *, named: bool = True) -> Table | None:
     """Return one row an effect, or None if the study did not ask for effects or the model has none.
 
     Parameters
@@ -26,20 +28,22 @@ def tabulate_effects(result: StudyResult, kinds: Collection[str] | None = None) 
     result : StudyResult
     kinds : collection of str, optional
         Kinds to keep (``specific``, ``indirect``, ``direct``, ``total``, ``defined``); all without it.
+    named : bool
+        Whether people see which kind each row is.
     """
     effects = result.effects
     if effects is None:
         return None
     columns = [
-        Column("kind", "Effect"),
+        Column("kind", "Effect", shown=named),
         Column("path", "Path", "path"),
         Column("est", "Estimate", "number3"),
         Column("se", "SE", "number3"),
         Column("z", "z", "number"),
         Column("pvalue", "p", "p"),
-        Column("ci", f"{effects.level:.0%} CI", "interval"),
-        Column("est_std", "Std.", "bounded"),
-        Column("ci_std", f"Std. {effects.level:.0%} CI", "interval_bounded"),
+        Column("ci", f"{effects.level:.0%} CI", "interval3"),
+        Column("est_std", "Std.", "bounded3"),
+        Column("ci_std", f"Std. {effects.level:.0%} CI", "interval_bounded3"),
         Column("outcome", "Outcome", "code", shown=False),
         Column("predictor", "Predictor", "code", shown=False),
         Column("se_std", "Std. SE", "number3", shown=False),
@@ -57,5 +61,5 @@ def tabulate_effects(result: StudyResult, kinds: Collection[str] | None = None) 
         if kinds is None or r["kind"] in kinds
     ]
     methods = {"delta": "Intervals and p values by the delta method.", "mc": "Monte Carlo intervals."}
-    notes = [methods.get(effects.ci, f"Bootstrap intervals ({effects.ci})."), *effects.notes]
+    notes = [methods.get(effects.ci, f"Bootstrap intervals ({effects.ci})."), _FAMILY, *effects.notes]
     return table("effects", "Direct, indirect and total effects", columns, rows, notes) if rows else None

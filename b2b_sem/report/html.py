@@ -65,10 +65,8 @@ def render_report(result: StudyResult) -> str:
         others = tabulate_truth(result, ops=("=~", "~~", "~1", ":="))
         if others is not None:
             tables["truth_other"] = replace(others, name="truth_other")
-    if "effects" in tables and (indirect := tabulate_effects(result, ("specific", "defined"))) is not None:
-        tables["effects_indirect"] = replace(
-            indirect, name="effects_indirect", title="Indirect effects along single paths"
-        )
+    if "effects" in tables and (indirect := _indirect(result)) is not None:
+        tables["effects_indirect"] = indirect
     if not result.ok:
         for name in ("effects", "effects_indirect"):
             tables.pop(name, None)
@@ -120,6 +118,14 @@ def _spec(figure: Figure) -> str:
         "toImageButtonOptions": {"format": "svg", "filename": figure.name},
     }
     return json.dumps(spec, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
+
+
+def _indirect(result: StudyResult) -> Table | None:
+    """Return the effects to show first: those along single paths, and what the model text defines."""
+    kinds = {"specific", "defined"} & set(() if result.effects is None else result.effects.table["kind"])
+    title = "Indirect effects along single paths" + (" and defined effects" if "defined" in kinds else "")
+    found = tabulate_effects(result, ("specific", "defined"), named=len(kinds) > 1)
+    return None if found is None else replace(found, name="effects_indirect", title=title)
 
 
 def _sentence(v: Verdict) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, is_missing, number, p_phrase
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.study import StudyResult
+from b2b_sem.results.variant import variant
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
 __all__ = [
@@ -80,7 +81,8 @@ def _names(names: list[str]) -> str:
 def describe_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> str:
     """Return the fit in the form papers use: chi-square, CFI, TLI, RMSEA with interval, SRMR.
 
-    Measures that are not available are left out.
+    After a scaled test the scaled chi-square and the robust indices are given, and called so. Measures that are not
+    available are left out.
     """
     m = fit.measures
 
@@ -93,17 +95,29 @@ def describe_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> str:
 
     symbol = "χ²" if glyphs is not ASCII else "chi-square"
     parts = []
-    if value("chisq") is not None:
-        tail = f", {p_phrase(value('pvalue'), glyphs=glyphs)}" if value("pvalue") is not None else ""
-        head = f"{symbol}({count(value('df'))}, N = {count(fit.nobs)})"
-        parts.append(f"{head} = {number(value('chisq'), glyphs=glyphs)}{tail}")
-    parts += [f"{label} = {bounded(key)}" for key, label in (("cfi", "CFI"), ("tli", "TLI")) if value(key) is not None]
-    if value("rmsea") is not None:
-        limits = interval(value("rmsea_ci_lower"), value("rmsea_ci_upper"), 3, bounded=True, glyphs=glyphs)
-        parts.append(f"RMSEA = {bounded('rmsea')}, 90% CI {limits}")
+    test = variant(m, "chisq")
+    if value(f"chisq{test}") is not None:
+        p = value(f"pvalue{test}")
+        tail = f", {p_phrase(p, glyphs=glyphs)}" if p is not None else ""
+        head = f"{_word(test)}{symbol}({count(value(f'df{test}'))}, N = {count(fit.nobs)})"
+        parts.append(f"{head} = {number(value(f'chisq{test}'), glyphs=glyphs)}{tail}")
+    for name, label in (("cfi", "CFI"), ("tli", "TLI")):
+        kind = variant(m, name)
+        if value(name + kind) is not None:
+            parts.append(f"{_word(kind)}{label} = {bounded(name + kind)}")
+    kind = variant(m, "rmsea")
+    if value(f"rmsea{kind}") is not None:
+        low, high = (value(f"rmsea_ci_{side}{kind}") for side in ("lower", "upper"))
+        text = interval(low, high, 3, bounded=True, glyphs=glyphs)
+        parts.append(f"{_word(kind)}RMSEA = {bounded(f'rmsea{kind}')}, 90% CI {text}")
     if value("srmr") is not None:
         parts.append(f"SRMR = {bounded('srmr')}")
     return "; ".join(parts) if parts else "no fit measures are available"
+
+
+def _word(suffix: str) -> str:
+    """Return how the variant of a measure is announced: ``"robust "``, ``"scaled "`` or nothing."""
+    return f"{suffix[1:]} " if suffix else ""
 
 
 def describe_trust(fit: FitResult) -> str:
@@ -119,7 +133,8 @@ def describe_trust(fit: FitResult) -> str:
         ("rmsea", "RMSEA", 0.06, -1),
         ("srmr", "SRMR", 0.08, -1),
     )
-    known = [(label, m[k], guide, sign) for k, label, guide, sign in guides if not is_missing(float(m.get(k, "nan")))]
+    read = [(k + variant(m, k), _word(variant(m, k)) + label, guide, sign) for k, label, guide, sign in guides]
+    known = [(label, m[k], guide, sign) for k, label, guide, sign in read if not is_missing(float(m.get(k, "nan")))]
     outside = [
         f"{label} {number(v, 3, bounded=True)} (guide: about {number(guide, 2, bounded=True)} or "
         f"{'higher' if sign > 0 else 'lower'})"

@@ -30,6 +30,8 @@ Kind = Literal[
     "p",  # probability
     "interval",  # pair of numbers
     "interval_bounded",  # pair of numbers, no leading zero
+    "interval3",  # the same with three decimals
+    "interval_bounded3",
     "verdict",  # supported, not supported, ...
     "flag",  # yes or no
     "any",  # formatted text or a number as it is
@@ -200,6 +202,11 @@ def link_dois(text: str) -> str:
     return "".join(out) + html.escape(text[last:])
 
 
+def _interval(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False) -> str:
+    lower, upper = value or (None, None)
+    return interval(lower, upper, digits, bounded=bounded, glyphs=glyphs)
+
+
 _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {
     "count": lambda v, g: count(v, glyphs=g),
     "percent": lambda v, g: number(v, 1, glyphs=g),
@@ -208,8 +215,10 @@ _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {
     "bounded": lambda v, g: number(v, 2, bounded=True, glyphs=g),
     "bounded3": lambda v, g: number(v, 3, bounded=True, glyphs=g),
     "p": lambda v, g: probability(v, glyphs=g),
-    "interval": lambda v, g: interval(*(v or (None, None)), glyphs=g),
-    "interval_bounded": lambda v, g: interval(*(v or (None, None)), bounded=True, glyphs=g),
+    "interval": lambda v, g: _interval(v, g, 2),
+    "interval_bounded": lambda v, g: _interval(v, g, 2, bounded=True),
+    "interval3": lambda v, g: _interval(v, g, 3),
+    "interval_bounded3": lambda v, g: _interval(v, g, 3, bounded=True),
 }
 
 

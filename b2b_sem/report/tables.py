@@ -17,6 +17,7 @@ from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
 from b2b_sem.results.study import StudyResult
+from b2b_sem.results.variant import TEST_TITLES, variant
 
 __all__ = [
     "build_tables",
@@ -140,9 +141,14 @@ def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
         "bic": ("BIC", plain("bic")),
         "bic2": ("BIC, sample-size adjusted", plain("bic2")),
     }
+    notes = [FIT_CAUTION]
+    if variant(m, "chisq"):
+        spelled, note = _with_scaled(fit, spelled, glyphs)
+        notes.insert(0, note)
     rows = []
     for key, (label, text) in spelled.items():
-        guide = GUIDES.get(key)
+        stem = key.removesuffix("_scaled").removesuffix("_robust")
+        guide = None if key == stem and f"{key}_scaled" in m else GUIDES.get(stem)
         rows.append((key, label, text, guide.text if guide else "", guide.source if guide else ""))
     columns = [
         Column("measure", "Measure", shown=False),
@@ -151,7 +157,48 @@ def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
         Column("guide", "Customary guide"),
         Column("source", "Source of the guide"),
     ]
-    return table("fit", "Fit of the model", columns, rows, [FIT_CAUTION])
+    return table("fit", "Fit of the model", columns, rows, notes)
+
+
+def _with_scaled(
+    fit: FitResult, spelled: Mapping[str, tuple[str, str]], glyphs: Glyphs
+) -> tuple[dict[str, tuple[str, str]], str]:
+    """Return the lines of the fit table, scaled test and robust indices first, and a note that explains them."""
+    m = fit.measures
+
+    def value(name: str) -> float:
+        return m.get(name, float("nan"))
+
+    def bounded(name: str) -> str:
+        return number(value(name), 3, bounded=True, glyphs=glyphs)
+
+    df, p = count(value("df_scaled"), glyphs=glyphs), probability(value("pvalue_scaled"), glyphs=glyphs)
+    first = {
+        "chisq_scaled": (
+            "Scaled chi-square (df), p",
+            f"{number(value('chisq_scaled'), glyphs=glyphs)} ({df}), {p}",
+        )
+    }
+    kinds = {name: variant(m, name) for name in ("cfi", "tli", "rmsea")}
+    words = {"_robust": "Robust", "_scaled": "Scaled"}
+    for name in ("cfi", "tli"):
+        if kind := kinds[name]:
+            first[name + kind] = (f"{words[kind]} {name.upper()}", bounded(name + kind))
+    if kind := kinds["rmsea"]:
+        low, high = (value(f"rmsea_ci_{side}{kind}") for side in ("lower", "upper"))
+        limits = interval(low, high, 3, bounded=True, glyphs=glyphs)
+        first[f"rmsea{kind}"] = (f"{words[kind]} RMSEA [90% CI]", f"{bounded(f'rmsea{kind}')} {limits}")
+        close = probability(value(f"rmsea_pvalue{kind}"), glyphs=glyphs)
+        first[f"rmsea_pvalue{kind}"] = (f"{words[kind]} p of close fit", close)
+    rest = {
+        key: (f"{label}, not scaled" if key + "_scaled" in m else label, text) for key, (label, text) in spelled.items()
+    }
+    title = TEST_TITLES.get(str(fit.model.options.get("test")), "scaled")
+    note = (
+        f"The test is {title}, scaling factor {number(value('chisq_scaling_factor'), 3, glyphs=glyphs)}: read the "
+        "first lines. The values that are not scaled take the answers for normally distributed."
+    )
+    return {**first, **rest}, note
 
 
 def tabulate_measures(fit: FitResult) -> Table:
@@ -164,7 +211,7 @@ def tabulate_measures(fit: FitResult) -> Table:
     ]
     rows = []
     for name, value in fit.measures.items():
-        guide = GUIDES.get(name)
+        guide = GUIDES.get(name.removesuffix("_scaled").removesuffix("_robust"))
         rows.append((name, value, guide.text if guide else "", guide.source if guide else ""))
     return table("fit", "Fit measures", columns, rows, [FIT_CAUTION])
 
@@ -410,14 +457,16 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
     """Return the main model and its rivals side by side, or None without rivals."""
     if not result.rivals:
         return None
+    main = result.fit.measures
+    read = {name: name + variant(main, name) for name in ("chisq", "df", "cfi", "rmsea")}
     columns = [
         Column("name", "Name", "code", shown=False),
         Column("title", "Model"),
         Column("relation", "Relation", shown=False),
-        Column("chisq", "χ²", "number"),
-        Column("df", "df", "count"),
-        Column("cfi", "CFI", "bounded3"),
-        Column("rmsea", "RMSEA", "bounded3"),
+        Column(read["chisq"], "scaled χ²" if read["chisq"] != "chisq" else "χ²", "number"),
+        Column(read["df"], "df", "count"),
+        Column(read["cfi"], _heading(read["cfi"]), "bounded3"),
+        Column(read["rmsea"], _heading(read["rmsea"]), "bounded3"),
         Column("srmr", "SRMR", "bounded3"),
         Column("aic", "AIC", "number"),
         Column("bic", "BIC", "number"),
@@ -432,8 +481,7 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         "extended": "the main model is nested in it",
         "other": "not nested: compare AIC and BIC",
     }
-    measures = ("chisq", "df", "cfi", "rmsea", "srmr", "aic", "bic")
-    main = result.fit.measures
+    measures = (*read.values(), "srmr", "aic", "bic")
     rows: list[tuple[Any, ...]] = [
         ("main", "Main model", "", *(main.get(k) for k in measures), "", "", "", result.fit.failure, "")
     ]
@@ -446,6 +494,12 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         rows.append((r.name, r.title, r.relation, *(m.get(k) for k in measures), *diff, remark, r.why))
     notes = ["Lower AIC and BIC are better. Δχ² is given for nested models only; a failed rival shows no numbers."]
     return table("rivals", "Rival models on the same data", columns, rows, notes)
+
+
+def _heading(name: str) -> str:
+    """Return what a column is called: ``"CFI"``, ``"robust CFI"``."""
+    stem, _, kind = name.partition("_")
+    return f"{kind} {stem.upper()}".strip()
 
 
 def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:

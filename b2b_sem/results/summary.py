@@ -57,7 +57,8 @@ def summarize(fit: FitResult) -> str:
 
 def _header(fit: FitResult) -> str:
     steps = fit.optimizer.iterations
-    count = f"{steps} iteration{'' if steps == 1 else 's'}"
+    step = "iteration" if fit.engine != "semopy" else "step from the solution of semopy"
+    count = f"{steps} {step if steps == 1 else step.replace('iteration', 'iterations').replace('step', 'steps')}"
     if fit.ok:
         first = f"b2b_sem ended normally after {count}"
     elif fit.converged:

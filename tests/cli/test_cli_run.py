@@ -173,3 +173,12 @@ def test_results_do_not_depend_on_the_place_the_time_zone_the_locale_or_the_hash
     for files in found:
         del files["manifest.json"]
     assert found[0] == found[1]
+
+
+def test_the_report_says_how_to_repeat_the_run_without_the_folders_of_the_machine(here: Path) -> None:
+    from b2b_sem.spec.loader import load_study
+    from b2b_sem.study import run_study
+
+    assert run_study("demo").provenance["command"] == "b2b-sem run demo"
+    own = run_study(load_study("small.yaml"), seed=None, engine="native")
+    assert own.provenance["command"] == "b2b-sem run small.yaml --engine native"

@@ -121,3 +121,29 @@ def test_terminal_cuts_long_lists_of_warnings(result):
     assert "warning 7" in text
     assert "warning 8" not in text
     assert "... and 4 more in the report" in text
+
+
+def test_after_a_scaled_test_the_scaled_and_robust_values_are_the_ones_told(result):
+    fit = measured(
+        result,
+        chisq=900.0,
+        df=890.0,
+        chisq_scaled=1200.0,
+        df_scaled=890.0,
+        pvalue_scaled=1e-9,
+        cfi=0.99,
+        cfi_scaled=0.93,
+        cfi_robust=0.94,
+        tli_scaled=0.92,
+        tli_robust=float("nan"),
+        rmsea_robust=0.07,
+        rmsea_ci_lower_robust=0.06,
+        rmsea_ci_upper_robust=0.08,
+        srmr=0.05,
+    )
+    assert describe_fit(fit) == (
+        f"scaled chi-square(890, N = {fit.nobs}) = 1200.00, p < .001; robust CFI = .940; scaled TLI = .920; "
+        "robust RMSEA = .070, 90% CI [.060, .080]; SRMR = .050"
+    )
+    assert "robust CFI .940" in describe_trust(fit)
+    assert "CFI .990" not in describe_trust(fit)

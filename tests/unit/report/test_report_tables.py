@@ -147,3 +147,31 @@ def test_an_observed_variable_model_has_no_latent_tables():
     assert {"verdicts", "fit", "parameters", "provenance"} <= names
     assert not names & {"loadings", "htmt", "latent_correlations", "rivals", "truth"}
     assert tabulate_parameters(result.fit).rows[0][3] == "regression"
+
+
+def test_after_a_scaled_test_the_scaled_lines_come_first_and_have_the_guides(result):
+    scaled = {
+        "chisq_scaled": 950.5,
+        "df_scaled": 890.0,
+        "pvalue_scaled": 0.077,
+        "chisq_scaling_factor": 0.951,
+        "cfi_scaled": 0.955,
+        "cfi_robust": 0.961,
+        "rmsea_scaled": 0.012,
+        "rmsea_robust": 0.013,
+        "rmsea_ci_lower_robust": 0.0,
+        "rmsea_ci_upper_robust": 0.021,
+    }
+    fit = replace(result.fit, _measures={**result.fit.measures, **scaled})
+    found = tabulate_fit(fit)
+    keys = [r[0] for r in found.rows]
+    assert keys[:3] == ["chisq_scaled", "cfi_robust", "rmsea_robust"]
+    rows = {r[0]: r for r in found.rows}
+    assert rows["chisq_scaled"][2] == "950.50 (890), .077"
+    assert rows["rmsea_robust"][2] == ".013 [.000, .021]"
+    assert (".95" in rows["cfi_robust"][3], rows["cfi"][3]) == (True, "")
+    assert rows["cfi"][1] == "CFI, not scaled"
+    assert "scaling factor 0.951" in found.notes[0]
+    rivals = tabulate_rivals(replace(result, fit=fit))
+    assert [c.key for c in rivals.columns][3:7] == ["chisq_scaled", "df_scaled", "cfi_robust", "rmsea_robust"]
+    assert rivals.rows[0][3:7] == (950.5, 890.0, 0.961, 0.013)
