@@ -70,7 +70,7 @@ class B2BSemError(Exception):
 class SpecError(B2BSemError):
     """A YAML file (survey, model, simulation or study) does not say something valid.
 
-    ``problems`` holds one :class:`SpecError` per finding when a file has several; its text lists them all.
+    ``problems`` holds one ``SpecError`` per finding when a file has several; its text lists them all.
     """
 
     def __init__(self, message: str, *, problems: Iterable[SpecError] = (), **where: object) -> None:

@@ -1,4 +1,4 @@
-"""Nested models side by side: :func:`compare`."""
+"""Nested models side by side: ``compare``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
     Parameters
     ----------
     *fits : FitResult
-        Two or more results of :func:`b2b_sem.fit`.
+        Two or more results of ``b2b_sem.fit``.
     names : sequence of str, optional
         Of the models, in the order given; default "model 1", "model 2", ...
     method : str

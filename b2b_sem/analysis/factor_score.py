@@ -27,7 +27,7 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
     Parameters
     ----------
     fit : FitResult
-        As returned by :func:`b2b_sem.fit`.
+        As returned by ``b2b_sem.fit``.
     method : {"regression", "bartlett"}
         Regression scores: conditional means, Cov(eta, y) Sigma^-1 (y - mu) + mean(eta) (Thurstone 1935). Bartlett
         scores: generalised least squares with the latent variables as fixed quantities (Bartlett 1937,

@@ -1,6 +1,6 @@
 """A fitted model that can be asked further questions.
 
-:class:`~b2b_sem.results.fit.FitResult` holds what was found; a :class:`Fit` also remembers the problem it solved, so
+``FitResult`` holds what was found; a ``Fit`` also remembers the problem it solved, so
 that questions which need new computation (tests, effects, scores, resampling) can be answered. The answers are frozen
 results of their own. A fit read back from JSON is a plain ``FitResult``.
 """
@@ -49,7 +49,7 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Fit(FitResult):
-    """The result of :func:`b2b_sem.fit`: a :class:`FitResult` with its problem."""
+    """The result of ``b2b_sem.fit``: a ``FitResult`` with its problem."""
 
     _context: Context | None = field(default=None, repr=False)
 
@@ -166,7 +166,7 @@ class Fit(FitResult):
         return wald_test(self, restrictions)
 
     def bootstrap(self, n: int, seed: int, jobs: int = 1, ci: str | None = None, **settings: Any) -> BootstrapResult:
-        """Refit the model to resampled data: see :func:`b2b_sem.analysis.bootstrap.bootstrap`.
+        """Refit the model to resampled data: see ``b2b_sem.analysis.bootstrap.bootstrap``.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Fit(FitResult):
         return bootstrap(self, n, seed=seed, jobs=jobs, ci=ci, **settings)
 
     def indirect_effects(self, ci: str = "delta", level: float = 0.95, **options: Any) -> EffectsResult:
-        """Return all specific, direct, indirect and total effects: :func:`~b2b_sem.analysis.effect.indirect_effects`.
+        """Return all specific, direct, indirect and total effects: ``indirect_effects``.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Fit(FitResult):
         return indirect_effects(self, ci, level, **options)
 
     def factor_scores(self, method: str = "regression", data: Any = None) -> pd.DataFrame:
-        """Return scores of the latent variables: :func:`~b2b_sem.analysis.factor_score.factor_scores`.
+        """Return scores of the latent variables: ``factor_scores``.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ class Fit(FitResult):
         return factor_scores(self, method, data)
 
     def residuals(self, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
-        """Return sample minus implied moments: :func:`~b2b_sem.analysis.residual.residuals`.
+        """Return sample minus implied moments: ``residuals``.
 
         Parameters
         ----------

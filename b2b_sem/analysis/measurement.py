@@ -1,6 +1,6 @@
 """Quality of the scales of a fitted model: loadings, reliability, convergent and discriminant validity.
 
-Everything is read off a :class:`~b2b_sem.results.fit.FitResult`; the answers themselves are not needed. What depends on
+Everything is read off a ``FitResult``; the answers themselves are not needed. What depends on
 the fitted model (loadings, omega, CR, AVE, latent correlations) is refused for a fit that may not be interpreted; what
 depends on the sample alone (alpha, HTMT, sampling adequacy) is given in any case.
 """
@@ -141,7 +141,7 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
     omega divides by the model-implied variance of the item sum (``omega2`` of ``semTools::reliability``, Bentler), so
     residual covariances and what cross-loading items share with other scales are in the denominator. cr is the same
     for standardized items, ave the mean squared standardized loading. Formulas and sources:
-    :mod:`b2b_sem.measures.reliability`.
+    ``b2b_sem.measures.reliability``.
     """
     return _reliability(_setup(fit, data))
 

@@ -1,4 +1,4 @@
-"""Fitting one structural equation model: :func:`fit`, the door to the engines."""
+"""Fitting one structural equation model: ``fit``, the door to the engines."""
 
 from __future__ import annotations
 
@@ -75,14 +75,15 @@ def fit(
         the estimates of maximum likelihood. ``"ADF"`` is WLS.
     likelihood : {"normal", "wishart"}
         Divisor N and chi-square N F, or N - 1 and (N - 1) F; for maximum likelihood (GLS, ULS and WLS use N - 1).
-    information : {"expected", "observed"}, optional
-        Inverted for the standard errors; ``"first.order"`` (products of scores) with MLF. Default: that of `se`.
+    information : {"expected", "observed", "first.order"}, optional
+        Inverted for the standard errors; ``"first.order"`` means products of scores. Default: that of `se`.
     se : {"default", "standard", "robust", "robust.sem", "robust.huber.white", "none"}
         Standard errors: inverse information; corrected for non-normality as in MLM; sandwich of scores as in MLR.
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
     missing : {"listwise"}
+        Rows with missing values are left out.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -92,19 +93,21 @@ def fit(
     fixed_x : bool
         Take exogenous observed variables as fixed: their moments are those of the sample.
     bounds : {"none", "pos.var", "pos.ov.var", "pos.lv.var", "standard", "wide"}, optional
-        Automatic bounds of variances, loadings and covariances: see :mod:`b2b_sem.spec.bound`.
+        Automatic bounds of variances, loadings and covariances: see ``b2b_sem.spec.bound``.
     kind : {"sem", "cfa"}
         The same, as in lavaan.
     engine : {"auto", "semopy", "native"}
         Who finds the estimates. "auto" takes semopy where it is right and the native engine elsewhere. All
-        inference comes from one place; see :attr:`Fit.engine` for who ran.
+        inference comes from one place; see ``Fit.engine`` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
-    group, group_equal, group_partial, ordered, parameterization, interaction
-        Part of the public signature; other values than the default raise :class:`Unsupported`.
+    group, group_equal, group_partial, ordered, interaction
+        Part of the public signature; other values than the default raise ``Unsupported``.
+    parameterization : {"delta", "theta"}
+        Of ordinal items, and so without effect.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Read survey files: delimited text, Excel, SPSS, Stata and Parquet, all into one frozen type.
 
 What was detected and changed on the way (delimiter, encoding, decimal mark, dropped rows, missing codes) stands in
-``Responses.details`` and ``Responses.notes``. Cells that are not numbers are kept as they are; :func:`numeric` names
+``Responses.details`` and ``Responses.notes``. Cells that are not numbers are kept as they are; ``numeric`` names
 them by row and column when numbers are asked for.
 """
 
@@ -45,7 +45,7 @@ class Responses:
     path : Path or None
         The file, None for data that came from memory.
     format : str
-        One of :data:`FORMATS`, or "memory".
+        One of ``FORMATS``, or "memory".
     details : dict
         What was detected: delimiter, encoding, decimal, sheet, value labels, question texts, ...
     notes : tuple of str
@@ -106,7 +106,7 @@ def read_responses(
     path : str or Path
         CSV, TSV, XLSX, SPSS .sav, Stata .dta or Parquet.
     format : str, optional
-        One of :data:`FORMATS`; by default told from the suffix and the first bytes.
+        One of ``FORMATS``; by default told from the suffix and the first bytes.
     sheet : str or int, optional
         XLSX only: name or position (from 1) of the sheet; the first by default.
     columns : sequence of str, optional

@@ -110,7 +110,7 @@ class BootstrapResult:
         ----------
         standardized : bool
         ci : {"bca", "bc", "percentile", "basic", "normal"}, optional
-            Default: as the bootstrap was called. See :func:`b2b_sem.measures.interval.interval` for the formulas.
+            Default: as the bootstrap was called. See ``b2b_sem.measures.interval.interval`` for the formulas.
         level : float, optional
 
         Raises
@@ -149,7 +149,7 @@ class BootstrapResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return settings, counts and tables as plain JSON types; :meth:`save` keeps the replicates too."""
+        """Return settings, counts and tables as plain JSON types; ``save`` keeps the replicates too."""
         return {
             "kind": self.kind,
             "n": self.n,
@@ -167,7 +167,7 @@ class BootstrapResult:
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write everything to an ``.npz`` file, whole or not at all; :func:`read_bootstrap` rebuilds it."""
+        """Write everything to an ``.npz`` file, whole or not at all; ``read_bootstrap`` rebuilds it."""
         target = Path(path)
         meta = {
             name: plain(getattr(self, name))
@@ -186,7 +186,7 @@ class BootstrapResult:
 
 
 def read_bootstrap(path: str | os.PathLike[str]) -> BootstrapResult:
-    """Read a result written by :meth:`BootstrapResult.save`.
+    """Read a result written by ``BootstrapResult.save``.
 
     Raises
     ------

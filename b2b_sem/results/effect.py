@@ -128,7 +128,7 @@ class EffectsResult:
         return "\n".join([head, body, *self.notes])
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types; :meth:`from_json` rebuilds the result."""
+        """Return plain JSON types; ``from_json`` rebuilds the result."""
         return {
             "ci": self.ci,
             "level": self.level,
@@ -142,7 +142,7 @@ class EffectsResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EffectsResult:
-        """Rebuild a result from the output of :meth:`to_json`."""
+        """Rebuild a result from the output of ``to_json``."""
         return cls(
             ci=data["ci"],
             level=float(data["level"]),

@@ -210,7 +210,7 @@ class FitResult:
         return self.summary()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON types; :meth:`from_json` rebuilds it."""
+        """Return the result as plain JSON types; ``from_json`` rebuilds it."""
         return {
             "converged": self.converged,
             "identified": self.identified,
@@ -244,7 +244,7 @@ class FitResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FitResult:
-        """Rebuild a result from the output of :meth:`to_json`."""
+        """Rebuild a result from the output of ``to_json``."""
 
         def number(value: Any) -> float:
             return float("nan") if value is None else float(value)

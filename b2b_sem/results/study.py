@@ -114,7 +114,7 @@ class StudyResult:
         return self.fit.ok
 
     def to_json(self) -> dict[str, Any]:
-        """Return the whole result as plain JSON types; :meth:`from_json` rebuilds it."""
+        """Return the whole result as plain JSON types; ``from_json`` rebuilds it."""
         fit = self.fit.to_json()
         return {
             "results_version": RESULTS_VERSION,
@@ -170,7 +170,7 @@ class StudyResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StudyResult:
-        """Rebuild a result from the output of :meth:`to_json`."""
+        """Rebuild a result from the output of ``to_json``."""
 
         def number(value: Any) -> float:
             return float("nan") if value is None else float(value)
@@ -219,7 +219,7 @@ class StudyResult:
 
 
 def read_study_result(path: str | os.PathLike[str]) -> StudyResult:
-    """Read a ``results.json`` written by :meth:`StudyResult.save`.
+    """Read a ``results.json`` written by ``StudyResult.save``.
 
     Raises
     ------

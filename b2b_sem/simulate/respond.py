@@ -93,7 +93,7 @@ def simulate(
     """Draw simulated respondents from a population.
 
     Continuous responses with the population's correlations are drawn first. With ``response: ordinal`` each is cut into
-    the answers of its item (:meth:`~b2b_sem.spec.simulation.ResponseShape.cut_points`); correlations between items then
+    the answers of its item (``cut_points``); correlations between items then
     come out somewhat nearer to zero than in the population (the notes say how much), relations between latents do not.
     The response shape describes the answers as scored; a reversed item is stored as ``low + high - answer``.
 

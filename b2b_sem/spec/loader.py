@@ -52,7 +52,7 @@ Ref = str | os.PathLike[str]
 
 
 def digest(path: Ref) -> str:
-    """Return the SHA-256 of a file as hexadecimal text; raises :class:`SpecError` if it cannot be read."""
+    """Return the SHA-256 of a file as hexadecimal text; raises ``SpecError`` if it cannot be read."""
     return hashlib.sha256(read_bytes(Path(path))).hexdigest()
 
 
@@ -135,7 +135,7 @@ def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) ->
     Parameters
     ----------
     ref, base
-        See :func:`load_model`.
+        See ``load_model``.
     check_data : bool
         Whether the data file must exist; turn off if another one takes its place.
     """
@@ -206,7 +206,7 @@ def _open(path: Path, spec: type[D]) -> _Draft[D]:
 
 
 def _accept(draft: _Draft[D]) -> D:
-    """Return the object, or raise one :class:`SpecError` for all findings, in the order of the file."""
+    """Return the object, or raise one ``SpecError`` for all findings, in the order of the file."""
     firm = [p for p in draft.problems if not p.weak] or draft.problems
     origin = draft.origin
     if not firm and draft.spec is not None:
