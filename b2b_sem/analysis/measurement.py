@@ -224,7 +224,7 @@ def measurement(fit: FitResult, data: pd.DataFrame | None = None) -> Measurement
 
 def _setup(fit: FitResult, data: pd.DataFrame | None) -> _Setup:
     rows = fit.parameters
-    if rows["group"].nunique() > 1:
+    if rows.loc[rows["op"] != ":=", "group"].nunique() > 1:  # definitions belong to no group
         raise Unsupported(
             "scale quality is reported for one group at a time", hint="fit the model to each group and report each fit"
         )

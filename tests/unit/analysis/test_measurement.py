@@ -325,3 +325,11 @@ def test_several_groups_are_refused():
     rows.loc[0, "group"] = 2
     with pytest.raises(Unsupported, match="one group at a time"):
         reliability(replace(fit, _parameters=rows))
+
+
+def test_defined_parameters_are_no_second_group():
+    fit = population_fit({"A": {"a1": 0.8, "a2": 0.7, "a3": 0.6}, "B": {"b1": 0.8, "b2": 0.7}})
+    defined = pd.DataFrame([{"lhs": "ind", "op": ":=", "rhs": "a*b", "est": 0.2, "free": 0, "group": 0}])
+    again = replace(fit, _parameters=pd.concat([fit.parameters, defined], ignore_index=True))
+    pd.testing.assert_frame_equal(reliability(again), reliability(fit))
+    assert validity(again).htmt.equals(validity(fit).htmt)
