@@ -141,12 +141,21 @@ def _settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
             for key, inner in value.items():
                 walk(f"{prefix}, {key}" if prefix else str(key), inner)
         elif isinstance(value, list | tuple):
-            rows.append((prefix, "; ".join(str(v) for v in value) or "none"))
+            entries = [_entry(v) for v in value]
+            rows.append((prefix, (" " if all(e.endswith(".") for e in entries) else "; ").join(entries) or "none"))
         elif value is not None and value != "":
             rows.append((prefix, "yes" if value is True else "no" if value is False else str(value)))
 
     walk("", {k: v for k, v in study.items() if k not in ("construct_names", "instrument_notice")})
     return [(name.replace("_", " "), text) for name, text in rows]
+
+
+def _entry(value: Any) -> str:
+    """Return one entry of a list as text; of a mapping only what it holds, sentences behind each other."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    parts = [str(v) for v in value.values() if v not in (None, "")]
+    return (" " if any(p.endswith(".") for p in parts) else ", ").join(parts)
 
 
 def _command(result: StudyResult) -> str:

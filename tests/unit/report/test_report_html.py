@@ -189,3 +189,15 @@ def test_file_appears_whole(result, html, tmp_path):
     path = write_report(result, tmp_path / "new" / "report.html")
     assert path.read_text(encoding="utf-8") == html
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_decisions_and_authors_are_written_as_text(result):
+    study = {
+        **result.study,
+        "decisions": [{"what": "One family.", "why": "Stated together."}, {"what": "No outliers.", "why": "Planned."}],
+        "authors": [{"name": "A. Author", "orcid": "0000-0001"}],
+    }
+    page = render_report(replace(result, study=study))
+    assert "<dd>One family. Stated together. No outliers. Planned.</dd>" in page
+    assert "<dd>A. Author, 0000-0001</dd>" in page
+    assert "&#39;what&#39;" not in page
