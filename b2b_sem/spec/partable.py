@@ -358,7 +358,7 @@ def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
                 file=model.file,
                 line=entry.line,
                 column=entry.column,
-                hint="give one value, or name the grouping variable",
+                hint="give one value; models of several groups are not available",
             )
     if mods.fixed:
         value = mods.fixed[0]

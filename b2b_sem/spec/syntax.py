@@ -406,7 +406,7 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
                 file=file,
                 line=line,
                 column=column,
-                hint="remove the statement, or fix the parameter at a number",
+                hint="measure the variable by '=~'" if op == "<~" else "remove the statement",
             )
     return ParsedModel(text, file, tuple(entries.values()), tuple(constraints))
 
