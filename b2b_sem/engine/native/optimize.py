@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 
 from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import Structure
+from b2b_sem.engine.native.implied import BETA, Structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
 from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, objective
 
@@ -196,7 +196,7 @@ def minimize(
     ----------
     structure, moments : Structure, Moments
     starts : iterable of callables
-        Starting values, tried in order until one converges.
+        Starting values, tried in order until one converges to a regular solution with stable loops; else the best.
     constraints : LinearConstraints, optional
     max_iterations : int
         For each start.
@@ -214,6 +214,7 @@ def minimize(
     best: _Solution | None = None
     best_message = ""
     total = 0
+    lowest: tuple[_Solution, str] | None = None
     tried: list[Array] = []
     for number, make in enumerate(starts):
         theta = make()
@@ -225,11 +226,17 @@ def minimize(
         if solution is None:
             continue
         total += solution.iterations
-        if solution.converged and _regular(structure, solution.point, constraints):
+        regular = solution.converged and _regular(structure, solution.point, constraints)
+        stable = regular and _stable(structure, solution.point.theta)
+        if regular and (lowest is None or solution.point.value < lowest[0].point.value):
+            lowest = (solution, message)
+        if stable and lowest is not None:
+            solution, message = lowest
             return EngineFit(
                 solution.point.theta, solution.point.value, solution.gradient, True, total, message, "native"
             )
-        # a solution where the model is not identified may be one end of a ridge: look from elsewhere, take the best
+        # A solution where the model is not identified may be one end of a ridge, and one whose loops do not die out the
+        # worse of two minima (n and 1 / n fit alike without covariates): look from elsewhere, take the best.
         if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
             best, best_message = solution, message
     for number, theta in enumerate(tried if best is None or not best.converged else []):
@@ -255,3 +262,13 @@ def _regular(structure: Structure, point: Point, constraints: LinearConstraints 
         return True
     scale = _scale(info)
     return bool(np.linalg.eigvalsh(info / np.outer(scale, scale))[0] > RANK_TOLERANCE)
+
+
+def _stable(structure: Structure, theta: Array) -> bool:
+    """Whether effects around loops die out: no eigenvalue of B is 1 or more in absolute value."""
+    if not structure.paths:
+        return True
+    coefficients = structure.templates[BETA].copy()
+    entries, i, j = structure.where[BETA]
+    coefficients[i, j] = theta[structure.free[entries]]
+    return bool(np.abs(np.linalg.eigvals(coefficients)).max() < 1)
