@@ -224,6 +224,10 @@ def _model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
             return model.read_text(encoding="utf-8-sig"), str(model)
         except (OSError, UnicodeDecodeError) as error:
             raise ModelSyntaxError(f"cannot read the model: {error}", file=model) from error
+    if not isinstance(model, str):
+        raise ModelSyntaxError(
+            f"the model is a {type(model).__name__}", hint="give lavaan syntax as text, a Path, or a loaded model"
+        )
     return model, None
 
 
@@ -237,6 +241,11 @@ def _observe(
         )
     if data is not None:
         frame = getattr(data, "frame", data)
+        if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
+            raise DataError(
+                f"the data are a {type(frame).__name__}, whose columns have no names",
+                hint="give a DataFrame, for example pd.DataFrame(array, columns=[...])",
+            )
         columns = [str(c) for c in frame]
         details = getattr(data, "details", {})
         _check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))

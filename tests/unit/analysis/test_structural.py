@@ -278,3 +278,11 @@ def test_loops_that_do_not_die_out_are_not_taken_for_the_minimum() -> None:
     assert found.ok
     assert found.measures["chisq"] == pytest.approx(40.33697701)
     assert abs(found.parameters.set_index("label").loc["n", "est"].iloc[0]) < 1
+
+
+def test_models_and_data_of_another_type_are_refused_with_what_to_give() -> None:
+    with pytest.raises(bs.ModelSyntaxError, match="the model is a NoneType"):
+        bs.fit(None, pd.DataFrame({"x": [1.0, 2.0]}))  # type: ignore[arg-type]
+    for data in (np.ones((5, 2)), [[1.0, 2.0]]):
+        with pytest.raises(bs.DataError, match="have no names"):
+            bs.fit("y ~ x", data)  # type: ignore[arg-type]
