@@ -59,8 +59,10 @@ def relation(main: FitResult, rival: FitResult) -> str:
     fixed_b = {k: v for k, v in _fixed(rival).items() if k not in a}
     if fixed_a != fixed_b or _covariates(main) != _covariates(rival):
         return "other"
-    if set(a) == set(b) or main.measures["df"] == rival.measures["df"]:
-        return "same" if set(a) == set(b) else "other"
+    if set(a) == set(b):
+        return "same"
+    if main.measures["df"] == rival.measures["df"]:
+        return "other"
     if set(b) < set(a):
         return "restricted"
     return "extended" if set(a) < set(b) else "other"
