@@ -118,7 +118,7 @@ run <- function(case, setting) {
   moved <- max(abs(lavaan:::lav_model_get_parameters(fit@Model) - best$x))
   if (moved > 1e-12 * max(1, abs(best$x))) stop("the polished point was not taken over (", moved, ")")
   measures <- suppressWarnings(as.list(fitMeasures(fit)))
-  keep <- grep("level|h0|notclose|^rmr_|srmr_|crmr|ci.level", names(measures), invert = TRUE, value = TRUE)
+  keep <- grep("level|h0|h1|notclose|^rmr_|srmr_|crmr|ci.level", names(measures), invert = TRUE, value = TRUE)
   measures <- measures[keep]
   # bounds solved tightly where lavaan's root search stops early
   implied <- lavInspect(fit, "implied")
