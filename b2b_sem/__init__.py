@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.structural import fit
@@ -43,6 +44,7 @@ __all__ = [
     "StudyResult",
     "Unsupported",
     "__version__",
+    "advise",
     "compare",
     "fit",
     "load_model",
@@ -69,6 +71,7 @@ _HOME = {
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
+    "advise": "b2b_sem.analysis.advice",
     "compare": "b2b_sem.analysis.compare",
     "fit": "b2b_sem.analysis.structural",
     "load_model": "b2b_sem.spec.loader",

@@ -72,7 +72,8 @@ def fit(
         One row a respondent. Rows with missing values in the model's variables are left out and counted.
     estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "WLS"}
         Fit function with the standard errors and the test that go with it, as in lavaan. All that start with ML give
-        the estimates of maximum likelihood. ``"ADF"`` is WLS.
+        the estimates of maximum likelihood. ``"ADF"`` is WLS. ``"auto"`` takes what ``b2b_sem.advise`` recommends for
+        these answers, `ordered` and `missing` included unless they are given; the notes of the result say why.
     likelihood : {"normal", "wishart"}
         Divisor N and chi-square N F, or N - 1 and (N - 1) F; for maximum likelihood (GLS, ULS and WLS use N - 1).
     information : {"expected", "observed", "first.order"}, optional
@@ -132,6 +133,11 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    if str(estimator).lower() == "auto":
+        arguments = dict(locals())
+        from b2b_sem.analysis.advice import fit_by_advice
+
+        return fit_by_advice(fit, *_model_text(model), arguments)
     _refuse(
         missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),

@@ -23,6 +23,7 @@ PUBLIC = [
     "StudyResult",
     "Unsupported",
     "__version__",
+    "advise",
     "compare",
     "fit",
     "load_model",
