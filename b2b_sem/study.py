@@ -370,15 +370,17 @@ def _describe(
 def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _Data) -> SampleDescription:
     import pandas as pd
 
-    from b2b_sem.analysis.description import ITEM_COLUMNS, describe_background, describe_items
+    from b2b_sem.analysis.description import ITEM_COLUMNS, describe_answers, describe_background, describe_items
     from b2b_sem.results.study import SampleDescription
 
     items = pd.DataFrame(columns=list(ITEM_COLUMNS))
     background: tuple[tuple[str, pd.DataFrame], ...] = ()
+    answers = None
     if data.responses is not None:
         frame = data.responses.frame
         scale_of = {item: latent for latent in model.latents for item in model.items_of(latent, survey)}
         items = describe_items(frame, fit.model.observed, survey, scale_of)
+        answers = describe_answers(frame, fit.model.observed, survey)
         if survey is not None:
             background = describe_background(frame, survey)
     return SampleDescription(
@@ -389,6 +391,7 @@ def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _
         items=items,
         background=background,
         notes=(*data.notes, *fit.notes),
+        answers=answers,
     )
 
 

@@ -207,7 +207,8 @@ def _advise_on(table: ParameterTable, arguments: Mapping[str, Any]) -> Advice | 
             "ML", (), arguments["missing"], ("bounds and inequalities are available for maximum likelihood only.",)
         )
     missing = None if arguments["missing"] == "listwise" else arguments["missing"]
-    ordered, reasons = arguments["ordered"], ()
+    ordered = arguments["ordered"]
+    reasons: tuple[str, ...] = ()
     if arguments["cluster"] is not None and not ordered:
         ordered, reasons = False, ("Clusters are allowed for by maximum likelihood only, so no item was ordered.",)
     model = arguments["model"]

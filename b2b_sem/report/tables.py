@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.report.answer import tabulate_answers, tabulate_items
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
-from b2b_sem.report.table import Column, Kind, Table, table
+from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
 from b2b_sem.results.study import StudyResult
@@ -21,6 +22,7 @@ from b2b_sem.results.variant import TEST_TITLES, variant
 
 __all__ = [
     "build_tables",
+    "tabulate_answers",
     "tabulate_background",
     "tabulate_fit",
     "tabulate_items",
@@ -404,29 +406,6 @@ def tabulate_r2(fit: FitResult) -> Table:
     return table("r2", "Explained variance", columns, rows)
 
 
-def tabulate_items(result: StudyResult) -> Table:
-    """Return the distribution of the answers to every item."""
-    columns: list[tuple[str, str, Kind]] = [
-        ("name", "Item", "code"),
-        ("scale", "Scale", "code"),
-        ("n", "n", "count"),
-        ("missing", "Missing", "count"),
-        ("mean", "M", "number"),
-        ("sd", "SD", "number"),
-        ("min", "Min", "count"),
-        ("max", "Max", "count"),
-        ("skew", "Skew", "number"),
-        ("kurtosis", "Excess kurtosis", "number"),
-        ("reverse", "Reversed", "flag"),
-        ("text", "Wording", "text"),
-    ]
-    frame = result.sample.items
-    kept = [Column(k, h, kind) for k, h, kind in columns if k in frame]
-    rows = [tuple(r[c.key] for c in kept) for r in frame.to_dict("records")]
-    notes = ["After reverse coding. Severe: |skew| > 3 or |excess kurtosis| > 10 (Kline 2023)."]
-    return table("items", "Answers by item", kept, rows, notes)
-
-
 def tabulate_sample(result: StudyResult) -> Table:
     """Return how many rows were read, left out and used."""
     s = result.sample
@@ -631,6 +610,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_latent_correlations(fit),
         lambda: tabulate_sample(result),
         lambda: tabulate_items(result),
+        lambda: tabulate_answers(result),
         lambda: tabulate_background(result),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
