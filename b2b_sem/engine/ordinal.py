@@ -142,13 +142,9 @@ class OrdinalSolution:
 
     @cached_property
     def dependent(self) -> tuple[Array, Array]:
-        """Statistics that are zero in the baseline model, and the others: slopes on covariates and covariances."""
-        layout = self.layout
-        h, on_x = len(layout.item), len(layout.y) * len(layout.x)
-        zero = np.zeros(layout.size, dtype=bool)
-        zero[h : h + on_x] = True
-        zero[h + on_x + len(layout.numeric) :] = True
-        return np.flatnonzero(zero), np.flatnonzero(~zero)
+        """Statistics that are zero in the baseline model (correlations) and the others, which it fits exactly."""
+        size, pairs = self.layout.size, len(self.layout.low)
+        return np.arange(size - pairs, size), np.arange(size - pairs)
 
     def baseline(self) -> tuple[float, int, tuple[float, float]]:
         """Return fit function, df and both traces of the model of unrelated variables; it fits the rest exactly."""
@@ -374,7 +370,7 @@ def _residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
     levels = (sample[:h] - state.thresholds)[ordinal]
     sd = np.sqrt(np.diag(at.moments.cov))
     standardized = pairs / (sd[layout.low] * sd[layout.high])
-    n = len(layout.y)
+    n = layout.structure.p  # lavaan counts covariates, too
     rmr = math.sqrt((float(pairs @ pairs) + float(levels @ levels)) / (len(pairs) + len(levels) + n))
     return rmr, math.sqrt(float(standardized @ standardized) / (len(pairs) + n))
 

@@ -296,7 +296,8 @@ class State:
         """Return the derivatives of the effects of one covariate by the entries, (n, E)."""
         structure = self.layout.structure
         moving = np.isin(structure.matrix, (LAMBDA, BETA))
-        scale = np.where(moving, self.implied.inverse[structure.col, x] if structure.m else 0.0, 0.0)
+        scale = np.zeros(len(moving))
+        scale[moving] = self.implied.inverse[structure.col[moving], x]
         return scale * columns[:, structure.mean_column]
 
     @cached_property
