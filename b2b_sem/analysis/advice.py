@@ -16,10 +16,11 @@ import numpy as np
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
+from b2b_sem.engine.native.restriction import restrict
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.measures.distribution import SPARSE, count_answers, describe_moments
 from b2b_sem.results.advice import Advice
-from b2b_sem.spec.partable import ParameterTable, build_table
+from b2b_sem.spec.partable import ParameterTable, build_table, ordinal_names
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
@@ -180,46 +181,50 @@ def fit_by_advice(fit: Callable[..., Fit], text: str, file: str | None, argument
     arguments : mapping
         All arguments of `fit`. `missing` and `ordered` are decided here unless they differ from their defaults.
     """
+    model = parse_model(text, file)
+    stated = [e for e in model.entries if e.op in ("|", "~*~")]
     options = {k: arguments[k] for k in ("meanstructure", "std_lv", "orthogonal", "fixed_x")}
-    table = build_table(parse_model(text, file), **options)
-    advice = _advise_on(table, arguments)
+    table = build_table(replace(model, entries=tuple(e for e in model.entries if e not in stated)), **options)
+    ordered: Any = arguments["ordered"]
+    if stated and not isinstance(ordered, bool):
+        ordered = ordinal_names(model, [ordered] if isinstance(ordered, str) else ordered or ())
+    advice = _advise_on(table, {**arguments, "ordered": ordered})
     if advice is None:
         return fit(**{**arguments, "estimator": "ML"})
     fitted = fit(**{**arguments, **advice.arguments()})
-    model = replace(fitted.model, options=MappingProxyType({**fitted.model.options, "estimator_choice": "auto"}))
+    info = replace(fitted.model, options=MappingProxyType({**fitted.model.options, "estimator_choice": "auto"}))
     choice = f"estimator='auto' chose {advice.estimator}"
-    return replace(fitted, model=model, notes=(f"{choice}: {advice.reasons[0]}", *advice.reasons[1:], *fitted.notes))
+    return replace(fitted, model=info, notes=(f"{choice}: {advice.reasons[0]}", *advice.reasons[1:], *fitted.notes))
 
 
 def _advise_on(table: ParameterTable, arguments: Mapping[str, Any]) -> Advice | None:
     """Return the advice for a model; None when `fit` will refuse the input, in better words."""
-    data = arguments["data"]
-    if data is None:
-        return Advice(
-            "ML", (), arguments["missing"], ("a covariance matrix was given, and no other estimator can do with it.",)
-        )
+    data, ordered = arguments["data"], arguments["ordered"]
+    restricted = arguments["bounds"] is not None or restrict(table) is not None
+    if data is None or restricted:
+        if ordered:
+            return None
+        what = "a covariance matrix was given" if data is None else "the model has bounds or nonlinear constraints"
+        return Advice("ML", (), arguments["missing"], (f"{what}, and only maximum likelihood allows for that.",))
     frame = getattr(data, "frame", data)
     known = {str(c) for c in frame} if hasattr(frame, "columns") or isinstance(frame, Mapping) else set()
     if not known.issuperset(table.observed) or known.intersection(table.latents):
         return None
-    if arguments["bounds"] is not None or table.inequalities or table.bounded:
-        return Advice(
-            "ML", (), arguments["missing"], ("bounds and inequalities are available for maximum likelihood only.",)
-        )
-    missing = None if arguments["missing"] == "listwise" else arguments["missing"]
-    ordered = arguments["ordered"]
     reasons: tuple[str, ...] = ()
-    if arguments["cluster"] is not None and not ordered:
-        ordered, reasons = False, ("Clusters are allowed for by maximum likelihood only, so no item was ordered.",)
-    model = arguments["model"]
+    for option, value in (("cluster", arguments["cluster"]), ("engine", arguments["engine"] == "semopy")):
+        if value and not ordered:
+            ordered = False
+            reasons += (
+                f"No item was ordered, because {option}={arguments[option]!r} goes with maximum likelihood only.",
+            )
     advice = advise(
         data,
         [name for name in table.observed if name not in table.exogenous],
-        getattr(model, "survey_spec", None),
+        getattr(arguments["model"], "survey_spec", None),
         covariates=table.exogenous,
         parameters=table.nfree,
-        ordered=ordered,
-        missing=missing,
+        ordered=[ordered] if isinstance(ordered, str) else ordered,
+        missing=None if arguments["missing"] == "listwise" else arguments["missing"],
     )
     return replace(advice, reasons=(*advice.reasons, *reasons))
 

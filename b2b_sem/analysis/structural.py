@@ -48,7 +48,7 @@ def fit(
     group_equal: Sequence[str] = (),
     group_partial: Sequence[str] = (),
     cluster: str | None = None,
-    ordered: Sequence[str] | None = None,
+    ordered: Sequence[str] | str | bool | None = None,
     parameterization: str = "delta",
     meanstructure: bool | None = None,
     std_lv: bool = False,
@@ -105,10 +105,14 @@ def fit(
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
-    group, group_equal, group_partial, ordered, interaction
-        Part of the public signature; other values than the default raise ``Unsupported``.
+    ordered : sequence of str, str or bool, optional
+        Ordinal variables, or True for all that are measured or predicted. Thresholds and latent (polychoric)
+        correlations are fitted by ``"WLSMV"`` (what ``"ML"`` becomes), ``"WLSM"``, ``"WLSMVS"``, ``"DWLS"``, ``"WLS"``,
+        ``"ULS"``, ``"ULSM"``, ``"ULSMV"`` or ``"ULSMVS"``; `missing` may be ``"pairwise"``.
     parameterization : {"delta", "theta"}
-        Of ordinal items, and so without effect.
+        Of ordinal items: scale of the response behind an item, or its residual variance, as the parameter.
+    group, group_equal, group_partial, interaction
+        Part of the public signature; other values than the default raise ``Unsupported``.
 
     Returns
     -------
@@ -138,12 +142,43 @@ def fit(
         from b2b_sem.analysis.advice import fit_by_advice
 
         return fit_by_advice(fit, *_model_text(model), arguments)
+    parsed = parse_model(*_model_text(model))
+    if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
+        from b2b_sem.analysis.ordinal import fit_ordinal
+
+        _refuse(
+            group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
+            group_equal=(tuple(group_equal), ((),), "leave it out"),
+            group_partial=(tuple(group_partial), ((),), "leave it out"),
+            cluster=(cluster, (None,), "clusters are not available for ordinal items"),
+            bounds=(bounds, (None,), "bounds are not available for ordinal items"),
+            meanstructure=(meanstructure, (None, True), "models of ordinal items have a mean structure: leave it out"),
+            kind=(kind, ("sem", "cfa"), "use kind='sem'"),
+            interaction=(interaction, ("lms",), "leave it out"),
+            engine=(engine, ("auto", "native"), "use 'native': semopy has no ordinal items"),
+        )
+        if data is None or sample_cov is not None:
+            raise DataError("ordinal items need the rows of the data, not moments", hint="give data=...")
+        return fit_ordinal(
+            parsed,
+            data,
+            ordered,
+            estimator=estimator,
+            likelihood=likelihood,
+            information=information,
+            se=se,
+            test=test,
+            missing=missing,
+            parameterization=parameterization,
+            std_lv=std_lv,
+            orthogonal=orthogonal,
+            fixed_x=fixed_x,
+        )
     _refuse(
         missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
-        ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa"), "use kind='sem'"),
@@ -153,9 +188,8 @@ def fit(
     options = resolve_options(estimator, likelihood, information, se, test, cluster is not None)
     if cluster is not None and meanstructure is False:
         raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
-    text, file = _model_text(model)
     table = build_table(
-        parse_model(text, file),
+        parsed,
         meanstructure=meanstructure if cluster is None else True,
         std_lv=std_lv,
         orthogonal=orthogonal,

@@ -17,6 +17,7 @@ from b2b_sem.errors import DataError, Unsupported, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from b2b_sem.data.ordinal import OrdinalMoments
     from b2b_sem.data.read import Responses
 
 __all__ = ["GroupMoments", "Observed", "observe", "observe_moments"]
@@ -83,6 +84,8 @@ class Observed:
         The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
         The complete rows of each group, or None when not kept or not known.
+    ordinal : tuple of OrdinalMoments, or None
+        Thresholds and latent correlations, where items are ordinal.
     """
 
     names: tuple[str, ...]
@@ -94,6 +97,7 @@ class Observed:
     warnings: tuple[str, ...] = ()
     index: pd.Index | None = None
     clusters: tuple[NDArray[np.intp], ...] | None = None
+    ordinal: tuple[OrdinalMoments, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.raw is not None:

@@ -256,7 +256,45 @@ def test_auto_gives_way_to_what_only_maximum_likelihood_can() -> None:
     assert bounded.estimator == "ML"
     clustered = bs.fit(MODEL, data.assign(firm=np.arange(300) // 6), estimator="auto", cluster="firm", engine="native")
     assert clustered.estimator == "MLR"
-    assert any("Clusters are allowed for by maximum likelihood only" in n for n in clustered.notes)
+    assert any("because cluster='firm' goes with maximum likelihood only" in n for n in clustered.notes)
+    assert bs.fit(MODEL, data, estimator="auto", engine="semopy").estimator == "MLR"
+    nonlinear = bs.fit("F =~ x1 + a*x2 + b*x3 + x4\na == b^2", data, estimator="auto", engine="native")
+    assert nonlinear.estimator == "ML"
+    assert "nonlinear constraints" in nonlinear.notes[0]
+    with pytest.raises(Unsupported, match="bounds"):
+        bs.fit(MODEL, data, estimator="auto", bounds="pos.var", ordered=True)
+    with pytest.raises(DataError, match="ordinal items need the rows"):
+        bs.fit(MODEL, sample_cov=data.cov(), nobs=300, estimator="auto", ordered=True)
+
+
+@pytest.mark.parametrize(("rows", "estimator"), [(300, "WLSMV"), (150, "ULSMV")])
+def test_auto_fits_ordered_items(rows: int, estimator: str) -> None:
+    data = answers(rows, EVEN[3])
+    found = bs.fit(MODEL, data, estimator="auto")
+    same = bs.fit(MODEL, data, estimator=estimator, ordered=ITEMS)
+    assert (found.estimator, tuple(found.model.options["ordered"])) == (estimator, tuple(ITEMS))
+    assert found.measures == same.measures
+    assert found.to_json()["model"]["options"]["ordered"] == ITEMS
+    assert found.notes[0].startswith(f"estimator='auto' chose {estimator}: All 4 items have fewer than 5")
+
+
+def test_auto_takes_ordered_items_from_the_call_and_the_model() -> None:
+    data = answers(300, EVEN[7])
+    assert bs.fit(MODEL, data, estimator="auto", ordered="x1").model.options["ordered"] == ("x1",)
+    stated = bs.fit(f"{MODEL}\nx2 | t1", data, estimator="auto", ordered=["x1"])
+    assert stated.model.options["ordered"] == ("x1", "x2")
+    assert bs.fit(MODEL, answers(300, EVEN[2]), estimator="auto", ordered=()).estimator == "MLR"
+
+
+def test_auto_leaves_covariates_numeric_beside_ordered_items() -> None:
+    data = answers(300, EVEN[3]).assign(sex=lambda t: (t.index % 2).astype(float))
+    found = bs.fit(f"{MODEL}\nF ~ sex", data, estimator="auto")
+    assert (found.estimator, found.model.options["ordered"]) == ("WLSMV", tuple(ITEMS))
+
+
+def test_auto_uses_pairs_where_ordered_answers_are_missing() -> None:
+    found = bs.fit(MODEL, holes(answers(400, EVEN[3]), 0.05), estimator="auto")
+    assert (found.estimator, found.model.options["missing"], found.nobs) == ("WLSMV", "pairwise", 400)
 
 
 def test_auto_leaves_messages_on_bad_input_as_they_are() -> None:

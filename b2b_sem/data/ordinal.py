@@ -1,0 +1,524 @@
+"""Sample statistics of ordered and numeric variables and their asymptotic covariance: what WLSMV is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from b2b_sem.data.category import code_answers, describe_categories, refuse_copies
+from b2b_sem.data.margin import Margin, fit_numeric, fit_ordered
+from b2b_sem.data.numeric import listed
+from b2b_sem.data.polychoric import estimate_polychorics, pair_tables, score_cells
+from b2b_sem.data.polyserial import BLOCK, RowScores, correlate_numeric, correlate_ordered, correlate_serial
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
+
+__all__ = ["OrdinalMoments", "ordinal_moments"]
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+#: Correlations beyond this are reported: the two variables are nearly one (lavaan's rule).
+NEARLY_ONE = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class OrdinalMoments:
+    """Thresholds, means, slopes, variances and correlations of one group, stacked, with their influence functions.
+
+    p variables, K statistics, N rows used, q covariates.
+
+    Attributes
+    ----------
+    names : tuple of str, length p
+        Variables in the order of the model, covariates not among them.
+    ordered : tuple of bool, length p
+    levels : tuple, length p
+        The different answers of each ordered item, ascending; None for a numeric variable.
+    thresholds : tuple, length p
+        Thresholds of the latent response of each ordered item (given covariates: where they are 0); None for numeric.
+    nobs : int
+        Rows used.
+    cov : ndarray, shape (p, p)
+        Covariances of the latent responses and the numeric variables (residual ones, given covariates): polychoric and
+        polyserial ones, and maximum likelihood ones (divisor n) among numeric. 1 on the diagonal of ordered items.
+    mean : ndarray, shape (p,)
+        Means (given covariates: intercepts) of numeric variables; 0 for ordered items.
+    statistic : ndarray, shape (K,)
+        The stack, in lavaan's order: variable by variable its thresholds, or minus its mean; the slopes, covariate by
+        covariate; the variances of numeric variables; the covariances below the diagonal, column by column.
+    labels : tuple of str, length K
+        ``y1|t1``, ``y2~1``, ``y1~x1``, ``y2~~y2``, ``y1~~y2``.
+    influence : ndarray, shape (N, K)
+        Influence of every row: the statistic deviates from its population value by the mean of the influences.
+    slopes : ndarray, shape (p, q), or None
+        Regressions on the covariates, None without covariates.
+    covariates : tuple of str, length q
+    covariate_mean : ndarray, shape (q,)
+    covariate_cov : ndarray, shape (q, q)
+        With divisor n.
+    rows : ndarray of int, shape (N,)
+        Which rows of the data were used.
+    counts : tuple, length p
+        Answers in each category; None for a numeric variable.
+    coverage : ndarray of int, shape (p, p)
+        Rows in which both variables have an answer.
+    empty_cells : tuple of (str, str, int)
+        Pairs of ordered items with empty cells in their two-way table, and how many.
+    notes, warnings : tuple of str
+        What a careful reader must know; what makes the numbers doubtful.
+    """
+
+    names: tuple[str, ...]
+    ordered: tuple[bool, ...]
+    levels: tuple[tuple[float, ...] | None, ...]
+    thresholds: tuple[Array | None, ...]
+    nobs: int
+    cov: Array
+    mean: Array
+    statistic: Array
+    labels: tuple[str, ...]
+    influence: Array
+    slopes: Array | None
+    covariates: tuple[str, ...]
+    covariate_mean: Array
+    covariate_cov: Array
+    rows: Index
+    counts: tuple[Index | None, ...]
+    coverage: Index
+    empty_cells: tuple[tuple[str, str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def gamma(self) -> Array:
+        """N times the asymptotic covariance matrix of the statistic, shape (K, K): the mean product of influences."""
+        out = self.influence.T @ self.influence
+        out /= self.nobs
+        return out
+
+    @cached_property
+    def gamma_diagonal(self) -> Array:
+        """Diagonal of :attr:`gamma`, shape (K,), without the rest."""
+        return np.asarray(np.einsum("nk,nk->k", self.influence, self.influence) / self.nobs)
+
+
+def ordinal_moments(
+    values: Array,
+    names: Sequence[str],
+    ordered: Sequence[str],
+    *,
+    missing: str = "listwise",
+    covariates: Array | None = None,
+    covariate_names: Sequence[str] = (),
+    levels: Mapping[str, Sequence[float]] | None = None,
+    group: str | None = None,
+) -> OrdinalMoments:
+    """Return the statistics of one group by the two-step method, and the influence of every row on them.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, p)
+        Answers, NaN where there is none. Any distinct numbers serve as the categories of an ordered item.
+    names : sequence of str, length p
+    ordered : sequence of str
+        Which of the names are ordered items; the others are numeric.
+    missing : {"listwise", "pairwise"}
+        Use complete rows only; or, for every statistic, all rows that have the answers it needs.
+    covariates : ndarray, shape (n, q), optional
+        Exogenous variables that everything is conditioned on. Rows without all of them are left out.
+    covariate_names : sequence of str, length q
+    levels : mapping of str to sequence of float, optional
+        Answers an item must have, as seen in the other groups.
+    group : str, optional
+        Name of the group, for messages.
+
+    Raises
+    ------
+    DataError
+        A variable without answers or with one answer only, two items that carry the same answers, a pair never
+        answered together, a category of another group that nobody has here; each named.
+    Unsupported
+        Another method for missing answers.
+
+    Notes
+    -----
+    First every variable by itself (thresholds; mean and variance; given covariates ordered probit and linear
+    regressions), then the correlation of every pair with these held fixed. With s1, s2 the scores of a row in both
+    steps and A11, A21, A22 sums of products of scores, the influence of the row is ``N B s`` with
+    ``B = [[A11, 0], [A21, A22]]^-1``. Muthen (1984), doi:10.1007/BF02294210.
+    """
+    where = "" if group is None else f" in group {group}"
+    names = [str(name) for name in names]
+    flags = _flags(names, ordered)
+    x = np.zeros((len(values), 0)) if covariates is None else np.asarray(covariates, dtype=np.float64)
+    rows, notes = _rows(values, names, x, missing, where)
+    values, x = np.ascontiguousarray(values[rows].T), x[rows]
+    coded = [code_answers(n, v, f, (levels or {}).get(n), where) for n, v, f in zip(names, values, flags, strict=True)]
+    codes = np.array([c.codes for c in coded])
+    seen = ~np.isnan(values)
+    coverage = _coverage(seen, names, where)
+    _check_covariates(x, covariate_names)
+    margins = [
+        fit_ordered(name, c.codes, x) if flag else fit_numeric(name, v, x)
+        for name, c, v, flag in zip(names, coded, values, flags, strict=True)
+    ]
+    layout = _Layout.of(margins, x.shape[1])
+    pairs = _Pairs(margins, layout, x, codes, [c.levels for c in coded], names)
+    rho, influence, empty, lost = pairs.solve()
+    statistic, cov = _stack(margins, layout, rho)
+    warnings = describe_categories(names, [c.counts for c in coded], empty, where)
+    warnings += _correlation_warnings(names, layout, rho, lost, cov, where)
+    notes += [f"{name} has {len(c.levels)} different answers: few respondents share one" for name, c in
+              zip(names, coded, strict=True) if len(c.levels) > 12]
+    q = x.shape[1]
+    centred = x - x.mean(axis=0)
+    return OrdinalMoments(
+        names=tuple(names),
+        ordered=tuple(flags),
+        levels=tuple(c.levels if f else None for c, f in zip(coded, flags, strict=True)),
+        thresholds=tuple(m.place if f else None for m, f in zip(margins, flags, strict=True)),
+        nobs=len(rows),
+        cov=cov,
+        mean=np.array([0.0 if f else m.place[0] for m, f in zip(margins, flags, strict=True)]),
+        statistic=statistic,
+        labels=layout.labels(names, flags, covariate_names),
+        influence=influence,
+        slopes=np.array([m.slope for m in margins]) if q else None,
+        covariates=tuple(covariate_names),
+        covariate_mean=x.mean(axis=0),
+        covariate_cov=centred.T @ centred / len(x),
+        rows=rows,
+        counts=tuple(c.counts if f else None for c, f in zip(coded, flags, strict=True)),
+        coverage=coverage,
+        empty_cells=tuple(empty),
+        notes=tuple(notes),
+        warnings=tuple(warnings),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the parameters of each variable stand in the stack: places, slopes (covariate by covariate), variances."""
+
+    place: tuple[slice, ...]
+    slope: tuple[Index, ...]
+    variance: tuple[int, ...]  # -1 for an ordered item
+    size: int
+    first: Index
+    second: Index
+
+    @classmethod
+    def of(cls, margins: Sequence[Margin], q: int) -> _Layout:
+        p = len(margins)
+        ends = np.cumsum([len(m.place) for m in margins]).tolist()
+        place = tuple(slice(end - len(m.place), end) for end, m in zip(ends, margins, strict=True))
+        slope = tuple(ends[-1] + i + p * np.arange(q) for i in range(p))
+        numeric = [m.codes is None for m in margins]
+        rank = np.cumsum(numeric) - 1
+        start = ends[-1] + p * q
+        variance = tuple(start + int(r) if num else -1 for r, num in zip(rank, numeric, strict=True))
+        # the lower triangle by columns is the upper one by rows
+        first, second = np.triu_indices(p, 1)
+        return cls(place, slope, variance, start + sum(numeric), first, second)
+
+    def columns(self, i: int) -> Index:
+        """Return the positions of all parameters of variable i, in the order of its influence."""
+        own = np.arange(self.place[i].start, self.place[i].stop)
+        tail = [self.variance[i]] if self.variance[i] >= 0 else []
+        return np.concatenate([own, self.slope[i], tail]).astype(np.intp)
+
+    def labels(self, names: Sequence[str], ordered: Sequence[bool], covariates: Sequence[str]) -> tuple[str, ...]:
+        out = []
+        for name, flag, place in zip(names, ordered, self.place, strict=True):
+            out += [f"{name}|t{k + 1}" for k in range(place.stop - place.start)] if flag else [f"{name}~1"]
+        out += [f"{name}~{x}" for x in covariates for name in names]
+        out += [f"{name}~~{name}" for name, flag in zip(names, ordered, strict=True) if not flag]
+        out += [f"{names[i]}~~{names[j]}" for i, j in zip(self.first, self.second, strict=True)]
+        return tuple(out)
+
+
+class _Pairs:
+    """The second step: correlations of all pairs and the influence of every row."""
+
+    def __init__(
+        self,
+        margins: Sequence[Margin],
+        layout: _Layout,
+        x: Array,
+        codes: Index,
+        levels: Sequence[tuple[float, ...]],
+        names: Sequence[str],
+    ) -> None:
+        self.margins, self.layout, self.x, self.codes, self.names = margins, layout, x, codes, names
+        self.sizes = np.array([len(own) for own in levels])
+        count = len(layout.first)
+        self.n = len(x)
+        self.rho = np.zeros(count)
+        self.score = np.zeros((self.n, count))
+        self.cross = np.zeros((count, layout.size))
+        self.square = np.zeros(count)
+        self.lost = np.zeros(count)
+        self.empty: list[tuple[str, str, int]] = []
+
+    def solve(self) -> tuple[Array, Array, list[tuple[str, str, int]], Array]:
+        """Return correlations, influences of all statistics, pairs with empty cells, and answers left out."""
+        ordered = np.array([m.codes is not None for m in self.margins])
+        a, b = ordered[self.layout.first], ordered[self.layout.second]
+        both, none = np.flatnonzero(a & b), np.flatnonzero(~a & ~b)
+        if len(both):
+            self._tables(both)
+        self._by_row(none, correlate="numeric")
+        self._by_row(np.flatnonzero(a & ~b), correlate="serial")
+        self._by_row(np.flatnonzero(~a & b), correlate="serial")
+        return self.rho, self._influence(), self.empty, self.lost
+
+    def _tables(self, which: Index) -> None:
+        """Pairs of ordered items: from two-way tables, or row by row where covariates shift the limits."""
+        items = np.unique(np.concatenate([self.layout.first[which], self.layout.second[which]]))
+        at = np.full(len(self.margins), -1)
+        at[items] = np.arange(len(items))
+        size = int(self.sizes[items].max())
+        first, second = at[self.layout.first[which]], at[self.layout.second[which]]
+        codes = self.codes[items]
+        tables = pair_tables(codes.T, size, first, second)
+        sizes = self.sizes[items]
+        refuse_copies(tables, [self.names[i] for i in items], first, second)
+        real = np.arange(size) < sizes[:, None]
+        holes = ((tables == 0) & real[first][:, :, None] & real[second][:, None, :]).sum(axis=(1, 2))
+        self.empty = [
+            (self.names[items[first[i]]], self.names[items[second[i]]], int(holes[i])) for i in np.flatnonzero(holes)
+        ]
+        if self.x.shape[1]:
+            self._by_row(which, correlate="ordered")
+            return
+        edge = np.full((len(items), size - 1), np.inf)
+        for own, item in zip(edge, items, strict=True):
+            own[: len(self.margins[item].place)] = self.margins[item].place
+        upper, lower = edge[first], edge[second]
+        rho = estimate_polychorics(tables, upper, lower)
+        cells = score_cells(tables, upper, lower, rho)
+        self.rho[which], self.square[which], self.lost[which] = rho, cells.square, cells.lost
+        # a row and a column more for "no answer": code -1 finds them from the end, and their score is zero
+        lookup = np.zeros((len(which), size + 1, size + 1))
+        lookup[:, :-1, :-1] = cells.score
+        flat = lookup.reshape(len(which), -1)
+        held = codes % (size + 1)
+        for j in range(len(which)):
+            self.score[:, which[j]] = flat[j].take(held[first[j]] * (size + 1) + held[second[j]])
+        for side, own in zip(cells.cross, (self.layout.first[which], self.layout.second[which]), strict=True):
+            for item in np.unique(own):
+                mine = own == item
+                place = self.layout.place[item]
+                self.cross[which[mine], place] = side[mine, : place.stop - place.start]
+
+    def _by_row(self, which: Index, correlate: str) -> None:
+        step = max(1, BLOCK // max(self.n, 1))
+        for start in range(0, len(which), step):
+            self._block(which[start : start + step], correlate)
+
+    def _block(self, which: Index, correlate: str) -> None:
+        one, two = self.layout.first[which], self.layout.second[which]
+        if correlate == "serial" and self.margins[one[0]].codes is not None:
+            one, two = two, one  # the numeric variable comes first
+
+        def rows(items: Index, kind: str) -> Array:
+            return np.array([getattr(self.margins[i], kind) for i in items])
+
+        seen = rows(one, "seen") & rows(two, "seen")
+        if correlate == "numeric":
+            done = correlate_numeric(rows(one, "upper"), rows(two, "upper"), seen)
+        elif correlate == "serial":
+            done = correlate_serial(rows(one, "upper"), rows(two, "upper"), rows(two, "lower"), seen)
+        else:
+            done = correlate_ordered(
+                (rows(one, "upper"), rows(two, "upper")),
+                (rows(one, "lower"), rows(two, "lower")),
+                (self.codes[one].astype(np.float64), self.codes[two].astype(np.float64)),
+                seen,
+            )
+        self._keep(which, one, two, done)
+
+    def _keep(self, which: Index, one: Index, two: Index, done: RowScores) -> None:
+        self.rho[which], self.lost[which] = done.rho, done.lost
+        self.score[:, which] = done.score.T
+        self.square[which] = np.einsum("pn,pn->p", done.score, done.score)
+        for items, parts in ((one, done.first), (two, done.second)):
+            # scores of a pair times scores of its variables, summed over the rows
+            high, low = parts[0] * done.score, parts[1] * done.score
+            for row, (pair, item) in enumerate(zip(which.tolist(), items.tolist(), strict=True)):
+                self._cross(pair, item, high[row], low[row])
+
+    def _cross(self, pair: int, item: int, high: Array, low: Array) -> None:
+        margin, place, slope = self.margins[item], self.layout.place[item], self.layout.slope[item]
+        if margin.codes is None:
+            sd = np.sqrt(margin.variance)
+            self.cross[pair, place] = high.sum() / sd
+            self.cross[pair, slope] = high @ self.x / sd
+            self.cross[pair, self.layout.variance[item]] = low.sum() / margin.variance
+            return
+        m = len(margin.place)
+        held = margin.codes + 1  # 0: no answer, whose score is zero
+        above = np.bincount(held, high, minlength=m + 2)[1 : m + 1]
+        below = np.bincount(held, low, minlength=m + 2)[2 : m + 2]
+        self.cross[pair, place] = above + below
+        self.cross[pair, slope] = -(high + low) @ self.x
+
+    def _influence(self) -> Array:
+        layout = self.layout
+        out = np.empty((self.n, layout.size + len(self.rho)))
+        for i, margin in enumerate(self.margins):
+            out[:, layout.columns(i)] = margin.influence
+        head, tail = out[:, : layout.size], out[:, layout.size :]
+        np.matmul(head, -self.cross.T, out=tail)
+        tail += self.n * self.score
+        if (self.square <= 0).any():
+            bad = [f"{self.names[layout.first[i]]} and {self.names[layout.second[i]]}" for i in
+                   np.flatnonzero(self.square <= 0)]
+            raise DataError(
+                f"the correlation of {listed(bad)} has no standard error: every answer lies in a cell that it makes "
+                "all but impossible",
+                hint="Merge rare categories, or leave one of the two out.",
+            )
+        tail /= self.square
+        # correlations of numeric variables become covariances
+        for j, (a, b) in enumerate(zip(layout.first.tolist(), layout.second.tolist(), strict=True)):
+            va, vb = self.margins[a].variance, self.margins[b].variance
+            if layout.variance[a] < 0 and layout.variance[b] < 0:
+                continue
+            tail[:, j] *= np.sqrt(va * vb)
+            for own, size in ((a, va), (b, vb)):
+                if layout.variance[own] >= 0:
+                    tail[:, j] += self.rho[j] * np.sqrt(va * vb) / (2.0 * size) * head[:, layout.variance[own]]
+        for i, margin in enumerate(self.margins):
+            if margin.codes is None:
+                out[:, layout.place[i]] *= -1.0
+        return out
+
+
+def _stack(margins: Sequence[Margin], layout: _Layout, rho: Array) -> tuple[Array, Array]:
+    """Return the stacked statistic and the covariance matrix."""
+    p = len(margins)
+    sd = np.sqrt([m.variance for m in margins])
+    cov = np.diag(sd**2)
+    cov[layout.first, layout.second] = cov[layout.second, layout.first] = rho * sd[layout.first] * sd[layout.second]
+    out = np.empty(layout.size + len(rho))
+    for i, margin in enumerate(margins):
+        numeric = margin.codes is None
+        out[layout.place[i]] = -margin.place if numeric else margin.place
+        out[layout.slope[i]] = margin.slope
+        if numeric:
+            out[layout.variance[i]] = margin.variance
+    out[layout.size :] = cov[layout.first, layout.second]
+    for i in range(p):
+        cov[i, i] = margins[i].variance
+    return out, cov
+
+
+def _flags(names: Sequence[str], ordered: Sequence[str]) -> list[bool]:
+    unknown = [str(name) for name in ordered if str(name) not in names]
+    if unknown:
+        raise DataError(
+            f"ordered items that are not among the variables: {listed(unknown)}.{did_you_mean(unknown[0], names)}",
+            hint=f"The variables are {listed(names, most=12)}.",
+        )
+    chosen = {str(name) for name in ordered}
+    return [name in chosen for name in names]
+
+
+def _rows(values: Array, names: Sequence[str], x: Array, missing: str, where: str) -> tuple[Index, list[str]]:
+    """Return which rows are used, and notes on those that are not."""
+    if missing not in ("listwise", "pairwise"):
+        raise Unsupported(
+            f"missing='{missing}' is not available for ordered items",
+            hint="Use missing='listwise' (complete rows) or 'pairwise' (all rows with the answers a statistic needs).",
+        )
+    hole = np.isnan(values)
+    total = len(values)
+    if total == 0:
+        raise DataError(f"no rows{where}", hint="Give data with answers.")
+    blank = [name for name, all_gone in zip(names, hole.all(axis=0), strict=True) if all_gone]
+    if blank:
+        raise DataError(f"every value is missing in {listed(blank)}{where}", hint="Leave the column out.")
+    given = ~np.isnan(x).any(axis=1)
+    kept = given & (~hole.any(axis=1) if missing == "listwise" else ~hole.all(axis=1))
+    notes = []
+    rows = np.flatnonzero(kept)
+    if len(rows) < 2:
+        raise DataError(
+            f"{'no complete rows' if len(rows) == 0 else 'one complete row'}{where}",
+            hint="Use missing='pairwise', or leave out the columns with most missing values."
+            if missing == "listwise"
+            else "Check the missing codes.",
+        )
+    dropped = total - len(rows)
+    if dropped:
+        what = "row" if dropped == 1 else "rows"
+        if missing == "listwise":
+            notes.append(f"{dropped} of {total} {what} dropped{where}: missing values")
+        else:
+            unknown = int((~given).sum())
+            if unknown:
+                notes.append(f"{unknown} of {total} rows dropped{where}: a covariate is missing")
+            if dropped > unknown:
+                notes.append(f"{dropped - unknown} of {total} rows dropped{where}: no answer to any item")
+    return rows, notes
+
+
+def _coverage(seen: NDArray[np.bool_], names: Sequence[str], where: str) -> Index:
+    held = seen.astype(np.float64)
+    counts = np.rint(held @ held.T).astype(np.intp)
+    never = np.argwhere(np.triu(counts == 0, 1))
+    if len(never):
+        shown = [f"{names[i]} with {names[j]}" for i, j in never]
+        raise DataError(
+            f"pairs never answered together{where}: {listed(shown)}",
+            hint="Their correlation is unknown: leave one of the two out.",
+        )
+    return counts
+
+
+def _check_covariates(x: Array, names: Sequence[str]) -> None:
+    if x.shape[1] == 0:
+        return
+    if x.shape[1] != len(names):
+        raise DataError(f"{x.shape[1]} covariates, but {len(names)} names for them", hint="Name each covariate once.")
+    centred = x - x.mean(axis=0)
+    sd = np.sqrt((centred**2).mean(axis=0))
+    flat = [name for name, s, m in zip(names, sd, np.abs(x).max(axis=0), strict=True) if not s > 1e-13 * m]
+    if flat:
+        raise DataError(f"covariates that do not vary: {listed(flat)}", hint="Leave them out.")
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x) / np.outer(sd, sd))
+    if values[0] < 1e-10:
+        loads = np.abs(vectors[:, 0]) > 1e-4
+        involved = [name for name, used in zip(names, loads, strict=True) if used]
+        raise DataError(f"covariates are linearly dependent: {listed(involved)}", hint="Leave one of them out.")
+
+
+def _correlation_warnings(
+    names: Sequence[str], layout: _Layout, rho: Array, lost: Array, cov: Array, where: str
+) -> list[str]:
+    out = []
+
+    def pairs(which: NDArray[np.bool_], numbers: Array, form: str) -> str:
+        at = np.flatnonzero(which)
+        return listed(f"{names[layout.first[i]]} and {names[layout.second[i]]} ({numbers[i]:{form}})" for i in at)
+
+    close = np.abs(rho) > NEARLY_ONE
+    if close.any():
+        out.append(f"correlations of nearly 1{where}: {pairs(close, rho, '.3f')}")
+    if (lost > 0).any():
+        out.append(
+            f"answers so unlikely that they do not count in a correlation{where} (number of them): "
+            f"{pairs(lost > 0, lost, '.0f')}"
+        )
+    sd = np.sqrt(np.diag(cov))
+    if len(cov) > 1 and np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] < 1e-10:
+        out.append(
+            f"the matrix of correlations is not positive definite{where}: each comes from its own pair of variables, "
+            "and together they contradict each other (few rows, sparse tables or much missing)"
+        )
+    return out
