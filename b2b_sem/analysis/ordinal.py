@@ -139,7 +139,9 @@ def fit_ordinal(
     }
     notes: tuple[str, ...] = ()
     if defaulted:
-        count = "all variables" if len(names) == len(moments.names) else f"{len(names)} of {len(moments.names)} variables"
+        count = (
+            "all variables" if len(names) == len(moments.names) else f"{len(names)} of {len(moments.names)} variables"
+        )
         notes += (DEFAULT_NOTE.format(count=count),)
     if covariates:
         notes += (

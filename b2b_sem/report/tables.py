@@ -326,26 +326,31 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     """Return reliability and convergent validity by scale, or None without a measurement part."""
     if result.measurement is None:
         return None
+    frame = result.measurement.reliability
+    ordinal = "omega_latent" in frame
     columns = [
         Column("scale", "Scale", "code"),
         Column("items", "Items", "count"),
         Column("alpha", "Alpha", "bounded"),
-        Column("omega", "Omega", "bounded"),
+        *([Column("alpha_ordinal", "Ordinal alpha", "bounded")] if ordinal else []),
+        Column("omega", "Omega of the sum" if ordinal else "Omega", "bounded"),
+        *([Column("omega_latent", "Omega, latent", "bounded")] if ordinal else []),
         Column("cr", "CR", "bounded"),
         Column("ave", "AVE", "bounded"),
         Column("sqrt_ave", "√AVE", "bounded"),
         Column("loading_min", "Lowest loading", "bounded"),
         Column("loading_max", "Highest loading", "bounded"),
     ]
-    frame = result.measurement.reliability
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
     notes = [f"Guides: alpha, omega and CR .70 to .90 ({HAIR}); AVE .50 or higher ({FORNELL_LARCKER})."]
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
-        notes.append(
-            f"KMO = {number(a['kmo'], 2, bounded=True)}; Bartlett's chi-square({count(a.get('bartlett_df'))}) = "
-            f"{number(a.get('bartlett_chisq'))}, p {probability(a.get('bartlett_pvalue'))}."
+        bartlett = (
+            f"; Bartlett's chi-square({count(a.get('bartlett_df'))}) = {number(a.get('bartlett_chisq'))}, p "
+            f"{probability(a.get('bartlett_pvalue'))}"
         )
+        known = a.get("bartlett_chisq") == a.get("bartlett_chisq")
+        notes.append(f"KMO = {number(a['kmo'], 2, bounded=True)}{bartlett if known else ''}.")
     return table("reliability", "Reliability and convergent validity", columns, rows, notes)
 
 
