@@ -415,7 +415,9 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
     count = int(free.sum())
     if at.problem.constraints is not None:
         fixing = np.eye(layout.q) - at.problem.constraints.basis @ at.problem.constraints.basis.T
-        count -= int(np.linalg.matrix_rank(fixing[free]))
+        if np.abs(fixing[~free]).max(initial=0.0) > 1e-12:
+            return unknown  # equations between thresholds have no place in a model of correlations
+        count -= at.problem.constraints.rank
     own_df = len(low) - count
     # tr(X' V X Gamma) with X = I - D E^-1 D'W for the correlations alone
     slopes = state.slopes.dense[h:]
