@@ -330,9 +330,18 @@ class _Pairs:
 
         seen = rows(one, "seen") & rows(two, "seen")
         if correlate == "numeric":
-            done = correlate_numeric(rows(one, "upper"), rows(two, "upper"), seen)
+            sd = np.sqrt(rows(one, "variance") * rows(two, "variance"))
+            done = correlate_numeric(rows(one, "upper"), rows(two, "upper"), sd, seen)
         elif correlate == "serial":
-            done = correlate_serial(rows(one, "upper"), rows(two, "upper"), rows(two, "lower"), seen)
+            done = correlate_serial(
+                rows(one, "upper"),
+                np.sqrt(rows(one, "variance")),
+                rows(two, "upper"),
+                rows(two, "lower"),
+                seen,
+                self.codes[two].astype(np.float64),
+                [self.margins[i].place for i in two],
+            )
         else:
             done = correlate_ordered(
                 (rows(one, "upper"), rows(two, "upper")),

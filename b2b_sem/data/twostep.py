@@ -37,7 +37,7 @@ def solve_scores(
     -------
     ndarray, shape (P,)
     """
-    value = np.clip(start, -0.9, 0.9)
+    value = np.clip(start, -0.99, 0.99)
     low, high = np.full(len(value), -limit), np.full(len(value), limit)
     active = np.arange(len(value))
     for _ in range(MOST):
@@ -51,7 +51,7 @@ def solve_scores(
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.where(slope < 0, -score / slope, np.inf * np.sign(score))
         new = now + step
-        outside = ~((new > left) & (new < right))
+        outside = ~((new >= left) & (new <= right))
         # towards an end that was never evaluated: nearer to it than half way, so that a maximum there is found soon
         free = np.where(score > 0, right == limit, left == -limit)
         share = np.where(free, 0.1, 0.5)
