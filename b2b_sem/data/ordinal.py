@@ -237,7 +237,7 @@ class _Layout:
             out += [f"{name}|t{k + 1}" for k in range(place.stop - place.start)] if flag else [f"{name}~1"]
         out += [f"{name}~{x}" for x in covariates for name in names]
         out += [f"{name}~~{name}" for name, flag in zip(names, ordered, strict=True) if not flag]
-        out += [f"{names[i]}~~{names[j]}" for i, j in zip(self.first, self.second, strict=True)]
+        out += [f"{names[i]}~~{names[j]}" for i, j in zip(self.first.tolist(), self.second.tolist(), strict=True)]
         return tuple(out)
 
 
@@ -258,7 +258,7 @@ class _Pairs:
         count = len(layout.first)
         self.n = len(x)
         self.rho = np.zeros(count)
-        self.score = np.zeros((self.n, count))
+        self.score = np.zeros((count, self.n))
         self.cross = np.zeros((count, layout.size))
         self.square = np.zeros(count)
         self.lost = np.zeros(count)
@@ -307,8 +307,9 @@ class _Pairs:
         lookup[:, :-1, :-1] = cells.score
         flat = lookup.reshape(len(which), -1)
         held = codes % (size + 1)
+        rows = held * (size + 1)
         for j in range(len(which)):
-            self.score[:, which[j]] = flat[j].take(held[first[j]] * (size + 1) + held[second[j]])
+            flat[j].take(rows[first[j]] + held[second[j]], out=self.score[which[j]], mode="clip")
         for side, own in zip(cells.cross, (self.layout.first[which], self.layout.second[which]), strict=True):
             for item in np.unique(own):
                 mine = own == item
@@ -353,7 +354,7 @@ class _Pairs:
 
     def _keep(self, which: Index, one: Index, two: Index, done: RowScores) -> None:
         self.rho[which], self.lost[which] = done.rho, done.lost
-        self.score[:, which] = done.score.T
+        self.score[which] = done.score
         self.square[which] = np.einsum("pn,pn->p", done.score, done.score)
         for items, parts in ((one, done.first), (two, done.second)):
             # scores of a pair times scores of its variables, summed over the rows
@@ -377,35 +378,36 @@ class _Pairs:
         self.cross[pair, slope] = -(high + low) @ self.x
 
     def _influence(self) -> Array:
+        """Return the influences; computed and stored with a row per statistic, which is contiguous in memory."""
         layout = self.layout
-        out = np.empty((self.n, layout.size + len(self.rho)))
+        out = np.empty((layout.size + len(self.rho), self.n))
         for i, margin in enumerate(self.margins):
-            out[:, layout.columns(i)] = margin.influence
-        head, tail = out[:, : layout.size], out[:, layout.size :]
-        np.matmul(head, -self.cross.T, out=tail)
-        tail += self.n * self.score
+            out[layout.columns(i)] = margin.influence.T
         if (self.square <= 0).any():
-            bad = [f"{self.names[layout.first[i]]} and {self.names[layout.second[i]]}" for i in
-                   np.flatnonzero(self.square <= 0)]
+            at = np.flatnonzero(self.square <= 0)
+            bad = [f"{self.names[layout.first[i]]} and {self.names[layout.second[i]]}" for i in at]
             raise DataError(
                 f"the correlation of {listed(bad)} has no standard error: every answer lies in a cell that it makes "
                 "all but impossible",
                 hint="Merge rare categories, or leave one of the two out.",
             )
-        tail /= self.square
+        head, tail = out[: layout.size], out[layout.size :]
+        np.matmul(self.cross / -self.square[:, None], head, out=tail)
+        self.score *= self.n / self.square[:, None]
+        tail += self.score
         # correlations of numeric variables become covariances
         for j, (a, b) in enumerate(zip(layout.first.tolist(), layout.second.tolist(), strict=True)):
             va, vb = self.margins[a].variance, self.margins[b].variance
             if layout.variance[a] < 0 and layout.variance[b] < 0:
                 continue
-            tail[:, j] *= np.sqrt(va * vb)
+            tail[j] *= np.sqrt(va * vb)
             for own, size in ((a, va), (b, vb)):
                 if layout.variance[own] >= 0:
-                    tail[:, j] += self.rho[j] * np.sqrt(va * vb) / (2.0 * size) * head[:, layout.variance[own]]
+                    tail[j] += self.rho[j] * np.sqrt(va * vb) / (2.0 * size) * head[layout.variance[own]]
         for i, margin in enumerate(self.margins):
             if margin.codes is None:
-                out[:, layout.place[i]] *= -1.0
-        return out
+                out[layout.place[i]] *= -1.0
+        return out.T
 
 
 def _stack(margins: Sequence[Margin], layout: _Layout, rho: Array) -> tuple[Array, Array]:

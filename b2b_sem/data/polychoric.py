@@ -118,12 +118,16 @@ def estimate_polychorics(tables: Array, upper: Array, lower: Array) -> Array:
             pi, density = _cells(h, k, now)
             r = now[:, None, None]
             free = 1.0 - r * r
-            change = density * (r / free + (product * (1.0 + r * r) - r * squares) / free**2)
-            kept = np.where(pi > SMALLEST, counts, 0.0)
-            pi = np.maximum(pi, SMALLEST)
-            ratio = _rectangles(density) / pi
-            score = np.einsum("pab,pab->p", kept, ratio)
-            slope = np.einsum("pab,pab->p", kept, _rectangles(change) / pi - ratio * ratio)
+            weight = np.where(pi > SMALLEST, counts, 0.0)
+            np.maximum(pi, SMALLEST, out=pi)
+            weight /= pi
+            ratio = _rectangles(density)
+            score = np.einsum("pab,pab->p", weight, ratio)
+            ratio *= ratio
+            ratio /= pi
+            # the derivative of the density, at the corners, against the weights of the four cells around each
+            density *= r / free + (product * (1.0 + r * r) - r * squares) / free**2
+            slope = np.einsum("pab,pab->p", _around(weight), density) - np.einsum("pab,pab->p", weight, ratio)
             return score, slope
 
         rho[part] = solve_scores(evaluate, _pearson(counts), LIMIT)
@@ -194,6 +198,12 @@ def _rectangles(corner: Array) -> Array:
     out[:, :-1, 1:] -= corner
     out[:, 1:, 1:] += corner
     return out
+
+
+def _around(cells: Array) -> Array:
+    """Return the alternating sum over the four cells around each inner corner: the transpose of `_rectangles`."""
+    below = cells[:, :-1] - cells[:, 1:]
+    return below[:, :, :-1] - below[:, :, 1:]
 
 
 def _between(edge: Array) -> Array:

@@ -96,9 +96,10 @@ def test_statistics_and_gamma_are_those_of_lavaan(name: str) -> None:
     assert gap["gamma"] < GAMMA
 
 
-@pytest.mark.parametrize("name", parameters())
-def test_pairs_with_empty_cells_are_those_lavaan_names(name: str) -> None:
-    assert len(moments(name).empty_cells) == (read(name)["empty"] or 0)
+@pytest.mark.parametrize("name", [p for p in parameters() if "covariates" not in CASES[p.id]])
+def test_pairs_with_empty_cells_are_those_lavaan_counts(name: str) -> None:
+    # given covariates, lavaan makes no tables
+    assert len(moments(name).empty_cells) == read(name)["empty"]
 
 
 @pytest.mark.parametrize("name", parameters())
