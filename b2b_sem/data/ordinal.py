@@ -23,6 +23,8 @@ Index = NDArray[np.intp]
 
 #: Correlations beyond this are reported: the two variables are nearly one (lavaan's rule).
 NEARLY_ONE = 0.99
+#: Information a row below this: the likelihood of the correlation has no maximum inside its range.
+UNKNOWN = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +170,10 @@ def ordinal_moments(
     ]
     layout = _Layout.of(margins, x.shape[1])
     pairs = _Pairs(margins, layout, x, codes, [c.levels for c in coded], names)
-    rho, influence, empty, lost = pairs.solve()
+    rho, influence, empty = pairs.solve()
     statistic, cov = _stack(margins, layout, rho)
     warnings = describe_categories(names, [c.counts for c in coded], empty, where)
-    warnings += _correlation_warnings(names, layout, rho, lost, cov, where)
+    warnings += pairs.warnings(cov, where)
     notes += [f"{name} has {len(c.levels)} different answers: few respondents share one" for name, c in
               zip(names, coded, strict=True) if len(c.levels) > 12]
     q = x.shape[1]
@@ -264,8 +266,8 @@ class _Pairs:
         self.lost = np.zeros(count)
         self.empty: list[tuple[str, str, int]] = []
 
-    def solve(self) -> tuple[Array, Array, list[tuple[str, str, int]], Array]:
-        """Return correlations, influences of all statistics, pairs with empty cells, and answers left out."""
+    def solve(self) -> tuple[Array, Array, list[tuple[str, str, int]]]:
+        """Return correlations, influences of all statistics, and pairs with empty cells."""
         ordered = np.array([m.codes is not None for m in self.margins])
         a, b = ordered[self.layout.first], ordered[self.layout.second]
         both, none = np.flatnonzero(a & b), np.flatnonzero(~a & ~b)
@@ -274,7 +276,7 @@ class _Pairs:
         self._by_row(none, correlate="numeric")
         self._by_row(np.flatnonzero(a & ~b), correlate="serial")
         self._by_row(np.flatnonzero(~a & b), correlate="serial")
-        return self.rho, self._influence(), self.empty, self.lost
+        return self.rho, self._influence(), self.empty
 
     def _tables(self, which: Index) -> None:
         """Pairs of ordered items: from two-way tables, or row by row where covariates shift the limits."""
@@ -409,6 +411,38 @@ class _Pairs:
                 out[layout.place[i]] *= -1.0
         return out.T
 
+    def warnings(self, cov: Array, where: str) -> list[str]:
+        """Return what makes the correlations doubtful."""
+        out = []
+
+        def named(which: NDArray[np.bool_], numbers: Array, form: str) -> str:
+            at = np.flatnonzero(which).tolist()
+            one, two = self.layout.first, self.layout.second
+            return listed(f"{self.names[one[i]]} and {self.names[two[i]]} ({numbers[i]:{form}})" for i in at)
+
+        unknown = self.square < UNKNOWN * self.n
+        if unknown.any():
+            out.append(
+                f"correlations that cannot be determined{where}, because no answer contradicts a perfect one: "
+                f"{named(unknown, np.sign(self.rho), '+.0f')}; they get next to no weight in a fit; merge rare "
+                "categories, or leave one item of the pair out"
+            )
+        close = (np.abs(self.rho) > NEARLY_ONE) & ~unknown
+        if close.any():
+            out.append(f"correlations of nearly 1{where}: {named(close, self.rho, '.3f')}")
+        if (self.lost > 0).any():
+            out.append(
+                f"answers so unlikely that they do not count in a correlation{where} (number of them): "
+                f"{named(self.lost > 0, self.lost, '.0f')}"
+            )
+        sd = np.sqrt(np.diag(cov))
+        if len(cov) > 1 and np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] < 1e-10:
+            out.append(
+                f"the matrix of correlations is not positive definite{where}: each comes from its own pair of "
+                "variables, and together they contradict each other (few rows, sparse tables or much missing)"
+            )
+        return out
+
 
 def _stack(margins: Sequence[Margin], layout: _Layout, rho: Array) -> tuple[Array, Array]:
     """Return the stacked statistic and the covariance matrix."""
@@ -507,29 +541,3 @@ def _check_covariates(x: Array, names: Sequence[str]) -> None:
         loads = np.abs(vectors[:, 0]) > 1e-4
         involved = [name for name, used in zip(names, loads, strict=True) if used]
         raise DataError(f"covariates are linearly dependent: {listed(involved)}", hint="Leave one of them out.")
-
-
-def _correlation_warnings(
-    names: Sequence[str], layout: _Layout, rho: Array, lost: Array, cov: Array, where: str
-) -> list[str]:
-    out = []
-
-    def pairs(which: NDArray[np.bool_], numbers: Array, form: str) -> str:
-        at = np.flatnonzero(which)
-        return listed(f"{names[layout.first[i]]} and {names[layout.second[i]]} ({numbers[i]:{form}})" for i in at)
-
-    close = np.abs(rho) > NEARLY_ONE
-    if close.any():
-        out.append(f"correlations of nearly 1{where}: {pairs(close, rho, '.3f')}")
-    if (lost > 0).any():
-        out.append(
-            f"answers so unlikely that they do not count in a correlation{where} (number of them): "
-            f"{pairs(lost > 0, lost, '.0f')}"
-        )
-    sd = np.sqrt(np.diag(cov))
-    if len(cov) > 1 and np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] < 1e-10:
-        out.append(
-            f"the matrix of correlations is not positive definite{where}: each comes from its own pair of variables, "
-            "and together they contradict each other (few rows, sparse tables or much missing)"
-        )
-    return out

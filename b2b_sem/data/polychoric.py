@@ -130,7 +130,7 @@ def estimate_polychorics(tables: Array, upper: Array, lower: Array) -> Array:
             slope = np.einsum("pab,pab->p", _around(weight), density) - np.einsum("pab,pab->p", weight, ratio)
             return score, slope
 
-        rho[part] = solve_scores(evaluate, _pearson(counts), LIMIT)
+        rho[part] = solve_scores(evaluate, _pearson(counts), LIMIT, counts.sum(axis=(1, 2)))
     return rho
 
 

@@ -88,7 +88,7 @@ def correlate_numeric(a: Array, b: Array, sd: Array, seen: Mask) -> RowScores:
         # the score times (1 - rho^2)^2, which has the same roots and the same sign
         return n * r * free + (1.0 + r * r) * ab - r * sq, n * (1.0 - 3.0 * r * r) + 2.0 * r * ab - sq
 
-    rho = solve_scores(evaluate, _pearson(a, b, seen), 1.0)
+    rho = solve_scores(evaluate, _pearson(a, b, seen), 1.0, seen.sum(axis=1))
     r = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[:, None]
     free = 1.0 - r * r
     q = a * a - 2.0 * r * a * b + b * b
@@ -153,7 +153,7 @@ def correlate_serial(
     spread = np.array([(own[own >= 0]).std() for own in codes])
     steep = np.array([_density(own).sum() for own in thresholds])
     start = _pearson(z, codes, seen) * spread / steep
-    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.9, start / 2.0, start), SERIAL_LIMIT)
+    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.9, start / 2.0, start), SERIAL_LIMIT, seen.sum(axis=1))
     r, root, _, _, dens_h, dens_k, _, _, score, pi = terms(slice(None), rho)
     lost = (seen & (height * pi < SMALLEST)).sum(axis=1).astype(np.float64)
     push = r / root * (dens_h - dens_k)
@@ -204,7 +204,7 @@ def correlate_ordered(
         ratio = np.where(kept, slope / pi, 0.0)
         return ratio.sum(axis=1), (np.where(kept, curve / pi, 0.0) - ratio * ratio).sum(axis=1)
 
-    rho = solve_scores(evaluate, _pearson(*codes, seen), LIMIT)
+    rho = solve_scores(evaluate, _pearson(*codes, seen), LIMIT, seen.sum(axis=1))
     pi = rectangle(slice(None), rho)
     kept = seen & (pi >= SMALLEST)
     r = rho[:, None]

@@ -15,10 +15,12 @@ Array = NDArray[np.float64]
 STEP = 1e-9
 #: More than bisection alone would need.
 MOST = 80
+#: Score and curvature a row below this: the likelihood is flat, and any correlation from here to the limit is as good.
+FLAT = 1e-9
 
 
 def solve_scores(
-    evaluate: Callable[[NDArray[np.intp], Array], tuple[Array, Array]], start: Array, limit: float
+    evaluate: Callable[[NDArray[np.intp], Array], tuple[Array, Array]], start: Array, limit: float, rows: Array
 ) -> Array:
     """Return the maximum of each likelihood of one correlation, searched between -limit and limit.
 
@@ -32,6 +34,8 @@ def solve_scores(
     start : ndarray, shape (P,)
     limit : float
         A likelihood that rises up to the limit has its maximum there.
+    rows : ndarray, shape (P,)
+        Answers each likelihood is made of: where score and curvature vanish against them, the search ends.
 
     Returns
     -------
@@ -56,7 +60,8 @@ def solve_scores(
         free = np.where(score > 0, right == limit, left == -limit)
         share = np.where(free, 0.1, 0.5)
         inside = np.where(score > 0, right + share * (now - right), left + share * (now - left))
-        new = np.where(score == 0, now, np.where(outside, inside, new))
+        flat = (np.abs(score) < FLAT * rows[active]) & (np.abs(slope) < FLAT * rows[active])
+        new = np.where(flat | (score == 0), now, np.where(outside, inside, new))
         value[active] = new
         active = active[np.abs(new - now) > STEP]
     return value
