@@ -231,7 +231,7 @@ def _pearson(tables: Array) -> Array:
 
 def _binary(thresholds: Array) -> NDArray[np.bool_]:
     """Return which items have one threshold only."""
-    return ~np.isfinite(thresholds[:, 1:]).any(axis=1)
+    return np.asarray(~np.isfinite(thresholds[:, 1:]).any(axis=1))
 
 
 def _open_corner(tables: Array, binary: NDArray[np.bool_]) -> Array:

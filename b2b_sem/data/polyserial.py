@@ -72,7 +72,7 @@ def correlate_numeric(a: Array, b: Array, sd: Array, seen: Mask) -> RowScores:
     """
     a, b = np.where(seen, a, 0.0), np.where(seen, b, 0.0)
     product, squares = a * b, a * a + b * b
-    complete = seen.all(axis=1)
+    complete = np.asarray(seen.all(axis=1))
     lost = np.zeros(len(a))
 
     def evaluate(which: Index, r: Array) -> tuple[Array, Array]:

@@ -24,8 +24,8 @@ def solve_scores(
 ) -> Array:
     """Return the maximum of each likelihood of one correlation, searched between -limit and limit.
 
-    Newton steps on the score, held inside a bracket that shrinks at every evaluation: the score is positive at its lower
-    end and negative at its upper end, so a step that leaves it is replaced by bisection.
+    Newton steps on the score, held inside a bracket that shrinks at every evaluation: the score is positive at its
+    lower end and negative at its upper end, so a step that leaves it is replaced by bisection.
 
     Parameters
     ----------
