@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
@@ -51,6 +52,7 @@ __all__ = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "polychoric",
     "read_covariance",
     "read_responses",
     "read_study_result",
@@ -78,6 +80,7 @@ _HOME = {
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",

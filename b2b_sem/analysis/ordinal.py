@@ -96,7 +96,8 @@ def fit_ordinal(
     given = [ordered] if isinstance(ordered, str) else ordered
     names = ordinal_names(model, given if given is not None else ())
     choices = {"meanstructure": True, "std_lv": std_lv, "orthogonal": orthogonal, "fixed_x": fixed_x}
-    plain = build_table(replace(model, entries=tuple(e for e in model.entries if e.op not in ("|", "~*~"))), **choices)
+    entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
+    plain = build_table(replace(model, entries=entries, constraints=()), **choices)
     frame = getattr(data, "frame", data)
     if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
         raise DataError(

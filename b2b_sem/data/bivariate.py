@@ -1,4 +1,4 @@
-"""The bivariate normal distribution: probabilities of quadrants and rectangles, density, derivatives; on whole arrays."""
+"""The bivariate normal distribution on whole arrays: probabilities of quadrants and density."""
 
 from __future__ import annotations
 
@@ -104,8 +104,9 @@ def _from_one(h: Array, k: Array, rho: Array) -> Array:
     """Integrate over the correlation from its limit 1; a negative one is turned round first.
 
     With ``x^2 = 1 - r^2`` and ``b = h - k`` the integrand is ``exp(-b^2 / (2 x^2)) g(x)`` where
-    ``g(x) = exp(-h k / (1 + sqrt(1 - x^2))) / sqrt(1 - x^2)`` is smooth: ``g`` is ``exp(-h k / 2) (1 + c x^2 + 5 c d x^4)``
-    up to terms of sixth order. That part is integrated in closed form, the rest by nodes.
+    ``g(x) = exp(-h k / (1 + sqrt(1 - x^2))) / sqrt(1 - x^2)`` is smooth: it is
+    ``exp(-h k / 2) (1 + c x^2 + 5 c d x^4)`` up to terms of sixth order. That part is integrated in closed form, the
+    rest by nodes.
     """
     from scipy.special import ndtr
 

@@ -1,4 +1,4 @@
-"""First step of the two-step method: one variable at a time, thresholds or mean and variance, given covariates or not."""
+"""First step of the two-step method, one variable at a time: thresholds, or mean and variance; given covariates."""
 
 from __future__ import annotations
 
@@ -212,4 +212,3 @@ def interval(upper: Array, lower: Array) -> Array:
 
 def _density(z: Array) -> Array:
     return np.asarray(np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi))
-

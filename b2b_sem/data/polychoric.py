@@ -118,15 +118,19 @@ def estimate_polychorics(tables: Array, upper: Array, lower: Array) -> Array:
             pi, density = _cells(h, k, now)
             r = now[:, None, None]
             free = 1.0 - r * r
-            change = density * (r / free + (product * (1.0 + r * r) - r * squares) / free**2)
-            kept = np.where(pi > SMALLEST, counts, 0.0)
-            pi = np.maximum(pi, SMALLEST)
-            ratio = _rectangles(density) / pi
-            score = np.einsum("pab,pab->p", kept, ratio)
-            slope = np.einsum("pab,pab->p", kept, _rectangles(change) / pi - ratio * ratio)
+            weight = np.where(pi > SMALLEST, counts, 0.0)
+            np.maximum(pi, SMALLEST, out=pi)
+            weight /= pi
+            ratio = _rectangles(density)
+            score = np.einsum("pab,pab->p", weight, ratio)
+            ratio *= ratio
+            ratio /= pi
+            # the derivative of the density, at the corners, against the weights of the four cells around each
+            density *= r / free + (product * (1.0 + r * r) - r * squares) / free**2
+            slope = np.einsum("pab,pab->p", _around(weight), density) - np.einsum("pab,pab->p", weight, ratio)
             return score, slope
 
-        rho[part] = solve_scores(evaluate, _pearson(counts), LIMIT)
+        rho[part] = solve_scores(evaluate, _pearson(counts), LIMIT, counts.sum(axis=(1, 2)))
     return rho
 
 
@@ -196,6 +200,12 @@ def _rectangles(corner: Array) -> Array:
     return out
 
 
+def _around(cells: Array) -> Array:
+    """Return the alternating sum over the four cells around each inner corner: the transpose of `_rectangles`."""
+    below = cells[:, :-1] - cells[:, 1:]
+    return below[:, :, :-1] - below[:, :, 1:]
+
+
 def _between(edge: Array) -> Array:
     """Return the differences of a distribution function along the last axis, from 0 to 1."""
     out = np.empty((*edge.shape[:-1], edge.shape[-1] + 1))
@@ -221,7 +231,7 @@ def _pearson(tables: Array) -> Array:
 
 def _binary(thresholds: Array) -> NDArray[np.bool_]:
     """Return which items have one threshold only."""
-    return ~np.isfinite(thresholds[:, 1:]).any(axis=1)
+    return np.asarray(~np.isfinite(thresholds[:, 1:]).any(axis=1))
 
 
 def _open_corner(tables: Array, binary: NDArray[np.bool_]) -> Array:

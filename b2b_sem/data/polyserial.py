@@ -5,6 +5,7 @@ Every function takes the pairs of one kind at once, as arrays with a row per pai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,33 +53,42 @@ class RowScores:
     lost: Array
 
 
-def correlate_numeric(a: Array, b: Array, seen: Mask) -> RowScores:
+def correlate_numeric(a: Array, b: Array, sd: Array, seen: Mask) -> RowScores:
     """Return correlations of pairs of numeric variables, given the mean and variance of each.
 
     Parameters
     ----------
     a, b : ndarray, shape (P, N)
         Standardized residuals, mean 0 and mean square 1 over the answers of each variable.
+    sd : ndarray, shape (P,)
+        Product of the two standard deviations.
     seen : ndarray of bool, shape (P, N)
 
     Notes
     -----
     The score is zero where ``n rho (1 - rho^2) + (1 + rho^2) sum(ab) - rho (sum(a^2) + sum(b^2)) = 0``; with complete
-    rows that is the product-moment correlation.
+    rows that is the product-moment correlation. Given missing answers, as in lavaan, rows whose density (in the units
+    of the variables) is below :data:`SMALLEST` do not move the correlation.
     """
     a, b = np.where(seen, a, 0.0), np.where(seen, b, 0.0)
-    n = seen.sum(axis=1).astype(np.float64)
-    ab = np.einsum("pn,pn->p", a, b)
-    squares = np.einsum("pn,pn->p", a, a) + np.einsum("pn,pn->p", b, b)
+    product, squares = a * b, a * a + b * b
+    complete = np.asarray(seen.all(axis=1))
+    lost = np.zeros(len(a))
 
     def evaluate(which: Index, r: Array) -> tuple[Array, Array]:
-        n_, ab_, sq = n[which], ab[which], squares[which]
+        free = 1.0 - r * r
+        with np.errstate(under="ignore"):
+            exponent = (r[:, None] * product[which] - 0.5 * squares[which]) / free[:, None]
+            density = np.exp(exponent) / (2.0 * np.pi * sd[which] * np.sqrt(free))[:, None]
+        kept = seen[which] & ((density >= SMALLEST) | complete[which][:, None])
+        lost[which] = (seen[which] & ~kept).sum(axis=1)
+        n = kept.sum(axis=1).astype(np.float64)
+        ab = np.where(kept, product[which], 0.0).sum(axis=1)
+        sq = np.where(kept, squares[which], 0.0).sum(axis=1)
         # the score times (1 - rho^2)^2, which has the same roots and the same sign
-        return n_ * r * (1 - r * r) + (1 + r * r) * ab_ - r * sq, n_ * (1 - 3 * r * r) + 2 * r * ab_ - sq
+        return n * r * free + (1.0 + r * r) * ab - r * sq, n * (1.0 - 3.0 * r * r) + 2.0 * r * ab - sq
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        start = 2.0 * ab / squares
-    rho = solve_scores(evaluate, np.where(np.isfinite(start), start, 0.0), 1.0)
+    rho = solve_scores(evaluate, _pearson(a, b, seen), 1.0, seen.sum(axis=1))
     r = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[:, None]
     free = 1.0 - r * r
     q = a * a - 2.0 * r * a * b + b * b
@@ -88,25 +98,36 @@ def correlate_numeric(a: Array, b: Array, seen: Mask) -> RowScores:
         mean = (own - r * other) / free
         return mean, np.where(seen, 0.5 * (own * mean - 1.0), 0.0)
 
-    return RowScores(rho, score, side(a, b), side(b, a), np.zeros(len(rho)))
+    return RowScores(rho, score, side(a, b), side(b, a), lost)
 
 
-def correlate_serial(z: Array, upper: Array, lower: Array, seen: Mask) -> RowScores:
+def correlate_serial(
+    z: Array, sd: Array, upper: Array, lower: Array, seen: Mask, codes: Array, thresholds: Sequence[Array]
+) -> RowScores:
     """Return polyserial correlations, given mean and variance of the first and thresholds of the second variable.
 
     Parameters
     ----------
     z : ndarray, shape (P, N)
         Standardized residuals of the numeric variable.
+    sd : ndarray, shape (P,)
+        Standard deviation of that residual.
     upper, lower : ndarray, shape (P, N)
         Limits of the latent response of the ordered item.
     seen : ndarray of bool, shape (P, N)
+    codes : ndarray, shape (P, N)
+        Categories, and
+    thresholds : sequence of P ndarrays
+        thresholds of the ordered item, for a first guess.
 
     Notes
     -----
     ``l(rho) = sum log(Phi((t_y - rho z) / R) - Phi((t_(y-1) - rho z) / R))``, ``R^2 = 1 - rho^2``. Olsson, Drasgow &
-    Dorans (1982), doi:10.1007/BF02294164, the two-step method.
+    Dorans (1982), doi:10.1007/BF02294164, the two-step method. As in lavaan, rows whose joint density (in the units of
+    the numeric variable) is below :data:`SMALLEST` do not move the correlation.
     """
+    with np.errstate(under="ignore"):
+        height = _density(np.where(seen, z, 0.0)) / sd[:, None]
 
     def terms(which: Index | slice, r: Array) -> tuple[Array, ...]:
         r = r[:, None]
@@ -118,28 +139,28 @@ def correlate_serial(z: Array, upper: Array, lower: Array, seen: Mask) -> RowSco
         # derivatives of both limits with respect to rho
         dh, dk = (r * top - z[which]) / root**3, (r * bottom - z[which]) / root**3
         score = np.where(seen[which], dens_h * dh - dens_k * dk, 0.0)
-        return r, root, h, k, dens_h, dens_k, dh, dk, score
+        return r, root, h, k, dens_h, dens_k, dh, dk, score, pi
 
     def evaluate(which: Index, now: Array) -> tuple[Array, Array]:
-        r, root, h, k, dens_h, dens_k, dh, dk, score = terms(which, now)
+        r, root, h, k, dens_h, dens_k, dh, dk, score, pi = terms(which, now)
         ddh = upper[which] / root**3 + 3.0 * r * dh / root**2
         ddk = lower[which] / root**3 + 3.0 * r * dk / root**2
-        change = dens_h * (ddh - h * dh * dh) - dens_k * (ddk - k * dk * dk)
-        curve = np.where(seen[which], change, 0.0) - score * score
-        return score.sum(axis=1), curve.sum(axis=1)
+        change = dens_h * (ddh - h * dh * dh) - dens_k * (ddk - k * dk * dk) - score * score
+        kept = seen[which] & (height[which] * pi >= SMALLEST)
+        return np.where(kept, score, 0.0).sum(axis=1), np.where(kept, change, 0.0).sum(axis=1)
 
-    # a first guess: the correlation with the middle of the limits
-    middle = np.where(seen, np.clip((np.clip(upper, -3, 3) + np.clip(lower, -3, 3)) / 2.0, -3, 3), 0.0)
-    held = np.where(seen, z, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        start = (held * middle).sum(axis=1) / np.sqrt((held**2).sum(axis=1) * (middle**2).sum(axis=1))
-    rho = solve_scores(evaluate, np.where(np.isfinite(start), start, 0.0), SERIAL_LIMIT)
-    r, root, _, _, dens_h, dens_k, _, _, score = terms(slice(None), rho)
+    # lavaan's first guess: where rows drop out, the likelihood may have more than one maximum
+    spread = np.array([(own[own >= 0]).std() for own in codes])
+    steep = np.array([_density(own).sum() for own in thresholds])
+    start = _pearson(z, codes, seen) * spread / steep
+    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.9, start / 2.0, start), SERIAL_LIMIT, seen.sum(axis=1))
+    r, root, _, _, dens_h, dens_k, _, _, score, pi = terms(slice(None), rho)
+    lost = (seen & (height * pi < SMALLEST)).sum(axis=1).astype(np.float64)
     push = r / root * (dens_h - dens_k)
     mean = np.where(seen, z + push, 0.0)
     variance = np.where(seen, 0.5 * (z * z - 1.0 + z * push), 0.0)
     above, below = np.where(seen, dens_h / root, 0.0), np.where(seen, -dens_k / root, 0.0)
-    return RowScores(rho, score, (mean, variance), (above, below), np.zeros(len(rho)))
+    return RowScores(rho, score, (mean, variance), (above, below), lost)
 
 
 def correlate_ordered(
@@ -183,7 +204,7 @@ def correlate_ordered(
         ratio = np.where(kept, slope / pi, 0.0)
         return ratio.sum(axis=1), (np.where(kept, curve / pi, 0.0) - ratio * ratio).sum(axis=1)
 
-    rho = solve_scores(evaluate, _pearson(*codes, seen), LIMIT)
+    rho = solve_scores(evaluate, _pearson(*codes, seen), LIMIT, seen.sum(axis=1))
     pi = rectangle(slice(None), rho)
     kept = seen & (pi >= SMALLEST)
     r = rho[:, None]

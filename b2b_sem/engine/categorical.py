@@ -157,14 +157,18 @@ def weight_of(problem: Problem) -> CategoricalWeight:
 
 
 def joint_moments(table: ParameterTable, moments: OrdinalMoments) -> tuple[Array, Array]:
-    """Return covariances (p, p) and means (p,) of all observed variables, those conditioned on among them."""
+    """Return covariances (p, p) and means (p,) of all observed variables, those conditioned on among them.
+
+    Covariances of the latter have the divisor n - 1, as in lavaan.
+    """
     if not moments.covariates:
         return np.array(moments.cov), np.array(moments.mean)
     names = [*moments.names, *moments.covariates]
     order = [names.index(v) for v in table.observed]
     assert moments.slopes is not None
-    cross = moments.slopes @ moments.covariate_cov
-    cov = np.block([[moments.cov + cross @ moments.slopes.T, cross], [cross.T, moments.covariate_cov]])
+    given = moments.covariate_cov * (moments.nobs / (moments.nobs - 1))
+    cross = moments.slopes @ given
+    cov = np.block([[moments.cov + cross @ moments.slopes.T, cross], [cross.T, given]])
     mean = np.concatenate([moments.mean + moments.slopes @ moments.covariate_mean, moments.covariate_mean])
     return cov[np.ix_(order, order)], mean[order]
 

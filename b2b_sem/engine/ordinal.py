@@ -30,7 +30,7 @@ from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
 
-__all__ = ["OrdinalInference", "OrdinalSolution", "infer_ordinal", "ordinal_rows"]
+__all__ = ["OrdinalInference", "OrdinalRows", "OrdinalSolution", "infer_ordinal", "ordinal_rows", "solution_of"]
 
 NAN = float("nan")
 #: Smallest eigenvalue of polychoric correlations with which robust fit indices are computed (lavaan's rule).
@@ -164,6 +164,22 @@ class OrdinalSolution:
         return value, len(zero), (float(diagonal @ np.diag(gamma)), float(diagonal @ (gamma * gamma) @ diagonal))
 
 
+def solution_of(problem: Problem, moments: OrdinalMoments, theta: Array) -> OrdinalSolution:
+    """Evaluate a problem at a solution.
+
+    Raises
+    ------
+    ModelError
+        If a variance is not positive there.
+    """
+    weight = weight_of(problem)
+    point = weight.evaluate(weight.layout.structure, problem.moments, theta)
+    if point is None:
+        raise ModelError("a variance implied at the solution is not positive")
+    assert isinstance(point, OrdinalPoint)
+    return OrdinalSolution(problem, moments, point)
+
+
 def infer_ordinal(
     problem: Problem, moments: OrdinalMoments, solution: EngineFit, *, level: float = 0.95
 ) -> OrdinalInference:
@@ -175,12 +191,7 @@ def infer_ordinal(
         If the solution has no positive variances, or a defined parameter no value.
     """
     table, options, constraints = problem.table, problem.options, problem.constraints
-    weight = weight_of(problem)
-    point = weight.evaluate(weight.layout.structure, problem.moments, solution.theta)
-    if point is None:
-        raise ModelError("a variance implied at the solution is not positive")
-    assert isinstance(point, OrdinalPoint)
-    at = OrdinalSolution(problem, moments, point)
+    at = solution_of(problem, moments, solution.theta)
     n = moments.nobs - 1
     precision = at.precision
     vcov = at.vcov(n) if precision.identified else precision.vcov
@@ -399,11 +410,14 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
     value = 2.0 * float(np.log(np.diag(factor)).sum()) + float((sample * omega).sum()) - logdet - p
     chisq, base = moments.nobs * value, -moments.nobs * logdet
     low, high, h = layout.low, layout.high, len(layout.item)
-    free = np.isin(np.arange(layout.q), layout.core)
+    shaping = [r.free - 1 for r in at.problem.table.rows if r.free and r.op not in ("|", "~1")]
+    free = np.isin(np.arange(layout.q), shaping)
     count = int(free.sum())
     if at.problem.constraints is not None:
         fixing = np.eye(layout.q) - at.problem.constraints.basis @ at.problem.constraints.basis.T
-        count -= int(np.linalg.matrix_rank(fixing[free]))
+        if np.abs(fixing[~free]).max(initial=0.0) > 1e-12:
+            return unknown  # equations between thresholds have no place in a model of correlations
+        count -= at.problem.constraints.rank
     own_df = len(low) - count
     # tr(X' V X Gamma) with X = I - D E^-1 D'W for the correlations alone
     slopes = state.slopes.dense[h:]
@@ -418,7 +432,7 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
     x_gamma = gamma - left @ spread.T - spread @ left.T
     normal = omega[np.ix_(low, low)] * omega[np.ix_(high, high)] + omega[np.ix_(low, high)] * omega[np.ix_(high, low)]
     trace = float((normal * x_gamma).sum())
-    factor_c = trace / own_df if own_df else NAN
+    factor_c = trace / own_df if own_df else 1.0
     base_c = float(np.trace(gamma)) / base_df if base_df else NAN
     six = (chisq, df, base, base_df, factor_c, base_c)
     scaled = chisq / factor_c

@@ -30,6 +30,7 @@ PUBLIC = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "polychoric",
     "read_covariance",
     "read_responses",
     "read_study_result",

@@ -1,0 +1,115 @@
+"""Thresholds, correlations and their asymptotic covariance against lavaan, number by number and by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference_case import data_path
+
+from b2b_sem.data.ordinal import OrdinalMoments, ordinal_moments
+
+HERE = Path(__file__).resolve().parent / "polychoric"
+CASES: dict[str, dict[str, Any]] = {
+    case["id"]: case for case in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]
+}
+MANIFEST = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))["sha256"]
+#: Both sides are solved to the last digits; ten times the largest difference measured. Statistics in standard errors,
+#: elements of gamma in units of their diagonal.
+STATISTIC = 1e-8
+GAMMA = 1e-7
+
+
+def source(case: dict[str, Any]) -> Path:
+    return HERE / "simulated.csv" if case["data"] == "here:simulated" else data_path(case["data"])
+
+
+def frame_of(case: dict[str, Any]) -> pd.DataFrame:
+    """Return the data of a case, with holes by the rule that generate.R follows."""
+    frame = pd.read_csv(source(case))[[*case["columns"], *case.get("covariates", [])]].astype(float)
+    if "holes" in case:
+        i = np.arange(1, len(frame) + 1)
+        given = np.ones(len(frame), dtype=bool)
+        if "holes_given" in case:
+            given = frame[case["columns"][0]].to_numpy() >= case["holes_given"]
+        for j, column in enumerate(case["columns"], start=1):
+            if "holes_given" in case and j == 1:
+                continue
+            frame.loc[((37 * i + 101 * j + 7 * i * i * j) % 97 < case["holes"]) & given, column] = np.nan
+    return frame
+
+
+@cache
+def moments(name: str) -> OrdinalMoments:
+    case = CASES[name]
+    frame = frame_of(case)
+    covariates = case.get("covariates", [])
+    return ordinal_moments(
+        frame[case["columns"]].to_numpy(),
+        case["columns"],
+        case["columns"] if case["ordered"] is True else case["ordered"],
+        missing=case.get("missing", "listwise"),
+        covariates=frame[covariates].to_numpy() if covariates else None,
+        covariate_names=covariates,
+    )
+
+
+def differences(ours: OrdinalMoments, reference: dict[str, Any]) -> dict[str, float]:
+    """Return the largest differences, in the units of the tolerances; infinite where names or sizes differ."""
+    if list(ours.labels) != reference["labels"] or ours.nobs != reference["nobs"]:
+        return {"statistic": np.inf, "gamma": np.inf}
+    diagonal = np.array(reference["diagonal"])
+    unit = np.sqrt(diagonal)
+    gap = np.abs(ours.statistic - reference["statistic"]) / (unit / np.sqrt(ours.nobs))
+    k = np.arange(1, len(unit) + 1)
+    worst = [np.abs(ours.gamma.diagonal() / diagonal - 1.0).max()]
+    # products with two vectors see every element
+    for name, wave in (("cos", np.cos(k)), ("sin", np.sin(k))):
+        allowed = unit * np.sqrt((unit * wave) @ (unit * wave))
+        worst.append(np.abs((ours.gamma @ wave - reference[name]) / allowed).max())
+    if reference.get("gamma"):
+        worst.append(np.abs((ours.gamma - np.array(reference["gamma"])) / np.outer(unit, unit)).max())
+    return {"statistic": float(gap.max()), "gamma": float(max(worst))}
+
+
+def parameters() -> list[Any]:
+    return [
+        pytest.param(name, id=name, marks=[pytest.mark.shared_data] if case["data"].startswith("shared:") else [])
+        for name, case in CASES.items()
+    ]
+
+
+def read(name: str) -> dict[str, Any]:
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", parameters())
+def test_statistics_and_gamma_are_those_of_lavaan(name: str) -> None:
+    gap = differences(moments(name), read(name))
+    assert gap["statistic"] < STATISTIC
+    assert gap["gamma"] < GAMMA
+
+
+@pytest.mark.parametrize("name", [p for p in parameters() if "covariates" not in CASES[p.id]])
+def test_pairs_with_empty_cells_are_those_lavaan_counts(name: str) -> None:
+    # given covariates, lavaan makes no tables
+    assert len(moments(name).empty_cells) == read(name)["empty"]
+
+
+@pytest.mark.parametrize("name", parameters())
+def test_the_numbers_belong_to_these_data(name: str) -> None:
+    digest = hashlib.sha256(source(CASES[name]).read_bytes()).hexdigest()
+    assert MANIFEST["data"][CASES[name]["data"]] == digest
+
+
+def test_the_numbers_belong_to_script_and_cases() -> None:
+    for name, file in (("cases", "cases.json"), ("generate", "generate.R")):
+        assert MANIFEST[name] == hashlib.sha256((HERE / file).read_bytes()).hexdigest()
+    written = {path.stem for path in HERE.glob("*.json")} - {"cases", "manifest"}
+    assert written == set(CASES)
