@@ -85,6 +85,5 @@ def observe_ordinal(
         (used.T,),
         (*strays, *moments.warnings),
         None if labels is None else labels[moments.rows],
-        None,
-        (moments,),
+        ordinal=(moments,),
     )

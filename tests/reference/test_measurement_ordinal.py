@@ -25,8 +25,9 @@ FOLDER = HERE / "measurement_ordinal"
 CASES: dict[str, dict[str, Any]] = {
     c["id"]: c for c in json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 }
-#: Of what rests on the answers as numbers, of model-based numbers, and of ratios of polychoric correlations.
-EXACT, RTOL, RATIO = 1e-12, 1e-7, 1e-6
+#: Of what rests on the answers as numbers, of model-based numbers, of ratios of polychoric correlations, and of what rests
+#: on moments of incomplete rows, for which lavaan's EM stops at a change of 1e-5.
+EXACT, RTOL, RATIO, EM = 1e-12, 1e-7, 1e-6, 1e-5
 
 
 def source(case: str) -> str:
@@ -130,17 +131,18 @@ def lower(table: pd.DataFrame) -> np.ndarray:
 @pytest.mark.parametrize("case", [*cases(ordered=True), *cases(ordered=False)])
 def test_validity_and_adequacy(case: str) -> None:
     known, result = reference(case), measurement(fitted(case))
+    rtol = RATIO if CASES[case]["ordered"] else EM
     for name in ("htmt", "htmt2"):
         matrix, ours = known[name], getattr(result, name)
         if not matrix:  # semTools takes an item in two scales for two items
             continue
         assert list(ours.index) == matrix["names"]
         expected = lower(pd.DataFrame(matrix["values"], matrix["names"], matrix["names"]))
-        np.testing.assert_allclose(lower(ours), expected, rtol=RATIO)
+        np.testing.assert_allclose(lower(ours), expected, rtol=rtol)
     latent = known["factor_cor"]
     expected = lower(pd.DataFrame(latent["values"], latent["names"], latent["names"]))
     np.testing.assert_allclose(lower(bs.validity(fitted(case)).latent_cor), expected, rtol=RTOL)
-    assert result.adequacy["kmo"] == pytest.approx(known["kmo"], rel=RATIO)
+    assert result.adequacy["kmo"] == pytest.approx(known["kmo"], rel=rtol)
     assert np.isnan(result.adequacy["bartlett_chisq"])
 
 
@@ -151,10 +153,10 @@ def test_reliability_from_incomplete_answers(case: str) -> None:
     assert ("scale", *table.columns) == RELIABILITY_COLUMNS
     for scale in known["blocks"]:
         row = table.loc[scale]
-        assert row["alpha"] == pytest.approx(number(case, "alpha", scale), rel=RATIO)
-        assert row["omega"] == pytest.approx(number(case, "omega2", scale), rel=RATIO)
+        assert row["alpha"] == pytest.approx(number(case, "alpha", scale), rel=EM)
+        assert row["omega"] == pytest.approx(number(case, "omega2", scale), rel=RTOL)
         loadings = np.array(list(known["loadings"][scale].values()))
-        assert row["ave"] == pytest.approx(np.mean(loadings**2), rel=RATIO)
+        assert row["ave"] == pytest.approx(np.mean(loadings**2), rel=RTOL)
     assert any("maximum likelihood estimates from the incomplete rows" in n for n in found.notes)
     listwise = bs.fit("\n".join(CASES[case]["model"]), data_frame(source(case)), engine="native")
     alpha = bs.reliability(listwise)["alpha"].to_numpy()

@@ -89,6 +89,10 @@ class CategoricalWeight:
         out: Array = d.T @ self.times(d) / self.size
         return out
 
+    def scoring_information(self, structure: Structure, point: Point) -> Array:
+        """Return D'VD: the metric of the search."""
+        return self.expected_information(structure, point)
+
     def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return d2F / dtheta dtheta', shape (q, q)."""
         state = _state(point)

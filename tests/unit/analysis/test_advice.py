@@ -297,6 +297,17 @@ def test_auto_uses_pairs_where_ordered_answers_are_missing() -> None:
     assert (found.estimator, found.model.options["missing"], found.nobs) == ("WLSMV", "pairwise", 400)
 
 
+def test_auto_uses_full_information_where_numbers_are_missing() -> None:
+    data = holes(answers(400, EVEN[7]), 0.05)
+    found = bs.fit(MODEL, data, estimator="auto", engine="native")
+    assert (found.estimator, found.model.options["missing"], found.nobs) == ("MLR", "fiml", 400)
+    assert found.measures == bs.fit(MODEL, data, estimator="MLR", missing="fiml").measures
+    assert any("full information uses all answers" in n for n in found.notes)
+    data = holes(answers(300, EVEN[7]).assign(age=answers(300, None)["x1"]), 0.1, ["age"])
+    found = bs.fit(f"{MODEL}\nF ~ age", data, estimator="auto")
+    assert (found.estimator, found.model.options["missing"], found.nobs) == ("MLR", "fiml.x", 300)
+
+
 def test_auto_leaves_messages_on_bad_input_as_they_are() -> None:
     data = answers(60, EVEN[5])
     with pytest.raises(ModelSyntaxError, match="'x9' is neither a latent variable"):
