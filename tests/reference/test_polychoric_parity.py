@@ -14,13 +14,15 @@ import pytest
 from reference_case import data_path
 
 from b2b_sem.data.ordinal import OrdinalMoments, ordinal_moments
+from b2b_sem.errors import DataError
 
 HERE = Path(__file__).resolve().parent / "polychoric"
 CASES: dict[str, dict[str, Any]] = {
     case["id"]: case for case in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]
 }
 MANIFEST = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))["sha256"]
-EVIDENCE = json.loads((HERE / "evidence.json").read_text(encoding="utf-8"))["probit"]
+REMARKS = json.loads((HERE / "evidence.json").read_text(encoding="utf-8"))
+EVIDENCE = REMARKS["probit"]
 #: Both sides are solved to the last digits; ten times the largest difference measured. Statistics in standard errors,
 #: elements of gamma in units of their diagonal.
 STATISTIC = 1e-8
@@ -149,3 +151,26 @@ def test_thresholds_given_a_covariate_are_those_of_an_ordered_probit_regression(
 def test_lavaan_leaves_the_parameter_space_of_one_of_them() -> None:
     out_of_order = [run["item"] for run in EVIDENCE if (np.diff(run["lavaan"][:-1]) <= 0).any()]
     assert out_of_order == ["CUSL2"]
+
+
+def test_a_numeric_variable_with_two_values_is_refused_where_lavaan_returns_rounding_noise() -> None:
+    frame = pd.read_csv(HERE / "simulated.csv").astype(float)
+    gamma = dict(zip(REMARKS["two_values"]["labels"], REMARKS["two_values"]["diagonal"], strict=True))
+    assert gamma["x2~1"] > 1e6 * frame["x2"].var()
+    columns = ["b1", "c1", "s1", "x2"]
+    with pytest.raises(DataError, match="x2"):
+        ordinal_moments(frame[columns].to_numpy(), columns, columns[:3])
+
+
+def test_a_pair_without_a_finite_correlation_is_named_and_without_weight_on_both_sides() -> None:
+    rows = np.column_stack([np.repeat([0, 1], [98, 2]), np.repeat(range(4), [20, 30, 30, 20]), [0, 1, 2, 0, 1] * 20])
+    ours, reference = ordinal_moments(rows.astype(float), list("abc"), list("abc")), REMARKS["perfect"]
+    assert list(ours.labels) == reference["labels"]
+    pair = ours.labels.index("a~~b")
+    rest = np.arange(len(ours.labels)) != pair
+    assert reference["diagonal"][pair] > 1e9
+    assert ours.gamma_diagonal[pair] > 1e9
+    # lavaan's own search is not finished here
+    assert np.allclose(ours.statistic[rest], np.array(reference["statistic"])[rest], atol=1e-6)
+    assert np.allclose(ours.gamma_diagonal[rest], np.array(reference["diagonal"])[rest], rtol=1e-6)
+    assert any("cannot be determined" in text and "a and b" in text for text in ours.warnings)
