@@ -11,8 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
@@ -43,12 +45,14 @@ __all__ = [
     "StudyResult",
     "Unsupported",
     "__version__",
+    "advise",
     "compare",
     "fit",
     "load_model",
     "load_simulation",
     "load_study",
     "load_survey",
+    "polychoric",
     "read_covariance",
     "read_responses",
     "read_study_result",
@@ -69,12 +73,14 @@ _HOME = {
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
+    "advise": "b2b_sem.analysis.advice",
     "compare": "b2b_sem.analysis.compare",
     "fit": "b2b_sem.analysis.structural",
     "load_model": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,10 +258,21 @@ def _rival(
     rival = model.rival(name)
     nan = float("nan")
     try:
-        fitted = _fit(model, survey, data, settings, name)
+        fitted = _fit(model, survey, data, _settled(settings, main, model.items(survey, name)), name)
     except B2BSemError as error:
         return RivalResult(name, rival.title, rival.why, None, "other", nan, None, nan, f"Not fitted: {error.message}.")
     return compare_rival(name, rival.title, rival.why, main, fitted, alpha=alpha)
+
+
+def _settled(settings: Mapping[str, Any], main: FitResult, items: Sequence[str]) -> Mapping[str, Any]:
+    """Return the settings for a rival: what "auto" chose for the main model, because only like fits can be compared."""
+    if str(settings.get("estimator", "")).lower() != "auto":
+        return settings
+    chosen = main.model.options
+    ordered = set(chosen.get("ordered") or ())
+    # an item that the main model does not have is of the same kind as its neighbours
+    same = [i for i in items if i in ordered or i not in main.model.observed] if ordered else None
+    return {**settings, "estimator": main.estimator, "missing": chosen["missing"], "ordered": same}
 
 
 def _assemble(
@@ -370,15 +381,17 @@ def _describe(
 def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _Data) -> SampleDescription:
     import pandas as pd
 
-    from b2b_sem.analysis.description import ITEM_COLUMNS, describe_background, describe_items
+    from b2b_sem.analysis.description import ITEM_COLUMNS, describe_answers, describe_background, describe_items
     from b2b_sem.results.study import SampleDescription
 
     items = pd.DataFrame(columns=list(ITEM_COLUMNS))
     background: tuple[tuple[str, pd.DataFrame], ...] = ()
+    answers = None
     if data.responses is not None:
         frame = data.responses.frame
         scale_of = {item: latent for latent in model.latents for item in model.items_of(latent, survey)}
         items = describe_items(frame, fit.model.observed, survey, scale_of)
+        answers = describe_answers(frame, fit.model.observed, survey)
         if survey is not None:
             background = describe_background(frame, survey)
     return SampleDescription(
@@ -389,6 +402,7 @@ def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _
         items=items,
         background=background,
         notes=(*data.notes, *fit.notes),
+        answers=answers,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.analysis.fitted import Fit, context_of, refuse_ordinal
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.blocks import Task, run_blocks
 from b2b_sem.engine.inference import count_df
@@ -146,6 +146,7 @@ def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float
 
 def _data(fit: Fit) -> tuple[Any, Array]:
     context = context_of(fit)
+    refuse_ordinal(context.problem, "bootstrap replicates", "use the standard errors of WLSMV, which are robust")
     if context.observed.raw is None:
         raise DataError("there are no rows to resample: the model was fitted to moments", hint="fit it to data=...")
     if len(context.observed.raw) > 1:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.data.numeric import as_floats
+from b2b_sem.measures.distribution import SPARSE, count_answers, describe_moments
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["describe_background", "describe_items"]
+__all__ = ["ANSWER_COLUMNS", "ITEM_COLUMNS", "describe_answers", "describe_background", "describe_items"]
 
 ITEM_COLUMNS = (
     "name",
@@ -26,7 +27,15 @@ ITEM_COLUMNS = (
     "max",
     "skew",
     "kurtosis",
+    "categories",
+    "floor",
+    "ceiling",
+    "empty",
+    "sparse",
 )
+ANSWER_COLUMNS = ("name", "answer", "label", "n", "percent")
+#: An item with more different answers is not shown answer by answer.
+ANSWERS_MOST = 12
 
 
 def describe_items(
@@ -37,6 +46,10 @@ def describe_items(
     A background fact that the model uses as an item is shown with its question, or with its label if it has none.
 
     Skew and excess kurtosis are moment ratios with divisor n, m3 / m2^1.5 and m4 / m2^2 - 3; sd has divisor n - 1.
+    `categories` counts the different answers given, `floor` and `ceiling` are the percentages of the lowest and the
+    highest possible answer, `empty` and `sparse` name the answers given never and fewer than five times. The possible
+    answers are those of the survey's response format, else the whole numbers between the smallest and the largest
+    answer; items with more than twelve have none of these (NaN, and no text).
 
     Parameters
     ----------
@@ -47,7 +60,7 @@ def describe_items(
     scale_of : dict
         Construct of each item, for items the survey does not know.
     """
-    known = set(survey.items(active_only=False)) if survey is not None else set()
+    known = _known(survey) if survey is not None else set()
     rows = []
     for name in items:
         spec = survey.item(name) if survey is not None and name in known else None
@@ -61,26 +74,82 @@ def describe_items(
                 bool(spec.reverse) if spec is not None else False,
                 len(present),
                 len(values) - len(present),
-                *_moments(present),
+                *describe_moments(present),
+                *_scale(_counted(present, name, survey)),
             )
         )
     return pd.DataFrame(rows, columns=list(ITEM_COLUMNS))
 
 
+def describe_answers(frame: pd.DataFrame, items: Iterable[str], survey: SurveySpec | None) -> pd.DataFrame:
+    """Return one row an item and possible answer: how often it was given.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Scored answers.
+    items : iterable of str
+        Items with more than twelve different answers are left out.
+    survey : SurveySpec or None
+        Its response formats say which answers were possible, and how they were labelled.
+
+    Returns
+    -------
+    DataFrame
+        name, answer, label (of the answer as it was given, before reverse coding), n, percent (of those who answered).
+    """
+    rows = []
+    for name in items:
+        values = as_floats(frame[name])[0]
+        counted = _counted(values[np.isfinite(values)], name, survey)
+        if counted is None:
+            continue
+        answers, counts = counted
+        total = int(counts.sum())
+        for answer, count in zip(answers.tolist(), counts.tolist(), strict=True):
+            share = 100.0 * count / total if total else float("nan")
+            rows.append((name, _whole(answer), _label(name, answer, survey), count, share))
+    return pd.DataFrame(rows, columns=list(ANSWER_COLUMNS))
+
+
+def _counted(present: Any, name: str, survey: SurveySpec | None) -> tuple[Any, Any] | None:
+    low, high = survey.range_of(name) if survey is not None and name in _known(survey) else (None, None)
+    return count_answers(present, low, high, most=ANSWERS_MOST)
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
+
+
+def _known(survey: SurveySpec) -> set[str]:
+    return set(survey.items(active_only=False))
+
+
+def _scale(counted: tuple[Any, Any] | None) -> tuple[Any, ...]:
+    """Return categories, floor, ceiling, empty, sparse."""
+    if counted is None or not counted[1].sum():
+        return (float("nan"),) * 3 + ("", "")
+    answers, counts = counted
+    share = 100.0 * counts / counts.sum()
+
+    def shown(chosen: Any) -> str:
+        return ", ".join(f"{a:g}" for a in answers[chosen])
+
+    empty, sparse = shown(counts == 0), shown((counts > 0) & (counts < SPARSE))
+    return int((counts > 0).sum()), float(share[0]), float(share[-1]), empty, sparse
+
+
+def _label(name: str, answer: float, survey: SurveySpec | None) -> str:
+    if survey is None or name not in _known(survey):
+        return ""
+    form = survey.format_of(name)
+    given = form.low + form.high - answer if survey.item(name).reverse else answer
+    return form.anchors.get(int(given), "") if float(given).is_integer() else ""
+
+
 def _question(name: str, survey: SurveySpec | None) -> str:
     fact = survey.facts.get(name) if survey is not None else None
     return "" if fact is None else fact.question or fact.label
-
-
-def _moments(values: Any) -> tuple[float, ...]:
-    if not len(values):
-        return (float("nan"),) * 6
-    centred = values - values.mean()
-    m2 = float((centred**2).mean())
-    sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    skew = float((centred**3).mean()) / m2**1.5 if m2 > 0 else float("nan")
-    kurtosis = float((centred**4).mean()) / m2**2 - 3 if m2 > 0 else float("nan")
-    return float(values.mean()), sd, float(values.min()), float(values.max()), skew, kurtosis
 
 
 def describe_background(frame: pd.DataFrame, survey: SurveySpec) -> tuple[tuple[str, pd.DataFrame], ...]:
@@ -98,7 +167,7 @@ def describe_background(frame: pd.DataFrame, survey: SurveySpec) -> tuple[tuple[
             present = values[np.isfinite(values)]
             if not len(present):
                 continue
-            mean, sd, low, high, *_ = _moments(present)
+            mean, sd, low, high, *_ = describe_moments(present)
             text = f"mean {mean:.1f}, SD {sd:.1f}, range {low:g} to {high:g}" + (f" ({fact.unit})" if fact.unit else "")
             table = pd.DataFrame([(text, len(present), 100.0)], columns=["category", "n", "percent"])
         else:

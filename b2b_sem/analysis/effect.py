@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from b2b_sem.analysis.bootstrap import bootstrap as resample
-from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.analysis.fitted import Fit, context_of, refuse_ordinal
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.draw import multivariate_normal
 from b2b_sem.engine.effect import MOST_PATHS, EffectMap, effect_draws, effects_at, find_effects
@@ -87,6 +87,8 @@ def indirect_effects(
     context = context_of(fit)
     count = (20_000 if ci == "mc" else 5_000) if draws is None else draws
     _check_settings(ci, level, count)
+    if ci != "delta":
+        refuse_ordinal(context.problem, f"intervals of effects by ci='{ci}'", "use ci='delta'")
     if ci in ("percentile", "bc", "bca"):
         if bootstrap is None:
             bootstrap = resample(cast(Fit, fit), count, seed=seed, jobs=jobs, ci=ci, level=level)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import context_of
+from b2b_sem.analysis.fitted import context_of, refuse_ordinal
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.table import Table
 from b2b_sem.engine.base import Array
@@ -61,6 +61,7 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
         )
     context = context_of(fit)
     problem, observed = context.problem, context.observed
+    refuse_ordinal(problem, "factor scores", "use sum scores, or fit the items as numbers (leave ordered out)")
     structure = problem.structure
     if not structure.nlatent:
         raise Unsupported("the model has no latent variable to score", hint="use the observed variables themselves")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
-__all__ = ["Context", "Fit", "context_of"]
+__all__ = ["Context", "Fit", "context_of", "refuse_ordinal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,3 +238,9 @@ def context_of(fit: FitResult) -> Context:
             "this result was read from a file and holds no data to compute from", hint="fit the model again"
         )
     return context
+
+
+def refuse_ordinal(problem: Problem, what: str, hint: str) -> None:
+    """Raise Unsupported for what is not computed from models of ordinal items."""
+    if problem.table.ordered:
+        raise Unsupported(f"{what} are not available for ordinal items", hint=hint)

@@ -1,28 +1,39 @@
 """Quality of the scales of a fitted model: loadings, reliability, convergent and discriminant validity.
 
-Everything is read off a ``FitResult``; the answers themselves are not needed. What depends on
-the fitted model (loadings, omega, CR, AVE, latent correlations) is refused for a fit that may not be interpreted; what
-depends on the sample alone (alpha, HTMT, sampling adequacy) is given in any case.
+Everything is read off a ``FitResult``; the answers themselves are not needed, but for alpha of ordered items. What
+depends on the fitted model (loadings, omega, CR, AVE, latent correlations) is refused for a fit that may not be
+interpreted; what depends on the sample alone (alpha, HTMT, sampling adequacy) is given in any case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from b2b_sem.analysis.ordinal_scale import answers_of, ordered_items, polychorics
+from b2b_sem.data.bivariate import bvn_cdf
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.measures import adequacy as adequacy_measure
+from b2b_sem.measures import ordinal_reliability as ordinal_measure
 from b2b_sem.measures import reliability as reliability_measure
 from b2b_sem.measures import validity as validity_measure
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.measurement import MeasurementResult
 
-__all__ = ["LOADING_COLUMNS", "RELIABILITY_COLUMNS", "ValidityResult", "measurement", "reliability", "validity"]
+__all__ = [
+    "LOADING_COLUMNS",
+    "ORDINAL_RELIABILITY_COLUMNS",
+    "RELIABILITY_COLUMNS",
+    "ValidityResult",
+    "measurement",
+    "reliability",
+    "validity",
+]
 
 RELIABILITY_COLUMNS = (
     "scale",
@@ -35,6 +46,14 @@ RELIABILITY_COLUMNS = (
     "loading_min",
     "loading_max",
 )
+#: With ordered items.
+ORDINAL_RELIABILITY_COLUMNS = (
+    *RELIABILITY_COLUMNS[:3],
+    "alpha_ordinal",
+    "omega",
+    "omega_latent",
+    *RELIABILITY_COLUMNS[4:],
+)
 LOADING_COLUMNS = ("scale", "item", "est", "se", "std_all", "std_se", "ci_lower", "ci_upper", "r2")
 
 # Conventions, not laws of nature: every warning names its value, its limit and its source.
@@ -42,6 +61,9 @@ _HAIR = "Hair et al. 2019, doi:10.1108/EBR-11-2018-0203"
 _FORNELL = "Fornell & Larcker 1981, doi:10.1177/002224378101800104"
 _HENSELER = "Henseler et al. 2015, doi:10.1007/s11747-014-0403-8"
 _KAISER = "Kaiser 1974, doi:10.1007/BF02291575"
+_ZUMBO = "Zumbo, Gadermann & Zeisser 2007, doi:10.22237/jmasm/1177992180"
+_CHALMERS = "Chalmers 2018, doi:10.1177/0013164417727036"
+_GREEN = "Green & Yang 2009, doi:10.1007/s11336-008-9099-3"
 _LOADING_LOW, _LOADING_GOOD = 0.40, 0.708
 _RELIABILITY_LOW, _RELIABILITY_HIGH = 0.70, 0.95
 _AVE_LOW = 0.50
@@ -84,7 +106,10 @@ class _Scale:
 
 @dataclass(frozen=True)
 class _Setup:
-    """What all tables need: the scales, the sample they were seen in, and what to tell the reader."""
+    """What all tables need: the scales, the sample they were seen in, and what to tell the reader.
+
+    With ordered items `cov` holds polychoric correlations, and `answers` the answers as numbers, also incomplete rows.
+    """
 
     fit: FitResult
     scales: tuple[_Scale, ...]
@@ -92,6 +117,22 @@ class _Setup:
     nobs: int
     answers: pd.DataFrame | None
     notes: tuple[str, ...]
+    ordered: frozenset[str] = frozenset()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the implied moments are those given covariates, which is not how scales vary."""
+        return "slopes" in self.fit.sample()
+
+    @property
+    def known(self) -> bool:
+        """Whether the moments of the sample are there."""
+        return bool(self.cov.notna().all(axis=None))
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the moments were estimated from incomplete rows by maximum likelihood."""
+        return str(self.fit.model.options.get("missing", "")).startswith("fiml") and self.answers is None
 
     @property
     def names(self) -> list[str]:
@@ -127,7 +168,8 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
     DataFrame
         One row a first-order factor: scale, items (their number), alpha, omega, cr, ave, sqrt_ave, loading_min,
         loading_max (standardized). NaN where a number is not defined (scales with a single indicator) or must not be
-        used (fits that did not converge, are not identified or not admissible).
+        used (fits that did not converge, are not identified or not admissible). A fit with ordered items also has
+        alpha_ordinal and omega_latent.
 
     Raises
     ------
@@ -142,6 +184,15 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
     residual covariances and what cross-loading items share with other scales are in the denominator. cr is the same
     for standardized items, ave the mean squared standardized loading. Formulas and sources:
     ``b2b_sem.measures.reliability``.
+
+    Ordered items: alpha takes the answers as numbers (complete rows of the scale), and omega is that of the sum of the
+    answers 1, 2, ... (Green & Yang 2009, ``b2b_sem.measures.ordinal_reliability``): both speak of a score that exists.
+    alpha_ordinal (alpha of the polychoric correlations; Zumbo, Gadermann & Zeisser 2007), omega_latent, cr, ave, HTMT
+    and sampling adequacy speak of the responses behind the answers. Scales that mix ordered items and numbers have
+    neither omega nor alpha_ordinal.
+
+    Incomplete answers (``missing="fiml"``): alpha, HTMT and sampling adequacy come from the covariance matrix that
+    maximum likelihood estimates from the incomplete rows.
     """
     return _reliability(_setup(fit, data))
 
@@ -262,12 +313,60 @@ def _setup(fit: FitResult, data: pd.DataFrame | None) -> _Setup:
             f"cross-loading items ({', '.join(shared)}) count for each of their scales; what they share with another "
             "scale is error for omega and CR, and AVE uses the loading on the scale in question"
         )
+    if ordered_items(fit):
+        return _ordinal_setup(fit, scales, items, data, notes)
     if data is None:
-        return _Setup(fit, scales, fit.sample()["cov"], fit.nobs, None, tuple(notes))
+        setup = _Setup(fit, scales, fit.sample()["cov"], fit.nobs, None, tuple(notes))
+        return replace(setup, notes=(*notes, _INCOMPLETE)) if setup.incomplete else setup
     answers = _answers(data, items)
     cov = pd.DataFrame(np.atleast_2d(np.cov(answers, rowvar=False, bias=True)) if items else None, items, items)
     notes.append(f"alpha, HTMT and sampling adequacy come from the {len(answers)} complete rows of the data given")
     return _Setup(fit, scales, cov, len(answers), answers, tuple(notes))
+
+
+_CONDITIONAL = (
+    "the model describes what the covariates leave of the items, and scales vary less within the covariates than among "
+    "the respondents: omega and CR are not given; fit the measurement model without the covariates"
+)
+_INCOMPLETE = (
+    "alpha, HTMT and sampling adequacy come from the covariance matrix that maximum likelihood estimates from the "
+    "incomplete rows"
+)
+
+
+def _ordinal_setup(
+    fit: FitResult, scales: tuple[_Scale, ...], items: list[str], data: pd.DataFrame | None, notes: list[str]
+) -> _Setup:
+    """Return the setup of a fit with ordered items."""
+    ordered = ordered_items(fit)
+    answers = answers_of(fit, items, data)
+    notes = [*notes, *_ordinal_notes(scales, ordered)]
+    cov: pd.DataFrame | None = fit.sample()["cov"]
+    conditional = "slopes" in fit.sample()
+    if conditional:
+        notes.append(_CONDITIONAL)
+    if data is not None or conditional:
+        cov = None if answers is None else polychorics(answers, items, ordered, fit)
+    if cov is None:
+        notes.append("this result was read from a file: ordinal alpha, HTMT and sampling adequacy are not given")
+        cov = pd.DataFrame(np.nan, items, items)
+    return _Setup(fit, scales, cov, fit.nobs, answers, tuple(notes), ordered)
+
+
+def _ordinal_notes(scales: tuple[_Scale, ...], ordered: frozenset[str]) -> list[str]:
+    notes = [
+        "ordered items: alpha takes the answers as numbers, omega is that of the sum of the answers 1, 2, ... "
+        f"({_GREEN}); alpha_ordinal is alpha of the polychoric correlations ({_ZUMBO}), which like omega_latent, CR, "
+        "AVE, HTMT and KMO speaks of the responses behind the answers, not of a score that can be computed "
+        f"({_CHALMERS})"
+    ]
+    mixed = [s.name for s in scales if 0 < len(ordered.intersection(s.items)) < len(s.items)]
+    if mixed:
+        notes.append(
+            f"{', '.join(mixed)}: ordered items and numbers have no common sum, so alpha, ordinal alpha and omega are "
+            "not given"
+        )
+    return notes
 
 
 def _answers(data: pd.DataFrame, items: list[str]) -> pd.DataFrame:
@@ -300,27 +399,59 @@ def _refusal(fit: FitResult) -> tuple[str, ...]:
 
 def _reliability(setup: _Setup) -> pd.DataFrame:
     fit, rows = setup.fit, []
+    columns = ORDINAL_RELIABILITY_COLUMNS if setup.ordered else RELIABILITY_COLUMNS
     loadings = _loadings(setup)
     implied, latent = fit.implied()["cov"], fit.latent_cov()
     for scale in setup.scales:
         names = list(scale.items)
-        row: dict[str, Any] = {"scale": scale.name, "items": len(names)}
-        row["alpha"] = reliability_measure.alpha(setup.sample(names))
-        row.update(dict.fromkeys(RELIABILITY_COLUMNS[3:], float("nan")))
+        row: dict[str, Any] = dict.fromkeys(columns, float("nan")) | {"scale": scale.name, "items": len(names)}
+        row |= _alpha(setup, names)
         if fit.ok:
             own = loadings[loadings["scale"] == scale.name]
             raw, std = own["est"].to_numpy(), own["std_all"].to_numpy()
-            phi = float(latent.loc[[scale.name], [scale.name]].to_numpy()[0, 0])
-            sigma = implied.loc[names, names].to_numpy(dtype=np.float64)
-            sd = np.sqrt(np.diag(sigma))
-            # Whatever the factor does not bring into the implied matrix is error, also what comes from other factors.
-            row["omega"] = reliability_measure.omega(raw, sigma - phi * np.outer(raw, raw), phi)
-            row["cr"] = reliability_measure.composite_reliability(std, sigma / np.outer(sd, sd) - np.outer(std, std))
+            if not setup.conditional:
+                phi = float(latent.loc[[scale.name], [scale.name]].to_numpy()[0, 0])
+                row |= _omega(setup, names, raw, std, phi, implied.loc[names, names].to_numpy(dtype=np.float64))
             row["ave"] = reliability_measure.ave(std)
             row["sqrt_ave"] = float(np.sqrt(row["ave"]))
             row["loading_min"], row["loading_max"] = float(std.min()), float(std.max())
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(RELIABILITY_COLUMNS))
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+def _alpha(setup: _Setup, names: list[str]) -> dict[str, float]:
+    """Return alpha, and for ordered items that of the responses behind them."""
+    among = setup.ordered.intersection(names)
+    if not among:
+        return {"alpha": reliability_measure.alpha(setup.sample(names))} if setup.known else {}
+    if len(among) < len(names):
+        return {}
+    found: dict[str, float] = {}
+    if setup.answers is not None:
+        complete = setup.answers[names].dropna()
+        if len(complete) > 1 and (complete.nunique() > 1).all():
+            found["alpha"] = reliability_measure.alpha(np.atleast_2d(np.cov(complete, rowvar=False)))
+    if setup.known:
+        found["alpha_ordinal"] = reliability_measure.alpha(setup.sample(names))
+    return found
+
+
+def _omega(setup: _Setup, names: list[str], raw: Array, std: Array, phi: float, sigma: Array) -> dict[str, float]:
+    """Return omega and composite reliability from loadings and the implied covariance matrix of the items."""
+    sd = np.sqrt(np.diag(sigma))
+    cor = sigma / np.outer(sd, sd)
+    # Whatever the factor does not bring into the implied matrix is error, also what comes from other factors.
+    cr = reliability_measure.composite_reliability(std, cor - np.outer(std, std))
+    among = setup.ordered.intersection(names)
+    if not among:
+        return {"omega": reliability_measure.omega(raw, sigma - phi * np.outer(raw, raw), phi), "cr": cr}
+    if len(among) < len(names):
+        return {"cr": cr}
+    thresholds = setup.fit.implied()["th"]
+    item = thresholds.index.str.rsplit("|", n=1).str[0]
+    limits = [thresholds[item == name].to_numpy(dtype=np.float64) for name in names]
+    omega = ordinal_measure.omega_categorical(std, cor, limits, bvn_cdf)
+    return {"omega": omega, "omega_latent": cr, "cr": cr}
 
 
 def _loadings(setup: _Setup) -> pd.DataFrame:
@@ -350,13 +481,14 @@ def _validity(setup: _Setup, table: pd.DataFrame) -> tuple[dict[str, pd.DataFram
     """Return the four matrices, warnings and notes."""
     names = setup.names
     lower = np.tri(len(names), k=-1, dtype=bool)
+    defined = bool(names) and setup.known
     covariance = setup.sample(setup.items)
     ratios: dict[str, pd.DataFrame] = {}
     undefined: dict[tuple[str, str], list[str]] = {}
     for key, function, geometric in (("htmt", validity_measure.htmt, False), ("htmt2", validity_measure.htmt2, True)):
-        values = function(covariance, setup.blocks) if names else np.empty((0, 0))
+        values = function(covariance, setup.blocks) if defined else np.full((len(names), len(names)), np.nan)
         ratios[key] = pd.DataFrame(np.where(lower, values, np.nan), names, names)
-        problems = validity_measure.undefined_ratios(covariance, setup.blocks, geometric=geometric) if names else {}
+        problems = validity_measure.undefined_ratios(covariance, setup.blocks, geometric=geometric) if defined else {}
         for (i, j), reason in problems.items():
             undefined.setdefault((f"{names[j]} and {names[i]}", reason), []).append(key.upper())
     notes = [f"{' and '.join(keys)} of {pair} not defined: {reason}" for (pair, reason), keys in undefined.items()]
@@ -390,10 +522,10 @@ def _related(scales: tuple[_Scale, ...]) -> set[tuple[int, int]]:
 def _adequacy(setup: _Setup) -> tuple[dict[str, float], tuple[str, ...]]:
     empty = dict.fromkeys(("kmo", "bartlett_chisq", "bartlett_df", "bartlett_pvalue"), float("nan"))
     items = setup.items
-    if len(items) < 2:
+    if len(items) < 2 or not setup.known:
         return empty, ()
     try:
-        if setup.answers is not None:
+        if setup.answers is not None and not setup.ordered:
             found = adequacy_measure.adequacy_of_data(setup.answers[items].to_numpy(), items)
         else:
             found = adequacy_measure.adequacy(setup.sample(items), setup.nobs, items)
@@ -406,6 +538,9 @@ def _adequacy(setup: _Setup) -> tuple[dict[str, float], tuple[str, ...]]:
         if value < adequacy_measure.KMO_ITEM_MINIMUM
     ]
     values = (found.kmo, found.bartlett_chisq, found.bartlett_df, found.bartlett_pvalue)
+    if setup.ordered or setup.incomplete:
+        # Bartlett's chi-square is that of product-moment correlations of complete rows
+        values = (found.kmo, *(float("nan"),) * 3)
     return dict(zip(empty, values, strict=True)), tuple(warnings)
 
 

@@ -49,7 +49,7 @@ def fit(
     group_equal: Sequence[str] = (),
     group_partial: Sequence[str] = (),
     cluster: str | None = None,
-    ordered: Sequence[str] | None = None,
+    ordered: Sequence[str] | str | bool | None = None,
     parameterization: str = "delta",
     meanstructure: bool | None = None,
     std_lv: bool = False,
@@ -73,7 +73,8 @@ def fit(
         One row a respondent. Rows with missing values in the model's variables are left out and counted.
     estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "ULS", "WLS"}
         Fit function with the standard errors and the test that go with it, as in lavaan. All that start with ML give
-        the estimates of maximum likelihood. ``"ADF"`` is WLS.
+        the estimates of maximum likelihood. ``"ADF"`` is WLS. ``"auto"`` takes what ``b2b_sem.advise`` recommends for
+        these answers, `ordered` and `missing` included unless they are given; the notes of the result say why.
     likelihood : {"normal", "wishart"}
         Divisor N and chi-square N F, or N - 1 and (N - 1) F; for maximum likelihood (GLS, ULS and WLS use N - 1).
     information : {"expected", "observed", "first.order"}, optional
@@ -107,10 +108,14 @@ def fit(
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
-    group, group_equal, group_partial, ordered, interaction
-        Part of the public signature; other values than the default raise ``Unsupported``.
+    ordered : sequence of str, str or bool, optional
+        Ordinal variables, or True for all that are measured or predicted. Thresholds and latent (polychoric)
+        correlations are fitted by ``"WLSMV"`` (what ``"ML"`` becomes), ``"WLSM"``, ``"WLSMVS"``, ``"DWLS"``, ``"WLS"``,
+        ``"ULS"``, ``"ULSM"``, ``"ULSMV"`` or ``"ULSMVS"``; `missing` may be ``"pairwise"``.
     parameterization : {"delta", "theta"}
-        Of ordinal items, and so without effect.
+        Of ordinal items: scale of the response behind an item, or its residual variance, as the parameter.
+    group, group_equal, group_partial, interaction
+        Part of the public signature; other values than the default raise ``Unsupported``.
 
     Returns
     -------
@@ -135,6 +140,43 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    if str(estimator).lower() == "auto":
+        arguments = dict(locals())
+        from b2b_sem.analysis.advice import fit_by_advice
+
+        return fit_by_advice(fit, *_model_text(model), arguments)
+    parsed = parse_model(*_model_text(model))
+    if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
+        from b2b_sem.analysis.ordinal import fit_ordinal
+
+        _refuse(
+            group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
+            group_equal=(tuple(group_equal), ((),), "leave it out"),
+            group_partial=(tuple(group_partial), ((),), "leave it out"),
+            cluster=(cluster, (None,), "clusters are not available for ordinal items"),
+            bounds=(bounds, (None,), "bounds are not available for ordinal items"),
+            meanstructure=(meanstructure, (None, True), "models of ordinal items have a mean structure: leave it out"),
+            kind=(kind, ("sem", "cfa"), "use kind='sem'"),
+            interaction=(interaction, ("lms",), "leave it out"),
+            engine=(engine, ("auto", "native"), "use 'native': semopy has no ordinal items"),
+        )
+        if data is None or sample_cov is not None:
+            raise DataError("ordinal items need the rows of the data, not moments", hint="give data=...")
+        return fit_ordinal(
+            parsed,
+            data,
+            ordered,
+            estimator=estimator,
+            likelihood=likelihood,
+            information=information,
+            se=se,
+            test=test,
+            missing=missing,
+            parameterization=parameterization,
+            std_lv=std_lv,
+            orthogonal=orthogonal,
+            fixed_x=fixed_x,
+        )
     _refuse(
         missing=(
             SAME_MISSING.get(missing, missing),
@@ -144,7 +186,6 @@ def fit(
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
-        ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa"), "use kind='sem'"),
@@ -159,9 +200,8 @@ def fit(
         raise Unsupported("missing='fiml' needs a mean structure", hint="leave meanstructure out")
     if casewise_fit and data is None and sample_cov is not None:
         raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
-    text, file = _model_text(model)
     table = build_table(
-        parse_model(text, file),
+        parsed,
         meanstructure=meanstructure if cluster is None and not casewise_fit else True,
         std_lv=std_lv,
         orthogonal=orthogonal,

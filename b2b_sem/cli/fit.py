@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--estimator", help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS.")
+@click.option("--estimator", help="auto, ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS.")
 @click.option("--information", help="expected, observed or first.order (default: as the estimator has it).")
 @click.option("--se", help="standard, robust.sem, robust.huber.white or none (default: as the estimator has it).")
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")

@@ -19,6 +19,7 @@ from b2b_sem.errors import DataError, Unsupported, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from b2b_sem.data.ordinal import OrdinalMoments
     from b2b_sem.data.read import Responses
 
 __all__ = ["GroupMoments", "Observed", "observe", "observe_moments"]
@@ -85,6 +86,8 @@ class Observed:
         The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
         The rows used of each group, or None when not kept or not known.
+    ordinal : tuple of OrdinalMoments, or None
+        Thresholds and latent correlations, where items are ordinal.
     incomplete : tuple of Incomplete or None
         The rows of each group by their patterns of missing values, if rows with missing values are used; the moments
         are then the maximum likelihood estimates without a model, and `raw` holds NaN. None if such rows are left out.
@@ -99,6 +102,7 @@ class Observed:
     warnings: tuple[str, ...] = ()
     index: pd.Index | None = None
     clusters: tuple[NDArray[np.intp], ...] | None = None
+    ordinal: tuple[OrdinalMoments, ...] | None = None
     incomplete: tuple[Incomplete, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -353,7 +357,7 @@ def _observe_incomplete(
         strays,
         labels,
         clusters,
-        (incomplete,),
+        incomplete=(incomplete,),
     )
 
 

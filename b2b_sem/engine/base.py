@@ -20,8 +20,8 @@ class FitOptions:
 
     Attributes
     ----------
-    estimator : {"ML", "GLS", "ULS", "WLS"}
-        The fit function.
+    estimator : {"ML", "GLS", "ULS", "WLS", "DWLS"}
+        The fit function; DWLS for ordinal items only.
     likelihood : {"normal", "wishart"}
         Divide the sample covariances by N and take chi-square = N F, or by N - 1 and (N - 1) F. The three kinds of
         least squares always do the latter.
@@ -40,7 +40,7 @@ class FitOptions:
         lack an exogenous variable taken as fixed are left out.
     """
 
-    estimator: Literal["ML", "GLS", "ULS", "WLS"] = "ML"
+    estimator: Literal["ML", "GLS", "ULS", "WLS", "DWLS"] = "ML"
     likelihood: Literal["normal", "wishart"] = "normal"
     information: Literal["expected", "observed", "first.order"] = "expected"
     se: str = "standard"

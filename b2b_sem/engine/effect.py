@@ -15,17 +15,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from b2b_sem.engine.base import Array, IntArray
-from b2b_sem.engine.native.implied import Structure, implied_moments
+from b2b_sem.engine.native.implied import Implied, Structure, implied_moments
 from b2b_sem.engine.native.stack import Kernel, compile_kernel, inverses
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.rowstack import deviations, row_stack
-from b2b_sem.engine.standardize import RowValues, row_values, standardize
+from b2b_sem.engine.standardize import RowValues, row_values, scale_rows, standardize
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import ParameterTable
+
+if TYPE_CHECKING:
+    from b2b_sem.engine.ordinal import OrdinalRows
 
 __all__ = ["Effect", "EffectMap", "effect_draws", "effects_at", "find_effects", "spectral_radius"]
 
@@ -283,13 +287,8 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
     value = np.concatenate([factors.prod(axis=1), pair_value])
     jacobian = np.concatenate([products, pair_slope])
     # standardized: times sd(predictor) / sd(outcome)
-    width = structure.p + 2 * structure.m
-    columns = np.zeros((structure.m, width))
-    columns[:, structure.p : structure.p + structure.m] = implied.inverse
-    columns[:, structure.p + structure.m :] = implied.eta_cov
-    u, v = structure.u, structure.v
-    variance = np.diag(implied.eta_cov)
-    own = structure.gather(2.0 * structure.w * columns[:, u] * columns[:, v])
+    ordinal = _ordinal_rows(problem, theta) if problem.table.ordered else None
+    variance, own = _variances(structure, implied) if ordinal is None else _ordinal_variances(structure, ordinal)
     at = dict(zip(effects.names, effects.place, strict=True))
     paths = [e for e in effects.effects if e.kind != "defined"]
     y = np.array([at[e.outcome] for e in paths], dtype=np.intp)
@@ -302,8 +301,12 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
     if not effects.definitions:
         return raw, std
     table = problem.table
-    rows = row_values(table, theta, problem.fixed)
-    _, rows_std = standardize(table, structure, implied, rows)
+    if ordinal is None:
+        rows = row_values(table, theta, problem.fixed)
+        _, rows_std = standardize(table, structure, implied, rows)
+    else:
+        rows = ordinal.raw
+        _, rows_std = scale_rows(table, ordinal.moving, ordinal.latent, ordinal.everything)
     tail = slice(len(table.rows), None)
     return (
         RowValues(np.concatenate([raw.value, rows.value[tail]]), np.concatenate([raw.jacobian, rows.jacobian[tail]])),
@@ -312,6 +315,35 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
             np.concatenate([std.jacobian, rows_std.jacobian[tail]]),
         ),
     )
+
+
+def _variances(structure: Structure, implied: Implied) -> tuple[Array, Array]:
+    """Return the variances (m,) of everything in eta and their derivatives (m, q)."""
+    width = structure.p + 2 * structure.m
+    columns = np.zeros((structure.m, width))
+    columns[:, structure.p : structure.p + structure.m] = implied.inverse
+    columns[:, structure.p + structure.m :] = implied.eta_cov
+    own = structure.gather(2.0 * structure.w * columns[:, structure.u] * columns[:, structure.v])
+    return np.diag(implied.eta_cov), own
+
+
+def _ordinal_rows(problem: Problem, theta: Array) -> OrdinalRows:
+    """Return what a model of ordinal items implies for the responses behind them."""
+    from b2b_sem.engine.categorical import weight_of
+    from b2b_sem.engine.ordinal import ordinal_rows
+
+    state = weight_of(problem).layout.state(theta)
+    if state is None:
+        raise ModelError("a variance implied at these parameters is not positive")
+    return ordinal_rows(problem, state)
+
+
+def _ordinal_variances(structure: Structure, rows: OrdinalRows) -> tuple[Array, Array]:
+    """Return the same where residual variances of ordinal items are computed."""
+    sd = rows.everything
+    root = np.array([sd.value[name] for name in structure.eta])
+    slope = np.array([sd.slope[name] for name in structure.eta])
+    return root**2, 2.0 * root[:, None] * slope
 
 
 def _pairs_at(effects: EffectMap, values: Array, matrix: Array, slope: Array) -> tuple[Array, Array]:

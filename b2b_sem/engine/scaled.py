@@ -19,7 +19,7 @@ from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
 from b2b_sem.spec.partable import ParameterTable, Row
 
-__all__ = ["ScaledTest", "Solution", "baseline", "scaled_measures", "scaled_test"]
+__all__ = ["ScaledTest", "Solution", "baseline", "correct", "scaled_measures", "scaled_test"]
 
 NAN = float("nan")
 
@@ -170,10 +170,17 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
         return _mean_scaled(chisq, df, trace)
     bread = solution.bread("expected")
     trace = trace_of_gamma(solution.point.omega, rows, means) - float((bread * solution.moment_meat).sum())
-    if options.test == "satorra.bentler":
+    second = NAN
+    if options.test != "satorra.bentler":
+        second = second_trace(solution.structure, solution.point, rows, bread)
+    return correct(options.test, chisq, df, trace, second)
+
+
+def correct(test: str, chisq: float, df: int, trace: float, second: float) -> ScaledTest:
+    """Return the scaled test of a statistic from tr(U Gamma) and, but for ``satorra.bentler``, tr(U Gamma U Gamma)."""
+    if test == "satorra.bentler":
         return _mean_scaled(chisq, df, trace)
-    second = second_trace(solution.structure, solution.point, rows, bread)
-    if options.test == "mean.var.adjusted":
+    if test == "mean.var.adjusted":
         adjusted = trace * trace / second
         scaled = chisq / (trace / adjusted)
         return ScaledTest(scaled, adjusted, fm.chisq_pvalue(scaled, adjusted), trace / adjusted, trace)

@@ -18,7 +18,7 @@ from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["RowValues", "row_values", "standardize"]
+__all__ = ["Deviations", "RowValues", "deviations", "row_values", "scale_rows", "standardize", "with_definitions"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def row_values(table: ParameterTable, theta: Array, fixed: dict[str, float]) -> 
             rows[i, row.free - 1] = 1.0
         else:
             value[i] = fixed[row.name] if row.exo else float(row.value or 0.0)
-    return _with_definitions(table, value, rows)
+    return with_definitions(table, value, rows)
 
 
-def _with_definitions(table: ParameterTable, value: Array, rows: Array, *, undefined_as_nan: bool = False) -> RowValues:
+def with_definitions(table: ParameterTable, value: Array, rows: Array, *, undefined_as_nan: bool = False) -> RowValues:
     """Append the definitions, evaluated at the values of the rows."""
     if not table.definitions:
         return RowValues(value, rows)
@@ -60,7 +60,7 @@ def _with_definitions(table: ParameterTable, value: Array, rows: Array, *, undef
 
 
 @dataclass(frozen=True)
-class _Deviations:
+class Deviations:
     """Standard deviations of named variables and their derivatives."""
 
     value: dict[str, float]
@@ -70,7 +70,7 @@ class _Deviations:
         return self.value.get(name, 1.0), self.slope.get(name, np.zeros(q))
 
 
-def _deviations(structure: Structure, implied: Implied) -> tuple[_Deviations, _Deviations]:
+def deviations(structure: Structure, implied: Implied) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed variables."""
     p, m = structure.p, structure.m
     u, v, w = structure.u, structure.v, 2.0 * structure.w
@@ -85,11 +85,11 @@ def _deviations(structure: Structure, implied: Implied) -> tuple[_Deviations, _D
         for name, variance, d in zip(structure.eta[:k], np.diag(implied.eta_cov)[:k], eta[:k], strict=True):
             value[name] = float(np.sqrt(variance)) if variance > 0 else float("nan")
             slope[name] = d / (2.0 * value[name])
-        latent = _Deviations(dict(value), dict(slope))
+        latent = Deviations(dict(value), dict(slope))
         for name, variance, d in zip(structure.observed, np.diag(implied.sigma), observed, strict=True):
             value[name] = float(np.sqrt(variance))
             slope[name] = d / (2.0 * value[name])
-    return latent, _Deviations(value, slope)
+    return latent, Deviations(value, slope)
 
 
 def standardize(
@@ -104,7 +104,13 @@ def standardize(
     raw : RowValues
         Unstandardized values at the same parameters.
     """
-    latent, everything = _deviations(structure, implied)
+    return scale_rows(table, raw, *deviations(structure, implied))
+
+
+def scale_rows(
+    table: ParameterTable, raw: RowValues, latent: Deviations, everything: Deviations
+) -> tuple[RowValues, RowValues]:
+    """Return the ``std_lv`` and ``std_all`` solutions from standard deviations of the variables."""
     variance_row = {r.lhs: i for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs}
     return (
         _scale(table, latent, raw, variance_row, set(table.latents)),
@@ -114,7 +120,7 @@ def standardize(
 
 def _scale(
     table: ParameterTable,
-    sd: _Deviations,
+    sd: Deviations,
     raw: RowValues,
     variance_row: dict[str, int],
     standardized: set[str],
@@ -130,8 +136,12 @@ def _scale(
                 factors = [(*sd.of(row.lhs, q), 1.0), (*sd.of(row.rhs, q), -1.0)]
             elif row.op == "~":
                 factors = [(*sd.of(row.rhs, q), 1.0), (*sd.of(row.lhs, q), -1.0)]
-            elif row.op == "~1":
+            elif row.op in ("~1", "|"):
                 factors = [(*sd.of(row.lhs, q), -1.0)]
+            elif row.op == "~*~":
+                # the scale of a standardized response is 1
+                value[i], rows[i] = (1.0, 0.0) if row.lhs in standardized else (number, slope)
+                continue
             elif row.lhs == row.rhs:
                 factors = [(*sd.of(row.lhs, q), -2.0)]
             else:
@@ -150,4 +160,4 @@ def _scale(
                 total = total + number * scale * power * derivative / factor
             value[i], rows[i] = number * scale, total
     # a definition can have a raw value and no standardized one: 1/(v - 1) for a variance v that becomes 1
-    return _with_definitions(table, value, rows, undefined_as_nan=True)
+    return with_definitions(table, value, rows, undefined_as_nan=True)

@@ -190,6 +190,19 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
             "McDonald 1999, Test Theory; McNeish 2018, doi:10.1037/met0000144",
         ),
         Definition(
+            "Ordinal alpha",
+            "alpha of the polychoric correlations of ordered items: of the sum of the responses behind the answers, "
+            "not of the answers themselves",
+            "Zumbo, Gadermann & Zeisser 2007, doi:10.22237/jmasm/1177992180; Chalmers 2018, "
+            "doi:10.1177/0013164417727036",
+        ),
+        Definition(
+            "Omega of the sum, of ordered items",
+            "share of the variance of the sum of the answers that the factor brings in, from thresholds, loadings and "
+            "bivariate normal probabilities; omega, latent, is that of the sum of the responses behind the answers",
+            "Green & Yang 2009, doi:10.1007/s11336-008-9099-3",
+        ),
+        Definition(
             "CR, composite reliability",
             "squared sum of the standardized loadings, divided by itself plus the sum of the residual variances; "
             f"guide: .70 to .90 good, .60 to .70 exploratory, above .95 redundant items ({HAIR})",

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
+from b2b_sem.report.answer import draw_answers
 from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, ticks
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
@@ -42,6 +43,7 @@ def build_figures(result: StudyResult) -> dict[str, Figure]:
             made.append(draw_loadings(result.measurement))
     if result.measurement is not None:
         made.append(draw_htmt(result.measurement))
+    made.append(draw_answers(result))
     return {f.name: f for f in made if f is not None}
 
 

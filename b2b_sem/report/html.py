@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from b2b_sem.measures.notation import TYPESET
+from b2b_sem.report.answer import spread_answers
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.effect import tabulate_effects
@@ -60,6 +61,8 @@ def render_report(result: StudyResult) -> str:
     tables: dict[str, Table] = build_tables(result)
     tables["fit"] = tabulate_fit(result.fit, TYPESET)
     tables["residuals"] = tabulate_residuals(result.fit, largest=_RESIDUALS)
+    if (spread := spread_answers(result)) is not None:
+        tables["answers"] = spread
     if (paths := tabulate_truth(result, ops=("~",))) is not None:
         tables["truth"] = paths
         others = tabulate_truth(result, ops=("=~", "~~", "~1", ":="))

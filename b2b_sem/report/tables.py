@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.report.answer import tabulate_answers, tabulate_items
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
-from b2b_sem.report.table import Column, Kind, Table, table
+from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
 from b2b_sem.results.study import StudyResult
@@ -21,6 +22,7 @@ from b2b_sem.results.variant import TEST_TITLES, variant
 
 __all__ = [
     "build_tables",
+    "tabulate_answers",
     "tabulate_background",
     "tabulate_fit",
     "tabulate_items",
@@ -324,26 +326,31 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     """Return reliability and convergent validity by scale, or None without a measurement part."""
     if result.measurement is None:
         return None
+    frame = result.measurement.reliability
+    ordinal = "omega_latent" in frame
     columns = [
         Column("scale", "Scale", "code"),
         Column("items", "Items", "count"),
         Column("alpha", "Alpha", "bounded"),
-        Column("omega", "Omega", "bounded"),
+        *([Column("alpha_ordinal", "Ordinal alpha", "bounded")] if ordinal else []),
+        Column("omega", "Omega of the sum" if ordinal else "Omega", "bounded"),
+        *([Column("omega_latent", "Omega, latent", "bounded")] if ordinal else []),
         Column("cr", "CR", "bounded"),
         Column("ave", "AVE", "bounded"),
         Column("sqrt_ave", "√AVE", "bounded"),
         Column("loading_min", "Lowest loading", "bounded"),
         Column("loading_max", "Highest loading", "bounded"),
     ]
-    frame = result.measurement.reliability
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
     notes = [f"Guides: alpha, omega and CR .70 to .90 ({HAIR}); AVE .50 or higher ({FORNELL_LARCKER})."]
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
-        notes.append(
-            f"KMO = {number(a['kmo'], 2, bounded=True)}; Bartlett's chi-square({count(a.get('bartlett_df'))}) = "
-            f"{number(a.get('bartlett_chisq'))}, p {probability(a.get('bartlett_pvalue'))}."
+        bartlett = (
+            f"; Bartlett's chi-square({count(a.get('bartlett_df'))}) = {number(a.get('bartlett_chisq'))}, p "
+            f"{probability(a.get('bartlett_pvalue'))}"
         )
+        known = a.get("bartlett_chisq") == a.get("bartlett_chisq")
+        notes.append(f"KMO = {number(a['kmo'], 2, bounded=True)}{bartlett if known else ''}.")
     return table("reliability", "Reliability and convergent validity", columns, rows, notes)
 
 
@@ -402,29 +409,6 @@ def tabulate_r2(fit: FitResult) -> Table:
         for name, value in ordered
     ]
     return table("r2", "Explained variance", columns, rows)
-
-
-def tabulate_items(result: StudyResult) -> Table:
-    """Return the distribution of the answers to every item."""
-    columns: list[tuple[str, str, Kind]] = [
-        ("name", "Item", "code"),
-        ("scale", "Scale", "code"),
-        ("n", "n", "count"),
-        ("missing", "Missing", "count"),
-        ("mean", "M", "number"),
-        ("sd", "SD", "number"),
-        ("min", "Min", "count"),
-        ("max", "Max", "count"),
-        ("skew", "Skew", "number"),
-        ("kurtosis", "Excess kurtosis", "number"),
-        ("reverse", "Reversed", "flag"),
-        ("text", "Wording", "text"),
-    ]
-    frame = result.sample.items
-    kept = [Column(k, h, kind) for k, h, kind in columns if k in frame]
-    rows = [tuple(r[c.key] for c in kept) for r in frame.to_dict("records")]
-    notes = ["After reverse coding. Severe: |skew| > 3 or |excess kurtosis| > 10 (Kline 2023)."]
-    return table("items", "Answers by item", kept, rows, notes)
 
 
 def tabulate_sample(result: StudyResult) -> Table:
@@ -631,6 +615,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_latent_correlations(fit),
         lambda: tabulate_sample(result),
         lambda: tabulate_items(result),
+        lambda: tabulate_answers(result),
         lambda: tabulate_background(result),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),

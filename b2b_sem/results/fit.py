@@ -110,6 +110,10 @@ class FitResult:
     _latent_cov: pd.DataFrame = field(repr=False)
     _sample_mean: pd.Series | None = field(default=None, repr=False)
     _implied_mean: pd.Series | None = field(default=None, repr=False)
+    _sample_th: pd.Series | None = field(default=None, repr=False)
+    _implied_th: pd.Series | None = field(default=None, repr=False)
+    _sample_slopes: pd.DataFrame | None = field(default=None, repr=False)
+    _implied_slopes: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -147,18 +151,17 @@ class FitResult:
         return self._standardized.copy()
 
     def implied(self) -> dict[str, Any]:
-        """Return the model-implied moments: ``{"cov": DataFrame}``, with ``"mean"`` under a mean structure."""
-        out: dict[str, Any] = {"cov": self._implied_cov.copy()}
-        if self._implied_mean is not None:
-            out["mean"] = self._implied_mean.copy()
-        return out
+        """Return the model-implied moments: ``{"cov": DataFrame}``, with ``"mean"`` under a mean structure.
+
+        With ordinal items ``"cov"`` holds their latent correlations, ``"mean"`` numeric variables only, and there are
+        ``"th"`` (thresholds) and, given covariates, ``"slopes"``; all other moments are then residual ones.
+        """
+        parts = (self._implied_mean, self._implied_th, self._implied_slopes)
+        return _moments(self._implied_cov, *parts)
 
     def sample(self) -> dict[str, Any]:
         """Return the sample moments the model was fitted to (divisor as the likelihood says)."""
-        out: dict[str, Any] = {"cov": self._sample_cov.copy()}
-        if self._sample_mean is not None:
-            out["mean"] = self._sample_mean.copy()
-        return out
+        return _moments(self._sample_cov, self._sample_mean, self._sample_th, self._sample_slopes)
 
     def latent_cov(self) -> pd.DataFrame:
         """Return the model-implied covariance matrix of the latent variables."""
@@ -194,6 +197,10 @@ class FitResult:
             out: dict[str, Any] = {"cov": s - sigma}
             if self._sample_mean is not None and self._implied_mean is not None:
                 out["mean"] = self._sample_mean - self._implied_mean
+            if self._sample_th is not None and self._implied_th is not None:
+                out["th"] = self._sample_th - self._implied_th
+            if self._sample_slopes is not None and self._implied_slopes is not None:
+                out["slopes"] = self._sample_slopes - self._implied_slopes
             return out
         if kind == "cor":
             a, b = (m.to_numpy() / np.sqrt(np.outer(np.diag(m), np.diag(m))) for m in (s, sigma))
@@ -240,6 +247,20 @@ class FitResult:
             "latent_cov": matrix_to_json(self._latent_cov),
             "sample_mean": None if self._sample_mean is None else plain(self._sample_mean),
             "implied_mean": None if self._implied_mean is None else plain(self._implied_mean),
+            **({} if self._sample_th is None else self._ordinal_json()),
+        }
+
+    def _ordinal_json(self) -> dict[str, Any]:
+        """Return what only results of ordinal items have."""
+
+        def slopes(frame: pd.DataFrame | None) -> Any:
+            return None if frame is None else {str(name): plain(frame[name]) for name in frame}
+
+        return {
+            "sample_th": plain(self._sample_th),
+            "implied_th": plain(self._implied_th),
+            "sample_slopes": slopes(self._sample_slopes),
+            "implied_slopes": slopes(self._implied_slopes),
         }
 
     @classmethod
@@ -251,6 +272,9 @@ class FitResult:
 
         def series(value: Mapping[str, Any] | None) -> pd.Series | None:
             return None if value is None else pd.Series({k: number(v) for k, v in value.items()})
+
+        def slopes(value: Mapping[str, Any] | None) -> pd.DataFrame | None:
+            return None if value is None else pd.DataFrame({name: series(column) for name, column in value.items()})
 
         model, optimizer = data["model"], data["optimizer"]
         return cls(
@@ -287,4 +311,16 @@ class FitResult:
             _latent_cov=matrix_from_json(data["latent_cov"]),
             _sample_mean=series(data["sample_mean"]),
             _implied_mean=series(data["implied_mean"]),
+            _sample_th=series(data.get("sample_th")),
+            _implied_th=series(data.get("implied_th")),
+            _sample_slopes=slopes(data.get("sample_slopes")),
+            _implied_slopes=slopes(data.get("implied_slopes")),
         )
+
+
+def _moments(
+    cov: pd.DataFrame, mean: pd.Series | None, th: pd.Series | None, slopes: pd.DataFrame | None
+) -> dict[str, Any]:
+    """Return copies of the moments that exist, by name."""
+    named: dict[str, Any] = {"cov": cov, "mean": mean, "th": th, "slopes": slopes}
+    return {name: value.copy() for name, value in named.items() if value is not None}

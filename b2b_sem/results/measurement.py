@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from b2b_sem.results.io import frame_from_records, matrix_from_json, matrix_to_json, records
+from b2b_sem.results.io import frame_from_records, matrix_from_json, matrix_to_json, plain, records
 
 __all__ = ["MeasurementResult"]
 
@@ -20,7 +20,8 @@ class MeasurementResult:
     Attributes
     ----------
     reliability : DataFrame
-        One row a scale: scale, items, alpha, omega, cr, ave, sqrt_ave, loading_min, loading_max.
+        One row a scale: scale, items, alpha, omega, cr, ave, sqrt_ave, loading_min, loading_max; with ordered items also
+        alpha_ordinal and omega_latent.
     loadings : DataFrame
         One row an indicator: scale, item, est, se, std_all, std_se, ci_lower, ci_upper (interval of std_all), r2.
     fornell_larcker : DataFrame
@@ -28,7 +29,7 @@ class MeasurementResult:
     htmt, htmt2 : DataFrame
         Heterotrait-monotrait ratios (scales x scales, lower triangle, NaN elsewhere).
     adequacy : mapping
-        kmo, bartlett_chisq, bartlett_df, bartlett_pvalue of the indicators.
+        kmo, bartlett_chisq, bartlett_df, bartlett_pvalue of the indicators (of ordered or incomplete ones kmo only).
     warnings, notes : tuple of str
     """
 
@@ -49,7 +50,7 @@ class MeasurementResult:
             "fornell_larcker": matrix_to_json(self.fornell_larcker),
             "htmt": matrix_to_json(self.htmt),
             "htmt2": matrix_to_json(self.htmt2),
-            "adequacy": dict(self.adequacy),
+            "adequacy": plain(self.adequacy),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }

@@ -34,11 +34,15 @@ class SampleDescription:
     n_read, n_used, n_dropped : int
     items : DataFrame
         One row an indicator: name, scale, text, reverse, n, missing, mean, sd, min, max, skew, kurtosis
-        (skew and excess kurtosis from moments with divisor n).
+        (skew and excess kurtosis from moments with divisor n), categories (different answers given), floor, ceiling
+        (percentages of the lowest and highest possible answer), empty, sparse (answers given never, and fewer than
+        five times).
     background : tuple of (str, DataFrame)
         For each background variable: its label and a table category, n, percent.
     notes : tuple of str
         What was done while reading: dialect, reverse coding, missing codes, rows dropped.
+    answers : DataFrame or None
+        One row an item and possible answer: name, answer, label, n, percent. None in results of older versions.
     """
 
     source: str
@@ -48,6 +52,7 @@ class SampleDescription:
     items: pd.DataFrame
     background: tuple[tuple[str, pd.DataFrame], ...] = ()
     notes: tuple[str, ...] = ()
+    answers: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class StudyResult:
                 "items": records(self.sample.items),
                 "background": [[label, records(t)] for label, t in self.sample.background],
                 "notes": list(self.sample.notes),
+                "answers": None if self.sample.answers is None else records(self.sample.answers),
             },
             "rivals": [
                 {
@@ -192,6 +198,7 @@ class StudyResult:
                 items=frame_from_records(sample["items"]),
                 background=tuple((label, frame_from_records(rows)) for label, rows in sample["background"]),
                 notes=tuple(sample["notes"]),
+                answers=None if sample.get("answers") is None else frame_from_records(sample["answers"]),
             ),
             rivals=tuple(
                 RivalResult(

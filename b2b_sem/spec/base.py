@@ -177,7 +177,7 @@ Estimator = Literal[
 class FitSettings(Node):
     """Arguments of ``b2b_sem.fit`` by the same names; what is not stated keeps the default of ``fit``."""
 
-    estimator: Estimator | None = None
+    estimator: Estimator | Literal["auto"] | None = None
     likelihood: Literal["normal", "wishart"] | None = None
     information: Literal["expected", "observed"] | None = None
     se: Text | None = None

@@ -9,6 +9,8 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
 * exogenous observed variables are taken as fixed (``fixed_x``): their moments are set to the sample moments, unless
   the model text mentions their variance, covariance or intercept;
 * under a mean structure intercepts of observed variables are free and those of latents 0;
+* ordinal variables have free thresholds; the intercept of the continuous response behind one is 0, its scale and (in
+  the theta parameterization) its residual variance are 1;
 * equal labels are one parameter; if one of them is fixed, all are.
 """
 
@@ -19,11 +21,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from b2b_sem.errors import ModelSyntaxError, did_you_mean
+from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.syntax import Constraint, Entry, ParsedModel
 
-__all__ = ["ParameterTable", "Row", "build_table"]
+__all__ = ["ParameterTable", "Row", "build_table", "ordinal_names"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Row:
     Attributes
     ----------
     lhs, op, rhs : str
-        ``op`` is ``=~``, ``~``, ``~~`` or ``~1`` (rhs empty).
+        ``op`` is ``=~``, ``~``, ``~~``, ``~1`` (rhs empty), ``|`` (rhs t1, t2, ...: a threshold) or ``~*~`` (the scale of
+        an ordinal variable).
     free : int
         Number of the free parameter from 1, or 0 when fixed. Rows with equal labels share a number.
     value : float or None
@@ -90,6 +93,10 @@ class ParameterTable:
         One sentence for each default that was applied.
     text, file : str
         Where the table comes from.
+    ordered : tuple of str
+        The ordinal variables, in model order.
+    parameterization : {"delta", "theta"}
+        What of their scale is a parameter: the variance of the response behind each item, or its residual variance.
     """
 
     rows: tuple[Row, ...]
@@ -102,6 +109,8 @@ class ParameterTable:
     defaults: tuple[str, ...]
     text: str
     file: str | None
+    ordered: tuple[str, ...] = ()
+    parameterization: str = "delta"
 
     @property
     def nfree(self) -> int:
@@ -212,6 +221,8 @@ def build_table(
     std_lv: bool = False,
     orthogonal: bool = False,
     fixed_x: bool = True,
+    categories: Mapping[str, int] | None = None,
+    parameterization: str = "delta",
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -222,6 +233,10 @@ def build_table(
         Default: only if the model text names an intercept.
     std_lv, orthogonal, fixed_x : bool
         As in lavaan.
+    categories : mapping of str to int, optional
+        The ordinal variables, each with its number of categories in the data.
+    parameterization : {"delta", "theta"}
+        Of the ordinal variables.
 
     Returns
     -------
@@ -236,17 +251,22 @@ def build_table(
     names = _Names.of(model.entries)
     if not names.observed:
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
-    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure)
+    ordered = [v for v in names.observed if v in (categories or {})]
+    _check_ordinal(model, ordered, categories or {}, parameterization)
+    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
     order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
     entries = [_ordered(e, order) for e in model.entries]
     rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
     given = {(r.lhs, r.op, r.rhs) for r in rows}
     rows += [
         Row(lhs, op, rhs, 1, None, None, "", False, False)
-        for lhs, op, rhs in _defaults(names, means)
+        for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
         if (lhs, op, rhs) not in given
     ]
     rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x)
+    if ordered:
+        rows = _fix_ordinal(rows, ordered)
+        notes.append(_describe_ordinal(parameterization))
     rows = [
         _modify(row, entry, model) if entry is not None else row
         for row, entry in zip(rows, [*entries, *[None] * (len(rows) - len(entries))], strict=True)
@@ -264,7 +284,106 @@ def build_table(
         tuple(notes),
         model.text,
         model.file,
+        tuple(ordered),
+        parameterization,
     )
+
+
+def ordinal_names(model: ParsedModel, ordered: Iterable[str] | bool) -> list[str]:
+    """Return the variables to be treated as ordinal, in model order.
+
+    Parameters
+    ----------
+    model : ParsedModel
+    ordered : iterable of str, or bool
+        Names; True for all observed variables that are measured or predicted. Variables with thresholds in the model
+        text are ordinal in any case.
+
+    Raises
+    ------
+    ModelSyntaxError
+        If a name is not an observed variable of the model, or only predicts.
+    """
+    names = _Names.of(model.entries)
+    stated = {e.lhs: e for e in model.entries if e.op in ("|", "~*~")}
+    given = [] if isinstance(ordered, bool) else _unique(ordered)
+    for name in [*given, *stated]:
+        entry = stated.get(name)
+        where = {} if entry is None else {"line": entry.line, "column": entry.column}
+        if name not in names.observed:
+            raise ModelSyntaxError(
+                f"the ordinal variable '{name}' is not an observed variable of the model."
+                f"{did_you_mean(name, names.observed)}",
+                file=model.file,
+                hint="name columns that the model measures or predicts",
+                **where,
+            )
+        if name in names.exogenous:
+            raise ModelSyntaxError(
+                f"'{name}' only predicts, and predictors are taken as numbers: it cannot be ordinal",
+                file=model.file,
+                hint=f"leave it out of ordered; use 0/1 columns for its categories, or measure it: 'f =~ {name}'",
+                **where,
+            )
+    wanted = {*given, *stated}
+    if ordered is True:
+        wanted |= {v for v in names.observed if v not in names.exogenous}
+    return [v for v in names.observed if v in wanted]
+
+
+def _check_ordinal(
+    model: ParsedModel, ordered: list[str], categories: Mapping[str, int], parameterization: str
+) -> None:
+    """Raise for statements on thresholds, scales and variances that do not go with the ordinal variables."""
+    for e in model.entries:
+        place = {"file": model.file, "line": e.line, "column": e.column}
+        if e.op in ("|", "~*~") and e.lhs not in ordered:
+            raise Unsupported(
+                f"thresholds and scales ('{e.op}') belong to ordinal variables, and '{e.lhs}' is not one here",
+                hint=f"fit with ordered=['{e.lhs}', ...], or remove the statement",
+                **place,
+            )
+        if e.op == "|" and int(e.rhs[1:]) >= categories[e.lhs]:
+            raise ModelSyntaxError(
+                f"{e.lhs} has {categories[e.lhs]} categories in the data, and so {categories[e.lhs] - 1} thresholds: "
+                f"there is no {e.rhs}",
+                hint="remove the statement, or check the answers",
+                **place,
+            )
+        if e.lhs not in ordered:
+            continue
+        if e.op == "~*~" and parameterization == "theta":
+            raise Unsupported(
+                f"the scale of {e.lhs} follows from its residual variance in the theta parameterization",
+                hint="remove the statement, or use parameterization='delta'",
+                **place,
+            )
+        if e.op == "~~" and e.lhs == e.rhs and parameterization == "delta":
+            raise Unsupported(
+                f"the residual variance of the ordinal variable {e.lhs} is no parameter in the delta parameterization",
+                hint="remove the statement, or use parameterization='theta'",
+                **place,
+            )
+
+
+def _fix_ordinal(rows: list[Row], ordered: list[str]) -> list[Row]:
+    """Fix what the thresholds leave undetermined: intercept 0, residual variance and scale 1."""
+    known = set(ordered)
+
+    def fix(row: Row) -> Row:
+        if row.user or row.lhs not in known:
+            return row
+        if row.op == "~*~" or (row.op == "~~" and row.lhs == row.rhs):
+            return replace(row, free=0, value=1.0)
+        return replace(row, free=0, value=0.0) if row.op == "~1" else row
+
+    return [fix(row) for row in rows]
+
+
+def _describe_ordinal(parameterization: str) -> str:
+    if parameterization == "theta":
+        return "Residual variances of the responses behind ordinal items are fixed at 1 (theta), their intercepts at 0."
+    return "Variances of the responses behind ordinal items are fixed at 1 (delta), their intercepts at 0."
 
 
 def _ordered(entry: Entry, order: Mapping[str, int]) -> Entry:
@@ -274,14 +393,16 @@ def _ordered(entry: Entry, order: Mapping[str, int]) -> Entry:
     return entry
 
 
-def _defaults(names: _Names, means: bool) -> list[tuple[str, str, str]]:
+def _defaults(names: _Names, means: bool, categories: Mapping[str, int]) -> list[tuple[str, str, str]]:
     """All rows that exist by default, in lavaan's order."""
     x = names.exogenous
-    out = [(v, "~~", v) for v in names.observed if v not in x]
+    out = [(v, "|", f"t{k}") for v in categories for k in range(1, categories[v])]
+    out += [(v, "~~", v) for v in names.observed if v not in x]
     out += [(v, "~~", v) for v in names.latents]
     out += [(a, "~~", b) for a, b in combinations(names.exogenous_latents, 2)]
     out += [(a, "~~", b) for a, b in combinations(names.outcomes, 2)]
     out += [(a, "~~", b) for i, a in enumerate(x) for b in x[i:]]
+    out += [(v, "~*~", v) for v in categories]
     if means:
         out += [(v, "~1", "") for v in [*names.observed, *names.latents]]
     return out

@@ -25,7 +25,7 @@ __all__ = ["Constraint", "Entry", "Modifiers", "ParsedModel", "parse_model"]
 
 _OPERATOR = re.compile(r"=~|<~|~\*~|~~|~|==|:=|<=|>=|<|>|\||=")
 _BLOCK = re.compile(r"^[ \t]*(group|level|block|class)[ \t]*:(?!=)", re.IGNORECASE)
-_FORMULA_OPERATORS = ("=~", "~", "~~", "|")
+_FORMULA_OPERATORS = ("=~", "~", "~~", "|", "~*~")
 #: What other programs write where this syntax has an operator.
 _ARROW = re.compile(r"<-|->|=>|<=>")
 #: Characters that word processors put in the place of the ones on the keyboard.
@@ -397,16 +397,12 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
             constraints.append(_read_constraint(cleaned, op[0], begin, middle, after, end))
         else:
             line, column = source.place(middle)
-            meaning = {
-                "<~": "formative (composite) variables",
-                "~*~": "scaling factors of ordinal variables",
-            }[op]
             raise Unsupported(
-                f"'{op}' ({meaning}) is not available",
+                f"'{op}' (formative (composite) variables) is not available",
                 file=file,
                 line=line,
                 column=column,
-                hint="measure the variable by '=~'" if op == "<~" else "remove the statement",
+                hint="measure the variable by '=~'",
             )
     return ParsedModel(text, file, tuple(entries.values()), tuple(constraints))
 
@@ -426,15 +422,6 @@ def _read_formula(
         source.fail(f"nothing stands after '{op}'", middle + len(op) - 1)
     left = _parse(source, "left", begin, middle, f"before '{op}'")
     terms = _parse(source, "terms", after, end, f"after '{op}'")
-    if op == "|":
-        line, column = source.place(middle)
-        raise Unsupported(
-            "thresholds ('|') of ordinal variables are not available",
-            file=source.file,
-            line=line,
-            column=column,
-            hint="remove the statement and treat the items as continuous",
-        )
     here: set[tuple[str, str, str]] = set()
     for name in left.children:
         for term in terms.children:
@@ -498,6 +485,12 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
         source.fail("NA is a modifier, not a variable", offset, hint="write 'NA*x' to free a parameter")
     if op == "=~" and name == left:
         source.fail(f"'{name}' cannot measure itself", offset)
+    if op == "|" and not re.fullmatch(r"t[1-9]\d*", name):
+        source.fail(f"'{name}' is not a threshold", offset, hint=f"thresholds are t1, t2, ...: '{left} | t1 + t2'")
+    if op == "~*~" and name != left:
+        source.fail(
+            f"'{left} ~*~ {name}' names two variables", offset, hint=f"write '{left} ~*~ {left}': the scale of {left}"
+        )
     if op == "~" and name == left:
         source.fail(f"'{name}' is regressed on itself", offset)
     return Entry(str(left), op, name, _modifiers(source, prefix, signs), line, column)

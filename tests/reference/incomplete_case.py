@@ -142,7 +142,9 @@ def _table(
                 allowed = ERROR_RTOL * max(size, 1.0)
             elif column == "pvalue":
                 allowed = ERROR_RTOL * max(1.0, abs(z) * (abs(z) + 1.0)) * size + 1e-15
-            out += difference(f"{table} {' '.join(key)} {column}", row[column], ref.get(column), scale * allowed + 1e-12)
+            out += difference(
+                f"{table} {' '.join(key)} {column}", row[column], ref.get(column), scale * allowed + 1e-12
+            )
     return out
 
 

@@ -135,6 +135,8 @@ def compile_structure(table: ParameterTable, fixed: dict[str, float]) -> Structu
         templates[LAMBDA][y_index[name], eta_index[name]] = 1.0
     entries: list[tuple[int, int, int, int]] = []  # parameter, matrix, i, j
     for row in table.rows:
+        if row.op in ("|", "~*~"):
+            continue  # of ordinal items: see b2b_sem.engine.native.ordinal
         matrix, i, j = _place(row.lhs, row.op, row.rhs, y_index, eta_index, copied)
         if row.free:
             entries.append((row.free - 1, matrix, i, j))

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from b2b_sem.analysis.description import ITEM_COLUMNS, describe_background, describe_items
+from b2b_sem.analysis.description import (
+    ANSWER_COLUMNS,
+    ITEM_COLUMNS,
+    describe_answers,
+    describe_background,
+    describe_items,
+)
 from b2b_sem.spec.loader import load_survey
 
 
@@ -80,3 +86,43 @@ def test_background_numbers_and_what_is_left_out() -> None:
     assert "SD 7.1" in table["category"].iloc[0]
     assert "10 to 20" in table["category"].iloc[0]
     assert describe_background(pd.DataFrame({code: [np.nan, np.nan], "role": [np.nan, np.nan]}), survey) == ()
+
+
+def test_floor_ceiling_empty_and_sparse_answers() -> None:
+    survey = load_survey("lima2026")
+    name = next(i for i in survey.items() if i not in survey.reverse_items())
+    values = [2.0] * 3 + [4.0] * 10 + [7.0] * 7
+    frame = pd.DataFrame({name: values, "free": values, "number": np.linspace(0, 1, 20)})
+    found = describe_items(frame, frame.columns, survey, {}).set_index("name")
+    row = found.loc[name]
+    assert (row["categories"], row["floor"], row["ceiling"]) == (3, 0.0, 35.0)
+    assert (row["empty"], row["sparse"]) == ("1, 3, 5, 6", "2")
+    # without a survey nobody knows that 1 was possible
+    row = found.loc["free"]
+    assert (row["categories"], row["floor"], row["ceiling"]) == (3, 15.0, 35.0)
+    assert (row["empty"], row["sparse"]) == ("3, 5, 6", "2")
+    row = found.loc["number"]
+    assert row[["categories", "floor", "ceiling"]].isna().all()
+    assert (row["empty"], row["sparse"]) == ("", "")
+
+
+def test_answers_are_counted_one_by_one_with_their_labels() -> None:
+    survey = load_survey("lima2026")
+    reverse = survey.reverse_items()[0]
+    plain = next(i for i in survey.items() if i not in survey.reverse_items())
+    frame = pd.DataFrame({plain: [1.0, 7.0, 7.0, np.nan], reverse: [1.0, 7.0, 7.0, 7.0], "number": [0.1, 0.2, 0.3, 4]})
+    frame = pd.concat([frame] * 4, ignore_index=True)
+    frame["number"] = np.arange(16) / 3
+    found = describe_answers(frame, [plain, reverse, "number"], survey)
+    assert tuple(found.columns) == ANSWER_COLUMNS
+    assert list(found["name"]) == [plain] * 7 + [reverse] * 7
+    assert list(found["answer"]) == [*range(1, 8)] * 2
+    own = found[found["name"] == plain]
+    assert list(own["n"]) == [4, 0, 0, 0, 0, 0, 8]
+    assert own["percent"].tolist() == pytest.approx([100 / 3, 0, 0, 0, 0, 0, 200 / 3])
+    anchors = survey.format_of(plain).anchors
+    assert own["label"].iloc[0] == anchors[1]
+    # a reversed item shows what was said, not what it counts as
+    turned = found[found["name"] == reverse]
+    assert (turned["label"].iloc[0], turned["label"].iloc[-1]) == (anchors[7], anchors[1])
+    assert anchors[1] != anchors[7]

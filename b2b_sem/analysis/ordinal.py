@@ -1,0 +1,216 @@
+"""Fitting a model of ordinal items: what ``fit`` does when ``ordered`` is given or the model text has thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.analysis.fitted import Fit
+from b2b_sem.analysis.structural import _check_names, _result
+from b2b_sem.data.observed import GroupMoments
+from b2b_sem.data.response import observe_ordinal
+from b2b_sem.data.ordinal import OrdinalMoments
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.categorical import (
+    count_ordinal_df,
+    joint_moments,
+    prepare_ordinal,
+    resolve_ordinal,
+    solve_ordinal,
+    weight_of,
+)
+from b2b_sem.engine.native.constraint import linear_constraints
+from b2b_sem.engine.native.restriction import restrict
+from b2b_sem.engine.ordinal import OrdinalInference, infer_ordinal
+from b2b_sem.engine.problem import Problem
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.spec.partable import ParameterTable, build_table, ordinal_names
+from b2b_sem.spec.syntax import ParsedModel
+
+if TYPE_CHECKING:
+    from b2b_sem.data.read import Responses
+
+__all__ = ["fit_ordinal"]
+
+#: Why WLSMV is taken where the estimator was left at its default.
+DEFAULT_NOTE = (
+    "Estimator WLSMV was used: {count} are ordinal, and maximum likelihood takes answers as continuous numbers. It fits "
+    "thresholds and polychoric correlations, with robust standard errors and a scaled and shifted test."
+)
+
+
+def fit_ordinal(
+    model: ParsedModel,
+    data: pd.DataFrame | Mapping[str, Any] | Responses,
+    ordered: Sequence[str] | str | bool | None,
+    *,
+    estimator: str = "ML",
+    likelihood: str = "normal",
+    information: str | None = None,
+    se: str = "default",
+    test: str = "default",
+    missing: str = "listwise",
+    parameterization: str = "delta",
+    std_lv: bool = False,
+    orthogonal: bool = False,
+    fixed_x: bool = True,
+) -> Fit:
+    """Fit a model whose items are ordinal.
+
+    Parameters
+    ----------
+    model : ParsedModel
+    data : DataFrame, mapping of columns, or Responses
+    ordered : sequence of str, str, bool or None
+        Ordinal variables; True for all that are measured or predicted. Those with thresholds in the text are, too.
+    estimator : str
+        A name of :data:`~b2b_sem.engine.categorical.ORDINAL_ESTIMATORS`; "ML" becomes WLSMV.
+    likelihood, information, se, test, std_lv, orthogonal, fixed_x
+        As in :func:`b2b_sem.fit`. With `fixed_x`, statistics are those given the exogenous variables.
+    missing : {"listwise", "pairwise"}
+    parameterization : {"delta", "theta"}
+
+    Raises
+    ------
+    ModelSyntaxError, DataError, ModelError, Unsupported
+        As :func:`b2b_sem.fit`.
+    """
+    if missing not in ("listwise", "pairwise"):
+        raise Unsupported(
+            f"missing='{missing}' is not available for ordinal items", hint="use missing='listwise' or 'pairwise'"
+        )
+    if parameterization not in ("delta", "theta"):
+        raise Unsupported(
+            f"parameterization='{parameterization}' is not available", hint="use parameterization='delta' or 'theta'"
+        )
+    chosen = str(estimator).upper()
+    defaulted = chosen in ("ML", "DEFAULT")
+    chosen = "WLSMV" if defaulted else chosen
+    options = resolve_ordinal(chosen, likelihood, information, se, test)
+    given = [ordered] if isinstance(ordered, str) else ordered
+    names = ordinal_names(model, given if given is not None else ())
+    choices = {"meanstructure": True, "std_lv": std_lv, "orthogonal": orthogonal, "fixed_x": fixed_x}
+    entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
+    plain = build_table(replace(model, entries=entries, constraints=()), **choices)
+    frame = getattr(data, "frame", data)
+    if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
+        raise DataError(
+            f"the data are a {type(frame).__name__}, whose columns have no names",
+            hint="give a DataFrame, for example pd.DataFrame(array, columns=[...])",
+        )
+    _check_names(plain, [str(c) for c in frame])
+    covariates = plain.exogenous if fixed_x else ()
+    with single_thread():
+        observed = observe_ordinal(
+            data, [v for v in plain.observed if v not in covariates], names, covariates=covariates, missing=missing
+        )
+        assert observed.ordinal is not None
+        moments = observed.ordinal[0]
+        levels = dict(zip(moments.names, moments.levels, strict=True))
+        table = build_table(
+            model, categories={v: len(levels[v] or ()) for v in names}, parameterization=parameterization, **choices
+        )
+        _refuse_restrictions(table)
+        constraints = linear_constraints(table)
+        problem = prepare_ordinal(table, moments, options, constraints)
+        _require_df(problem)
+        solution = solve_ordinal(problem)
+        inference = infer_ordinal(problem, moments, solution)
+    cov, mean = joint_moments(table, moments)
+    observed = replace(observed, names=table.observed, groups=(GroupMoments(None, moments.nobs, cov, mean),))
+    settings = {
+        "estimator": chosen,
+        "likelihood": None,
+        "information": options.information,
+        "se": options.se,
+        "test": options.test,
+        "missing": missing,
+        "meanstructure": True,
+        "std_lv": std_lv,
+        "orthogonal": orthogonal,
+        "fixed_x": fixed_x,
+        "ordered": tuple(names),
+        "parameterization": parameterization,
+    }
+    notes: tuple[str, ...] = ()
+    if defaulted:
+        count = (
+            "all variables" if len(names) == len(moments.names) else f"{len(names)} of {len(moments.names)} variables"
+        )
+        notes += (DEFAULT_NOTE.format(count=count),)
+    if covariates:
+        notes += (
+            f"Thresholds and correlations are those given the exogenous variables ({', '.join(covariates)}), which are "
+            "taken as fixed (conditional.x in lavaan).",
+        )
+    if options.estimator == "ULS" and options.se == "standard":
+        notes += (
+            "The standard errors of ULS take thresholds and correlations as uncorrelated and equally precise; they are "
+            "seldom right: use ULSMV.",
+        )
+    fit = _result(table, observed, problem, solution, inference.main, settings, notes)
+    return _with_statistics(fit, problem, moments, inference)
+
+
+def _with_statistics(fit: Fit, problem: Problem, moments: OrdinalMoments, inference: OrdinalInference) -> Fit:
+    """Put sample and implied statistics in the metric of the answers into a result."""
+    weight = weight_of(problem)
+    layout = weight.layout
+    names = [problem.table.observed[i] for i in layout.y]
+    h = len(layout.item)
+    ordinal = layout.ordered[layout.item]
+    labels = [label for label, keep in zip(moments.labels[:h], ordinal, strict=True) if keep]
+    numeric = [names[k] for k in layout.numeric]
+
+    def frame(matrix: Array) -> pd.DataFrame:
+        return pd.DataFrame(matrix, index=names, columns=names)
+
+    def series(values: Array, index: list[str]) -> pd.Series:
+        return pd.Series(values, index=index)
+
+    more: dict[str, Any] = {}
+    if moments.covariates:
+        point = weight.layout.state(fit._context.solution.theta) if fit._context is not None else None
+        assert point is not None
+        more["_implied_slopes"] = pd.DataFrame(point.slopes_on_x, index=names, columns=list(moments.covariates))
+        more["_sample_slopes"] = pd.DataFrame(moments.slopes, index=names, columns=list(moments.covariates))
+    return replace(
+        fit,
+        _sample_cov=frame(np.array(moments.cov)),
+        _implied_cov=frame(inference.cov),
+        _sample_mean=series(-weight.statistic[:h][~ordinal], numeric) if numeric else None,
+        _implied_mean=series(-inference.thresholds[~ordinal], numeric) if numeric else None,
+        _sample_th=series(weight.statistic[:h][ordinal], labels),
+        _implied_th=series(inference.thresholds[ordinal], labels),
+        **more,
+    )
+
+
+def _refuse_restrictions(table: ParameterTable) -> None:
+    """Raise for constraints whose numbers are not tested with ordinal items."""
+    if restrict(table) is not None:
+        raise Unsupported(
+            "bounds, inequalities and nonlinear constraints are not available for ordinal items",
+            hint="remove them; labels and linear equations can be used",
+        )
+
+
+def _require_df(problem: Problem) -> None:
+    """Refuse a model with more parameters than statistics."""
+    count, free, df = count_ordinal_df(problem)
+    if df < 0:
+        raise ModelSyntaxError(
+            f"the model is not identified: it has {free} free parameters, but the data give only {count} thresholds, "
+            "means, variances and correlations",
+            file=problem.table.file,
+            hint="remove or fix parameters: a factor with two indicators, for example, must be related to another "
+            "variable",
+        )
+    if free == 0:
+        raise ModelSyntaxError("the model has no free parameter", file=problem.table.file)

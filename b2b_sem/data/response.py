@@ -1,0 +1,89 @@
+"""From rows with ordinal items to what a model of them is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from b2b_sem.data.observed import GroupMoments, Observed, _stack, _stray_values
+from b2b_sem.data.ordinal import ordinal_moments
+from b2b_sem.data.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from b2b_sem.data.read import Responses
+
+__all__ = ["observe_ordinal"]
+
+
+def observe_ordinal(
+    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses,
+    names: Sequence[str],
+    ordered: Sequence[str],
+    *,
+    covariates: Sequence[str] = (),
+    missing: str = "listwise",
+) -> Observed:
+    """Return thresholds, means and latent correlations of the named columns.
+
+    Parameters
+    ----------
+    frame : DataFrame, mapping of str to array, or Responses
+    names : sequence of str
+        Variables of the model, without those it is conditioned on.
+    ordered : sequence of str
+        Which of them are ordinal.
+    covariates : sequence of str
+        Variables conditioned on.
+    missing : {"listwise", "pairwise"}
+
+    Returns
+    -------
+    Observed
+        With one group, whose ``ordinal`` holds the statistics, and the rows used (NaN for missing answers).
+
+    Raises
+    ------
+    DataError
+        As :func:`b2b_sem.data.observed.observe` and :func:`b2b_sem.data.ordinal.ordinal_moments`.
+    """
+    table = Table.open(frame, [*names, *covariates])
+    values = _stack(table.floats(), table.n)
+    table.refuse_infinite(values)
+    holes = np.isnan(values)
+    table.refuse_empty({name: hole for name, hole in zip(table.names, holes, strict=True) if hole.any()})
+    complete = ~holes.any(axis=0)
+    if missing == "listwise":
+        table.refuse_too_few(int(complete.sum()), [])
+        table.refuse_constant(values[:, complete], ", once rows with missing values are left out" if holes.any() else "")
+    p = len(names)
+    moments = ordinal_moments(
+        values[:p].T,
+        names,
+        ordered,
+        missing=missing,
+        covariates=values[p:].T if covariates else None,
+        covariate_names=covariates,
+    )
+    used = values[:, moments.rows]
+    strays = [
+        text
+        for name, row in zip(table.names, used, strict=True)
+        for text in _stray_values([name], row[None, ~np.isnan(row)])
+    ]
+    labels = getattr(getattr(frame, "frame", frame), "index", None)
+    return Observed(
+        tuple(names),
+        (GroupMoments(None, moments.nobs, moments.cov, moments.mean),),
+        table.n,
+        table.n - moments.nobs,
+        moments.notes,
+        (used.T,),
+        (*strays, *moments.warnings),
+        None if labels is None else labels[moments.rows],
+        ordinal=(moments,),
+    )
