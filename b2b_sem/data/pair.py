@@ -39,6 +39,7 @@ class Layout:
 
     @classmethod
     def of(cls, margins: Sequence[Margin], q: int) -> Layout:
+        """Return the layout of variables with these parameters, given q covariates."""
         p = len(margins)
         ends = np.cumsum([len(m.place) for m in margins]).tolist()
         place = tuple(slice(end - len(m.place), end) for end, m in zip(ends, margins, strict=True))
@@ -58,6 +59,7 @@ class Layout:
         return np.concatenate([own, self.slope[i], tail]).astype(np.intp)
 
     def labels(self, names: Sequence[str], ordered: Sequence[bool], covariates: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of all statistics, correlations included."""
         out = []
         for name, flag, place in zip(names, ordered, self.place, strict=True):
             out += [f"{name}|t{k + 1}" for k in range(place.stop - place.start)] if flag else [f"{name}~1"]

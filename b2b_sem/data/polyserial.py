@@ -152,8 +152,11 @@ def correlate_serial(
     # lavaan's first guess: where rows drop out, the likelihood may have more than one maximum
     spread = np.array([(own[own >= 0]).std() for own in codes])
     steep = np.array([_density(own).sum() for own in thresholds])
-    start = _pearson(z, codes, seen) * spread / steep
-    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.9, start / 2.0, start), SERIAL_LIMIT, seen.sum(axis=1))
+    plain = _pearson(z, codes, seen)
+    # thresholds far from 0, where covariates have large means, say nothing about the scale of the codes
+    start = plain * spread / np.maximum(steep, 0.1 * spread)
+    start = np.where(np.abs(start) > 0.9, start / 2.0, start)
+    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.95, plain, start), SERIAL_LIMIT, seen.sum(axis=1))
     r, root, _, _, dens_h, dens_k, _, _, score, pi = terms(slice(None), rho)
     lost = (seen & (height * pi < SMALLEST)).sum(axis=1).astype(np.float64)
     push = r / root * (dens_h - dens_k)
