@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
-@click.option("--missing", help="listwise (default).")
+@click.option(
+    "--missing", help="listwise (default), fiml or fiml.x: all answers are used (x: also without covariates)."
+)
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
 @click.option("--ordered", metavar="A,B", help="Ordinal items by name, or 'all': thresholds and polychoric correlations.")
