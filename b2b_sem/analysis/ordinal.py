@@ -135,7 +135,7 @@ def fit_ordinal(
         "std_lv": std_lv,
         "orthogonal": orthogonal,
         "fixed_x": fixed_x,
-        "ordered": tuple(names),
+        "ordered": tuple(sorted(names)),
         "parameterization": parameterization,
     }
     notes: tuple[str, ...] = ()

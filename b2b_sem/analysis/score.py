@@ -16,18 +16,19 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
 from b2b_sem.engine.native.constraint import label_values
+from b2b_sem.engine.ordinal_score import absent_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import MODIFICATION_COLUMNS
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
 from b2b_sem.spec import expression as ex
-from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["modification_indices", "score_test", "usable"]
 
-OPERATORS = ("=~", "~", "~~", "~1")
+OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
 def usable(fit: FitResult, what: str) -> Context:
@@ -92,22 +93,13 @@ def modification_indices(
     See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
     """
     wanted = _operators(op)
-    context = usable(fit, "modification indices")
-    problem = context.problem
-    with single_thread():
-        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
-        entries = extension.extra
-        if constrained:
-            shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
-            own = extension.own
-            entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, _tangent(context, extension), entries)
-    mi = problem.nobs * found.score**2 / found.variance
-    epc = found.score / found.variance
+    if context_of(fit).problem.table.ordered:
+        rows, mi, epc, factors = _ordinal(fit, constrained)
+    else:
+        rows, mi, epc, factors = _candidates(fit, constrained)
+    lv, full, nox = factors
     pvalue = special.chdtrc(1, mi)
     known = np.isfinite(mi)
-    rows = [extension.rows[e] for e in entries]
-    lv, full, nox = (f[entries] for f in _factors(context, extension))
     table = pd.DataFrame(
         {
             "lhs": [r.lhs for r in rows],
@@ -130,6 +122,38 @@ def modification_indices(
     if sort:
         table = table.sort_values("mi", ascending=False, kind="stable")
     return table.reset_index(drop=True)
+
+
+def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
+    """Return rows, index, expected change and standardizing factors of what a model fixes or leaves out."""
+    context = usable(fit, "modification indices")
+    problem = context.problem
+    with single_thread():
+        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
+        entries = extension.extra
+        if constrained:
+            shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
+            own = extension.own
+            entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
+        found = profile(extension, _tangent(context, extension), entries)
+    mi = problem.nobs * found.score**2 / found.variance
+    factors = tuple(f[entries] for f in _factors(context, extension))
+    return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
+
+
+def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
+    """Return the same for a model of ordinal items."""
+    context = context_of(fit)
+    if not fit.converged or not fit.identified:
+        raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
+    if constrained:
+        raise Unsupported(
+            "modification indices of parameters that share a label are not available for ordinal items",
+            hint="leave constrained out",
+        )
+    with single_thread():
+        found = absent_tests(context.problem, context.solution.theta)
+    return list(found.rows), found.mi, found.epc, found.factors
 
 
 def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -26,16 +26,22 @@ if TYPE_CHECKING:
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--estimator", help="auto, ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS.")
+@click.option(
+    "--estimator",
+    help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS; ordinal: WLSMV (default), WLSM, ...; auto.",
+)
 @click.option("--information", help="expected, observed or first.order (default: as the estimator has it).")
 @click.option("--se", help="standard, robust.sem, robust.huber.white or none (default: as the estimator has it).")
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
-@click.option("--missing", help="listwise (default).")
+@click.option(
+    "--missing", help="listwise (default), fiml or fiml.x: all answers are used (x: also without covariates)."
+)
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
-@click.option("--ordered", metavar="A,B", help="Reserved: items are treated as continuous so far.")
+@click.option("--ordered", metavar="A,B", help="Ordinal items by name, or 'all': thresholds and polychoric correlations.")
+@click.option("--parameterization", type=click.Choice(["delta", "theta"]), help="Of ordinal items (default: delta).")
 @click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: auto.")
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
@@ -177,6 +183,8 @@ def _stated(options: dict[str, Any]) -> dict[str, Any]:
     for name in ("group_equal", "ordered"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
+    if stated.get("ordered") == ("all",):
+        stated["ordered"] = True
     return stated
 
 

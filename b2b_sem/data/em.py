@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from b2b_sem.data.incomplete import Incomplete
 
-__all__ = ["Block", "CaseSums", "EmMoments", "Pull", "compact", "em_moments", "pull", "saturated_start", "small_inverses"]
+__all__ = [
+    "Block",
+    "CaseSums",
+    "EmMoments",
+    "Pull",
+    "compact",
+    "em_moments",
+    "pull",
+    "saturated_start",
+    "small_inverses",
+]
 
 Array = NDArray[np.float64]
 

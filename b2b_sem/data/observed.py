@@ -317,7 +317,7 @@ def _observe_incomplete(
     incomplete = group_patterns(rows)
     refuse_unseen_pairs(table.names, incomplete, table.file)
     if incomplete.complete:
-        mean, cov = _moments(filled)
+        mean, cov = _moments(np.ascontiguousarray(filled))
         _refuse_collinear(table.names, cov, mean, table.file)
     else:
         some = int((~seen.all(axis=1)).sum())

@@ -142,9 +142,15 @@ class OrdinalSolution:
 
     @cached_property
     def dependent(self) -> tuple[Array, Array]:
-        """Statistics that are zero in the baseline model (correlations) and the others, which it fits exactly."""
-        size, pairs = self.layout.size, len(self.layout.low)
-        return np.arange(size - pairs, size), np.arange(size - pairs)
+        """Statistics that are zero in the baseline model and the others, which it fits exactly.
+
+        Zero are correlations, but for those among exogenous variables.
+        """
+        layout, observed = self.layout, self.problem.table.observed
+        exogenous = np.array([observed[k] in self.problem.table.exogenous for k in layout.y])
+        kept = exogenous[layout.low] & exogenous[layout.high]
+        zero = np.concatenate([np.zeros(layout.size - len(kept), dtype=bool), ~kept])
+        return np.flatnonzero(zero), np.flatnonzero(~zero)
 
     def baseline(self) -> tuple[float, int, tuple[float, float]]:
         """Return fit function, df and both traces of the model of unrelated variables; it fits the rest exactly."""

@@ -14,7 +14,13 @@ __all__ = ["summarize"]
 _WIDTH = 65
 _NUMBER = 9  # width of one number column, with a space before it
 _HEADINGS = ("Estimate", "Std.Err", "z-value", "P(>|z|)", "Std.lv", "Std.all")
-_BLOCKS = (("=~", "Latent Variables"), ("~", "Regressions"), ("~~", "Covariances"), ("~1", "Intercepts"))
+_BLOCKS = (
+    ("=~", "Latent Variables"),
+    ("~", "Regressions"),
+    ("~~", "Covariances"),
+    ("~1", "Intercepts"),
+    ("|", "Thresholds"),
+)
 
 Row = Mapping[str, Any]
 
@@ -109,7 +115,8 @@ def _tests(fit: FitResult) -> list[str]:
         return title, form(name), form(f"{name}_scaled")
 
     def robust(title: str, name: str) -> tuple[str, str | None, str | None]:
-        return f"Robust {title}", None, value(f"{name}_robust")
+        number = value(f"{name}_robust")
+        return (f"Robust {title}", None, number) if scaled else (f"Robust {title}", number, None)
 
     block(
         "Model Test User Model",
@@ -184,12 +191,14 @@ def _parameters(rows: list[Row]) -> list[str]:
         return f".{name}" if name in endogenous else f" {name}"
 
     blocks = []
+    parts: list[tuple[str | None, list[tuple[str, str, Row]]]]
     for op, title in _BLOCKS:
         chosen = [r for r in rows if r["op"] == op and not (op == "~~" and r["lhs"] == r["rhs"])]
         if not chosen:
             continue
-        if op == "~1":
-            parts: list[tuple[str | None, list[tuple[str, str, Row]]]]
+        if op == "|":
+            parts = [(None, [(f" {r['lhs']}|{r['rhs']}", _label(r), r) for r in chosen])]
+        elif op == "~1":
             parts = [(None, [(dotted(r["lhs"]), _label(r), r) for r in chosen])]
         else:
             heads: dict[str, list[tuple[str, str, Row]]] = {}
@@ -200,6 +209,8 @@ def _parameters(rows: list[Row]) -> list[str]:
         blocks.append(_table(title, parts))
     if variances := [r for r in rows if r["op"] == "~~" and r["lhs"] == r["rhs"]]:
         blocks.append(_table("Variances", [(None, [(dotted(r["lhs"]), _label(r), r) for r in variances])]))
+    if scales := [r for r in rows if r["op"] == "~*~"]:
+        blocks.append(_table("Scales y*", [(None, [(f" {r['lhs']}", _label(r), r) for r in scales])]))
     return blocks
 
 
