@@ -61,6 +61,9 @@ def fit(
     sample_cov: Any = None,
     sample_mean: Any = None,
     nobs: int | None = None,
+    imputations: int | None = None,
+    seed: int | None = None,
+    auxiliary: Sequence[str] = (),
 ) -> Fit:
     """Fit a structural equation model.
 
@@ -82,8 +85,9 @@ def fit(
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
-    missing : {"listwise"}
-        Rows with missing values are left out.
+    missing : {"listwise", "mi"}
+        Rows with missing values are left out, or answers are imputed several times and the fits pooled: see
+        :func:`b2b_sem.impute` and :func:`b2b_sem.fit_imputed`.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -104,6 +108,11 @@ def fit(
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
+    imputations, seed : int, optional
+        With ``missing="mi"``: how many completed data sets (default 20), and the seed of their random draws, which must
+        be given.
+    auxiliary : sequence of str
+        With ``missing="mi"``: columns outside the model that help to predict what is missing.
     group, group_equal, group_partial, ordered, interaction
         Part of the public signature; other values than the default raise ``Unsupported``.
     parameterization : {"delta", "theta"}
@@ -132,6 +141,13 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    if missing == "mi":
+        from b2b_sem.analysis.imputation import impute_and_fit
+
+        return impute_and_fit(locals())
+    for name, value in (("imputations", imputations), ("seed", seed), ("auxiliary", tuple(auxiliary) or None)):
+        if value is not None:
+            raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")
     _refuse(
         missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
