@@ -32,7 +32,7 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.standardize import row_values, standardize
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported
-from b2b_sem.measures.pooling import Rubin, from_parts, imputations_needed, pool_scalars, t_interval
+from b2b_sem.measures.pooling import Rubin, from_parts, imputations_needed, t_interval
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import OptimizerInfo
 from b2b_sem.results.imputation import POOLING_COLUMNS, PooledTest, Pooling
@@ -297,6 +297,8 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
         value = settings.pop(name, empty[0])
         if value not in empty:
             raise Unsupported(f"{name}={value!r} is not available for imputed data", hint="leave it out")
+    if settings.get("likelihood", "normal") != "normal":
+        raise Unsupported("likelihood='wishart' is not available for imputed data", hint="leave likelihood out")
     if settings.get("se") == "none":
         raise Unsupported("pooling needs the standard errors of each fit", hint="leave se='none' out")
     if str(settings.get("estimator", "ML")).upper() == "ULS":
@@ -357,9 +359,11 @@ def _pool(fits: Sequence[Fit], failed: Mapping[int, str], m: int, source: Imputa
     context, inference = _pooled_context(contexts)
     used = len(fits)
     tables = [fit._parameters for fit in fits]
-    raw = pool_scalars(
-        np.array([t["est"].to_numpy(float) for t in tables]), np.array([t["se"].to_numpy(float) ** 2 for t in tables])
-    )
+    estimates = np.array([t["est"].to_numpy(float) for t in tables])
+    within = np.array([t["se"].to_numpy(float) ** 2 for t in tables]).mean(axis=0)
+    # fixed moments of covariates differ between data sets, but they are no estimates
+    between = np.where(within > 0, estimates.var(axis=0, ddof=1), 0.0)
+    raw = from_parts(estimates.mean(axis=0), within, between, used)
     rows = _Rows.of(raw)
     std = _Rows.of(_pooled_standardized(context, contexts, inference))
     head = first._parameters[["lhs", "op", "rhs", "group", "label", "free"]]
@@ -502,6 +506,12 @@ def _notes(
         f"Estimates are means over {pooling.used} imputed data sets, standard errors follow Rubin's rules, and z is "
         "compared with the t distribution (Rubin 1987)."
     )
+    needed = pooling.imputations_needed
+    if needed > pooling.used:
+        own.append(
+            f"For standard errors that change by less than 5 % with another seed, {needed:.0f} imputations are needed "
+            "(von Hippel 2020)."
+        )
     scaled = fits[0].model.options["test"] != "standard"
     own.append(
         f"Chi-square and fit measures: {chisq.method} "
@@ -542,12 +552,6 @@ def _warnings(
         out.append(
             "The pooled likelihood ratio says that missing answers add information, which they cannot: its relative "
             f"increase in variance is {pooling.riv:.3f}. Use pooled_test(method='D4'), or more imputations."
-        )
-    needed = pooling.imputations_needed
-    if needed > len(fits):
-        out.append(
-            f"Standard errors would change by more than 5 % with another seed: {needed:.0f} imputations are needed "
-            f"(von Hippel 2020), and there are {len(fits)}."
         )
     return tuple(dict.fromkeys(out))
 
