@@ -227,6 +227,8 @@ def pooled_test(fit: PooledFit, against: PooledFit | None = None, method: str = 
     smaller, larger = fit, against
     if larger is not None and larger.measures["df"] > smaller.measures["df"]:
         smaller, larger = larger, smaller
+    if larger is not None:
+        _check_same_imputations([larger, smaller], ["the larger model", "the smaller model"])
     context = context_of(smaller.fits[0])
     df = int(smaller.measures["df"] - (0 if larger is None else larger.measures["df"]))
     if df == 0:
@@ -397,7 +399,6 @@ def compare_pooled(
             )
     plain._check_fits(fits, titles)
     plain._check_same_data(fits, titles)
-    _check_same_imputations(pooled, titles)
     order = sorted(range(len(fits)), key=lambda i: pooled[i].measures["df"])
     chosen, labels = [pooled[i] for i in order], [titles[i] for i in order]
     tests: list[Difference | None] = [None]
@@ -438,3 +439,21 @@ def _check_same_imputations(fits: Sequence[PooledFit], titles: Sequence[str]) ->
                 f"{name} and {title} have solutions for different imputed data sets",
                 hint="leave out those without a solution for both, with fit_imputed()",
             )
+        pairs = zip(first.fits, other.fits, strict=True)
+        if any(not _same_data(context_of(one), context_of(two)) for one, two in pairs):
+            raise ModelError(
+                f"{name} and {title} were not fitted to the same imputed data sets",
+                hint="impute once with the variables of all models, and fit each with fit_imputed()",
+            )
+
+
+def _same_data(one: Context, other: Context) -> bool:
+    """Whether two problems have the same sample covariances."""
+    names = one.problem.table.observed
+    if set(names) != set(other.problem.table.observed):
+        return False
+    order = [other.problem.table.observed.index(v) for v in names]
+    cov = one.problem.moments.cov
+    sd = np.sqrt(np.diag(cov))
+    gap = np.abs(cov - other.problem.moments.cov[np.ix_(order, order)])
+    return bool((gap <= 1e-8 * np.outer(sd, sd)).all())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+from b2b_sem.analysis.imputation import PooledFit
+from b2b_sem.errors import B2BSemError
 from b2b_sem.measures.difference import Difference, satorra_bentler_2001
 from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.results.fit import FitResult
@@ -83,7 +85,7 @@ def compare_rival(
 
     The difference of the chi-squares of nested models has, under the restricted one, a chi-square distribution
     with the difference of the df (Neyman & Pearson 1933, doi:10.1098/rsta.1933.0009). Scaled tests are compared as
-    Satorra & Bentler (2001, doi:10.1007/BF02296192) show.
+    Satorra & Bentler (2001, doi:10.1007/BF02296192) show, fits to imputed data by D3 or D2 (``PooledFit.pooled_test``).
     """
     kind = relation(main, rival)
     diff, df, p = NAN, None, NAN
@@ -97,7 +99,15 @@ def compare_rival(
         diff = max(sign * (b["chisq"] - a["chisq"]), 0.0)
         df = int(sign * (b["df"] - a["df"]))
         p = chisq_pvalue(diff, df)
-        if "chisq_scaled" in a:
+        if isinstance(main, PooledFit) and isinstance(rival, PooledFit):
+            smaller, larger = (rival, main) if kind == "restricted" else (main, rival)
+            try:
+                pooled = smaller.pooled_test(larger)
+            except B2BSemError as error:
+                message = f"Nested, but not compared: {error.message}."
+                return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
+            diff, p = pooled.chisq, pooled.pvalue
+        elif "chisq_scaled" in a:
             scaled = _scaled(main, rival) if kind == "restricted" else _scaled(rival, main)
             if scaled is None or not isfinite(scaled.pvalue):
                 message = "Nested, but the scaled difference test does not exist for these fits: use compare()."

@@ -141,10 +141,11 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    arguments = dict(locals())  # before there is any other name
     if missing == "mi":
         from b2b_sem.analysis.imputation import impute_and_fit
 
-        return impute_and_fit(locals())
+        return impute_and_fit(arguments)
     for name, value in (("imputations", imputations), ("seed", seed), ("auxiliary", tuple(auxiliary) or None)):
         if value is not None:
             raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")

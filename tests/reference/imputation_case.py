@@ -202,7 +202,7 @@ def _measures(ours: Mapping[str, float], theirs: Mapping[str, Any], fit: Any) ->
         size = abs(ref)
         if name in LOOSE and ref == 0.0:
             continue  # semTools sets the upper bound to 0 where there is no lower one
-        if name == "rfi_scaled" and ours["df_scaled"] > ours["baseline_df_scaled"]:
+        if name in ("rfi_scaled", "nfi_scaled") and ours["df_scaled"] > ours["baseline_df_scaled"]:
             continue  # not defined, as in lavaan; semTools has a number
         if name in COUNTS:
             kind = "count"

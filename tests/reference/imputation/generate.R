@@ -187,8 +187,12 @@ run_case <- function(case, run) {
     B0 <- diag(diag(S)); dimnames(B0) <- dimnames(S) <- list(lavNames(fit1), lavNames(fit1))
     B0[x, x] <- S[x, x]
     n0 <- measures[["ntotal"]]
-    # -2 log likelihood but for a constant; without a mean structure, and for both models here, means drop out
-    minus2 <- function(at) mean(sapply(sampled, function(h) n0 * (log(det(at)) + sum(solve(at) * h$cov[[1]]))))
+    # -2 log likelihood but for a constant; both models have the mean of the means
+    centre <- if (fit1@Model@meanstructure) mean
+    minus2 <- function(at) mean(sapply(sampled, function(h) {
+      d <- if (is.null(centre)) 0 * diag(at) else drop(h$mean[[1]]) - drop(centre)
+      n0 * (log(det(at)) + sum(solve(at) * h$cov[[1]]) + sum(d * solve(at, d)))
+    }))
     k <- fit1@baseline$test$standard$df
     bar <- mean(sapply(each, function(f) f@baseline$test$standard$stat))
     at_mean <- minus2(B0) - minus2(S)
