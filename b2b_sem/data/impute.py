@@ -422,24 +422,31 @@ def _notes(
 def _warnings(
     trace: NDArray[np.float64], missing: Mapping[str, int], values: NDArray[np.float64], iterations: int
 ) -> tuple[str, ...]:
+    from scipy import special
+
     out = []
-    n, p = values.shape
-    thin = [f"{name} ({n - count})" for name, count in missing.items() if n - count < p + 10]
+    rows, p = values.shape
+    thin = [f"{name} ({rows - count})" for name, count in missing.items() if rows - count < p + 10]
     if thin:
         out.append(
             f"Few answers for {p} columns: {listed(thin)}. Their imputations rest on little: use fewer columns or "
             "leave these out."
         )
-    if missing and iterations >= 6:
+    n = iterations - iterations // 2
+    if missing and n >= 3:
+        chains = len(trace)
         reduction = _scale_reduction(trace[:, iterations // 2 :]).max(axis=1)
+        # R-hat of chains that mix perfectly exceeds 1.2, too, when there are few: F(m - 1, m (n - 1)) says how often
+        f = n * reduction**2 - (n - 1)
+        rare = special.fdtrc(chains - 1, chains * (n - 1), f) < 0.01 / (2 * len(missing))
         slow = [
             f"{name} ({value:.2f})"
-            for name, value in zip(missing, reduction.tolist(), strict=True)
-            if value > UNMIXED and math.isfinite(value)
+            for name, value, bad in zip(missing, reduction.tolist(), (rare & (reduction > UNMIXED)).tolist(), strict=True)
+            if bad and math.isfinite(value)
         ]
         if slow:
             out.append(
                 f"The chains have not mixed (R-hat above {UNMIXED}): {listed(slow)}. Use more iterations, "
-                f"for example {3 * iterations}."
+                f"for example {3 * iterations}, or fewer columns that say the same."
             )
     return tuple(out)

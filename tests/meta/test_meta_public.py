@@ -25,6 +25,8 @@ PUBLIC = [
     "__version__",
     "compare",
     "fit",
+    "fit_imputed",
+    "impute",
     "load_model",
     "load_simulation",
     "load_study",
