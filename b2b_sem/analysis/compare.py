@@ -53,7 +53,8 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
         (doi:10.1007/BF02296192) where the fits have scaled tests; "satorra.2000", scaled and shifted, for those of MLMV
         and MLMVS, whose scaling factors say more than the mean. "satorra.bentler.2010"
         (doi:10.1007/s11336-009-9135-y) and "satorra.2000" (doi:10.1007/978-1-4615-4603-0_17) need the data behind the
-        fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them.
+        fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them. Fits to imputed
+        data take "D3" (the default for maximum likelihood), "D2", "D4" or "none": see the page on imputation.
 
     Returns
     -------
@@ -80,6 +81,10 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
     >>> compare(free, equal, names=["free", "equal"]).table[["model", "df", "df_diff"]].values.tolist()
     [['free', 2, nan], ['equal', 4, 2.0]]
     """
+    if any(hasattr(item, "imputation") for item in fits):
+        from b2b_sem.analysis.pooled import compare_pooled
+
+        return compare_pooled(fits, names, method)
     titles = _titles(fits, names)
     if method not in METHODS:
         raise Unsupported(
@@ -208,7 +213,10 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
     return method
 
 
-def _check_nested(larger: FitResult, smaller: FitResult, title1: str, title0: str) -> Reproduction:
+def _check_nested(
+    larger: FitResult, smaller: FitResult, title1: str, title0: str, *, ordered: bool = True
+) -> Reproduction:
+    """Raise unless `smaller` is nested in `larger` and, with `ordered`, fits no better."""
     first, moments = context_of(larger), smaller.implied()
     if first.problem.table.ordered:
         second = context_of(smaller)
@@ -228,7 +236,7 @@ def _check_nested(larger: FitResult, smaller: FitResult, title1: str, title0: st
             f"(chi-square {found.chisq:.3g} instead of 0)",
             hint="a difference test has no meaning here: compare AIC and BIC with method='none'",
         )
-    if smaller.measures["chisq"] < larger.measures["chisq"] - 1e-4:
+    if ordered and smaller.measures["chisq"] < larger.measures["chisq"] - 1e-4:
         raise ModelError(
             f"{title0} is nested in {title1} but fits better: {title1} stopped in a local minimum",
             hint=f"fit {title1} again with starting values, start(...)*x",

@@ -62,6 +62,9 @@ def fit(
     sample_cov: Any = None,
     sample_mean: Any = None,
     nobs: int | None = None,
+    imputations: int | None = None,
+    seed: int | None = None,
+    auxiliary: Sequence[str] = (),
 ) -> Fit:
     """Fit a structural equation model.
 
@@ -84,10 +87,12 @@ def fit(
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
-    missing : {"listwise", "fiml", "fiml.x"}
+    missing : {"listwise", "fiml", "fiml.x", "mi"}
         Rows with missing values are left out, or all answers are used: full information maximum likelihood (ML, MLR,
         MLF), for values missing at random. Rows that lack an exogenous variable taken as fixed are left out with
-        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``.
+        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``. With
+        ``"mi"`` answers are imputed several times and the fits pooled: see :func:`b2b_sem.impute` and
+        :func:`b2b_sem.fit_imputed`.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -112,6 +117,11 @@ def fit(
         Ordinal variables, or True for all that are measured or predicted. Thresholds and latent (polychoric)
         correlations are fitted by ``"WLSMV"`` (what ``"ML"`` becomes), ``"WLSM"``, ``"WLSMVS"``, ``"DWLS"``, ``"WLS"``,
         ``"ULS"``, ``"ULSM"``, ``"ULSMV"`` or ``"ULSMVS"``; `missing` may be ``"pairwise"``.
+    imputations, seed : int, optional
+        With ``missing="mi"``: how many completed data sets (default 20), and the seed of their random draws, which must
+        be given.
+    auxiliary : sequence of str
+        With ``missing="mi"``: columns outside the model that help to predict what is missing.
     parameterization : {"delta", "theta"}
         Of ordinal items: scale of the response behind an item, or its residual variance, as the parameter.
     group, group_equal, group_partial, interaction
@@ -140,11 +150,18 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
-        arguments = dict(locals())
         from b2b_sem.analysis.advice import fit_by_advice
 
         return fit_by_advice(fit, *_model_text(model), arguments)
+    if missing == "mi":
+        from b2b_sem.analysis.imputation import impute_and_fit
+
+        return impute_and_fit(arguments)
+    for name, value in (("imputations", imputations), ("seed", seed), ("auxiliary", tuple(auxiliary) or None)):
+        if value is not None:
+            raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")
     parsed = parse_model(*_model_text(model))
     if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
         from b2b_sem.analysis.ordinal import fit_ordinal

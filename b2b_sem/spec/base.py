@@ -182,7 +182,10 @@ class FitSettings(Node):
     information: Literal["expected", "observed"] | None = None
     se: Text | None = None
     test: Text | None = None
-    missing: Literal["listwise", "fiml", "fiml.x", "pairwise"] | None = None
+    missing: Literal["listwise", "fiml", "fiml.x", "pairwise", "mi"] | None = None
+    imputations: Annotated[int, Field(ge=2)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    auxiliary: tuple[Code, ...] | None = None
     group: Code | None = None
     group_equal: tuple[Text, ...] | None = None
     group_partial: tuple[Text, ...] | None = None

@@ -26,6 +26,8 @@ PUBLIC = [
     "advise",
     "compare",
     "fit",
+    "fit_imputed",
+    "impute",
     "load_model",
     "load_simulation",
     "load_study",
