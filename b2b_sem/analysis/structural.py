@@ -94,8 +94,9 @@ def fit(
         Take exogenous observed variables as fixed: their moments are those of the sample.
     bounds : {"none", "pos.var", "pos.ov.var", "pos.lv.var", "standard", "wide"}, optional
         Automatic bounds of variances, loadings and covariances: see ``b2b_sem.spec.bound``.
-    kind : {"sem", "cfa"}
-        The same, as in lavaan.
+    kind : {"sem", "cfa", "growth"}
+        The first two are the same, as in lavaan. A growth model has a mean structure in which means of latent
+        variables are free and intercepts of observed variables 0, unless the model text says otherwise.
     engine : {"auto", "semopy", "native"}
         Who finds the estimates. "auto" takes semopy where it is right and the native engine elsewhere. All
         inference comes from one place; see ``Fit.engine`` for who ran.
@@ -140,13 +141,15 @@ def fit(
         ordered=(ordered or None, (None,), "leave it out; items are treated as continuous"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
-        kind=(kind, ("sem", "cfa"), "use kind='sem'"),
+        kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
     )
     options = resolve_options(estimator, likelihood, information, se, test, cluster is not None)
     if cluster is not None and meanstructure is False:
         raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
+    if kind == "growth" and meanstructure is False:
+        raise Unsupported("a growth model needs a mean structure", hint="leave meanstructure out")
     text, file = _model_text(model)
     table = build_table(
         parse_model(text, file),
@@ -154,6 +157,7 @@ def fit(
         std_lv=std_lv,
         orthogonal=orthogonal,
         fixed_x=fixed_x,
+        growth=kind == "growth",
     )
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
@@ -198,6 +202,8 @@ def fit(
     }
     if bounds is not None:
         settings["bounds"] = bounds
+    if kind == "growth":
+        settings["kind"] = kind
     if cluster is not None:
         settings["cluster"] = cluster
     if options.estimator == "ULS" and options.se == "standard":

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
+@click.option("--kind", type=click.Choice(["sem", "cfa", "growth"]), help="Defaults for intercepts; default: sem.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
 @click.option(
     "--modindices",

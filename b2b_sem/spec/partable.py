@@ -8,7 +8,8 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
   nothing and indicate nothing; ``orthogonal`` fixes the covariances among latents at 0;
 * exogenous observed variables are taken as fixed (``fixed_x``): their moments are set to the sample moments, unless
   the model text mentions their variance, covariance or intercept;
-* under a mean structure intercepts of observed variables are free and those of latents 0;
+* under a mean structure intercepts of observed variables are free and those of latents 0; in a growth model (lavaan's
+  ``growth()``) it is the other way round, and there always is a mean structure;
 * equal labels are one parameter; if one of them is fixed, all are.
 """
 
@@ -212,6 +213,7 @@ def build_table(
     std_lv: bool = False,
     orthogonal: bool = False,
     fixed_x: bool = True,
+    growth: bool = False,
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -222,6 +224,9 @@ def build_table(
         Default: only if the model text names an intercept.
     std_lv, orthogonal, fixed_x : bool
         As in lavaan.
+    growth : bool
+        Intercepts of observed variables are fixed at 0 and means of latent variables are free, unless the text says
+        otherwise.
 
     Returns
     -------
@@ -236,7 +241,7 @@ def build_table(
     names = _Names.of(model.entries)
     if not names.observed:
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
-    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure)
+    means = growth or any(e.op == "~1" for e in model.entries) or bool(meanstructure)
     order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
     entries = [_ordered(e, order) for e in model.entries]
     rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
@@ -246,7 +251,7 @@ def build_table(
         for lhs, op, rhs in _defaults(names, means)
         if (lhs, op, rhs) not in given
     ]
-    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x)
+    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth)
     rows = [
         _modify(row, entry, model) if entry is not None else row
         for row, entry in zip(rows, [*entries, *[None] * (len(rows) - len(entries))], strict=True)
@@ -288,9 +293,10 @@ def _defaults(names: _Names, means: bool) -> list[tuple[str, str, str]]:
 
 
 def _fix_defaults(
-    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool
+    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool, growth: bool
 ) -> tuple[list[Row], list[str]]:
     latents, x = set(names.latents), set(names.exogenous)
+    centred = set(names.observed) if growth else latents
     count = Counter(r.lhs for r in rows if r.op == "=~")
     times = Counter(r.rhs for r in rows if r.op == "=~")
     single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1}
@@ -310,12 +316,21 @@ def _fix_defaults(
                 value, fixed = 0.0, True
         elif row.op == "~~" and not row.user and orthogonal and row.lhs in latents and row.rhs in latents:
             value, fixed = 0.0, True
-        elif row.op == "~1" and not row.user and row.lhs in latents:
+        elif row.op == "~1" and not row.user and row.lhs in centred:
             value, fixed = 0.0, True
         if not row.user and fixed_x and row.op in ("~~", "~1") and row.lhs in x and (row.rhs or row.lhs) in x:
             value, fixed, exo = None, True, True
         out.append(replace(row, free=0, value=value, exo=exo) if fixed else row)
-    return out, _describe(out, names, std_lv, orthogonal, single)
+    notes = _describe(out, names, std_lv, orthogonal, single)
+    return out, [*notes, *_describe_growth(out)] if growth else notes
+
+
+def _describe_growth(rows: list[Row]) -> list[str]:
+    """Name the intercepts that a growth model fixes and those it frees."""
+    auto = [r for r in rows if r.op == "~1" and not r.user and not r.exo]
+    zero, free = ([r.lhs for r in auto if bool(r.free) is wanted] for wanted in (False, True))
+    notes = [f"Intercepts of observed variables are fixed at 0 (growth): {', '.join(zero)}."] if zero else []
+    return notes + ([f"Means of latent variables are free (growth): {', '.join(free)}."] if free else [])
 
 
 def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, single: set[str]) -> list[str]:
