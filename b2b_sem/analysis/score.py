@@ -18,6 +18,7 @@ from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, join
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.multiplicity import false_discovery
 from b2b_sem.results.columns import MODIFICATION_COLUMNS
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
@@ -118,7 +119,7 @@ def modification_indices(
             "sepc_nox": epc * nox,
             "pvalue": pvalue,
             "pvalue_bonferroni": np.minimum(1.0, pvalue * max(int(known.sum()), 1)),
-            "pvalue_fdr": _false_discovery(pvalue, known),
+            "pvalue_fdr": false_discovery(np.where(known, pvalue, np.nan)),
         },
         columns=list(MODIFICATION_COLUMNS),
     )
@@ -135,16 +136,6 @@ def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
         if name not in OPERATORS:
             raise ModelSyntaxError(f"'{name}' is not an operator of parameters", hint=f"use {', '.join(OPERATORS)}")
     return wanted
-
-
-def _false_discovery(pvalue: Array, known: Array) -> Array:
-    """Benjamini-Hochberg adjusted p-values (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
-    out = np.full(len(pvalue), np.nan)
-    at = np.flatnonzero(known)
-    order = at[np.argsort(pvalue[at])[::-1]]
-    ranks = np.arange(len(order), 0, -1)
-    out[order] = np.minimum(1.0, np.minimum.accumulate(pvalue[order] * len(order) / np.maximum(ranks, 1)))
-    return out
 
 
 def score_test(
