@@ -16,9 +16,9 @@ from b2b_sem.data.observed import Observed, observe, observe_moments
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.inference import Inference, count_df, infer
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
-from b2b_sem.engine.problem import Problem, at_solution, prepare, solve
+from b2b_sem.engine.problem import Problem, at_solution, make_casewise, prepare, solve
 from b2b_sem.engine.robust import rows_of
-from b2b_sem.engine.setting import resolve_options
+from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
@@ -82,8 +82,10 @@ def fit(
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
-    missing : {"listwise"}
-        Rows with missing values are left out.
+    missing : {"listwise", "fiml", "fiml.x"}
+        Rows with missing values are left out, or all answers are used: full information maximum likelihood (ML, MLR,
+        MLF), for values missing at random. Rows that lack an exogenous variable taken as fixed are left out with
+        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -134,7 +136,11 @@ def fit(
     2
     """
     _refuse(
-        missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
+        missing=(
+            SAME_MISSING.get(missing, missing),
+            ("listwise", "fiml", "fiml.x"),
+            "use missing='fiml' (all answers are used) or 'listwise' (rows with holes are left out and counted)",
+        ),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
@@ -145,15 +151,20 @@ def fit(
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
     )
-    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None)
+    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None, missing)
+    casewise_fit = options.missing != "listwise"
     if cluster is not None and meanstructure is False:
         raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
     if kind == "growth" and meanstructure is False:
         raise Unsupported("a growth model needs a mean structure", hint="leave meanstructure out")
+    if casewise_fit and meanstructure is False:
+        raise Unsupported("missing='fiml' needs a mean structure", hint="leave meanstructure out")
+    if casewise_fit and data is None and sample_cov is not None:
+        raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
     text, file = _model_text(model)
     table = build_table(
         parse_model(text, file),
-        meanstructure=meanstructure if cluster is None else True,
+        meanstructure=meanstructure if cluster is None and not casewise_fit else True,
         std_lv=std_lv,
         orthogonal=orthogonal,
         fixed_x=fixed_x,
@@ -162,7 +173,7 @@ def fit(
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
     with single_thread():
-        observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster)
+        observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster, options.missing)
         if bounds is not None:
             table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
@@ -187,6 +198,7 @@ def fit(
             options,
             constraints=constraints,
             rows=rows_of(table, observed) if options.needs_rows else None,
+            casewise=make_casewise(table, observed),
         )
     settings = {
         "estimator": str(estimator).upper(),
@@ -194,7 +206,7 @@ def fit(
         "information": options.information,
         "se": options.se,
         "test": options.test,
-        "missing": missing,
+        "missing": options.missing,
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
         "orthogonal": orthogonal,
@@ -238,7 +250,13 @@ def _model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
 
 
 def _observe(
-    table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any, nobs: int | None, cluster: str | None
+    table: ParameterTable,
+    data: Any,
+    sample_cov: Any,
+    sample_mean: Any,
+    nobs: int | None,
+    cluster: str | None,
+    missing: str = "listwise",
 ) -> Observed:
     if (data is None) == (sample_cov is None):
         raise DataError(
@@ -255,7 +273,8 @@ def _observe(
         columns = [str(c) for c in frame]
         details = getattr(data, "details", {})
         _check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
-        return observe(data, table.observed, missing="listwise", keep_raw=True, cluster=cluster)
+        fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
+        return observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
     if isinstance(sample_cov, list | tuple):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from b2b_sem.data.incomplete import Incomplete
 
-__all__ = ["CaseSums", "EmMoments", "Pull", "compact", "em_moments", "pull", "saturated_start"]
+__all__ = ["Block", "CaseSums", "EmMoments", "Pull", "compact", "em_moments", "pull", "saturated_start", "small_inverses"]
 
 Array = NDArray[np.float64]
 
@@ -30,13 +30,25 @@ ENOUGH = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
-    """Patterns with the same number of holes."""
+class Block:
+    """Patterns with the same number of holes.
 
-    holes: NDArray[np.intp]  # (G, m): the variables that are missing
-    counts: Array  # (G,)
+    Attributes
+    ----------
+    holes : (G, m) int array
+        The variables that are missing.
+    counts : (G,) array
+        Respondents.
+    rows : slice
+        Rows of these patterns.
+    pattern : (k,) int array
+        Pattern of each of these rows, from 0 and never falling.
+    """
+
+    holes: NDArray[np.intp]
+    counts: Array
     rows: slice
-    pattern: NDArray[np.intp]  # (k,): pattern within the block of each row
+    pattern: NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +79,19 @@ class CaseSums:
     rows: Array
     seen: Array
     weight: Array
-    blocks: tuple[_Block, ...]
+    blocks: tuple[Block, ...]
     values: int
 
 
-def compact(incomplete: Incomplete) -> CaseSums:
-    """Return the rows in the form the likelihood needs."""
+def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
+    """Return the rows in the form the likelihood needs; each row by itself, in the order of patterns, if asked."""
     order = np.argsort(incomplete.member, kind="stable")
     ends = np.cumsum(incomplete.counts)
     holes = (~incomplete.patterns).sum(axis=1)
     p = incomplete.rows.shape[1]
     parts: list[Array] = []
     weights: list[Array] = []
-    blocks: list[_Block] = []
+    blocks: list[Block] = []
     seen: list[Array] = []
     done = 0
     for m in np.unique(holes):
@@ -91,7 +103,7 @@ def compact(incomplete: Incomplete) -> CaseSums:
             own = incomplete.rows[order[ends[g] - incomplete.counts[g] : ends[g]]]
             values = np.where(answered, own, 0.0)
             weight = np.ones(len(values))
-            if len(values) > p - m + 1:
+            if shorten and len(values) > p - m + 1:
                 values, weight = _shorten(values, answered)
             parts.append(values)
             weights.append(weight)
@@ -99,7 +111,7 @@ def compact(incomplete: Incomplete) -> CaseSums:
             pattern.append(np.full(len(values), k, dtype=np.intp))
             done += len(values)
         counts = incomplete.counts[at].astype(float)
-        blocks.append(_Block(where, counts, slice(first, done), np.concatenate(pattern)))
+        blocks.append(Block(where, counts, slice(first, done), np.concatenate(pattern)))
     return CaseSums(
         incomplete.nobs,
         np.concatenate(parts),
@@ -173,7 +185,7 @@ def pull(sums: CaseSums, mean: Array, cov: Array) -> Pull | None:
             continue
         at = block.holes
         try:
-            small, own = _inverses(inverse[at[:, :, None], at[:, None, :]])
+            small, own = small_inverses(inverse[at[:, :, None], at[:, None, :]])
         except np.linalg.LinAlgError:
             return None
         logdet += float(block.counts @ own)
@@ -192,7 +204,7 @@ def pull(sums: CaseSums, mean: Array, cov: Array) -> Pull | None:
     return Pull(value, (omega + omega.T) / 2, r.T @ r / n, sums.weight @ r / n, inverse)
 
 
-def _inverses(stack: Array) -> tuple[Array, Array]:
+def small_inverses(stack: Array) -> tuple[Array, Array]:
     """Return inverses and log determinants of small positive definite matrices, (G, m, m)."""
     if stack.shape[1] == 1:
         if (stack <= 0).any():

@@ -18,7 +18,7 @@ from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import BETA, Structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, objective
+from b2b_sem.engine.native.loss import Moments, Point, evaluate, gradient, hessian, objective, scoring_information
 
 __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
 
@@ -123,7 +123,7 @@ def _score(
     values: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
-        info = _reduce(expected_information(structure, point), constraints)
+        info = _reduce(scoring_information(structure, point), constraints)
         size = scaled_gradient(grad, info)
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
@@ -257,7 +257,7 @@ def minimize(
 
 def _regular(structure: Structure, point: Point, constraints: LinearConstraints | None) -> bool:
     """Whether the information has full rank at a solution."""
-    info = _reduce(expected_information(structure, point), constraints)
+    info = _reduce(scoring_information(structure, point), constraints)
     if not len(info):
         return True
     scale = _scale(info)
