@@ -45,7 +45,10 @@ def usable(fit: FitResult, what: str) -> Context:
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
     options, table = context.problem.options, context.problem.table
-    if options.estimator != "ML" or options.information != "expected":
+    # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
+    casewise = options.missing != "listwise" and options.information == "observed"
+    plain = options.se in ("standard", "none") and options.test == "standard"
+    if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
             hint="fit the model with estimator='ML'",

@@ -15,6 +15,7 @@ from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed, observe, observe_moments
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.inference import Inference, count_df, infer
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
 from b2b_sem.engine.problem import Problem, at_solution, make_casewise, prepare, solve
 from b2b_sem.engine.robust import rows_of
@@ -188,6 +189,8 @@ def fit(
             problem = at_solution(problem, solution.theta)
             constraints = problem.constraints
             _require_df(table, constraints)
+        weight = problem.moments.weight
+        casewise = weight if isinstance(weight, Casewise) else make_casewise(table, observed)
         inference = infer(
             table,
             problem.structure,
@@ -197,8 +200,8 @@ def fit(
             solution,
             options,
             constraints=constraints,
-            rows=rows_of(table, observed) if options.needs_rows else None,
-            casewise=make_casewise(table, observed),
+            rows=rows_of(table, observed) if options.needs_rows and (weight is None or weight is not casewise) else None,
+            casewise=casewise,
         )
     settings = {
         "estimator": str(estimator).upper(),

@@ -73,6 +73,8 @@ class CaseSums:
         Patterns by number of holes; the rows are in this order.
     values : int
         Number of answers.
+    order : (k,) int array or None
+        The respondent of each row; None where rows were replaced.
     """
 
     nobs: int
@@ -81,6 +83,7 @@ class CaseSums:
     weight: Array
     blocks: tuple[Block, ...]
     values: int
+    order: NDArray[np.intp] | None = None
 
 
 def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
@@ -93,6 +96,7 @@ def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
     weights: list[Array] = []
     blocks: list[Block] = []
     seen: list[Array] = []
+    origin: list[NDArray[np.intp]] = []
     done = 0
     for m in np.unique(holes):
         at = np.flatnonzero(holes == m)
@@ -100,8 +104,9 @@ def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
         first, pattern = done, []
         for k, g in enumerate(at):
             answered = incomplete.patterns[g]
-            own = incomplete.rows[order[ends[g] - incomplete.counts[g] : ends[g]]]
-            values = np.where(answered, own, 0.0)
+            own = order[ends[g] - incomplete.counts[g] : ends[g]]
+            values = np.where(answered, incomplete.rows[own], 0.0)
+            origin.append(own)
             weight = np.ones(len(values))
             if shorten and len(values) > p - m + 1:
                 values, weight = _shorten(values, answered)
@@ -119,6 +124,7 @@ def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
         np.concatenate(weights),
         tuple(blocks),
         int(((p - holes) * incomplete.counts).sum()),
+        None if shorten else np.concatenate(origin),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from b2b_sem.data.numeric import listed
 from b2b_sem.errors import DataError
 
-__all__ = ["Incomplete", "group_patterns", "refuse_unseen_pairs"]
+__all__ = ["Incomplete", "group_patterns", "pairwise_moments", "refuse_unseen_pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,22 @@ def group_patterns(rows: NDArray[np.float64]) -> Incomplete:
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
     return Incomplete(rows, seen[first[order]], rank[member.reshape(-1)], counts[order], n_empty)
+
+
+def pairwise_moments(incomplete: Incomplete) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the means of the answers to each variable, and the covariances of those who answered both.
+
+    Covariances have the divisor n - 1 of their own rows; NaN for a pair with one row only.
+    """
+    seen = ~np.isnan(incomplete.rows)
+    mean = np.nanmean(incomplete.rows, axis=0)
+    deviation = np.where(seen, incomplete.rows - mean, 0.0)
+    share = seen.astype(float)
+    count = share.T @ share
+    sums = deviation.T @ share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cov = (deviation.T @ deviation - sums * sums.T / count) / (count - 1.0)
+    return mean, cov
 
 
 def refuse_unseen_pairs(names: Sequence[str], incomplete: Incomplete, file: object = None) -> None:

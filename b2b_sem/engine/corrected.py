@@ -56,8 +56,12 @@ def corrected_measures(
         The rows.
     nobs, df, base_df : int
     """
+    if df == 0:  # nothing to correct
+        ones = dict.fromkeys(("cfi_robust", "tli_robust", "nnfi_robust", "rni_robust"), 1.0)
+        zeros = dict.fromkeys(("rmsea_robust", "rmsea_ci_lower_robust", "rmsea_ci_upper_robust"), 0.0)
+        return ones | zeros | {"rmsea_pvalue_robust": NAN}
     own, null = discrepancy(at, casewise, nobs), discrepancy(base, casewise, nobs)
-    factor = own.expected / df if df > 0 else NAN
+    factor = own.expected / df
     base_factor = null.expected / base_df if base_df > 0 else NAN
     six = (own.chisq, df, null.chisq, base_df, factor, base_factor)
     known = factor > 0

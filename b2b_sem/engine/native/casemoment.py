@@ -16,12 +16,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from b2b_sem.data.em import Block, CaseSums, small_inverses
+from b2b_sem.data.em import Block, CaseSums, compact, small_inverses
+from b2b_sem.data.incomplete import Incomplete
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import mean_scales
 
-__all__ = ["complete_information", "moment_information", "moment_places", "moment_slopes", "pattern_form", "score_blocks"]
+__all__ = ["case_residuals", "complete_information", "moment_information", "moment_places", "moment_slopes", "pattern_form", "score_blocks"]
 
 #: Numbers in one working array.
 LIMIT = 2_000_000
@@ -172,6 +173,25 @@ def _assemble(gram: Array, p: int) -> Array:
         total = flat[il * count + jk] + flat[ik * count + jl] + flat[jl * count + ik] + flat[jk * count + il]
         out[part] = total * (half[part, None] * half)
     return (out + out.T) / 2
+
+
+def case_residuals(incomplete: Incomplete, mean: Array, cov: Array) -> Array:
+    """Return Sigma_oo^-1 (y_o - mu_o) of each respondent, 0 at holes, (N, p)."""
+    single = compact(incomplete, shorten=False)
+    assert single.order is not None
+    inverse = np.linalg.inv(cov)
+    inverse = (inverse + inverse.T) / 2
+    out = np.zeros_like(incomplete.rows)
+    size = max(LIMIT // len(cov) ** 2, 1)
+    for block in single.blocks:
+        for holes, _, rows, pattern in _pieces(block, size):
+            omega = _omegas(inverse, holes)
+            step = max(LIMIT // len(cov) ** 2, 1)
+            for first in range(rows.start, rows.stop, step):
+                part = slice(first, min(first + step, rows.stop))
+                own = pattern[part.start - rows.start : part.stop - rows.start]
+                out[single.order[part]] = _residuals(single, mean, omega, part, own)
+    return out
 
 
 def score_blocks(single: CaseSums, mean: Array, cov: Array) -> Iterator[tuple[slice, Array]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from b2b_sem.data.em import CaseSums, Pull, compact, em_moments, pull, saturated_start
-from b2b_sem.data.incomplete import Incomplete, group_patterns
+from b2b_sem.data.incomplete import Incomplete, group_patterns, pairwise_moments
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.casemoment import (
     complete_information,
@@ -59,6 +59,11 @@ class Casewise:
     cov: Array
     given: tuple[int, ...] = ()
     clusters: IntArray | None = None
+
+    @property
+    def costly(self) -> bool:
+        """Whether the Hessian costs much more than the gradient."""
+        return True
 
     @property
     def complete(self) -> bool:
@@ -176,24 +181,16 @@ class Casewise:
         total = np.zeros((columns, columns))
         sums = np.zeros((groups or 0, columns))
         single = compact(self.incomplete, shorten=False)
-        order = np.argsort(self.incomplete.member, kind="stable")
-        rank = self._block_order()
         for rows, scores in score_blocks(single, mean, cov):
             part = scores if slopes is None else scores @ slopes
             if self.clusters is None:
                 total += part.T @ part
             else:
-                np.add.at(sums, self.clusters[order[rank[rows]]], part)
+                assert single.order is not None
+                np.add.at(sums, self.clusters[single.order[rows]], part)
         if groups is not None:
             total = sums.T @ sums * (groups / (groups - 1))
         return total / self.sums.nobs
-
-    def _block_order(self) -> IntArray:
-        """Return for each row of the blocks its place among the rows sorted by pattern."""
-        counts = self.incomplete.counts
-        holes = (~self.incomplete.patterns).sum(axis=1)
-        starts = np.cumsum(counts) - counts
-        return np.concatenate([starts[g] + np.arange(counts[g]) for g in np.argsort(holes, kind="stable")])
 
     # Without a model ------------------------------------------------------------------------------------------------
 
@@ -233,9 +230,14 @@ class Casewise:
         return moment_slopes(structure, implied)[self.varying]
 
     def gfi(self, moments: Moments, implied: Implied) -> float:
-        """Return 1 - e'We / s'Ws with the expected information of the moments at the implied moments as weight."""
+        """Return 1 - e'We / s'Ws with the expected information of the moments at the implied moments as weight.
+
+        As in lavaan, s are the means and covariances of the answers there are, pair by pair, with divisor N.
+        """
         assert implied.mu is not None
-        given = list(self.given)
+        given, n = list(self.given), self.sums.nobs
+        mean, cov = pairwise_moments(self.incomplete)
+        cov = cov * ((n - 1) / n)
 
         def size(cov: Array, mean: Array) -> float:
             cov, mean = cov.copy(), mean.copy()
@@ -244,4 +246,4 @@ class Casewise:
                 mean[given] = 0.0
             return pattern_form(self.sums, implied.sigma, cov, mean)
 
-        return 1.0 - size(self.cov - implied.sigma, self.mean - implied.mu) / size(self.cov, self.mean)
+        return 1.0 - size(cov - implied.sigma, mean - implied.mu) / size(cov, mean)

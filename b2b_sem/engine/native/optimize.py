@@ -119,12 +119,15 @@ def _score(
     if point is None:
         return None
     damping, stalled, size, count = 0.0, 0, np.inf, 0
+    kept: Array | None = None
     best = np.inf
+    # a Hessian that costs much is kept as long as its steps bring the gradient down quickly
+    costly = getattr(moments.weight, "costly", False)
     values: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
         info = _reduce(scoring_information(structure, point), constraints)
-        size = scaled_gradient(grad, info)
+        before, size = size, scaled_gradient(grad, info)
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
         values.append(point.value)
@@ -133,7 +136,11 @@ def _score(
             break
         moved: Point | None = None
         if size < NEAR:
-            newton = _newton_step(_reduce(hessian(structure, moments, point), constraints), info, grad)
+            if kept is None or size > 0.05 * before:
+                kept = _reduce(hessian(structure, moments, point), constraints)
+            newton = _newton_step(kept, info, grad)
+            if not costly:
+                kept = None
             moved = _line_search(structure, moments, point, _expand(newton, constraints), float(grad @ newton), size)
         for _ in range(12):
             if moved is not None:
