@@ -24,6 +24,7 @@ from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import ModelInfo, OptimizerInfo
+from b2b_sem.spec.auxiliary import add_auxiliary, check_auxiliary
 from b2b_sem.spec.bound import BOUNDS, add_bounds
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, build_table
@@ -62,6 +63,7 @@ def fit(
     sample_cov: Any = None,
     sample_mean: Any = None,
     nobs: int | None = None,
+    auxiliary: Sequence[str] | None = None,
 ) -> Fit:
     """Fit a structural equation model.
 
@@ -105,6 +107,9 @@ def fit(
         inference comes from one place; see ``Fit.engine`` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
+    auxiliary : sequence of str, optional
+        Columns that are no part of the model but tell about missing answers (``missing="fiml"`` only): saturated
+        correlates, see ``b2b_sem.spec.auxiliary``. Exogenous observed variables are then not taken as fixed.
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
@@ -162,15 +167,20 @@ def fit(
         raise Unsupported("missing='fiml' needs a mean structure", hint="leave meanstructure out")
     if casewise_fit and data is None and sample_cov is not None:
         raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
+    extra = check_auxiliary(auxiliary)
+    if extra:
+        _check_auxiliary_use(options, cluster, bounds)
     text, file = _model_text(model)
     table = build_table(
         parse_model(text, file),
         meanstructure=meanstructure if cluster is None and not casewise_fit else True,
         std_lv=std_lv,
         orthogonal=orthogonal,
-        fixed_x=fixed_x,
+        fixed_x=fixed_x and not extra,
         growth=kind == "growth",
     )
+    if extra:
+        table = add_auxiliary(table, extra)
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
     with single_thread():
@@ -213,8 +223,10 @@ def fit(
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
         "orthogonal": orthogonal,
-        "fixed_x": fixed_x,
+        "fixed_x": fixed_x and not extra,
     }
+    if extra:
+        settings["auxiliary"] = extra
     if bounds is not None:
         settings["bounds"] = bounds
     if kind == "growth":
@@ -227,6 +239,18 @@ def fit(
             "precise; they are seldom right.",
         )
     return _result(table, observed, problem, solution, inference, settings, notes)
+
+
+def _check_auxiliary_use(options: FitOptions, cluster: str | None, bounds: str | None) -> None:
+    """Refuse auxiliary variables where they do nothing or their numbers are not tested."""
+    if options.missing == "listwise":
+        raise Unsupported(
+            "auxiliary variables need missing='fiml': where rows with holes are left out they tell nothing",
+            hint="use missing='fiml', or leave auxiliary out",
+        )
+    if cluster is not None or bounds not in (None, "none"):
+        what = "clusters" if cluster is not None else f"bounds={bounds!r}"
+        raise Unsupported(f"auxiliary variables are not available with {what}", hint="leave one of the two out")
 
 
 def _refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:
@@ -408,7 +432,7 @@ def _result(
             table.text,
             table.to_lavaan(problem.fixed),
             table.defaults,
-            table.observed,
+            table.modelled,
             table.latents,
             MappingProxyType(dict(settings)),
         ),

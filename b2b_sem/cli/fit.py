@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
 @click.option("--missing", help="listwise (default).")
+@click.option("--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml).")
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
 @click.option("--ordered", metavar="A,B", help="Reserved: items are treated as continuous so far.")
@@ -175,7 +176,7 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "ordered"):
+    for name in ("group_equal", "ordered", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
     return stated

@@ -183,6 +183,7 @@ class FitSettings(Node):
     se: Text | None = None
     test: Text | None = None
     missing: Literal["listwise", "fiml", "fiml.x", "pairwise"] | None = None
+    auxiliary: tuple[Code, ...] | None = None
     group: Code | None = None
     group_equal: tuple[Text, ...] | None = None
     group_partial: tuple[Text, ...] | None = None

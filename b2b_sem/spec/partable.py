@@ -91,6 +91,8 @@ class ParameterTable:
         One sentence for each default that was applied.
     text, file : str
         Where the table comes from.
+    auxiliary : tuple of str
+        Observed variables that are no part of the model: see ``b2b_sem.spec.auxiliary``.
     """
 
     rows: tuple[Row, ...]
@@ -103,6 +105,12 @@ class ParameterTable:
     defaults: tuple[str, ...]
     text: str
     file: str | None
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        """The observed variables of the model itself."""
+        return tuple(v for v in self.observed if v not in self.auxiliary) if self.auxiliary else self.observed
 
     @property
     def nfree(self) -> int:

@@ -32,12 +32,19 @@ def test_reference_is_a_solution(model: str, setting: str) -> None:
     assert growth_reference(model)[setting]["gradient"] < 1e-13
 
 
-@pytest.mark.parametrize(("model", "setting"), [r for r in RUNS if "FIML" not in r[1]])
+@pytest.mark.parametrize(("model", "setting"), RUNS)
 def test_growth_gives_lavaans_numbers(model: str, setting: str) -> None:
     fit = fit_growth(model, setting)
     assert fit.converged
     assert fit.identified
-    assert compare_numbers(fit, growth_reference(model)[setting]) == []
+    numbers = growth_reference(model)[setting]
+    if setting == "FIML_x":
+        # lavaan's baseline chi-square and unrestricted likelihood do not belong to its own chi-square here
+        measures = numbers["measures"]
+        assert abs(2 * (measures["unrestricted_logl"] - measures["logl"]) - measures["chisq"]) > 0.1
+        left = {k: v for k, v in measures.items() if k not in ("baseline_chisq", "tli", "unrestricted_logl")}
+        numbers = {**numbers, "measures": left}
+    assert compare_numbers(fit, numbers) == []
 
 
 @pytest.mark.parametrize(

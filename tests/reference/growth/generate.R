@@ -22,6 +22,9 @@ PLAIN <- c("npar", "fmin", "chisq", "df", "pvalue", "baseline.chisq", "baseline.
 SCALED <- c("chisq.scaled", "df.scaled", "pvalue.scaled", "chisq.scaling.factor", "baseline.chisq.scaled", "cfi.scaled",
             "tli.scaled", "rmsea.scaled")
 
+# lavaan's EM algorithm for the saturated moments stops early: SRMR and moments of covariates depend on them
+TIGHT <- list(em.h1.iter.max = 2000L, em.h1.tol = 1e-12)
+
 # as in common.R, for growth()
 fit_with <- function(case, ...) {
   options <- case$options
@@ -29,7 +32,7 @@ fit_with <- function(case, ...) {
   if (is.null(options$fixed.x)) options$fixed.x <- TRUE
   warned <- character(0)
   fit <- withCallingHandlers(
-    do.call("growth", c(list(model = paste(case$model, collapse = "\n"), data = read.csv(DATA)), options, list(...))),
+    do.call("growth", c(list(model = paste(case$model, collapse = "\n"), data = read.csv(DATA)), TIGHT, options, list(...))),
     warning = function(w) {
       warned <<- c(warned, gsub("\\s+", " ", conditionMessage(w)))
       invokeRestart("muffleWarning")
