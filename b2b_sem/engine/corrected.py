@@ -9,13 +9,8 @@ lavaan).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.linalg import lapack
-
-from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Moments, evaluate, make_moments
@@ -95,7 +90,7 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     inner = {"observed": own, "expected": casewise.expected_moments, "first.order": None}[at.options.information]
     inner = casewise.moment_meat if inner is None else inner
     bread = invert_information(slopes.T @ inner @ slopes, 1, at.constraints).vcov
-    inverse = _inverse(own)
+    inverse = casewise.inverse_moments
     if inverse is None:
         return Discrepancies(nobs * max(point.value, 0.0), NAN)
     reach = full @ slopes
@@ -109,19 +104,3 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     expected -= 2.0 * float((bread * (slopes.T @ pushed @ reach)).sum())
     expected += float(((bread @ (slopes.T @ reach) @ bread) * (slopes.T @ meat @ slopes)).sum())
     return Discrepancies(nobs * max(point.value, 0.0), expected)
-
-
-def _inverse(matrix: Array) -> Array | None:
-    """Return the inverse of a positive definite matrix, None for another one."""
-    scale = np.sqrt(np.diag(matrix)) if np.diag(matrix).min() > 0 else None
-    if scale is None:
-        return None
-    factor, info = lapack.dpotrf(matrix / np.outer(scale, scale), lower=1)
-    if info != 0:
-        return None
-    out, info = lapack.dpotri(factor, lower=1)
-    if info != 0:
-        return None
-    out = np.tril(out) + np.tril(out, -1).T
-    result: Array = out / np.outer(scale, scale)
-    return result if math.isfinite(float(result.sum())) else None

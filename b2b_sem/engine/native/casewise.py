@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import lapack
 
 from b2b_sem.data.em import CaseSums, Pull, compact, em_moments, pull, saturated_start
 from b2b_sem.data.incomplete import Incomplete, group_patterns, pairwise_moments
@@ -209,6 +210,22 @@ class Casewise:
     def observed_moments(self) -> Array:
         """Observed information of the varying moments at their estimates."""
         return self._kept(moment_information(self.sums, self.mean, self.cov))
+
+    @cached_property
+    def inverse_moments(self) -> Array | None:
+        """Inverse of :attr:`observed_moments`; None if it is not positive definite."""
+        matrix = self.observed_moments
+        if np.diag(matrix).min() <= 0:
+            return None
+        scale = 1.0 / np.sqrt(np.diag(matrix))
+        factor, info = lapack.dpotrf(matrix * np.outer(scale, scale), lower=1)
+        if info != 0:
+            return None
+        out, info = lapack.dpotri(factor, lower=1)
+        if info != 0:
+            return None
+        full: Array = (np.tril(out) + np.tril(out, -1).T) * np.outer(scale, scale)
+        return full
 
     @cached_property
     def expected_moments(self) -> Array:
