@@ -218,7 +218,7 @@ def tabulate_measures(fit: FitResult) -> Table:
 
 def tabulate_parameters(fit: FitResult) -> Table:
     """Return all parameters: estimate, SE, z, p, interval, standardized."""
-    frame = fit.parameters
+    frame = fit.own(fit.parameters)
     grouped = frame["group"].nunique() > 1
     columns = [
         Column("lhs", "Left", "code"),
@@ -258,12 +258,15 @@ def tabulate_parameters(fit: FitResult) -> Table:
                 r["std_all"],
             )
         )
-    return table("parameters", "All parameters", columns, rows, ["Rows without a standard error are fixed."])
+    notes = ["Rows without a standard error are fixed."]
+    if fit.auxiliary:
+        notes.append(f"Parameters of the auxiliary variables ({', '.join(fit.auxiliary)}) are left out.")
+    return table("parameters", "All parameters", columns, rows, notes)
 
 
 def tabulate_standardized(fit: FitResult) -> Table:
     """Return the completely standardized solution with delta-method SEs and intervals."""
-    frame = fit.standardized()
+    frame = fit.own(fit.standardized())
     columns = [
         Column("lhs", "Left", "code"),
         Column("op", "Operator", "code"),
@@ -504,11 +507,12 @@ def _heading(name: str) -> str:
 
 def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:
     """Return correlation residuals by size, all of them or the `largest` ones."""
-    frame = fit.residuals("cor")["cov"]
+    names = [v for v in fit.sample()["cov"].index if v not in fit.auxiliary]
+    frame = fit.residuals("cor")["cov"].loc[names, names]
     values = frame.to_numpy(dtype=float)
     i, j = np.tril_indices(len(frame), -1)
     order = np.lexsort((j, i, -np.abs(values[i, j])))[:largest]
-    sample, implied = (_correlation(m["cov"]) for m in (fit.sample(), fit.implied()))
+    sample, implied = (_correlation(m["cov"].loc[names, names]) for m in (fit.sample(), fit.implied()))
     columns = [
         Column("first", "Item", "code"),
         Column("second", "Item", "code"),
