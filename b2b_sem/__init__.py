@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.missingness import missingness
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "missingness",
     "read_covariance",
     "read_responses",
     "read_study_result",
@@ -75,6 +77,7 @@ _HOME = {
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "missingness": "b2b_sem.analysis.missingness",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",

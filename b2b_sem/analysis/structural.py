@@ -210,7 +210,9 @@ def fit(
             solution,
             options,
             constraints=constraints,
-            rows=rows_of(table, observed) if options.needs_rows and (weight is None or weight is not casewise) else None,
+            rows=rows_of(table, observed)
+            if options.needs_rows and (weight is None or weight is not casewise)
+            else None,
             casewise=casewise,
         )
     settings = {

@@ -13,8 +13,20 @@ from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
+<<<<<<< HEAD
 from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, scoring_information
 from b2b_sem.engine.native.optimize import minimize
+=======
+from b2b_sem.engine.native.loss import (
+    Moments,
+    Point,
+    evaluate,
+    expected_information,
+    gradient,
+    hessian,
+    scoring_information,
+)
+>>>>>>> fiml
 from b2b_sem.engine.robust import Rows, moment_meat, score_meat, second_trace, trace_of_gamma
 from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm

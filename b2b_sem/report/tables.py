@@ -13,6 +13,7 @@ import pandas as pd
 from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
+from b2b_sem.report.missingness import missing_tables
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -636,6 +637,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_sample(result),
         lambda: tabulate_items(result),
         lambda: tabulate_background(result),
+        *(lambda made=made: made for made in missing_tables(result).values()),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),

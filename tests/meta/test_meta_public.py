@@ -29,6 +29,7 @@ PUBLIC = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "missingness",
     "read_covariance",
     "read_responses",
     "read_study_result",

@@ -22,7 +22,15 @@ from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import mean_scales
 
-__all__ = ["case_residuals", "complete_information", "moment_information", "moment_places", "moment_slopes", "pattern_form", "score_blocks"]
+__all__ = [
+    "case_residuals",
+    "complete_information",
+    "moment_information",
+    "moment_places",
+    "moment_slopes",
+    "pattern_form",
+    "score_blocks",
+]
 
 #: Numbers in one working array.
 LIMIT = 2_000_000

@@ -162,7 +162,8 @@ class Casewise:
         return (out + out.T) / 2
 
     def _pull(self, point: Point) -> Pull:
-        assert isinstance(point, CasePoint) and point.pull is not None
+        assert isinstance(point, CasePoint)
+        assert point.pull is not None
         return point.pull
 
     def score_meat(self, structure: Structure, point: Point) -> Array:
