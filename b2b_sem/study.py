@@ -270,9 +270,7 @@ def _rival(
     return compare_rival(name, rival.title, rival.why, main, fitted, alpha=alpha)
 
 
-def _missing(
-    fit: FitResult, survey: SurveySpec | None, responses: Responses, alpha: float
-) -> MissingnessResult:
+def _missing(fit: FitResult, survey: SurveySpec | None, responses: Responses, alpha: float) -> MissingnessResult:
     """Diagnose the variables of the model; background facts and auxiliary variables may tell who leaves them out."""
     from b2b_sem.analysis.missingness import missingness
 

@@ -197,9 +197,7 @@ def _items(names: list[str], holes: np.ndarray) -> pd.DataFrame:
 
 def _persons(left_out: np.ndarray) -> pd.DataFrame:
     number, persons = np.unique(left_out, return_counts=True)
-    return pd.DataFrame(
-        dict(zip(PERSON_COLUMNS, (number, persons, 100.0 * persons / len(left_out)), strict=True))
-    )
+    return pd.DataFrame(dict(zip(PERSON_COLUMNS, (number, persons, 100.0 * persons / len(left_out)), strict=True)))
 
 
 def _sparse(data: Any, names: list[str], left_out: np.ndarray) -> pd.DataFrame:

@@ -215,7 +215,7 @@ def fit(
             else None,
             casewise=casewise,
         )
-    settings = {
+    settings: dict[str, Any] = {
         "estimator": str(estimator).upper(),
         "likelihood": likelihood if options.estimator == "ML" else None,
         "information": options.information,

@@ -32,14 +32,10 @@ if TYPE_CHECKING:
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
-<<<<<<< HEAD
-@click.option("--missing", help="listwise (default).")
-@click.option("--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml).")
-=======
 @click.option(
     "--missing", help="listwise (default), fiml or fiml.x: all answers are used (x: also without covariates)."
 )
->>>>>>> fiml
+@click.option("--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml).")
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
 @click.option("--ordered", metavar="A,B", help="Reserved: items are treated as continuous so far.")

@@ -13,10 +13,6 @@ from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
-<<<<<<< HEAD
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, scoring_information
-from b2b_sem.engine.native.optimize import minimize
-=======
 from b2b_sem.engine.native.loss import (
     Moments,
     Point,
@@ -26,7 +22,7 @@ from b2b_sem.engine.native.loss import (
     hessian,
     scoring_information,
 )
->>>>>>> fiml
+from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.robust import Rows, moment_meat, score_meat, second_trace, trace_of_gamma
 from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
@@ -252,7 +248,8 @@ def baseline(
     structure = compile_structure(model, {})
     estimate = np.array(theta)
     if table.auxiliary:
-        estimate = _with_auxiliary(structure, moments, estimate, [lhs != rhs for lhs, op, rhs, _ in values if op == "~~"])
+        apart = [lhs != rhs for lhs, op, rhs, _ in values if op == "~~"]
+        estimate = _with_auxiliary(structure, moments, estimate, apart)
     point = evaluate(structure, moments, estimate)
     assert point is not None
     value = point.value

@@ -151,6 +151,4 @@ def compare_by_answer(holes: BoolArray, values: Array) -> Differences:
         pooled = ((n1 - 1) * v1 + (n0 - 1) * v0) / (n1 + n0 - 2)
         d = np.where(usable, (m1 - m0) / np.sqrt(pooled), np.nan)
         pvalue = 2.0 * special.stdtr(df, -np.abs(t))
-    return Differences(
-        n1.astype(np.intp), n0.astype(np.intp), centre + unit * m1, centre + unit * m0, d, t, df, pvalue
-    )
+    return Differences(n1.astype(np.intp), n0.astype(np.intp), centre + unit * m1, centre + unit * m0, d, t, df, pvalue)

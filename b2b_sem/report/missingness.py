@@ -50,9 +50,9 @@ def describe_treatment(result: StudyResult) -> str:
     method = str(fit.model.options.get("missing", "listwise"))
     if method in ("fiml", "fiml.x"):
         text = (
-            f"The estimates use all answers of {fit.nobs} respondents (full information maximum likelihood): nothing was "
-            "filled in, and each respondent counts with what is known. They are right if answers are missing at random, "
-            "given the variables used."
+            f"The estimates use all answers of {fit.nobs} respondents (full information maximum likelihood): nothing "
+            "was filled in, and each respondent counts with what is known. They are right if answers are missing at "
+            "random, given the variables used."
         )
         if fit.auxiliary:
             text += f" Auxiliary variables that tell about the holes: {', '.join(fit.auxiliary)}."
@@ -117,9 +117,7 @@ def tabulate_coverage(found: MissingnessResult) -> Table:
     names = [str(n) for n in found.coverage.index]
     values = found.coverage.to_numpy(dtype=float)
     columns = [Column("item", "", "code"), *(Column(name, name, "bounded") for name in names)]
-    rows = [
-        (name, *(float(v) if j <= i else "" for j, v in enumerate(values[i]))) for i, name in enumerate(names)
-    ]
+    rows = [(name, *(float(v) if j <= i else "" for j, v in enumerate(values[i]))) for i, name in enumerate(names)]
     notes = ["Share of the respondents who answered both items; the diagonal is that of one item."]
     return table("missing_coverage", "Coverage of pairs of items", columns, rows, notes)
 
@@ -142,7 +140,9 @@ def tabulate_related(found: MissingnessResult, largest: int | None = None) -> Ta
         Column("pvalue_fdr", "p (FDR)", "p"),
         Column("r", "r with item", "bounded"),
     ]
-    rows = [tuple(r[c.key] for c in columns) for r in found.related.head(largest or len(found.related)).to_dict("records")]
+    rows = [
+        tuple(r[c.key] for c in columns) for r in found.related.head(largest or len(found.related)).to_dict("records")
+    ]
     notes = [
         "d: standardized difference; t, df, p: Welch's test; p (FDR): adjusted over all comparisons "
         "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x). A variable with a difference and a "

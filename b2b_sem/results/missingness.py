@@ -89,7 +89,7 @@ class MissingnessResult:
         """Return what follows, in sentences: how much is missing, what the test says, and what no test can say."""
         if not self.missing:
             return (f"No answer is missing: all {self.n} respondents answered all {len(self.items)} items.",)
-        worst = self.items.loc[self.items["percent"].idxmax()]
+        worst = self.items.sort_values("missing", ascending=False, kind="stable").iloc[0]
         out = [
             f"{self.percent:.1f} % of the answers are missing; {self.n_complete} of {self.n} respondents "
             f"({100.0 * self.n_complete / self.n:.1f} %) left nothing out. Most holes: {worst['item']} "

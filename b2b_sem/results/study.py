@@ -216,9 +216,7 @@ class StudyResult:
             provenance=data["provenance"],
             warnings=tuple(data["warnings"]),
             effects=None if data.get("effects") is None else EffectsResult.from_json(data["effects"]),
-            missingness=None
-            if data.get("missingness") is None
-            else MissingnessResult.from_json(data["missingness"]),
+            missingness=None if data.get("missingness") is None else MissingnessResult.from_json(data["missingness"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

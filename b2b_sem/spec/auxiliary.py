@@ -88,4 +88,7 @@ def _free_means(table: ParameterTable) -> tuple[list[Row], tuple[str, ...]]:
             row = replace(row, free=number, value=None)
         rows.append(row)
     names = ", ".join(r.lhs for r in wanted)
-    return rows, (*table.defaults, f"Means of covariates are free, because auxiliary variables covary with them: {names}.")
+    return rows, (
+        *table.defaults,
+        f"Means of covariates are free, because auxiliary variables covary with them: {names}.",
+    )

@@ -42,7 +42,11 @@ def test_growth_gives_lavaans_numbers(model: str, setting: str) -> None:
         # lavaan's baseline chi-square and unrestricted likelihood do not belong to its own chi-square here
         measures = numbers["measures"]
         assert abs(2 * (measures["unrestricted_logl"] - measures["logl"]) - measures["chisq"]) > 0.1
-        left = {k: v for k, v in measures.items() if k not in ("baseline_chisq", "baseline_pvalue", "cfi", "tli", "unrestricted_logl")}
+        left = {
+            k: v
+            for k, v in measures.items()
+            if k not in ("baseline_chisq", "baseline_pvalue", "cfi", "tli", "unrestricted_logl")
+        }
         numbers = {**numbers, "measures": left}
     assert compare_numbers(fit, numbers) == []
 
