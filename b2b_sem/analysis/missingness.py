@@ -12,7 +12,7 @@ import pandas as pd
 from b2b_sem.data.em import em_moments
 from b2b_sem.data.incomplete import Incomplete, group_patterns
 from b2b_sem.data.numeric import as_floats, is_missing, listed
-from b2b_sem.data.table import Table
+from b2b_sem.data.table import Table, check_names
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError
@@ -105,7 +105,7 @@ def missingness(
     if not 0 < alpha < 1:
         raise DataError(f"alpha={alpha:g} is no error rate", hint="give a number between 0 and 1, such as 0.05")
     known = _column_names(data)
-    wanted = list(known if items is None else map(str, items))
+    wanted = check_names(known if items is None else list(items))
     extra = [n for n in (known if others is None else map(str, others)) if n not in set(wanted)]
     columns = _read(data, wanted, extra, strict=others is not None)
     holes = columns.holes[:, : len(wanted)]
