@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.missingness import missingness
     from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.impute import impute
@@ -56,6 +57,7 @@ __all__ = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "missingness",
     "polychoric",
     "read_covariance",
     "read_responses",
@@ -86,6 +88,7 @@ _HOME = {
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "missingness": "b2b_sem.analysis.missingness",
     "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",

@@ -134,7 +134,13 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
     first, name = fits[0], titles[0]
     cov = first.sample()["cov"]
     for other, title in zip(fits[1:], titles[1:], strict=True):
-        mine, theirs = set(first.model.observed), set(other.model.observed)
+        mine = {*first.model.observed, *first.auxiliary}
+        theirs = {*other.model.observed, *other.auxiliary}
+        if set(first.auxiliary) != set(other.auxiliary):
+            raise DataError(
+                f"{name} and {title} have different auxiliary variables",
+                hint="name the same auxiliary variables in both fits",
+            )
         if mine != theirs:
             odd = sorted(mine ^ theirs)
             raise DataError(

@@ -431,9 +431,7 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
     first = contexts[0]
     problem = first.problem
     cov, mean = mean_moments(contexts)
-    fixed = {
-        name: float(np.mean([c.problem.fixed[name] for c in contexts])) for name in problem.fixed
-    }
+    fixed = {name: float(np.mean([c.problem.fixed[name] for c in contexts])) for name in problem.fixed}
     structure, moments = compile_structure(problem.table, fixed), make_moments(cov, mean)
     theta = np.mean([c.solution.theta for c in contexts], axis=0)
     within, between = vcov_parts(contexts)
@@ -457,9 +455,7 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
         FitOptions(likelihood=problem.options.likelihood),
         constraints=problem.constraints,
     )
-    pooled = Problem(
-        problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None
-    )
+    pooled = Problem(problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None)
     scale = moments_divisor(problem.nobs, problem.options.likelihood) / problem.nobs
     group = GroupMoments(None, problem.nobs, cov * scale, mean)
     observed = replace(first.observed, names=problem.table.observed, groups=(group,), raw=None, index=None)
@@ -497,9 +493,7 @@ def _pooling_table(head: pd.DataFrame, raw: Rubin, m: int) -> pd.DataFrame:
     return table.loc[keep, list(POOLING_COLUMNS)].reset_index(drop=True)
 
 
-def _notes(
-    fits: Sequence[Fit], source: Imputations | None, pooling: Pooling, chisq: PooledChisq
-) -> tuple[str, ...]:
+def _notes(fits: Sequence[Fit], source: Imputations | None, pooling: Pooling, chisq: PooledChisq) -> tuple[str, ...]:
     own = list(source.notes) if source is not None else []
     shared = [note for note in fits[0].notes if all(note in fit.notes for fit in fits)]
     own.append(
@@ -554,5 +548,3 @@ def _warnings(
             f"increase in variance is {pooling.riv:.3f}. Use pooled_test(method='D4'), or more imputations."
         )
     return tuple(dict.fromkeys(out))
-
-

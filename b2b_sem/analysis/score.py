@@ -15,10 +15,12 @@ from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.ordinal_score import absent_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.multiplicity import false_discovery
 from b2b_sem.results.columns import MODIFICATION_COLUMNS
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
@@ -47,11 +49,17 @@ def usable(fit: FitResult, what: str) -> Context:
     options, table = context.problem.options, context.problem.table
     # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
     casewise = options.missing != "listwise" and options.information == "observed"
-    plain = options.se in ("standard", "none") and options.test == "standard"
+    plain = options.se in ("standard", "none")
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
             hint="fit the model with estimator='ML'",
+        )
+    weight = context.problem.moments.weight
+    if isinstance(weight, Casewise) and not weight.incomplete.patterns[:, list(weight.given)].all():
+        raise Unsupported(
+            f"{what} are not available where exogenous variables taken as fixed have missing values",
+            hint="fit the model with fixed_x=False, or with missing='fiml'",
         )
     if table.inequalities or table.bounded:
         raise Unsupported(
@@ -113,7 +121,7 @@ def modification_indices(
             "sepc_nox": epc * nox,
             "pvalue": pvalue,
             "pvalue_bonferroni": np.minimum(1.0, pvalue * max(int(known.sum()), 1)),
-            "pvalue_fdr": _false_discovery(pvalue, known),
+            "pvalue_fdr": false_discovery(np.where(known, pvalue, np.nan)),
         },
         columns=list(MODIFICATION_COLUMNS),
     )
@@ -162,16 +170,6 @@ def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
         if name not in OPERATORS:
             raise ModelSyntaxError(f"'{name}' is not an operator of parameters", hint=f"use {', '.join(OPERATORS)}")
     return wanted
-
-
-def _false_discovery(pvalue: Array, known: Array) -> Array:
-    """Benjamini-Hochberg adjusted p-values (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
-    out = np.full(len(pvalue), np.nan)
-    at = np.flatnonzero(known)
-    order = at[np.argsort(pvalue[at])[::-1]]
-    ranks = np.arange(len(order), 0, -1)
-    out[order] = np.minimum(1.0, np.minimum.accumulate(pvalue[order] * len(order) / np.maximum(ranks, 1)))
-    return out
 
 
 def score_test(

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     "items), or mi (multiple imputation).",
 )
 @click.option("--imputations", type=click.IntRange(min=2), metavar="M", help="Completed data sets of mi (default 20).")
-@click.option("--auxiliary", metavar="A,B", help="Columns outside the model that help to impute.")
+@click.option(
+    "--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml, mi)."
+)
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
 @click.option(
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
+@click.option("--kind", type=click.Choice(["sem", "cfa", "growth"]), help="Defaults for intercepts; default: sem.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
 @click.option(
     "--modindices",

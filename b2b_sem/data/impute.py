@@ -441,7 +441,9 @@ def _warnings(
         rare = special.fdtrc(chains - 1, chains * (n - 1), f) < 0.01 / (2 * len(missing))
         slow = [
             f"{name} ({value:.2f})"
-            for name, value, bad in zip(missing, reduction.tolist(), (rare & (reduction > UNMIXED)).tolist(), strict=True)
+            for name, value, bad in zip(
+                missing, reduction.tolist(), (rare & (reduction > UNMIXED)).tolist(), strict=True
+            )
             if bad and math.isfinite(value)
         ]
         if slow:

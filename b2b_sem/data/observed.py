@@ -323,13 +323,12 @@ def _observe_incomplete(
         some = int((~seen.all(axis=1)).sum())
         counts = sorted(((int((~seen[:, k]).sum()), name) for k, name in enumerate(table.names)), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts if count)
-        patterns = len(incomplete.counts)
         notes.append(
-            f"{_rows_text(some, len(rows))} {'has' if some == 1 else 'have'} missing values and {'is' if some == 1 else 'are'} used with "
-            f"the answers there are: {where} ({patterns} patterns of answers)"
+            f"{_rows_text(some, len(rows))} with missing values used with the answers there are: {where} "
+            f"({len(incomplete.counts)} patterns of answers)"
         )
         found = em_moments(incomplete)
-        mean, cov = found.mean, found.cov
+        mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
         if not found.converged:
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)

@@ -304,5 +304,3 @@ def _theta_start(problem: Problem, theta: Array, given: set[int]) -> Array:
         elif r.op == "~~":
             out[r.free - 1] = theta[r.free - 1] * stretch.get(r.lhs, left) * stretch.get(r.rhs, right)
     return out
-
-

@@ -324,7 +324,12 @@ def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
     test = problem.options.test
     scaled = test != "standard"
     robust = scaled and test != "mean.var.adjusted"
-    names = (*MEASURE_NAMES, "wrmr", *(SCALED_MEASURE_NAMES if scaled else ()), *(ROBUST_MEASURE_NAMES if robust else ()))
+    names = (
+        *MEASURE_NAMES,
+        "wrmr",
+        *(SCALED_MEASURE_NAMES if scaled else ()),
+        *(ROBUST_MEASURE_NAMES if robust else ()),
+    )
     count, npar, df = count_ordinal_df(problem)
     nobs = at.moments.nobs
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}

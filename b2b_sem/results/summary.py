@@ -40,7 +40,7 @@ def summarize(fit: FitResult) -> str:
         endogenous variables carry a leading dot, and labels stand in brackets behind the name.
     """
     blocks = [_header(fit), *_warnings(fit), *_tests(fit), _conventions(fit)]
-    rows: list[Row] = [{str(k): v for k, v in r.items()} for r in fit.parameters.to_dict("records")]
+    rows: list[Row] = [{str(k): v for k, v in r.items()} for r in fit.own(fit.parameters).to_dict("records")]
     groups = list(dict.fromkeys(r["group"] for r in rows if r["op"] not in (":=", "==", "<", ">")))
     for group in groups:
         if len(groups) > 1:
@@ -77,12 +77,19 @@ def _header(fit: FitResult) -> str:
         _pair("Estimator", fit.estimator),
         _pair("Engine", fit.engine),
         _pair("Number of model parameters", _count(fit.measures.get("npar"))),
+        *([_pair("  of auxiliary variables (not shown)", str(_auxiliary(fit)))] if fit.auxiliary else []),
         "",
         _pair("Number of observations", str(fit.nobs)),
     ]
     if fit.n_dropped:
         lines += [_pair("Number of rows read", str(fit.n_read)), _pair("Number of rows left out", str(fit.n_dropped))]
     return "\n".join(lines)
+
+
+def _auxiliary(fit: FitResult) -> int:
+    """Count the free parameters of auxiliary variables."""
+    table = fit.parameters
+    return int((table["free"] > 0).sum() - (fit.own(table)["free"] > 0).sum())
 
 
 def _warnings(fit: FitResult) -> list[str]:

@@ -8,7 +8,8 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
   nothing and indicate nothing; ``orthogonal`` fixes the covariances among latents at 0;
 * exogenous observed variables are taken as fixed (``fixed_x``): their moments are set to the sample moments, unless
   the model text mentions their variance, covariance or intercept;
-* under a mean structure intercepts of observed variables are free and those of latents 0;
+* under a mean structure intercepts of observed variables are free and those of latents 0; in a growth model (lavaan's
+  ``growth()``) it is the other way round, and there always is a mean structure;
 * ordinal variables have free thresholds; the intercept of the continuous response behind one is 0, its scale and (in
   the theta parameterization) its residual variance are 1;
 * equal labels are one parameter; if one of them is fixed, all are.
@@ -97,6 +98,8 @@ class ParameterTable:
         The ordinal variables, in model order.
     parameterization : {"delta", "theta"}
         What of their scale is a parameter: the variance of the response behind each item, or its residual variance.
+    auxiliary : tuple of str
+        Observed variables that are no part of the model: see ``b2b_sem.spec.auxiliary``.
     """
 
     rows: tuple[Row, ...]
@@ -111,6 +114,12 @@ class ParameterTable:
     file: str | None
     ordered: tuple[str, ...] = ()
     parameterization: str = "delta"
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        """The observed variables of the model itself."""
+        return tuple(v for v in self.observed if v not in self.auxiliary) if self.auxiliary else self.observed
 
     @property
     def nfree(self) -> int:
@@ -223,6 +232,7 @@ def build_table(
     fixed_x: bool = True,
     categories: Mapping[str, int] | None = None,
     parameterization: str = "delta",
+    growth: bool = False,
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -237,6 +247,9 @@ def build_table(
         The ordinal variables, each with its number of categories in the data.
     parameterization : {"delta", "theta"}
         Of the ordinal variables.
+    growth : bool
+        Intercepts of observed variables are fixed at 0 and means of latent variables are free, unless the text says
+        otherwise.
 
     Returns
     -------
@@ -253,7 +266,7 @@ def build_table(
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
     ordered = [v for v in names.observed if v in (categories or {})]
     _check_ordinal(model, ordered, categories or {}, parameterization)
-    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
+    means = growth or any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
     order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
     entries = [_ordered(e, order) for e in model.entries]
     rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
@@ -263,7 +276,7 @@ def build_table(
         for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
         if (lhs, op, rhs) not in given
     ]
-    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x)
+    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth)
     if ordered:
         rows = _fix_ordinal(rows, ordered)
         notes.append(_describe_ordinal(parameterization))
@@ -409,9 +422,10 @@ def _defaults(names: _Names, means: bool, categories: Mapping[str, int]) -> list
 
 
 def _fix_defaults(
-    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool
+    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool, growth: bool
 ) -> tuple[list[Row], list[str]]:
     latents, x = set(names.latents), set(names.exogenous)
+    centred = set(names.observed) if growth else latents
     count = Counter(r.lhs for r in rows if r.op == "=~")
     times = Counter(r.rhs for r in rows if r.op == "=~")
     single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1}
@@ -431,12 +445,21 @@ def _fix_defaults(
                 value, fixed = 0.0, True
         elif row.op == "~~" and not row.user and orthogonal and row.lhs in latents and row.rhs in latents:
             value, fixed = 0.0, True
-        elif row.op == "~1" and not row.user and row.lhs in latents:
+        elif row.op == "~1" and not row.user and row.lhs in centred:
             value, fixed = 0.0, True
         if not row.user and fixed_x and row.op in ("~~", "~1") and row.lhs in x and (row.rhs or row.lhs) in x:
             value, fixed, exo = None, True, True
         out.append(replace(row, free=0, value=value, exo=exo) if fixed else row)
-    return out, _describe(out, names, std_lv, orthogonal, single)
+    notes = _describe(out, names, std_lv, orthogonal, single)
+    return out, [*notes, *_describe_growth(out)] if growth else notes
+
+
+def _describe_growth(rows: list[Row]) -> list[str]:
+    """Name the intercepts that a growth model fixes and those it frees."""
+    auto = [r for r in rows if r.op == "~1" and not r.user and not r.exo]
+    zero, free = ([r.lhs for r in auto if bool(r.free) is wanted] for wanted in (False, True))
+    notes = [f"Intercepts of observed variables are fixed at 0 (growth): {', '.join(zero)}."] if zero else []
+    return notes + ([f"Means of latent variables are free (growth): {', '.join(free)}."] if free else [])
 
 
 def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, single: set[str]) -> list[str]:

@@ -32,6 +32,7 @@ PUBLIC = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "missingness",
     "polychoric",
     "read_covariance",
     "read_responses",

@@ -1,4 +1,4 @@
-"""The cases of incomplete/cases.json: models on data with holes, and their comparison with lavaan's numbers, by name."""
+"""The cases of incomplete/cases.json: models on data with holes, and their comparison with lavaan, by name."""
 
 from __future__ import annotations
 
@@ -171,13 +171,9 @@ def _table(
     return out
 
 
-#: Measures with a tail probability, and the statistic each belongs to.
-TAILS = ("pvalue", "baseline_pvalue", "rmsea_pvalue", "pvalue_scaled", "baseline_pvalue_scaled", "rmsea_pvalue_scaled")
 #: lavaan's root search stops early: its bounds are good to about 1e-4.
 BOUNDS = ("rmsea_ci_lower", "rmsea_ci_upper")
 BOUND_RTOL = 1e-3
-#: Different words for the same number.
-OTHER = {"baseline_chisq_scaling_factor": "baseline_chisq_scaling_factor"}
 
 
 def _measures(ours: Mapping[str, Any], theirs: Mapping[str, Any], scale: float) -> list[str]:

@@ -178,7 +178,9 @@ def _curved(layout: Layout, state: State, pull: Array) -> Array:
     mixed = cross.T @ move
     inner += mixed + mixed.T
     if parts.chain is not None:
-        inner = inner[:c, :c] + inner[:c, c:] @ parts.chain + parts.chain.T @ (inner[c:, :c] + inner[c:, c:] @ parts.chain)
+        inner = (
+            inner[:c, :c] + inner[:c, c:] @ parts.chain + parts.chain.T @ (inner[c:, :c] + inner[c:, c:] @ parts.chain)
+        )
     out = np.zeros((layout.q, layout.q))
     out[np.ix_(layout.core, layout.core)] = inner
     free = np.flatnonzero(layout.threshold >= 0)

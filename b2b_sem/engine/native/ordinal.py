@@ -158,7 +158,9 @@ class Layout:
     @cached_property
     def _computed_entries(self) -> IntArray:
         """Entries of the structure that are computed residuals, in order."""
-        return np.array([int(np.flatnonzero(self.structure.free == self.q + k)[0]) for k in range(self.r)], dtype=np.intp)
+        return np.array(
+            [int(np.flatnonzero(self.structure.free == self.q + k)[0]) for k in range(self.r)], dtype=np.intp
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,8 +37,8 @@ def test_what_is_reported(fitted):
     assert fitted.model.options["missing"] == "fiml"
     assert fitted.model.options["information"] == "observed"
     assert fitted.model.options["meanstructure"] is True
-    assert any("are used with the answers there are" in note for note in fitted.notes)
-    assert any("rows have missing values" in note for note in fitted.notes)
+    assert any("used with the answers there are" in note for note in fitted.notes)
+    assert any("rows with missing values" in note for note in fitted.notes)
     assert 0 < fitted.measures["rmsea_robust"] < 1 or fitted.measures["rmsea_robust"] == 0
     assert math.isfinite(fitted.measures["cfi_robust"])
     assert "Robust Comparative Fit Index" in fitted.summary()

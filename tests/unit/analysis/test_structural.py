@@ -177,7 +177,7 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"ordered": ["x1"]}, "ordered"),
         ({"parameterization": "other"}, "parameterization"),
         ({"bounds": "tight"}, "bounds"),
-        ({"kind": "growth"}, "kind='growth'"),
+        ({"kind": "growht"}, "kind='growht'.*Did you mean 'growth'"),
         ({"interaction": "qml"}, "interaction"),
         ({"engine": "natve"}, "Did you mean 'native'"),
     ],
