@@ -41,6 +41,7 @@ from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
+    from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
 __all__ = ["PooledFit", "fit_imputed", "impute_and_fit"]
@@ -118,6 +119,19 @@ class PooledFit(Fit):
         """Not available for imputed data."""
         _refuse("resampling is", "use the pooled standard errors, or indirect_effects(ci='mc')")
 
+    def indirect_effects(self, ci: str = "delta", level: float = 0.95, **options: Any) -> EffectsResult:
+        """Return effects at the pooled estimates, with the pooled covariance matrix: see ``Fit.indirect_effects``.
+
+        Parameters
+        ----------
+        ci : {"delta", "mc"}
+        level : float
+        **options
+        """
+        if ci in ("percentile", "bc", "bca"):
+            _refuse("bootstrap intervals are", "use ci='delta' or ci='mc'")
+        return super().indirect_effects(ci, level, **options)
+
     def factor_scores(self, *args: Any, **options: Any) -> pd.DataFrame:
         """Not available for imputed data."""
         _refuse("factor scores are", "score each data set, fit.fits[0].factor_scores(), and analyse all of them")
@@ -170,6 +184,7 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
                 f"missing='mi' does not know of {option}={given[option]!r}: imputations would ignore it",
                 hint="use another method for missing answers, or impute each group by itself with impute()",
             )
+    _settings(given)  # says what cannot be pooled before the work begins
     table = build_table(parse_model(*_model_text(model)))
     frame = getattr(data, "frame", data)
     if hasattr(frame, "columns") or isinstance(frame, Mapping):
