@@ -1,4 +1,4 @@
-"""Fitting a model to imputed data sets and pooling what is found: ``fit_imputed``, and ``fit`` with ``missing="mi"``."""
+"""A model fitted to imputed data sets, and the fits pooled: ``fit_imputed``, and ``fit`` with ``missing="mi"``."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PooledFit(Fit):
         """
         return pooled_wald(self, restrictions)  # type: ignore[return-value]
 
-    def modification_indices(self, **options: Any) -> pd.DataFrame:  # type: ignore[override]
+    def modification_indices(self, **options: Any) -> pd.DataFrame:
         """Not available for imputed data."""
         _refuse("modification indices are", "use fit.fits[0].modification_indices() and compare a few data sets")
 
@@ -271,7 +271,7 @@ def _frames(imputations: Any) -> tuple[pd.DataFrame, ...]:
             f"imputed data sets are expected, not a {type(imputations).__name__}",
             hint="give impute(...) or a list of DataFrames",
         )
-    frames = tuple(getattr(item, "frame", item) for item in imputations)
+    frames: tuple[Any, ...] = tuple(getattr(item, "frame", item) for item in imputations)
     for number, frame in enumerate(frames, start=1):
         if not isinstance(frame, pd.DataFrame):
             raise DataError(f"imputed data set {number} is a {type(frame).__name__}", hint="give DataFrames")
@@ -446,9 +446,7 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
     first = contexts[0]
     problem = first.problem
     cov, mean = mean_moments(contexts)
-    fixed = {
-        name: float(np.mean([c.problem.fixed[name] for c in contexts])) for name in problem.fixed
-    }
+    fixed = {name: float(np.mean([c.problem.fixed[name] for c in contexts])) for name in problem.fixed}
     structure, moments = compile_structure(problem.table, fixed), make_moments(cov, mean)
     theta = np.mean([c.solution.theta for c in contexts], axis=0)
     within, between = vcov_parts(contexts)
@@ -472,11 +470,11 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
         FitOptions(likelihood=problem.options.likelihood),
         constraints=problem.constraints,
     )
-    pooled = Problem(
-        problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None
-    )
+    pooled = Problem(problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None)
     scale = moments_divisor(problem.nobs, problem.options.likelihood) / problem.nobs
-    group = GroupMoments(None, problem.nobs, cov * scale, mean)
+    group = GroupMoments(
+        None, problem.nobs, np.asarray(cov * scale, dtype=np.float64), None if mean is None else np.asarray(mean, float)
+    )
     observed = replace(first.observed, names=problem.table.observed, groups=(group,), raw=None, index=None)
     total = within + (1.0 + 1.0 / len(contexts)) * between
     return Context(pooled, observed, solution, total), inference
@@ -512,9 +510,7 @@ def _pooling_table(head: pd.DataFrame, raw: Rubin, m: int) -> pd.DataFrame:
     return table.loc[keep, list(POOLING_COLUMNS)].reset_index(drop=True)
 
 
-def _notes(
-    fits: Sequence[Fit], source: Imputations | None, pooling: Pooling, chisq: PooledChisq
-) -> tuple[str, ...]:
+def _notes(fits: Sequence[Fit], source: Imputations | None, pooling: Pooling, chisq: PooledChisq) -> tuple[str, ...]:
     own = list(source.notes) if source is not None else []
     shared = [note for note in fits[0].notes if all(note in fit.notes for fit in fits)]
     own.append(
@@ -569,5 +565,3 @@ def _warnings(
             f"increase in variance is {pooling.riv:.3f}. Use pooled_test(method='D4'), or more imputations."
         )
     return tuple(dict.fromkeys(out))
-
-

@@ -187,7 +187,8 @@ def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, 
         "ecvi": fm.ecvi(chisq, npar, n),
     }
     if math.isnan(chisq):
-        known = {name: value if name in ("npar", "df", "baseline_df", "ntotal") else NAN for name, value in known.items()}
+        counts = ("npar", "df", "baseline_df", "ntotal")
+        known = {name: value if name in counts else NAN for name, value in known.items()}
     if options.test != "standard":
         test, null = _mean_test(fits, "", chisq, df), _mean_test(fits, "baseline_", base, base_df)
         known |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
@@ -287,9 +288,7 @@ def _stacked_chisq(fits: Sequence[Fit]) -> float:
             fixed[row.name] = float(cov[at[row.lhs], at[row.rhs]])
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[at[row.lhs]])
-    stacked = replace(
-        problem, structure=compile_structure(table, fixed), moments=make_moments(cov, mean), fixed=fixed
-    )
+    stacked = replace(problem, structure=compile_structure(table, fixed), moments=make_moments(cov, mean), fixed=fixed)
     with single_thread():
         solution, _ = solve(stacked, "native")
     if not solution.converged:
@@ -395,7 +394,8 @@ def compare_pooled(
     for item, title in zip(fits, titles, strict=True):
         if not isinstance(item, PooledFit):
             raise Unsupported(
-                f"{title} was not fitted to imputed data, but others were", hint="fit all models to the same imputations"
+                f"{title} was not fitted to imputed data, but others were",
+                hint="fit all models to the same imputations",
             )
     plain._check_fits(fits, titles)
     plain._check_same_data(fits, titles)

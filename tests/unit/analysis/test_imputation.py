@@ -145,7 +145,7 @@ def test_nested_models(data: pd.DataFrame, fit: PooledFit) -> None:
 def test_only_the_same_imputations_are_compared(data: pd.DataFrame, fit: PooledFit) -> None:
     equal = MODEL.replace("k*", "l*")
     other = bs.fit(equal, data, missing="mi", imputations=5, seed=2)
-    with pytest.raises((ModelError, DataError), match="same data|same imputed"):
+    with pytest.raises((ModelError, DataError), match=r"same data|same imputed"):
         bs.compare(fit, other)
     with pytest.raises(ModelError, match="not fitted to the same imputed"):
         other.pooled_test(fit)
@@ -171,9 +171,7 @@ def test_robust_tests(data: pd.DataFrame) -> None:
     assert math.isnan(shifted.measures["cfi_robust"])
 
 
-def test_fits_without_a_solution_are_counted_and_left_out(
-    data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fits_without_a_solution_are_counted_and_left_out(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = list(bs.impute(data, 4, seed=1, items=[c for c in data if c != "help"]))
     kept = bs.fit_imputed(MODEL, [frames[0], *frames[2:]])
     plain = structural.fit

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from b2b_sem.data.chain import scale_reduction
 from b2b_sem.data.impute import Imputations, impute
 from b2b_sem.data.read import Responses
 from b2b_sem.errors import DataError, Unsupported
@@ -210,3 +211,13 @@ def test_bad_columns_are_refused(data: pd.DataFrame) -> None:
 def test_few_answers_are_reported() -> None:
     frame = answers(40, 0.7)
     assert any("Few answers for 5 columns" in text for text in impute(frame, 2, seed=1).warnings)
+
+
+def test_scale_reduction_tells_mixed_chains_from_stuck_ones() -> None:
+    rng = np.random.default_rng(1)
+    mixed = rng.normal(size=(10, 400, 2))
+    stuck = mixed + np.arange(10)[:, None, None]
+    assert (np.abs(scale_reduction(mixed) - 1) < 0.02).all()
+    assert (scale_reduction(stuck) > 2).all()
+    assert np.isnan(scale_reduction(mixed[:, :1])).all()
+    assert (scale_reduction(np.ones((3, 4, 1))) == 1).all()

@@ -112,13 +112,3 @@ def test_imputations_needed() -> None:
     assert pool.imputations_needed(0.3, 20) == math.ceil(1 + 0.5 * (upper / 0.05) ** 2)
     assert pool.imputations_needed(0.0, 20) == 2
     assert pool.imputations_needed(0.3, 20, cv=0.01) > pool.imputations_needed(0.3, 20)
-
-
-def test_scale_reduction_tells_mixed_chains_from_stuck_ones() -> None:
-    rng = np.random.default_rng(1)
-    mixed = rng.normal(size=(10, 400, 2))
-    stuck = mixed + np.arange(10)[:, None, None]
-    assert (np.abs(pool.potential_scale_reduction(mixed) - 1) < 0.02).all()
-    assert (pool.potential_scale_reduction(stuck) > 2).all()
-    assert np.isnan(pool.potential_scale_reduction(mixed[:, :1])).all()
-    assert (pool.potential_scale_reduction(np.ones((3, 4, 1))) == 1).all()
