@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
-from b2b_sem.analysis.imputation import PooledFit
+from b2b_sem.analysis.compare import compare
 from b2b_sem.errors import B2BSemError
-from b2b_sem.measures.difference import Difference, satorra_bentler_2001
-from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.study import RivalResult
 
@@ -70,22 +68,12 @@ def relation(main: FitResult, rival: FitResult) -> str:
     return "extended" if set(a) < set(b) else "other"
 
 
-def _scaled(larger: FitResult, smaller: FitResult) -> Difference | None:
-    """Return the scaled difference of Satorra & Bentler (2001), None where the test has no scaling factor alone."""
-    if larger.model.options.get("test") not in ("satorra.bentler", "yuan.bentler.mplus"):
-        return None
-    parts = [(m["chisq"], int(m["df"]), m["chisq_scaling_factor"]) for m in (larger.measures, smaller.measures)]
-    return satorra_bentler_2001(*parts[0], *parts[1])
-
-
 def compare_rival(
     name: str, title: str, why: str, main: FitResult, rival: FitResult, *, alpha: float = 0.05
 ) -> RivalResult:
     """Compare a rival with the main model: chi-square difference if nested, information criteria otherwise.
 
-    The difference of the chi-squares of nested models has, under the restricted one, a chi-square distribution
-    with the difference of the df (Neyman & Pearson 1933, doi:10.1098/rsta.1933.0009). Scaled tests are compared as
-    Satorra & Bentler (2001, doi:10.1007/BF02296192) show, fits to imputed data by D3 or D2 (``PooledFit.pooled_test``).
+    The test is the one :func:`~b2b_sem.analysis.compare.compare` chooses for these fits.
     """
     kind = relation(main, rival)
     diff, df, p = NAN, None, NAN
@@ -95,24 +83,16 @@ def compare_rival(
         return RivalResult(name, title, why, rival, kind, diff, df, p, message)
     a, b = main.measures, rival.measures
     if kind in ("restricted", "extended"):
-        sign = 1 if kind == "restricted" else -1
-        diff = max(sign * (b["chisq"] - a["chisq"]), 0.0)
-        df = int(sign * (b["df"] - a["df"]))
-        p = chisq_pvalue(diff, df)
-        if isinstance(main, PooledFit) and isinstance(rival, PooledFit):
-            smaller, larger = (rival, main) if kind == "restricted" else (main, rival)
-            try:
-                pooled = smaller.pooled_test(larger)
-            except B2BSemError as error:
-                message = f"Nested, but not compared: {error.message}."
-                return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
-            diff, p = pooled.chisq, pooled.pvalue
-        elif "chisq_scaled" in a:
-            scaled = _scaled(main, rival) if kind == "restricted" else _scaled(rival, main)
-            if scaled is None or not isfinite(scaled.pvalue):
-                message = "Nested, but the scaled difference test does not exist for these fits: use compare()."
-                return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
-            diff, p = scaled.chisq, scaled.pvalue
+        try:
+            row = compare(main, rival).table.iloc[1]
+        except B2BSemError as error:
+            df = abs(int(b["df"] - a["df"]))
+            message = f"Nested, but not tested: {error.message}."
+            return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
+        diff, df, p = float(row["chisq_diff"]), int(row["df_diff"]), float(row["pvalue"])
+        if not isfinite(p):
+            message = "Nested, but the scaled difference test does not exist for these fits."
+            return RivalResult(name, title, why, rival, kind, NAN, df, NAN, message)
         better = "main model" if kind == "restricted" else "rival"
         message = (
             f"The restrictions of the {'rival' if kind == 'restricted' else 'main model'} worsen the fit reliably: the "
