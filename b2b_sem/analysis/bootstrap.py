@@ -150,6 +150,11 @@ def _data(fit: Fit) -> tuple[Any, Array]:
         raise DataError("there are no rows to resample: the model was fitted to moments", hint="fit it to data=...")
     if len(context.observed.raw) > 1:
         raise Unsupported("resampling several groups is not available", hint="fit one group at a time")
+    if context.problem.options.missing != "listwise":
+        raise Unsupported(
+            "resampling is not available with missing='fiml'",
+            hint="use the robust standard errors of estimator='MLR', or missing='listwise'",
+        )
     if not fit.converged or not fit.identified:
         raise ModelError(f"{fit.failure}: resampling it means nothing", hint="find a model that converges first")
     return context, np.asarray(context.observed.raw[0], dtype=float)

@@ -261,6 +261,8 @@ def _rows(fit: FitResult, context: Context, method: str) -> Array:
     test = fit.model.options.get("test")
     if context.observed.raw is None:
         reason = "the rows of the data, and this fit was made from moments"
+    elif context.problem.options.missing != "listwise":
+        reason = "complete rows, and this fit uses rows with missing values"
     elif test not in ("satorra.bentler", "standard", *ADJUSTED):
         reason = f"the Satorra-Bentler test, and this fit has test={test!r}"
     elif table.fixed_x:

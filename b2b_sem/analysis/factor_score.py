@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.fitted import context_of
+from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.table import Table
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.native.implied import BETA, LAMBDA, Structure, implied_moments
+from b2b_sem.engine.native.casemoment import case_residuals
+from b2b_sem.engine.native.implied import BETA, LAMBDA, Implied, Structure, implied_moments
 from b2b_sem.engine.score import bartlett_weights, regression_weights
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
@@ -38,7 +40,8 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
     Returns
     -------
     DataFrame
-        One column a latent variable, one row for each complete row, labelled with the index of the data. Without a
+        One column a latent variable, one row for each complete row, labelled with the index of the data; for a model
+        fitted with ``missing="fiml"`` one row for each row with an answer (regression scores). Without a
         mean structure, scores are centred at the sample means. Bartlett scores are NaN for a latent variable with
         latent indicators only: the data say nothing about it beyond its indicators.
 
@@ -73,6 +76,9 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
         implied = implied_moments(structure, theta)
         if implied is None:
             raise ModelError("the model implies no covariance matrix at the estimates: (I - B) is singular")
+        if np.isnan(rows).any():
+            scores = _conditional_means(structure, implied, method, rows)
+            return pd.DataFrame(scores, index=index, columns=list(structure.eta[: structure.nlatent]))
         loadings, coefficients = (_filled(structure, matrix, theta) for matrix in (LAMBDA, BETA))
         if method == "regression":
             weights = regression_weights(structure, implied, coefficients, group.mean)
@@ -80,6 +86,19 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
             weights = bartlett_weights(structure, implied, loadings, coefficients, group.mean)
         scores = (rows - weights.centre) @ weights.weights.T + weights.mean
     return pd.DataFrame(scores, index=index, columns=list(structure.eta[: structure.nlatent]))
+
+
+def _conditional_means(structure: Structure, implied: Implied, method: str, rows: Array) -> Array:
+    """Return E(eta | answers) of rows with holes: mean(eta) + Cov(eta, y_o) Sigma_oo^-1 (y_o - mu_o)."""
+    if method != "regression":
+        raise Unsupported(
+            "Bartlett scores are not available for rows with missing values", hint="use method='regression'"
+        )
+    assert implied.mu is not None
+    p, m, k = structure.p, structure.m, structure.nlatent
+    cross = implied.columns[:, p + m : p + m + k]
+    out: Array = case_residuals(group_patterns(rows), implied.mu, implied.sigma) @ cross + implied.eta_mean[:k]
+    return out
 
 
 def _filled(structure: Structure, matrix: int, theta: Array) -> Array:
@@ -104,7 +123,9 @@ def _rows(fit: FitResult, data: Any) -> tuple[Array, pd.Index]:
     columns = np.stack(table.floats(), axis=1)
     frame = getattr(data, "frame", data)
     labels = frame.index if hasattr(frame, "columns") else pd.RangeIndex(table.n)
-    complete = np.isfinite(columns).all(axis=1)
+    holes_allowed = context_of(fit).problem.options.missing != "listwise"
+    complete = np.isfinite(columns).any(axis=1) if holes_allowed else np.isfinite(columns).all(axis=1)
     if not complete.any():
-        raise DataError("there is no complete row to score", hint="every variable of the model needs an answer")
+        what = "row with an answer" if holes_allowed else "complete row"
+        raise DataError(f"there is no {what} to score", hint="every variable of the model needs an answer")
     return columns[complete], labels[np.flatnonzero(complete)]

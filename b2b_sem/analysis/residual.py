@@ -102,10 +102,11 @@ def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
     problem = context.problem
     options = fit.model.options
     plain = problem.options.estimator == "ML" and problem.options.information == "expected"
+    plain = plain and problem.options.missing == "listwise"
     if not plain or options.get("se", "standard") not in ("standard", "default"):
         raise Unsupported(
             "standard errors of residuals are available for estimator='ML' with expected information and standard "
-            "errors only",
+            "errors and without missing='fiml' only",
             hint="use kind='raw', 'cor_bollen' or 'cor_bentler' without standard errors",
         )
     table = problem.table

@@ -15,6 +15,7 @@ from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -44,10 +45,19 @@ def usable(fit: FitResult, what: str) -> Context:
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
     options, table = context.problem.options, context.problem.table
-    if options.estimator != "ML" or options.information != "expected":
+    # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
+    casewise = options.missing != "listwise" and options.information == "observed"
+    plain = options.se in ("standard", "none")
+    if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
             hint="fit the model with estimator='ML'",
+        )
+    weight = context.problem.moments.weight
+    if isinstance(weight, Casewise) and not weight.incomplete.patterns[:, list(weight.given)].all():
+        raise Unsupported(
+            f"{what} are not available where exogenous variables taken as fixed have missing values",
+            hint="fit the model with fixed_x=False, or with missing='fiml'",
         )
     if table.inequalities or table.bounded:
         raise Unsupported(

@@ -15,10 +15,11 @@ from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed, observe, observe_moments
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
 from b2b_sem.engine.inference import Inference, count_df, infer
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
-from b2b_sem.engine.problem import Problem, at_solution, prepare, solve
+from b2b_sem.engine.problem import Problem, at_solution, make_casewise, prepare, solve
 from b2b_sem.engine.robust import rows_of
-from b2b_sem.engine.setting import resolve_options
+from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
@@ -85,9 +86,12 @@ def fit(
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
-    missing : {"listwise", "mi"}
-        Rows with missing values are left out, or answers are imputed several times and the fits pooled: see
-        :func:`b2b_sem.impute` and :func:`b2b_sem.fit_imputed`.
+    missing : {"listwise", "fiml", "fiml.x", "mi"}
+        Rows with missing values are left out, or all answers are used: full information maximum likelihood (ML, MLR,
+        MLF), for values missing at random. Rows that lack an exogenous variable taken as fixed are left out with
+        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``.
+        ``"mi"``: answers are imputed several times and the fits pooled; see :func:`b2b_sem.impute` and
+        :func:`b2b_sem.fit_imputed`.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -150,7 +154,11 @@ def fit(
         if value is not None:
             raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")
     _refuse(
-        missing=(missing, ("listwise",), "use missing='listwise': rows with holes are left out and counted"),
+        missing=(
+            SAME_MISSING.get(missing, missing),
+            ("listwise", "fiml", "fiml.x"),
+            "use missing='fiml' (all answers are used) or 'listwise' (rows with holes are left out and counted)",
+        ),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
@@ -161,13 +169,18 @@ def fit(
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
     )
-    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None)
+    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None, missing)
+    casewise_fit = options.missing != "listwise"
     if cluster is not None and meanstructure is False:
         raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
+    if casewise_fit and meanstructure is False:
+        raise Unsupported("missing='fiml' needs a mean structure", hint="leave meanstructure out")
+    if casewise_fit and data is None and sample_cov is not None:
+        raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
     text, file = _model_text(model)
     table = build_table(
         parse_model(text, file),
-        meanstructure=meanstructure if cluster is None else True,
+        meanstructure=meanstructure if cluster is None and not casewise_fit else True,
         std_lv=std_lv,
         orthogonal=orthogonal,
         fixed_x=fixed_x,
@@ -175,7 +188,7 @@ def fit(
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
     with single_thread():
-        observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster)
+        observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster, options.missing)
         if bounds is not None:
             table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
@@ -190,6 +203,8 @@ def fit(
             problem = at_solution(problem, solution.theta)
             constraints = problem.constraints
             _require_df(table, constraints)
+        weight = problem.moments.weight
+        casewise = weight if isinstance(weight, Casewise) else make_casewise(table, observed)
         inference = infer(
             table,
             problem.structure,
@@ -199,7 +214,10 @@ def fit(
             solution,
             options,
             constraints=constraints,
-            rows=rows_of(table, observed) if options.needs_rows else None,
+            rows=rows_of(table, observed)
+            if options.needs_rows and (weight is None or weight is not casewise)
+            else None,
+            casewise=casewise,
         )
     settings = {
         "estimator": str(estimator).upper(),
@@ -207,7 +225,7 @@ def fit(
         "information": options.information,
         "se": options.se,
         "test": options.test,
-        "missing": missing,
+        "missing": options.missing,
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
         "orthogonal": orthogonal,
@@ -249,7 +267,13 @@ def _model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
 
 
 def _observe(
-    table: ParameterTable, data: Any, sample_cov: Any, sample_mean: Any, nobs: int | None, cluster: str | None
+    table: ParameterTable,
+    data: Any,
+    sample_cov: Any,
+    sample_mean: Any,
+    nobs: int | None,
+    cluster: str | None,
+    missing: str = "listwise",
 ) -> Observed:
     if (data is None) == (sample_cov is None):
         raise DataError(
@@ -266,7 +290,8 @@ def _observe(
         columns = [str(c) for c in frame]
         details = getattr(data, "details", {})
         _check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
-        return observe(data, table.observed, missing="listwise", keep_raw=True, cluster=cluster)
+        fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
+        return observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
     if isinstance(sample_cov, list | tuple):

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
-@click.option("--missing", help="listwise (default), or mi: multiple imputation.")
+@click.option(
+    "--missing",
+    help="listwise (default), fiml or fiml.x: all answers are used (x: also without covariates); mi: imputation.",
+)
 @click.option("--imputations", type=click.IntRange(min=2), metavar="M", help="Completed data sets of mi (default 20).")
 @click.option("--auxiliary", metavar="A,B", help="Columns outside the model that help to impute.")
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")

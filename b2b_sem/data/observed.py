@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from b2b_sem.data.covariance import check_nobs, labelled_matrix, labelled_mean
+from b2b_sem.data.em import em_moments
+from b2b_sem.data.incomplete import Incomplete, group_patterns, refuse_unseen_pairs
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -82,7 +84,10 @@ class Observed:
     clusters : tuple of int arrays, each of shape (n,), or None
         The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
-        The complete rows of each group, or None when not kept or not known.
+        The rows used of each group, or None when not kept or not known.
+    incomplete : tuple of Incomplete or None
+        The rows of each group by their patterns of missing values, if rows with missing values are used; the moments
+        are then the maximum likelihood estimates without a model, and `raw` holds NaN. None if such rows are left out.
     """
 
     names: tuple[str, ...]
@@ -94,6 +99,7 @@ class Observed:
     warnings: tuple[str, ...] = ()
     index: pd.Index | None = None
     clusters: tuple[NDArray[np.intp], ...] | None = None
+    incomplete: tuple[Incomplete, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.raw is not None:
@@ -119,6 +125,7 @@ def observe(
     missing: str = "listwise",
     keep_raw: bool = True,
     cluster: str | None = None,
+    complete: Sequence[str] = (),
 ) -> Observed:
     """Return mean and covariance of the named columns over the complete rows.
 
@@ -128,12 +135,15 @@ def observe(
         One column per variable, one row per respondent. With `Responses`, messages name the rows of the file.
     names : sequence of str, length p
         Columns to use, in the order the moments shall have.
-    missing : {"listwise"}
-        Rows with a missing value in any of the columns are left out and counted in the notes.
+    missing : {"listwise", "fiml", "fiml.x"}
+        Rows with a missing value in any of the columns are left out and counted in the notes; or all rows with an
+        answer are used (the two are the same here).
     keep_raw : bool
         Whether to keep the complete rows, which scores, robust errors and the bootstrap need.
     cluster : str, optional
         Column that says which rows belong together; it needs no numbers.
+    complete : sequence of str
+        Variables that must be there in every row that is used, also where others may be missing.
 
     Returns
     -------
@@ -163,21 +173,23 @@ def observe(
         if hole.any():
             holes[name] = hole
     table.refuse_empty(holes)
+    if missing != "listwise":
+        return _observe_incomplete(frame, table, values, holes, keep_raw, cluster, complete)
     n_read, n = table.n, table.n
     notes = []
-    complete = None
+    kept = None
     if holes:
-        complete = ~np.logical_or.reduce(list(holes.values()))
-        n = int(complete.sum())
+        kept = ~np.logical_or.reduce(list(holes.values()))
+        n = int(kept.sum())
         counts = sorted(((int(hole.sum()), name) for name, hole in holes.items()), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts)
         what = "row" if n_read - n == 1 else "rows"
         notes.append(f"{n_read - n} of {n_read} {what} dropped: missing values in {where}")
     table.refuse_too_few(n, notes)
-    if complete is not None:
-        values = _keep(values, complete)
+    if kept is not None:
+        values = _keep(values, kept)
     table.refuse_out_of_scale(values)
-    after = "" if complete is None else ", once rows with missing values are left out"
+    after = "" if kept is None else ", once rows with missing values are left out"
     table.refuse_constant(values, after)
     mean, cov = _moments(values)
     _refuse_collinear(table.names, cov, mean, table.file)
@@ -186,9 +198,9 @@ def observe(
     strays = tuple(_stray_values(table.names, values))
     group = GroupMoments(None, n, cov, mean)
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
-    if labels is not None and complete is not None:
-        labels = labels[complete]
-    clusters = None if cluster is None else (_clusters(frame, cluster, complete),)
+    if labels is not None and kept is not None:
+        labels = labels[kept]
+    clusters = None if cluster is None else (_clusters(frame, cluster, kept),)
     return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
 
 
@@ -263,6 +275,89 @@ def observe_moments(
         matrix = matrix * ((n - 1) / n)
     centre = None if mean is None else labelled_mean(mean, labels)
     return Observed(tuple(labels), (GroupMoments(None, n, matrix, centre),), n, 0, tuple(notes))
+
+
+def _observe_incomplete(
+    frame: object,
+    table: Table,
+    values: NDArray[np.float64],
+    holes: Mapping[str, NDArray[np.bool_]],
+    keep_raw: bool,
+    cluster: str | None,
+    complete: Sequence[str],
+) -> Observed:
+    """Return the rows with at least one answer, and their moments by the EM algorithm; `values` are (p, n)."""
+    notes = []
+    dropped = np.zeros(table.n, dtype=bool)
+    lacking = {name: hole for name, hole in holes.items() if name in set(complete)}
+    if lacking:
+        dropped = np.logical_or.reduce(list(lacking.values()))
+        where = listed(f"{name} ({int(hole.sum())})" for name, hole in lacking.items())
+        notes.append(
+            f"{_rows_text(int(dropped.sum()), table.n)} dropped: missing values in exogenous variables taken as fixed, "
+            f"{where}; missing='fiml.x' uses them"
+        )
+    empty = np.logical_and.reduce([holes.get(name, np.zeros(table.n, dtype=bool)) for name in table.names]) & ~dropped
+    if empty.any():
+        notes.append(f"{_rows_text(int(empty.sum()), table.n)} dropped: no answer to any variable")
+        dropped = dropped | empty
+    used = ~dropped
+    rows = np.ascontiguousarray(values[:, used].T)
+    table.refuse_too_few(len(rows), notes)
+    seen = ~np.isnan(rows)
+    table.refuse_empty({name: ~seen[:, k] for k, name in enumerate(table.names)})
+    # in each column the first answer stands for the missing ones: nothing changes for extremes
+    filled = np.where(seen, rows, rows[seen.argmax(axis=0), np.arange(rows.shape[1])]).T
+    table.refuse_out_of_scale(filled)
+    table.refuse_constant(filled, " among the answers")
+    incomplete = group_patterns(rows)
+    refuse_unseen_pairs(table.names, incomplete, table.file)
+    if incomplete.complete:
+        mean, cov = _moments(np.ascontiguousarray(filled))
+        _refuse_collinear(table.names, cov, mean, table.file)
+    else:
+        some = int((~seen.all(axis=1)).sum())
+        counts = sorted(((int((~seen[:, k]).sum()), name) for k, name in enumerate(table.names)), key=lambda c: -c[0])
+        where = listed(f"{name} ({count})" for count, name in counts if count)
+        notes.append(
+            f"{_rows_text(some, len(rows))} with missing values used with the answers there are: {where} "
+            f"({len(incomplete.counts)} patterns of answers)"
+        )
+        found = em_moments(incomplete)
+        mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
+        if not found.converged:
+            share = incomplete.coverage + np.eye(len(cov))
+            i, j = np.unravel_index(int(share.argmin()), share.shape)
+            raise DataError(
+                "the answers do not determine the covariances of all variables: their estimates without a model do not "
+                f"settle. The fewest answers are shared by {table.names[i]} and {table.names[j]} "
+                f"({round(share[i, j] * len(rows))} of {len(rows)} rows)",
+                file=table.file,
+                hint="Leave out a variable with many missing values.",
+            )
+        _refuse_collinear(table.names, cov, mean, table.file)
+    notes += _variance_note(table.names, cov)
+    strays = tuple(_stray_values(table.names, [row[ok] for row, ok in zip(rows.T, seen.T, strict=True)]))
+    labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
+    if labels is not None and dropped.any():
+        labels = labels[used]
+    clusters = None if cluster is None else (_clusters(frame, cluster, used),)
+    return Observed(
+        tuple(table.names),
+        (GroupMoments(None, len(rows), cov, mean),),
+        table.n,
+        int(dropped.sum()),
+        tuple(notes),
+        (rows,) if keep_raw else None,
+        strays,
+        labels,
+        clusters,
+        (incomplete,),
+    )
+
+
+def _rows_text(count: int, total: int) -> str:
+    return f"{count} of {total} {'row' if count == 1 else 'rows'}"
 
 
 def _clusters(frame: object, name: str, complete: NDArray[np.bool_] | None) -> NDArray[np.intp]:
@@ -380,7 +475,7 @@ def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
     ]
 
 
-def _stray_values(names: Sequence[str], values: NDArray[np.float64]) -> Iterator[str]:
+def _stray_values(names: Sequence[str], values: Iterable[NDArray[np.float64]]) -> Iterator[str]:
     """Yield a warning for each column whose largest or smallest value stands far apart from all others.
 
     A usual missing code is named when it lies further from the other values than these spread; any other value only
@@ -406,12 +501,12 @@ def _stray_values(names: Sequence[str], values: NDArray[np.float64]) -> Iterator
 
 
 def _check_missing(missing: str) -> None:
-    if missing == "listwise":
+    if missing in ("listwise", "fiml", "fiml.x"):
         return
     known = ("listwise", "fiml", "fiml.x", "pairwise", "ml", "ml.x", "direct")
     if missing in known:
         raise Unsupported(
             f"missing='{missing}' is not available",
-            hint="Use missing='listwise': rows with missing values are left out and counted.",
+            hint="Use missing='fiml', or 'listwise': rows with missing values are left out and counted.",
         )
     raise DataError(f"unknown method missing='{missing}'.{did_you_mean(missing, known)}", hint="Use 'listwise'.")

@@ -35,6 +35,9 @@ class FitOptions:
         Observed information of the scaled test: the Hessian, or its part without second derivatives of the moments.
     max_iterations : int
         Of the native optimiser, for each start.
+    missing : {"listwise", "fiml", "fiml.x"}
+        What became of rows with missing values. Full information maximum likelihood uses them; with "fiml" those that
+        lack an exogenous variable taken as fixed are left out.
     """
 
     estimator: Literal["ML", "GLS", "ULS", "WLS"] = "ML"
@@ -44,6 +47,7 @@ class FitOptions:
     test: str = "standard"
     test_information: Literal["hessian", "h1"] = "hessian"
     max_iterations: int = 150
+    missing: Literal["listwise", "fiml", "fiml.x"] = "listwise"
 
     @property
     def needs_rows(self) -> bool:

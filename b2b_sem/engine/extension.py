@@ -21,6 +21,8 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from b2b_sem.engine.base import Array, IntArray
+from b2b_sem.engine.native.casemoment import moment_information, moment_slopes
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.implied import PSI, THETA, Structure, compile_structure
 from b2b_sem.engine.native.loss import Point, evaluate, gradient
 from b2b_sem.engine.problem import Problem
@@ -60,6 +62,9 @@ class Extension:
     point: Point
     score: Array
     products: Array = field(repr=False)  # M' Omega M
+    # with holes: expected information of the moments, and the derivatives of the moments by the entries
+    inner: Array | None = field(default=None, repr=False)
+    slopes: Array | None = field(default=None, repr=False)
 
     @property
     def own(self) -> IntArray:
@@ -79,6 +84,9 @@ class Extension:
     def information(self, first: IntArray, second: IntArray) -> Array:
         """Return a block of the expected information of one observation."""
         s, k = self.structure, self.products
+        if self.inner is not None and self.slopes is not None:
+            held: Array = self.slopes[:, first].T @ (self.inner @ self.slopes[:, second])
+            return held
         ku, kv = k[s.u[first]], k[s.v[first]]
         u, v = s.u[second], s.v[second]
         out: Array = (ku[:, u] * kv[:, v] + ku[:, v] * kv[:, u]) * np.outer(s.w[first], s.w[second])
@@ -90,6 +98,10 @@ class Extension:
     def information_diagonal(self, entries: IntArray) -> Array:
         """Return diagonal elements of the expected information of one observation."""
         s, k = self.structure, self.products
+        if self.inner is not None and self.slopes is not None:
+            part = self.slopes[:, entries]
+            own: Array = ((self.inner @ part) * part).sum(axis=0)
+            return own
         u, v, w = s.u[entries], s.v[entries], s.w[entries]
         out: Array = w * w * (k[u, u] * k[v, v] + k[u, v] ** 2)
         if s.meanstructure:
@@ -175,6 +187,12 @@ def extend(problem: Problem, theta: Array, added: Iterable[tuple[str, str, str]]
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
     score = -0.5 * gradient(structure, problem.moments, point)
     columns = point.implied.columns
+    inner: Array | None = None
+    slopes: Array | None = None
+    if isinstance(point.weight, Casewise):
+        assert point.implied.mu is not None
+        inner = moment_information(point.weight.sums, point.implied.mu, point.implied.sigma, expected=True)
+        slopes = moment_slopes(structure, point.implied)
     return Extension(
         tuple(rows),
         np.array([*parameter, *([-1] * len(new))], dtype=np.intp),
@@ -182,6 +200,8 @@ def extend(problem: Problem, theta: Array, added: Iterable[tuple[str, str, str]]
         point,
         np.asarray(score),
         columns.T @ point.omega @ columns,
+        inner,
+        slopes,
     )
 
 

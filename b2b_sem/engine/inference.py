@@ -13,6 +13,8 @@ import numpy as np
 from scipy import special
 
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.corrected import corrected_measures
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
@@ -85,6 +87,7 @@ def infer(
     constraints: LinearConstraints | None = None,
     rows: Rows | None = None,
     level: float = 0.95,
+    casewise: Casewise | None = None,
 ) -> Inference:
     """Compute all inference at a solution.
 
@@ -102,6 +105,8 @@ def infer(
         The data, where the options need them.
     level : float
         Confidence level of the intervals.
+    casewise : Casewise, optional
+        The rows, if those with holes were used.
 
     Raises
     ------
@@ -113,8 +118,8 @@ def infer(
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
     n = moments_divisor(nobs, options.likelihood)
     at = Solution(structure, moments, point, options, rows, constraints)
-    precision = invert_information(at.expected, n, constraints)
-    plain = options.se == "standard" and options.information == "expected"
+    precision = invert_information(at.metric, n, constraints)
+    plain = options.se == "standard" and options.information == "expected" and at.casewise is None
     vcov = at.vcov(n) if precision.identified and not plain else precision.vcov
     raw = row_values(table, solution.theta, fixed)
     std_lv, std_all = standardize(table, structure, point.implied, raw)
@@ -127,7 +132,7 @@ def infer(
         std_lv=std_lv.value,
         std_all=_test(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
         r2=_r2(table, std_all.value),
-        measures=_measures(table, at, nobs, n, trusted),
+        measures=_measures(table, at, nobs, n, trusted, casewise),
         implied=point.implied,
         vcov=vcov,
         identified=precision.identified,
@@ -192,13 +197,15 @@ def _measures(
     nobs: int,
     n: int,
     trusted: bool,
+    casewise: Casewise | None,
 ) -> dict[str, float]:
     from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
 
     moments, implied, options, constraints = at.moments, at.point.implied, at.options, at.constraints
     scaled = options.test != "standard"
     names = MEASURE_NAMES + (SCALED_MEASURE_NAMES if scaled else ())
-    names += ROBUST_MEASURE_NAMES if scaled and options.test != "mean.var.adjusted" else ()
+    robust = casewise is not None or (scaled and options.test != "mean.var.adjusted")
+    names += ROBUST_MEASURE_NAMES if robust else ()
 
     p = len(table.observed)
     x = [table.observed.index(v) for v in table.exogenous]
@@ -223,6 +230,8 @@ def _measures(
     else:
         logl, unrestricted = NAN, NAN
         gfi = weight.gfi(moments, implied)
+    if at.casewise is not None:
+        logl, unrestricted = at.casewise.log_likelihood(at.point.value), at.casewise.log_likelihood(0.0)
     # without a likelihood or a weight from the data the statistic has no known distribution
     tested = options.estimator != "ULS"
     lower, upper = fm.rmsea_ci(chisq, df, n)
@@ -263,6 +272,8 @@ def _measures(
     if scaled:
         test, null = scaled_test(at, chisq, df), scaled_test(origin, base, base_df)
         out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
+    if casewise is not None:
+        out |= corrected_measures(at, origin, casewise, nobs, df, base_df)
     return {name: out[name] for name in names}
 
 

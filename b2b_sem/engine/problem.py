@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from b2b_sem.data.em import compact
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.adf import make_weight
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
@@ -25,7 +27,7 @@ from b2b_sem.engine.native.start import plain_start, start_values
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Problem", "at_solution", "prepare", "solve", "starting_values"]
+__all__ = ["Problem", "at_solution", "make_casewise", "prepare", "solve", "starting_values"]
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,22 @@ def prepare(
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[index[row.lhs]])
     structure = compile_structure(table, fixed)
-    moments = replace(make_moments(cov, mean), weight=make_weight(table, observed, cov, mean, options))
+    casewise = make_casewise(table, observed)
+    # without a hole the likelihood is that of complete data
+    weight = make_weight(table, observed, cov, mean, options) if casewise is None or casewise.complete else casewise
+    moments = replace(make_moments(cov, mean), weight=weight)
     return Problem(table, structure, moments, fixed, group.nobs, options, constraints, restrict(table))
+
+
+def make_casewise(table: ParameterTable, observed: Observed) -> Casewise | None:
+    """Return the likelihood of rows with holes, or None where rows with holes were left out."""
+    if observed.incomplete is None:
+        return None
+    group, incomplete = observed.groups[0], observed.incomplete[0]
+    assert group.mean is not None
+    given = tuple(table.observed.index(v) for v in table.exogenous) if table.fixed_x else ()
+    clusters = None if observed.clusters is None else observed.clusters[0]
+    return Casewise(incomplete, compact(incomplete), np.array(group.mean), np.array(group.cov), given, clusters)
 
 
 def at_solution(problem: Problem, theta: Array) -> Problem:
@@ -138,6 +154,8 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
         If no starting value gives a positive definite covariance matrix.
     """
     starts = starting_values(problem)
+    if isinstance(problem.moments.weight, Casewise) and problem.restrictions is None:
+        starts = [*_complete_start(problem, starts), *starts]
     guess, notes = (None, ()) if engine == "native" else _ask_semopy(problem, engine, starts[0])
     if guess is not None:
         first = guess
@@ -167,12 +185,24 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
     return (solution if guess is None else _polished(problem, solution, guess)), notes
 
 
+def _complete_start(problem: Problem, starts: list[Callable[[], Array]]) -> list[Callable[[], Array]]:
+    """Return the estimates of complete data with the moments of the rows with holes: close to the solution."""
+    moments = replace(problem.moments, weight=None)
+    try:
+        found = minimize(problem.structure, moments, starts[:2], constraints=problem.constraints)
+    except ValueError:
+        return []
+    return [lambda: found.theta] if found.converged else []
+
+
 def _ask_semopy(problem: Problem, engine: str, start: Callable[[], Array]) -> tuple[Array | None, tuple[str, ...]]:
     """Return semopy's estimates; under "auto" None with a note where semopy cannot fit the model."""
     from b2b_sem.engine.semopy_adapter import estimate, unsupported_reason
 
     estimator = problem.options.estimator
     reason = unsupported_reason(problem.table) if estimator == "ML" else f"its {estimator} is not reliable"
+    if isinstance(problem.moments.weight, Casewise):
+        reason = "rows have missing values"
     try:
         if reason:
             raise Unsupported(f"the semopy engine cannot fit this model: {reason}", hint="use engine='native'")

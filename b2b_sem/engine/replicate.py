@@ -184,6 +184,8 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
         raise Unsupported(
             f"repeated fits are not available for estimator='{problem.options.estimator}'", hint="use estimator='ML'"
         )
+    if problem.options.missing != "listwise":
+        raise Unsupported("repeated fits are not available with missing='fiml'", hint="use missing='listwise'")
     if problem.restrictions is not None:
         # their tangent at one solution does not hold at the solution of another sample
         raise Unsupported("repeated fits are not available under bounds or nonlinear constraints", hint="remove them")

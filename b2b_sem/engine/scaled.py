@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian
+from b2b_sem.engine.native.loss import (
+    Moments,
+    Point,
+    evaluate,
+    expected_information,
+    gradient,
+    hessian,
+    scoring_information,
+)
 from b2b_sem.engine.robust import Rows, moment_meat, score_meat, second_trace, trace_of_gamma
 from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
@@ -69,6 +78,13 @@ class Solution:
     options: FitOptions
     rows: Rows | None
     constraints: LinearConstraints | None
+    _found: dict[str, Array] = field(default_factory=dict, repr=False)
+
+    @property
+    def casewise(self) -> Casewise | None:
+        """The likelihood of rows with holes, None for complete rows."""
+        weight = self.moments.weight
+        return weight if isinstance(weight, Casewise) else None
 
     @property
     def unit(self) -> float:
@@ -81,8 +97,15 @@ class Solution:
         return self.unit * expected_information(self.structure, self.point)
 
     @cached_property
+    def metric(self) -> Array:
+        """Information that tells whether the parameters are determined: without holes, if every pair was observed."""
+        return self.unit * scoring_information(self.structure, self.point)
+
+    @cached_property
     def score_meat(self) -> Array:
         """Cross-products of the scores of one observation."""
+        if self.casewise is not None:
+            return self.casewise.score_meat(self.structure, self.point)
         assert self.rows is not None
         return score_meat(self.structure, self.point, self.rows)
 
@@ -98,7 +121,15 @@ class Solution:
             return self.expected
         if kind == "first.order":
             return self.score_meat
+        if self.casewise is not None:
+            return self._casewise_information(kind)
         return 0.5 * self.unit * hessian(self.structure, self.moments, self.point, curved=kind != "h1")
+
+    def _casewise_information(self, kind: str) -> Array:
+        if kind not in self._found:
+            assert self.casewise is not None
+            self._found[kind] = self.casewise.information(self.structure, self.point, kind)
+        return self._found[kind]
 
     def bread(self, kind: str) -> Array:
         """Return the inverse information in the space the constraints leave; NaN if there is none."""
@@ -132,13 +163,16 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
     """
     if df == 0:
         return ScaledTest(chisq, 0, NAN, NAN, NAN)
-    rows, options = solution.rows, solution.options
+    rows, options, casewise = solution.rows, solution.options, solution.casewise
+    if casewise is not None:
+        trace = _casewise_trace(casewise, options.information) - float(
+            (solution.bread(_test_kind(options)) * solution.score_meat).sum()
+        )
+        return _mean_scaled(chisq, df, trace)
     assert rows is not None
     means = solution.structure.meanstructure
     if options.test == "yuan.bentler.mplus":
-        kind: str = options.information
-        if kind == "observed" and options.test_information == "h1":
-            kind = "h1"
+        kind = _test_kind(options)
         trace = trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
         trace -= float((solution.bread(kind) * solution.score_meat).sum())
         return _mean_scaled(chisq, df, trace)
@@ -155,6 +189,16 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
     shift = df - a * trace
     scaled = a * chisq + shift
     return ScaledTest(scaled, df, fm.chisq_pvalue(scaled, df), 1.0 / a, trace, shift)
+
+
+def _test_kind(options: FitOptions) -> str:
+    return "h1" if options.information == "observed" and options.test_information == "h1" else options.information
+
+
+def _casewise_trace(casewise: Casewise, information: str) -> float:
+    """Return tr(W^-1 J) of the moments without a model: their information and the products of their scores."""
+    weight = casewise.expected_moments if information == "expected" else casewise.observed_moments
+    return float(np.trace(np.linalg.solve(weight, casewise.moment_meat)))
 
 
 def _mean_scaled(chisq: float, df: int, trace: float) -> ScaledTest:
@@ -178,6 +222,9 @@ def baseline(
     """
     x, cov, mean = table.exogenous, moments.cov, moments.mean
     at = {v: i for i, v in enumerate(table.observed)}
+    casewise = moments.weight if isinstance(moments.weight, Casewise) else None
+    if casewise is not None:
+        mean, cov = casewise.independent([at[v] for v in x])
     cells = [(v, v) for v in table.observed] + [(a, b) for i, a in enumerate(x) for b in x[i + 1 :]]
     values = [(a, "~~", b, float(cov[at[a], at[b]])) for a, b in cells]
     if mean is not None:
@@ -197,7 +244,7 @@ def baseline(
     point = evaluate(structure, moments, estimate)
     assert point is not None
     value = point.value
-    if moments.weight is not None:
+    if moments.weight is not None and casewise is None:
         # sigma is linear in these parameters and F quadratic: one step is exact, also to a negative variance
         slope = gradient(structure, moments, point)
         info = expected_information(structure, point)

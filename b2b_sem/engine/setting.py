@@ -38,6 +38,12 @@ CLUSTERED = {
     "MLR": ("robust.cluster", "yuan.bentler.mplus"),
     "MLM": ("robust.cluster.sem", "satorra.bentler"),
 }
+#: Names of full information maximum likelihood in other programs.
+SAME_MISSING = {"ml": "fiml", "direct": "fiml", "ml.x": "fiml.x", "direct.x": "fiml.x"}
+#: What goes with rows that have holes.
+CASEWISE = ("ML", "MLR", "MLF")
+CASEWISE_ERRORS = ("standard", "robust.huber.white", "none")
+CASEWISE_TESTS = ("standard", "yuan.bentler.mplus")
 MOMENT_TESTS = ("satorra.bentler", "mean.var.adjusted", "scaled.shifted")
 ERRORS = ("standard", "robust.sem", "robust.huber.white", "none")
 TESTS = ("standard", *MOMENT_TESTS, "yuan.bentler.mplus")
@@ -50,6 +56,7 @@ def resolve_options(
     se: str = "default",
     test: str = "default",
     clustered: bool = False,
+    missing: str = "listwise",
 ) -> FitOptions:
     """Return the settings an estimator stands for, with what the user chose instead of its defaults.
 
@@ -61,6 +68,7 @@ def resolve_options(
         As in :func:`b2b_sem.fit`.
     clustered : bool
         Whether rows belong to clusters.
+    missing : {"listwise", "fiml", "fiml.x"}
 
     Raises
     ------
@@ -77,6 +85,9 @@ def resolve_options(
             f"likelihood='{likelihood}' goes with maximum likelihood only", hint=f"leave it out with estimator='{name}'"
         )
     test = SAME_TEST.get(test, test)
+    missing = SAME_MISSING.get(missing, missing)
+    if missing != "listwise":
+        se = _check_casewise(name, likelihood, se, test)
     if clustered:
         own_se, own_test = _clustered(name, se, test)
     elif se == "robust" and own_se == "standard":
@@ -96,7 +107,8 @@ def resolve_options(
             f"robust standard errors and tests are not available with estimator='{name}'",
             hint="use estimator='MLM', 'MLMV' or 'MLR'",
         )
-    default = "observed" if se in ("robust.huber.white", "robust.cluster") else "expected"
+    observed = se in ("robust.huber.white", "robust.cluster") or missing != "listwise"
+    default = "observed" if observed else "expected"
     information = information or ("first.order" if name == "MLF" else default)
     _one_of("information", information, information, ("expected", "observed", "first.order"))
     _check_information(name, base, information, se, test)
@@ -108,7 +120,26 @@ def resolve_options(
         test=test,
         # lavaan: beside the chi-square (as with ML) the information of a scaled test has no second derivatives
         test_information="h1" if name == "ML" and test == "yuan.bentler.mplus" else "hessian",
+        missing=missing,  # type: ignore[arg-type]
     )
+
+
+def _check_casewise(name: str, likelihood: str, se: str, test: str) -> str:
+    """Raise for what does not go with full information maximum likelihood; return the standard errors."""
+    if name not in CASEWISE:
+        raise Unsupported(
+            f"missing='fiml' is maximum likelihood, estimator='{name}' needs complete rows",
+            hint="use estimator='MLR' (robust) or 'ML', or missing='listwise'",
+        )
+    if likelihood != "normal":
+        raise Unsupported("likelihood='wishart' needs complete rows", hint="leave likelihood out with missing='fiml'")
+    if se == "robust":
+        se = "robust.huber.white"
+    if se in ERRORS and se not in CASEWISE_ERRORS:
+        raise Unsupported(f"se='{se}' needs complete rows", hint="use se='robust.huber.white', or estimator='MLR'")
+    if test in TESTS and test not in CASEWISE_TESTS:
+        raise Unsupported(f"test='{test}' needs complete rows", hint="use estimator='MLR', whose test allows holes")
+    return se
 
 
 def _clustered(name: str, se: str, test: str) -> tuple[str, str]:

@@ -109,7 +109,8 @@ def _tests(fit: FitResult) -> list[str]:
         return title, form(name), form(f"{name}_scaled")
 
     def robust(title: str, name: str) -> tuple[str, str | None, str | None]:
-        return f"Robust {title}", None, value(f"{name}_robust")
+        number = value(f"{name}_robust")
+        return (f"Robust {title}", None, number) if scaled else (f"Robust {title}", number, None)
 
     block(
         "Model Test User Model",

@@ -265,7 +265,7 @@ YAML: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
     "key twice": ("st.yaml", "alpha: 0.05", "alpha: 0.05\nalpha: 0.1", "st.yaml:9:1: key 'alpha' is used twice", ()),
     "analysis": ("st.yaml", "measurement", "mesurement", "st.yaml:7:17: 'mesurement'", ("Did you mean 'measurement'",)),
     "estimator": ("st.yaml", "engine: native", "estimator: WLSMV", "st.yaml:9:22: estimator=", ("WLSMV",)),
-    "fiml": ("st.yaml", "engine: native", "missing: fiml", "st.yaml:9:20: missing='fiml'", ("listwise",)),
+    "missing": ("st.yaml", "engine: native", "missing: pairwise", "st.yaml:9:20: missing='pairwise'", ("listwise",)),
     "ordered": ("st.yaml", "engine: native", "ordered: true", "st.yaml:9:20: ordered=True", ("continuous",)),
     "lost data": ("st.yaml", "./d.csv", "./e.csv", "st.yaml:6:14: there is no data file", ("Did you mean 'd.csv'",)),
     "lost model": ("st.yaml", "./m.yaml", "./n.yaml", "st.yaml:5:8: model './n.yaml'", ("no such file",)),

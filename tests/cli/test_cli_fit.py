@@ -169,7 +169,7 @@ def test_a_heywood_case_is_exit_code_1_and_still_written(here: Path, capsys: pyt
         (["fit", "m.lav", "--data", "d.csv", "--group", "x1"], "group='x1' is not available"),
         (["fit", "m.lav", "--data", "d.csv", "--ordered", "x1,x2"], "ordered=('x1', 'x2') is not available"),
         (["fit", "m.lav", "--data", "d.csv", "--estimator", "MLX"], "estimator='MLX' is not available"),
-        (["fit", "m.lav", "--data", "d.csv", "--missing", "fiml"], "missing='fiml' is not available"),
+        (["fit", "m.lav", "--data", "d.csv", "--missing", "fimll"], "missing='fimll' is not available"),
         (["fit", "m.lav", "--data", "d.csv", "--json", "."], "must be a file, but this is a directory"),
         (["fit", "m.lav", "--data", "d.csv", "--json", "d.csv/o.json"], "is not a directory"),
         (["simulate", "lima2026", "--n", "5", "--seed", "1", "--out", "x.sav"], "only CSV can be written"),

@@ -74,6 +74,10 @@ class LeastSquares(ABC):
         """Return D'VD with D the derivatives of the moments, shape (q, q)."""
         return structure.gather(structure.gather(self._entry_information(structure, point)).T)
 
+    def scoring_information(self, structure: Structure, point: Point) -> Array:
+        """Return D'VD: the metric of the search."""
+        return self.expected_information(structure, point)
+
     def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return d2F / dtheta dtheta', shape (q, q)."""
         columns = point.implied.columns

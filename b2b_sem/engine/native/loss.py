@@ -31,6 +31,7 @@ __all__ = [
     "make_moments",
     "mean_scales",
     "objective",
+    "scoring_information",
 ]
 
 
@@ -49,6 +50,9 @@ class Discrepancy(Protocol):
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return half the Hessian without residuals, shape (q, q)."""
+
+    def scoring_information(self, structure: Structure, point: Point) -> Array:
+        """Return the metric of the search, shape (q, q): the expected information or something cheaper."""
 
     def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return the Hessian, shape (q, q)."""
@@ -135,6 +139,13 @@ def expected_information(structure: Structure, point: Point) -> Array:
     if point.weight is not None:
         return point.weight.expected_information(structure, point)
     return structure.gather(structure.gather(entry_information(structure, point)).T)
+
+
+def scoring_information(structure: Structure, point: Point) -> Array:
+    """Return the metric of the search, shape (q, q): the expected information, or what its weight has instead."""
+    if point.weight is not None:
+        return point.weight.scoring_information(structure, point)
+    return expected_information(structure, point)
 
 
 def entry_information(structure: Structure, point: Point) -> Array:

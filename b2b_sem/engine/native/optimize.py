@@ -18,7 +18,7 @@ from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import BETA, Structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, objective
+from b2b_sem.engine.native.loss import Moments, Point, evaluate, gradient, hessian, objective, scoring_information
 
 __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
 
@@ -119,12 +119,15 @@ def _score(
     if point is None:
         return None
     damping, stalled, size, count = 0.0, 0, np.inf, 0
+    kept: Array | None = None
     best = np.inf
+    # where the Hessian costs much one close to it is kept as long as its steps bring the gradient down quickly
+    near = getattr(moments.weight, "near_hessian", None)
     values: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
-        info = _reduce(expected_information(structure, point), constraints)
-        size = scaled_gradient(grad, info)
+        info = _reduce(scoring_information(structure, point), constraints)
+        before, size = size, scaled_gradient(grad, info)
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
         values.append(point.value)
@@ -133,7 +136,13 @@ def _score(
             break
         moved: Point | None = None
         if size < NEAR:
-            newton = _newton_step(_reduce(hessian(structure, moments, point), constraints), info, grad)
+            if near is not None and kept is None:
+                kept = _reduce(near(structure, point), constraints)
+            elif kept is None or size > 0.3 * before:
+                kept = _reduce(hessian(structure, moments, point), constraints)
+            newton = _newton_step(kept, info, grad)
+            if near is None:
+                kept = None
             moved = _line_search(structure, moments, point, _expand(newton, constraints), float(grad @ newton), size)
         for _ in range(12):
             if moved is not None:
@@ -257,7 +266,7 @@ def minimize(
 
 def _regular(structure: Structure, point: Point, constraints: LinearConstraints | None) -> bool:
     """Whether the information has full rank at a solution."""
-    info = _reduce(expected_information(structure, point), constraints)
+    info = _reduce(scoring_information(structure, point), constraints)
     if not len(info):
         return True
     scale = _scale(info)

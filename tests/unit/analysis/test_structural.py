@@ -169,7 +169,7 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"information": "observd"}, "Did you mean 'observed'"),
         ({"se": "bootstrap"}, "se='bootstrap'"),
         ({"test": "bollen.stine"}, "test='bollen.stine'"),
-        ({"missing": "fiml"}, "missing='fiml'"),
+        ({"missing": "fimll"}, "missing='fimll'.*Did you mean 'fiml'"),
         ({"group": "word"}, "group='word'"),
         ({"group_equal": ("loadings",)}, "group_equal"),
         ({"group_partial": ["F=~x1"]}, "group_partial"),
