@@ -1,4 +1,4 @@
-"""Fitting a model to imputed data sets and pooling what is found: ``fit_imputed``, and ``fit`` with ``missing="mi"``."""
+"""A model fitted to imputed data sets, and the fits pooled: ``fit_imputed``, and ``fit`` with ``missing="mi"``."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
+    from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
 __all__ = ["PooledFit", "fit_imputed", "impute_and_fit"]
@@ -106,7 +107,7 @@ class PooledFit(Fit):
         """
         return pooled_wald(self, restrictions)  # type: ignore[return-value]
 
-    def modification_indices(self, **options: Any) -> pd.DataFrame:  # type: ignore[override]
+    def modification_indices(self, **options: Any) -> pd.DataFrame:
         """Not available for imputed data."""
         _refuse("modification indices are", "use fit.fits[0].modification_indices() and compare a few data sets")
 
@@ -117,6 +118,19 @@ class PooledFit(Fit):
     def bootstrap(self, *args: Any, **options: Any) -> Any:
         """Not available for imputed data."""
         _refuse("resampling is", "use the pooled standard errors, or indirect_effects(ci='mc')")
+
+    def indirect_effects(self, ci: str = "delta", level: float = 0.95, **options: Any) -> EffectsResult:
+        """Return effects at the pooled estimates, with the pooled covariance matrix: see ``Fit.indirect_effects``.
+
+        Parameters
+        ----------
+        ci : {"delta", "mc"}
+        level : float
+        **options
+        """
+        if ci in ("percentile", "bc", "bca"):
+            _refuse("bootstrap intervals are", "use ci='delta' or ci='mc'")
+        return super().indirect_effects(ci, level, **options)
 
     def factor_scores(self, *args: Any, **options: Any) -> pd.DataFrame:
         """Not available for imputed data."""
@@ -170,6 +184,7 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
                 f"missing='mi' does not know of {option}={given[option]!r}: imputations would ignore it",
                 hint="use another method for missing answers, or impute each group by itself with impute()",
             )
+    _settings(given)  # says what cannot be pooled before the work begins
     table = build_table(parse_model(*_model_text(model)))
     frame = getattr(data, "frame", data)
     if hasattr(frame, "columns") or isinstance(frame, Mapping):
@@ -256,7 +271,7 @@ def _frames(imputations: Any) -> tuple[pd.DataFrame, ...]:
             f"imputed data sets are expected, not a {type(imputations).__name__}",
             hint="give impute(...) or a list of DataFrames",
         )
-    frames = tuple(getattr(item, "frame", item) for item in imputations)
+    frames: tuple[Any, ...] = tuple(getattr(item, "frame", item) for item in imputations)
     for number, frame in enumerate(frames, start=1):
         if not isinstance(frame, pd.DataFrame):
             raise DataError(f"imputed data set {number} is a {type(frame).__name__}", hint="give DataFrames")
@@ -457,7 +472,9 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
     )
     pooled = Problem(problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None)
     scale = moments_divisor(problem.nobs, problem.options.likelihood) / problem.nobs
-    group = GroupMoments(None, problem.nobs, cov * scale, mean)
+    group = GroupMoments(
+        None, problem.nobs, np.asarray(cov * scale, dtype=np.float64), None if mean is None else np.asarray(mean, float)
+    )
     observed = replace(first.observed, names=problem.table.observed, groups=(group,), raw=None, index=None)
     total = within + (1.0 + 1.0 / len(contexts)) * between
     return Context(pooled, observed, solution, total), inference

@@ -187,9 +187,8 @@ def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, 
         "ecvi": fm.ecvi(chisq, npar, n),
     }
     if math.isnan(chisq):
-        known = {
-            name: value if name in ("npar", "df", "baseline_df", "ntotal") else NAN for name, value in known.items()
-        }
+        counts = ("npar", "df", "baseline_df", "ntotal")
+        known = {name: value if name in counts else NAN for name, value in known.items()}
     if options.test != "standard":
         test, null = _mean_test(fits, "", chisq, df), _mean_test(fits, "baseline_", base, base_df)
         known |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Settings", "run_chain"]
+__all__ = ["Settings", "run_chain", "scale_reduction"]
 
 Array = NDArray[np.float64]
 #: Added to the correlation matrix of the predictors: columns that repeat each other do no harm.
@@ -166,3 +166,18 @@ def run_chain(values: Array, holes: Sequence[int], seed: np.random.SeedSequence,
     # what was answered is kept to the last bit
     completed = np.where(np.isnan(values), completed, values)
     return completed, np.array(state.trace).reshape(settings.iterations, len(holes), 2)
+
+
+def scale_reduction(chains: Array) -> Array:
+    """Return R-hat = sqrt((n - 1) / n + B / (n W)) of chains of shape (m, n, ...): near 1 when they mix.
+
+    Gelman & Rubin (1992), doi:10.1214/ss/1177011136. B is n times the variance of the m means, W the mean variance
+    within chains. NaN for chains that are too short.
+    """
+    n = chains.shape[1]
+    if n < 2:
+        return np.full(chains.shape[2:], np.nan)
+    within = chains.var(axis=1, ddof=1).mean(axis=0)
+    between = n * chains.mean(axis=1).var(axis=0, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(within > 0, np.sqrt((n - 1) / n + between / (n * within)), np.where(between > 0, np.inf, 1.0))

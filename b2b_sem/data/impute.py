@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.data.chain import Settings, run_chain
+from b2b_sem.data.chain import Settings, run_chain, scale_reduction
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -115,7 +114,7 @@ class Imputations:
         import pandas as pd
 
         half = self._trace[:, self.iterations // 2 :]
-        reduction = _scale_reduction(half)
+        reduction = scale_reduction(half)
         last = self._trace[:, -1].mean(axis=0)
         rows = [
             {
@@ -389,13 +388,6 @@ def _run(
         return [part.result() for part in waiting]
 
 
-def _scale_reduction(chains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return R-hat of chains (m, n, k, 2): see ``b2b_sem.measures.pooling.potential_scale_reduction``."""
-    from b2b_sem.measures.pooling import potential_scale_reduction
-
-    return np.asarray(potential_scale_reduction(chains))
-
-
 def _notes(
     m: int,
     seed: int,
@@ -435,17 +427,12 @@ def _warnings(
     n = iterations - iterations // 2
     if missing and n >= 3:
         chains = len(trace)
-        reduction = _scale_reduction(trace[:, iterations // 2 :]).max(axis=1)
+        reduction = scale_reduction(trace[:, iterations // 2 :]).max(axis=1)
         # R-hat of chains that mix perfectly exceeds 1.2, too, when there are few: F(m - 1, m (n - 1)) says how often
         f = n * reduction**2 - (n - 1)
         rare = special.fdtrc(chains - 1, chains * (n - 1), f) < 0.01 / (2 * len(missing))
-        slow = [
-            f"{name} ({value:.2f})"
-            for name, value, bad in zip(
-                missing, reduction.tolist(), (rare & (reduction > UNMIXED)).tolist(), strict=True
-            )
-            if bad and math.isfinite(value)
-        ]
+        bad = rare & (reduction > UNMIXED) & np.isfinite(reduction)
+        slow = [f"{name} ({reduction[j]:.2f})" for j, name in enumerate(missing) if bad[j]]
         if slow:
             out.append(
                 f"The chains have not mixed (R-hat above {UNMIXED}): {listed(slow)}. Use more iterations, "

@@ -27,7 +27,6 @@ __all__ = [
     "pool_d3",
     "pool_d4",
     "pool_scalars",
-    "potential_scale_reduction",
     "t_interval",
 ]
 
@@ -238,18 +237,3 @@ def imputations_needed(fmi: float, m: int, cv: float = 0.05, level: float = 0.95
         return 2.0 if fmi == 0 else NAN
     upper = special.expit(special.logit(fmi) + special.ndtri(0.5 + level / 2) * math.sqrt(2.0 / m))
     return float(max(math.ceil(1.0 + 0.5 * (upper / cv) ** 2), 2))
-
-
-def potential_scale_reduction(chains: Array) -> Array:
-    """Return R-hat = sqrt((n - 1) / n + B / (n W)) of chains of shape (m, n, ...): near 1 when they mix.
-
-    Gelman & Rubin (1992), doi:10.1214/ss/1177011136. B is n times the variance of the m means, W the mean variance
-    within chains. NaN for chains that are too short.
-    """
-    n = chains.shape[1]
-    if n < 2:
-        return np.full(chains.shape[2:], NAN)
-    within = chains.var(axis=1, ddof=1).mean(axis=0)
-    between = n * chains.mean(axis=1).var(axis=0, ddof=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(within > 0, np.sqrt((n - 1) / n + between / (n * within)), np.where(between > 0, np.inf, 1.0))

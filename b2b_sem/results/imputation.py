@@ -154,7 +154,7 @@ class Pooling:
         table = self._table
         lines = [f"Multiple imputation: {self.used} of {self.m} imputed data sets pooled by Rubin's rules."]
         if len(table):
-            worst = table.loc[table["fmi"].fillna(-1.0).idxmax()]
+            worst = table.iloc[int(table["fmi"].fillna(-1.0).to_numpy().argmax())]
             name = " ".join(str(worst[c]) for c in ("lhs", "op", "rhs")).strip()
             lines.append(
                 f"Fraction of missing information: mean {table['fmi'].mean():.3f}, largest {worst['fmi']:.3f} ({name})."

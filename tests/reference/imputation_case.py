@@ -21,10 +21,7 @@ from b2b_sem.analysis.imputation import PooledFit
 HERE = Path(__file__).resolve().parent / "imputation"
 SPEC = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
 CASES: dict[str, dict[str, Any]] = {case["id"]: case for case in SPEC["cases"]}
-RULE = {
-    "corprep": [*(f"comp_{i}" for i in (1, 2, 3)), *(f"like_{i}" for i in (1, 2, 3))]
-    + [*(f"cusl_{i}" for i in (1, 2, 3)), "cusa"]
-}
+RULE = {"corprep": [*(f"{code}_{i}" for code in ("comp", "like", "cusl") for i in (1, 2, 3)), "cusa"]}
 
 
 #: Allowed relative differences by kind, about ten times the largest one measured (in brackets).
@@ -107,7 +104,7 @@ Finding = tuple[str, str, float, float, float]  # kind, name, ours, theirs, rela
 
 def gap(ours: float, theirs: float, size: float) -> float:
     """Return |ours - theirs| / size, infinite where only one of them exists."""
-    if math.isnan(ours) and math.isnan(theirs) or ours == theirs:
+    if (math.isnan(ours) and math.isnan(theirs)) or ours == theirs:
         return 0.0
     return math.inf if math.isnan(ours) or math.isnan(theirs) else abs(ours - theirs) / max(size, 1e-300)
 
