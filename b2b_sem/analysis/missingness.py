@@ -35,6 +35,8 @@ __all__ = ["missingness"]
 NAN = float("nan")
 #: Patterns of one respondent are worth a note from this share of those who left something out.
 MANY = 0.2
+#: Respondents needed on both sides of a comparison: two equal answers have no variance, and any t.
+FEWEST = 10
 #: Respondents who left out this share of the items are listed one by one.
 SPARSE = 0.5
 
@@ -121,6 +123,9 @@ def missingness(
     with single_thread():
         test, untested, remarks = _little(columns, wanted)
         related = _related(columns, wanted, holes)
+    few = [name for i, name in enumerate(wanted) if 0 < min(holes[:, i].sum(), (~holes[:, i]).sum()) < FEWEST]
+    if few:
+        notes.append(f"Fewer than {FEWEST} respondents left out, or answered, {listed(few)}: too few to compare.")
     coverage = grouped.coverage[1:, 1:]
     return MissingnessResult(
         n=len(holes),
@@ -278,7 +283,7 @@ def _related(columns: _Columns, wanted: list[str], holes: np.ndarray) -> pd.Data
     values = columns.take(numeric)
     found = compare_by_answer(holes[:, at], values)
     r = _correlations(columns.take(holed), values)
-    i, j = np.nonzero(~np.isnan(found.pvalue))
+    i, j = np.nonzero(~np.isnan(found.pvalue) & (np.minimum(found.n_missing, found.n_answered) >= FEWEST))
     other = np.array([holed[a] != numeric[b] for a, b in zip(i, j, strict=True)], dtype=bool)
     i, j = i[other], j[other]
     table = pd.DataFrame(

@@ -73,6 +73,14 @@ def test_auxiliary_variables_give_the_numbers_of_semtools(case: str) -> None:
     assert fit.r2 == pytest.approx(shares, rel=1e-8, nan_ok=True)
 
 
+def test_robust_indices_rest_on_the_baseline_model_with_auxiliary_variables() -> None:
+    # without holes nothing is corrected; lavaan's own robust CFI is that of another baseline model
+    measures, theirs = fit_case("complete").measures, REFERENCE["complete"]
+    assert measures["cfi_robust"] == pytest.approx(measures["cfi"], rel=1e-10)
+    assert measures["tli_robust"] == pytest.approx(measures["tli"], rel=1e-10)
+    assert abs(theirs["stopped"]["cfi_robust"] - theirs["measures"]["cfi"]) > 1e-3
+
+
 def test_a_wrong_number_and_a_missing_row_are_seen() -> None:
     wrong = copy.deepcopy(REFERENCE["cfa"])
     wrong["measures"]["baseline_chisq"] *= 1 + 1e-6

@@ -78,7 +78,9 @@ run <- function(case) {
   standard <- parameterEstimates(fit, remove.nonfree = FALSE)
   stopifnot(identical(table$lhs, standard$lhs), identical(table$rhs, standardized$rhs))
   list(nobs = lavInspect(fit, "nobs"), gradient = max(size(slope(fit@Model, fit))$scaled, size(slope(base@Model, base))$scaled),
-       measures = under(all[names]), r2 = as.list(lavInspect(fit, "rsquare")),
+       measures = under(all[names]),
+       # lavaan cannot compute these at the polished points (its fit of the baseline model to smoothed moments fails)
+       stopped = under(same[intersect(c("cfi.robust", "tli.robust"), names(same))]), r2 = as.list(lavInspect(fit, "rsquare")),
        parameters = frame_rows(data.frame(lhs = table$lhs, op = table$op, rhs = table$rhs, free = table$free > 0,
                                           est = standard$est, se = standard$se, est.std = standardized$est.std,
                                           se.std = ifelse(standardized$se == 0, 0, se))))

@@ -46,7 +46,7 @@ differences <- function(x, items) {
     if (!any(hole)) next
     a <- x[[other]][hole & !is.na(x[[other]])]
     b <- x[[other]][!hole & !is.na(x[[other]])]
-    if (length(a) < 2 || length(b) < 2 || (var(a) == 0 && var(b) == 0)) next
+    if (length(a) < 10 || length(b) < 10 || (var(a) == 0 && var(b) == 0)) next
     test <- t.test(a, b)
     pooled <- sqrt(((length(a) - 1) * var(a) + (length(b) - 1) * var(b)) / (length(a) + length(b) - 2))
     r <- suppressWarnings(cor(x[[item]], x[[other]], use = "pairwise.complete.obs"))
@@ -54,6 +54,7 @@ differences <- function(x, items) {
                                          mean_missing = mean(a), mean_answered = mean(b), d = (mean(a) - mean(b)) / pooled,
                                          t = unname(test$statistic), df = unname(test$parameter), pvalue = test$p.value, r = r)
   }
+  if (!length(out)) return(list())
   out <- do.call(rbind, out)
   out$pvalue_fdr <- p.adjust(out$pvalue, "BH")
   out
@@ -79,7 +80,7 @@ result <- lapply(cases, function(case) {
   seen <- !is.na(x)
   c(list(items = I(case$items), others = I(setdiff(names(case$data), case$items)), n = nrow(x),
          missing = as.list(colSums(!seen)), coverage = unname(crossprod(seen) / nrow(x)), mcar = little(x)),
-    list(related = frame_rows(differences(case$data, case$items))))
+    list(related = differences(case$data, case$items)))
 })
 for (name in names(result)) {
   m <- result[[name]]$mcar
