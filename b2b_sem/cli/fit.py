@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--missing", help="listwise (default).")
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
-@click.option("--ordered", metavar="A,B", help="Ordinal items by name, or 'all': thresholds and polychoric correlations.")
+@click.option("--ordered", metavar="A,B", help="Ordinal items by name, or 'all': fits polychoric correlations.")
 @click.option("--parameterization", type=click.Choice(["delta", "theta"]), help="Of ordinal items (default: delta).")
 @click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: auto.")
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
