@@ -175,7 +175,6 @@ class Pairs:
             done = correlate_ordered(
                 (rows(one, "upper"), rows(two, "upper")),
                 (rows(one, "lower"), rows(two, "lower")),
-                (self.codes[one].astype(np.float64), self.codes[two].astype(np.float64)),
                 seen,
             )
         self._keep(which, one, two, done)

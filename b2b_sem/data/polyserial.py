@@ -166,17 +166,13 @@ def correlate_serial(
     return RowScores(rho, score, (mean, variance), (above, below), lost)
 
 
-def correlate_ordered(
-    upper: tuple[Array, Array], lower: tuple[Array, Array], codes: tuple[Array, Array], seen: Mask
-) -> RowScores:
+def correlate_ordered(upper: tuple[Array, Array], lower: tuple[Array, Array], seen: Mask) -> RowScores:
     """Return polychoric correlations of pairs whose limits differ from row to row, as covariates make them.
 
     Parameters
     ----------
     upper, lower : tuple of two ndarrays, shape (P, N)
         Limits of the latent responses of the first and of the second item.
-    codes : tuple of two ndarrays, shape (P, N)
-        Categories, for a first guess.
     seen : ndarray of bool, shape (P, N)
     """
     corners = [
@@ -207,7 +203,11 @@ def correlate_ordered(
         ratio = np.where(kept, slope / pi, 0.0)
         return ratio.sum(axis=1), (np.where(kept, curve / pi, 0.0) - ratio * ratio).sum(axis=1)
 
-    rho = solve_scores(evaluate, _pearson(*codes, seen), LIMIT, seen.sum(axis=1))
+    # one scoring step from 0, where the score is the product of the expected latent residuals
+    first, second = (_expected(high, low) for high, low in zip(upper, lower, strict=True))
+    product = np.where(seen, first * second, 0.0)
+    start = product.sum(axis=1) / np.maximum((product * product).sum(axis=1), TINY)
+    rho = solve_scores(evaluate, np.clip(start, -0.9, 0.9), LIMIT, seen.sum(axis=1))
     pi = rectangle(slice(None), rho)
     kept = seen & (pi >= SMALLEST)
     r = rho[:, None]
@@ -226,6 +226,11 @@ def correlate_ordered(
         return push(upper[own]), -push(lower[own])
 
     return RowScores(rho, score, side(0, 1), side(1, 0), (seen & ~kept).sum(axis=1).astype(np.float64))
+
+
+def _expected(upper: Array, lower: Array) -> Array:
+    """Return the mean of a standard normal variable between two limits."""
+    return np.asarray((_density(lower) - _density(upper)) / np.maximum(interval(upper, lower), SMALLEST))
 
 
 def _pearson(a: Array, b: Array, seen: Mask) -> Array:

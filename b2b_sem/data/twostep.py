@@ -11,8 +11,8 @@ __all__ = ["solve_scores"]
 
 Array = NDArray[np.float64]
 
-#: A step smaller than this ends the search: Newton's error is then its square.
-STEP = 1e-9
+#: A step smaller than this ends the search: Newton's error is then about its square.
+STEP = 1e-7
 #: More than bisection alone would need.
 MOST = 80
 #: Score and curvature a row below this: the likelihood is flat, and any correlation from here to the limit is as good.
