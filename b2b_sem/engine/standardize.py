@@ -67,6 +67,7 @@ class Deviations:
     slope: dict[str, Array]
 
     def of(self, name: str, q: int) -> tuple[float, Array]:
+        """Return a standard deviation and its derivative (q,); 1 and 0 for a name that keeps its unit."""
         return self.value.get(name, 1.0), self.slope.get(name, np.zeros(q))
 
 

@@ -170,7 +170,23 @@ class Document(Node):
 
 
 Estimator = Literal[
-    "ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS", "DWLS", "ULS", "WLSM", "WLSMV", "ULSM", "ULSMV", "DLS"
+    "ML",
+    "MLM",
+    "MLMV",
+    "MLMVS",
+    "MLR",
+    "MLF",
+    "GLS",
+    "WLS",
+    "DWLS",
+    "ULS",
+    "WLSM",
+    "WLSMV",
+    "WLSMVS",
+    "ULSM",
+    "ULSMV",
+    "ULSMVS",
+    "DLS",
 ]
 
 

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
@@ -36,8 +37,8 @@ class Row:
     Attributes
     ----------
     lhs, op, rhs : str
-        ``op`` is ``=~``, ``~``, ``~~``, ``~1`` (rhs empty), ``|`` (rhs t1, t2, ...: a threshold) or ``~*~`` (the scale of
-        an ordinal variable).
+        ``op`` is ``=~``, ``~``, ``~~``, ``~1`` (rhs empty), ``|`` (rhs t1, t2, ...: a threshold) or ``~*~`` (the
+        scale of an ordinal variable).
     free : int
         Number of the free parameter from 1, or 0 when fixed. Rows with equal labels share a number.
     value : float or None
@@ -276,7 +277,9 @@ def build_table(
         for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
         if (lhs, op, rhs) not in given
     ]
-    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth)
+    rows, notes = _fix_defaults(
+        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
+    )
     if ordered:
         rows = _fix_ordinal(rows, ordered)
         notes.append(_describe_ordinal(parameterization))
@@ -322,7 +325,7 @@ def ordinal_names(model: ParsedModel, ordered: Iterable[str] | bool) -> list[str
     given = [] if isinstance(ordered, bool) else _unique(ordered)
     for name in [*given, *stated]:
         entry = stated.get(name)
-        where = {} if entry is None else {"line": entry.line, "column": entry.column}
+        where: dict[str, Any] = {} if entry is None else {"line": entry.line, "column": entry.column}
         if name not in names.observed:
             raise ModelSyntaxError(
                 f"the ordinal variable '{name}' is not an observed variable of the model."
@@ -349,7 +352,7 @@ def _check_ordinal(
 ) -> None:
     """Raise for statements on thresholds, scales and variances that do not go with the ordinal variables."""
     for e in model.entries:
-        place = {"file": model.file, "line": e.line, "column": e.column}
+        place: dict[str, Any] = {"file": model.file, "line": e.line, "column": e.column}
         if e.op in ("|", "~*~") and e.lhs not in ordered:
             raise Unsupported(
                 f"thresholds and scales ('{e.op}') belong to ordinal variables, and '{e.lhs}' is not one here",
@@ -422,13 +425,20 @@ def _defaults(names: _Names, means: bool, categories: Mapping[str, int]) -> list
 
 
 def _fix_defaults(
-    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool, growth: bool
+    rows: list[Row],
+    names: _Names,
+    ordered: list[str],
+    *,
+    std_lv: bool,
+    orthogonal: bool,
+    fixed_x: bool,
+    growth: bool,
 ) -> tuple[list[Row], list[str]]:
     latents, x = set(names.latents), set(names.exogenous)
     centred = set(names.observed) if growth else latents
     count = Counter(r.lhs for r in rows if r.op == "=~")
     times = Counter(r.rhs for r in rows if r.op == "=~")
-    single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1}
+    single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1} - {*ordered}
     seen: set[str] = set()
     out: list[Row] = []
     for row in rows:

@@ -174,7 +174,6 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"group_equal": ("loadings",)}, "group_equal"),
         ({"group_partial": ["F=~x1"]}, "group_partial"),
         ({"cluster": "word", "meanstructure": False}, "clusters need a mean structure"),
-        ({"ordered": ["x1"]}, "ordered"),
         ({"parameterization": "other"}, "parameterization"),
         ({"bounds": "tight"}, "bounds"),
         ({"kind": "growht"}, "kind='growht'.*Did you mean 'growth'"),

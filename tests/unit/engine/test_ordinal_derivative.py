@@ -31,9 +31,7 @@ THETA = "x1~~NA*x1\nm2~~NA*m2"
 
 
 def made(model: str, categories: dict[str, int], given: bool, parameterization: str) -> tuple[ParameterTable, Layout]:
-    table = build_table(
-        parse_model(model), categories=categories, parameterization=parameterization, fixed_x=given
-    )
+    table = build_table(parse_model(model), categories=categories, parameterization=parameterization, fixed_x=given)
     return table, compile_layout(table, {}, given)
 
 
