@@ -329,11 +329,12 @@ def _observe_incomplete(
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)
             raise DataError(
-                "the answers do not determine the covariances of all variables: their estimates without a model do not "
-                f"settle. The fewest answers are shared by {table.names[i]} and {table.names[j]} "
+                "these answers do not determine the covariances of all variables: without a model their likelihood has "
+                "no maximum, or one that cannot be reached, because too few rows hold most of the answers. The fewest "
+                f"are shared by {table.names[i]} and {table.names[j]} "
                 f"({round(share[i, j] * len(rows))} of {len(rows)} rows)",
                 file=table.file,
-                hint="Leave out a variable with many missing values.",
+                hint="Leave out variables with many missing values; a test of the model would mean nothing.",
             )
         _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)

@@ -214,3 +214,13 @@ def test_answers_that_do_not_determine_the_covariances():
 def test_too_few_rows():
     with pytest.raises(DataError, match="needs more rows than variables"):
         observe({"a": [1.0, NAN, 2.0], "b": [1.0, 2.0, NAN], "c": [2.0, 1.0, 3.0]}, list("abc"), missing="fiml")
+
+
+def test_a_likelihood_without_a_maximum_is_no_result():
+    """Only the few complete rows see all variables at once: a singular matrix through them fits ever better."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(60, 8)) + rng.normal(size=(60, 1))
+    rows[rng.random(rows.shape) < 0.5] = NAN
+    assert not em_moments(group_patterns(rows)).converged
+    with pytest.raises(DataError, match="no maximum"):
+        observe({f"v{k}": rows[:, k] for k in range(8)}, [f"v{k}" for k in range(8)], missing="fiml")
