@@ -3,8 +3,8 @@
 Run it with ``python benchmarks/missing.py`` from the top of the checkout. Nearly every respondent has a pattern of
 missing answers of their own. One fit is everything a user gets: estimates, standard errors, the test against the
 moments without a model (EM algorithm), robust fit indices and the standardized solution. lavaan, whose fit indices take
-minutes here, leaves them out unless told otherwise, and gets one repeat. Both run with one thread in this one run. Memory is the highest use of the
-process (Python, with everything it has loaded) and what R reports for its own objects.
+minutes here, leaves them out unless told otherwise, and gets one repeat. Both run with one thread in this one run.
+Memory is the highest use of the process (Python, with everything it has loaded) and what R reports for its objects.
 """
 
 from __future__ import annotations
