@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
+    from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.measurement import reliability, validity
+    from b2b_sem.analysis.missingness import missingness
     from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
+    from b2b_sem.data.impute import impute
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
         B2BSemError,
@@ -48,10 +51,13 @@ __all__ = [
     "advise",
     "compare",
     "fit",
+    "fit_imputed",
+    "impute",
     "load_model",
     "load_simulation",
     "load_study",
     "load_survey",
+    "missingness",
     "polychoric",
     "read_covariance",
     "read_responses",
@@ -76,10 +82,13 @@ _HOME = {
     "advise": "b2b_sem.analysis.advice",
     "compare": "b2b_sem.analysis.compare",
     "fit": "b2b_sem.analysis.structural",
+    "fit_imputed": "b2b_sem.analysis.imputation",
+    "impute": "b2b_sem.data.impute",
     "load_model": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "missingness": "b2b_sem.analysis.missingness",
     "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
+    from b2b_sem.results.missingness import MissingnessResult
     from b2b_sem.results.study import RivalResult, SampleDescription, StudyResult
     from b2b_sem.results.verdict import Verdict
 
@@ -115,13 +116,18 @@ def run_study(
         from b2b_sem.analysis.effect import indirect_effects
 
         effects = indirect_effects(fit, level=spec.confidence)
+    missing = None
+    if "missingness" in spec.steps and scored.responses is not None:
+        say("looking at missing answers")
+        missing = _missing(fit, survey, scored.responses, spec.alpha)
     rivals = []
     for name in spec.rivals:
         say(f"fitting the rival model {name}")
         rivals.append(_rival(name, model, survey, scored, settings, fit, spec.alpha))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
-    return _assemble(spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), command)
+    found = _assemble(spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), command)
+    return found if missing is None else replace(found, missingness=missing)
 
 
 def _command(
@@ -273,6 +279,18 @@ def _settled(settings: Mapping[str, Any], main: FitResult, items: Sequence[str])
     # an item that the main model does not have is of the same kind as its neighbours
     same = [i for i in items if i in ordered or i not in main.model.observed] if ordered else None
     return {**settings, "estimator": main.estimator, "missing": chosen["missing"], "ordered": same}
+
+
+def _missing(fit: FitResult, survey: SurveySpec | None, responses: Responses, alpha: float) -> MissingnessResult:
+    """Diagnose the variables of the model; background facts and auxiliary variables may tell who leaves them out."""
+    from b2b_sem.analysis.missingness import missingness
+
+    frame = responses.frame
+    others = list(fit.auxiliary)
+    if survey is not None:
+        others += [c for c, fact in survey.facts.items() if fact.type == "number" and c in frame.columns]
+    items = fit.model.observed
+    return missingness(responses, items, others=[v for v in dict.fromkeys(others) if v not in items], alpha=alpha)
 
 
 def _assemble(

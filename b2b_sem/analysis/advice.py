@@ -58,6 +58,13 @@ _SHI = "Shi, Lee, Fairchild & Maydeu-Olivares 2020, doi:10.1177/0013164419845039
 _BENTLER = "Bentler & Chou 1987, doi:10.1177/0049124187016001004"
 _DISTEFANO = "DiStefano, Shi & Morgan 2021, doi:10.1080/10705511.2020.1803073"
 
+#: Arguments of ``fit`` and the values that leave the choice open; any other one needs maximum likelihood.
+_BINDING: dict[str, tuple[Any, ...]] = {
+    "cluster": (None,),
+    "engine": ("auto", "native"),
+    "likelihood": ("normal",),
+    "meanstructure": (None, True),
+}
 _LIKELIHOOD = ("fiml", "fiml.x", "ml", "ml.x", "direct", "direct.x")
 
 
@@ -210,13 +217,17 @@ def _advise_on(table: ParameterTable, arguments: Mapping[str, Any]) -> Advice | 
     known = {str(c) for c in frame} if hasattr(frame, "columns") or isinstance(frame, Mapping) else set()
     if not known.issuperset(table.observed) or known.intersection(table.latents):
         return None
+    missing = None if arguments["missing"] == "listwise" else arguments["missing"]
+    binding = [name for name, plain in _BINDING.items() if arguments[name] not in plain]
     reasons: tuple[str, ...] = ()
-    for option, value in (("cluster", arguments["cluster"]), ("engine", arguments["engine"] == "semopy")):
-        if value and not ordered:
-            ordered = False
-            reasons += (
-                f"No item was ordered, because {option}={arguments[option]!r} goes with maximum likelihood only.",
-            )
+    if binding and not ordered:
+        shown = ", ".join(f"{name}={arguments[name]!r}" for name in binding)
+        verb = "goes" if len(binding) == 1 else "go"
+        complete = missing is None and binding != ["cluster"]
+        missing = "listwise" if complete else missing
+        rows = " of complete rows" if complete else ""
+        reasons = (f"No item was ordered, because {shown} {verb} with maximum likelihood{rows} only.",)
+        ordered = False
     advice = advise(
         data,
         [name for name in table.observed if name not in table.exogenous],
@@ -224,7 +235,7 @@ def _advise_on(table: ParameterTable, arguments: Mapping[str, Any]) -> Advice | 
         covariates=table.exogenous,
         parameters=table.nfree,
         ordered=[ordered] if isinstance(ordered, str) else ordered,
-        missing=None if arguments["missing"] == "listwise" else arguments["missing"],
+        missing=missing,
     )
     return replace(advice, reasons=(*advice.reasons, *reasons))
 

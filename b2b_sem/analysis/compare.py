@@ -12,6 +12,7 @@ from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.difference import bread_and_meat, restriction, scaling_factor
 from b2b_sem.engine.nested import Reproduction, reproduce
+from b2b_sem.engine.ordinal_score import directions_given_up, reproduce_ordinal
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.measures import fit as fm
@@ -29,7 +30,7 @@ __all__ = ["compare"]
 
 METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for chi-squares and likelihoods to be comparable.
-SAME = ("estimator", "likelihood", "missing", "meanstructure", "test", "information", "cluster")
+SAME = ("estimator", "likelihood", "missing", "meanstructure", "test", "information", "cluster", "ordered")
 #: Tests whose scaling factor is not tr(U Gamma) / df: the formulas of 2001 and 2010 do not hold for them.
 ADJUSTED = ("scaled.shifted", "mean.var.adjusted")
 
@@ -52,7 +53,8 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
         (doi:10.1007/BF02296192) where the fits have scaled tests; "satorra.2000", scaled and shifted, for those of MLMV
         and MLMVS, whose scaling factors say more than the mean. "satorra.bentler.2010"
         (doi:10.1007/s11336-009-9135-y) and "satorra.2000" (doi:10.1007/978-1-4615-4603-0_17) need the data behind the
-        fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them.
+        fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them. Fits to imputed
+        data take "D3" (the default for maximum likelihood), "D2", "D4" or "none": see the page on imputation.
 
     Returns
     -------
@@ -79,6 +81,10 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
     >>> compare(free, equal, names=["free", "equal"]).table[["model", "df", "df_diff"]].values.tolist()
     [['free', 2, nan], ['equal', 4, 2.0]]
     """
+    if any(hasattr(item, "imputation") for item in fits):
+        from b2b_sem.analysis.pooled import compare_pooled
+
+        return compare_pooled(fits, names, method)
     titles = _titles(fits, names)
     if method not in METHODS:
         raise Unsupported(
@@ -128,7 +134,13 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
     first, name = fits[0], titles[0]
     cov = first.sample()["cov"]
     for other, title in zip(fits[1:], titles[1:], strict=True):
-        mine, theirs = set(first.model.observed), set(other.model.observed)
+        mine = {*first.model.observed, *first.auxiliary}
+        theirs = {*other.model.observed, *other.auxiliary}
+        if set(first.auxiliary) != set(other.auxiliary):
+            raise DataError(
+                f"{name} and {title} have different auxiliary variables",
+                hint="name the same auxiliary variables in both fits",
+            )
         if mine != theirs:
             odd = sorted(mine ^ theirs)
             raise DataError(
@@ -147,6 +159,10 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
                     hint="fit both with the same options",
                 )
         order = list(cov.columns)
+        if set(order) != set(other.sample()["cov"].columns):
+            raise DataError(
+                f"{name} and {title} take different variables as given", hint="fit both with the same fixed_x"
+            )
         theirs_cov = other.sample()["cov"].loc[order, order].to_numpy()
         sd = np.sqrt(np.diag(cov))
         if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other, sd):
@@ -203,23 +219,30 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
     return method
 
 
-def _check_nested(larger: FitResult, smaller: FitResult, title1: str, title0: str) -> Reproduction:
+def _check_nested(
+    larger: FitResult, smaller: FitResult, title1: str, title0: str, *, ordered: bool = True
+) -> Reproduction:
+    """Raise unless `smaller` is nested in `larger` and, with `ordered`, fits no better."""
     first, moments = context_of(larger), smaller.implied()
-    cov, mean = moments["cov"], moments.get("mean")
-    found = reproduce(
-        first.problem,
-        first.solution.theta,
-        tuple(cov.columns),
-        cov.to_numpy(),
-        None if mean is None else mean.loc[list(cov.columns)].to_numpy(),
-    )
+    if first.problem.table.ordered:
+        second = context_of(smaller)
+        found = reproduce_ordinal(first.problem, first.solution.theta, second.problem, second.solution.theta)
+    else:
+        cov, mean = moments["cov"], moments.get("mean")
+        found = reproduce(
+            first.problem,
+            first.solution.theta,
+            tuple(cov.columns),
+            cov.to_numpy(),
+            None if mean is None else mean.loc[list(cov.columns)].to_numpy(),
+        )
     if not found.nested:
         raise ModelError(
             f"{title0} is not nested in {title1}: {title1} cannot reproduce the moments that {title0} implies "
             f"(chi-square {found.chisq:.3g} instead of 0)",
             hint="a difference test has no meaning here: compare AIC and BIC with method='none'",
         )
-    if smaller.measures["chisq"] < larger.measures["chisq"] - 1e-4:
+    if ordered and smaller.measures["chisq"] < larger.measures["chisq"] - 1e-4:
         raise ModelError(
             f"{title0} is nested in {title1} but fits better: {title1} stopped in a local minimum",
             hint=f"fit {title1} again with starting values, start(...)*x",
@@ -236,14 +259,26 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     if method == "satorra.bentler.2001":
         return satorra_bentler_2001(chisq1, df1, factor1, chisq0, df0, factor0)
     first, second = context_of(larger), context_of(smaller)
+    shifted = larger.model.options.get("test") in ADJUSTED
+    if first.problem.table.ordered:
+        _refuse_2010(method)
+        assert first.observed.ordinal is not None
+        given_up, bread, meat = directions_given_up(
+            first.problem, first.solution.theta, second.problem, second.solution.theta, first.observed.ordinal[0]
+        )
+        return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
     raw = _rows(larger, first, method)
     if method == "satorra.bentler.2010":
         factor10 = scaling_factor(first.problem, raw, found.theta, df1) if df1 else 0.0
         return satorra_bentler_2010(chisq1, df1, factor10, chisq0, df0, factor0)
     bread, meat = bread_and_meat(first.problem, raw, first.solution.theta)
     given_up = restriction(first.problem, first.solution.theta, second.problem, second.solution.theta)
-    shifted = larger.model.options.get("test") in ADJUSTED
     return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
+
+
+def _refuse_2010(method: str) -> None:
+    if method == "satorra.bentler.2010":
+        raise Unsupported(f"method={method!r} is not available for ordinal items", hint="use method='satorra.2000'")
 
 
 def _rows(fit: FitResult, context: Context, method: str) -> Array:

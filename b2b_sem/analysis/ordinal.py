@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import pandas as pd
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.analysis.structural import _check_names, _result
 from b2b_sem.data.observed import GroupMoments
-from b2b_sem.data.response import observe_ordinal
 from b2b_sem.data.ordinal import OrdinalMoments
+from b2b_sem.data.response import observe_ordinal
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.categorical import (
     count_ordinal_df,
@@ -40,8 +39,8 @@ __all__ = ["fit_ordinal"]
 
 #: Why WLSMV is taken where the estimator was left at its default.
 DEFAULT_NOTE = (
-    "Estimator WLSMV was used: {count} are ordinal, and maximum likelihood takes answers as continuous numbers. It fits "
-    "thresholds and polychoric correlations, with robust standard errors and a scaled and shifted test."
+    "Estimator WLSMV was used: {count} are ordinal, and maximum likelihood takes answers as continuous numbers. It "
+    "fits thresholds and polychoric correlations, with robust standard errors and a scaled and shifted test."
 )
 
 
@@ -95,10 +94,15 @@ def fit_ordinal(
     options = resolve_ordinal(chosen, likelihood, information, se, test)
     given = [ordered] if isinstance(ordered, str) else ordered
     names = ordinal_names(model, given if given is not None else ())
-    choices = {"meanstructure": True, "std_lv": std_lv, "orthogonal": orthogonal, "fixed_x": fixed_x}
+    choices: dict[str, Any] = {
+        "meanstructure": True,
+        "std_lv": std_lv,
+        "orthogonal": orthogonal,
+        "fixed_x": fixed_x,
+    }
     entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
     plain = build_table(replace(model, entries=entries, constraints=()), **choices)
-    frame = getattr(data, "frame", data)
+    frame: Any = getattr(data, "frame", data)
     if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
         raise DataError(
             f"the data are a {type(frame).__name__}, whose columns have no names",
@@ -123,7 +127,11 @@ def fit_ordinal(
         solution = solve_ordinal(problem)
         inference = infer_ordinal(problem, moments, solution)
     cov, mean = joint_moments(table, moments)
-    observed = replace(observed, names=table.observed, groups=(GroupMoments(None, moments.nobs, cov, mean),))
+    observed = replace(
+        observed,
+        names=table.observed,
+        groups=(GroupMoments(None, moments.nobs, np.asarray(cov, float), np.asarray(mean, float)),),
+    )
     settings = {
         "estimator": chosen,
         "likelihood": None,
@@ -135,14 +143,13 @@ def fit_ordinal(
         "std_lv": std_lv,
         "orthogonal": orthogonal,
         "fixed_x": fixed_x,
-        "ordered": tuple(names),
+        "ordered": tuple(sorted(names)),
         "parameterization": parameterization,
     }
     notes: tuple[str, ...] = ()
     if defaulted:
-        count = (
-            "all variables" if len(names) == len(moments.names) else f"{len(names)} of {len(moments.names)} variables"
-        )
+        whole = len(names) == len(moments.names)
+        count = "all variables" if whole else f"{len(names)} of {len(moments.names)} variables"
         notes += (DEFAULT_NOTE.format(count=count),)
     if covariates:
         notes += (

@@ -87,8 +87,8 @@ def _moments(fit: FitResult, scale: str) -> dict[str, Any]:
             own = sd if scale == "cor_bentler" else np.sqrt(np.diag(sigma))
             out["cov"] = s / np.outer(sd, sd) - sigma / np.outer(own, own)
     if "mean" in sample and "mean" in implied:
-        own = pd.Series(sd, index=s.index).loc[list(sample["mean"].index)]  # ordinal items have no mean
-        out["mean"] = (sample["mean"] - implied["mean"]) / (1.0 if scale == "raw" else own)
+        unit = pd.Series(sd, index=s.index).loc[list(sample["mean"].index)]  # ordinal items have no mean
+        out["mean"] = (sample["mean"] - implied["mean"]) / (1.0 if scale == "raw" else unit)
     for part in ("th", "slopes"):
         if part in sample and part in implied:
             out[part] = sample[part] - implied[part]

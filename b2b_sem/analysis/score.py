@@ -15,19 +15,22 @@ from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
+from b2b_sem.engine.ordinal_score import absent_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.multiplicity import false_discovery
 from b2b_sem.results.columns import MODIFICATION_COLUMNS
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
 from b2b_sem.spec import expression as ex
-from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["modification_indices", "score_test", "usable"]
 
-OPERATORS = ("=~", "~", "~~", "~1")
+OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
 def usable(fit: FitResult, what: str) -> Context:
@@ -46,11 +49,17 @@ def usable(fit: FitResult, what: str) -> Context:
     options, table = context.problem.options, context.problem.table
     # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
     casewise = options.missing != "listwise" and options.information == "observed"
-    plain = options.se in ("standard", "none") and options.test == "standard"
+    plain = options.se in ("standard", "none")
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
             hint="fit the model with estimator='ML'",
+        )
+    weight = context.problem.moments.weight
+    if isinstance(weight, Casewise) and not weight.incomplete.patterns[:, list(weight.given)].all():
+        raise Unsupported(
+            f"{what} are not available where exogenous variables taken as fixed have missing values",
+            hint="fit the model with fixed_x=False, or with missing='fiml'",
         )
     if table.inequalities or table.bounded:
         raise Unsupported(
@@ -92,22 +101,13 @@ def modification_indices(
     See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
     """
     wanted = _operators(op)
-    context = usable(fit, "modification indices")
-    problem = context.problem
-    with single_thread():
-        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
-        entries = extension.extra
-        if constrained:
-            shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
-            own = extension.own
-            entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, _tangent(context, extension), entries)
-    mi = problem.nobs * found.score**2 / found.variance
-    epc = found.score / found.variance
+    if context_of(fit).problem.table.ordered:
+        rows, mi, epc, factors = _ordinal(fit, constrained)
+    else:
+        rows, mi, epc, factors = _candidates(fit, constrained)
+    lv, full, nox = factors
     pvalue = special.chdtrc(1, mi)
     known = np.isfinite(mi)
-    rows = [extension.rows[e] for e in entries]
-    lv, full, nox = (f[entries] for f in _factors(context, extension))
     table = pd.DataFrame(
         {
             "lhs": [r.lhs for r in rows],
@@ -121,7 +121,7 @@ def modification_indices(
             "sepc_nox": epc * nox,
             "pvalue": pvalue,
             "pvalue_bonferroni": np.minimum(1.0, pvalue * max(int(known.sum()), 1)),
-            "pvalue_fdr": _false_discovery(pvalue, known),
+            "pvalue_fdr": false_discovery(np.where(known, pvalue, np.nan)),
         },
         columns=list(MODIFICATION_COLUMNS),
     )
@@ -132,22 +132,44 @@ def modification_indices(
     return table.reset_index(drop=True)
 
 
+def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
+    """Return rows, index, expected change and standardizing factors of what a model fixes or leaves out."""
+    context = usable(fit, "modification indices")
+    problem = context.problem
+    with single_thread():
+        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
+        entries = extension.extra
+        if constrained:
+            shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
+            own = extension.own
+            entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
+        found = profile(extension, _tangent(context, extension), entries)
+    mi = problem.nobs * found.score**2 / found.variance
+    factors = tuple(f[entries] for f in _factors(context, extension))
+    return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
+
+
+def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
+    """Return the same for a model of ordinal items."""
+    context = context_of(fit)
+    if not fit.converged or not fit.identified:
+        raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
+    if constrained:
+        raise Unsupported(
+            "modification indices of parameters that share a label are not available for ordinal items",
+            hint="leave constrained out",
+        )
+    with single_thread():
+        found = absent_tests(context.problem, context.solution.theta)
+    return list(found.rows), found.mi, found.epc, found.factors
+
+
 def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
     wanted = OPERATORS if op is None else (op,) if isinstance(op, str) else tuple(op)
     for name in wanted:
         if name not in OPERATORS:
             raise ModelSyntaxError(f"'{name}' is not an operator of parameters", hint=f"use {', '.join(OPERATORS)}")
     return wanted
-
-
-def _false_discovery(pvalue: Array, known: Array) -> Array:
-    """Benjamini-Hochberg adjusted p-values (Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)."""
-    out = np.full(len(pvalue), np.nan)
-    at = np.flatnonzero(known)
-    order = at[np.argsort(pvalue[at])[::-1]]
-    ranks = np.arange(len(order), 0, -1)
-    out[order] = np.minimum(1.0, np.minimum.accumulate(pvalue[order] * len(order) / np.maximum(ranks, 1)))
-    return out
 
 
 def score_test(

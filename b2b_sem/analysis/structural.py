@@ -24,6 +24,7 @@ from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import ModelInfo, OptimizerInfo
+from b2b_sem.spec.auxiliary import add_auxiliary, check_auxiliary
 from b2b_sem.spec.bound import BOUNDS, add_bounds
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, build_table
@@ -62,6 +63,9 @@ def fit(
     sample_cov: Any = None,
     sample_mean: Any = None,
     nobs: int | None = None,
+    imputations: int | None = None,
+    seed: int | None = None,
+    auxiliary: Sequence[str] = (),
 ) -> Fit:
     """Fit a structural equation model.
 
@@ -84,10 +88,12 @@ def fit(
     test : str
         ``"standard"``, ``"satorra.bentler"``, ``"mean.var.adjusted"``, ``"scaled.shifted"`` or
         ``"yuan.bentler.mplus"``; all but the first add the ``*_scaled`` and ``*_robust`` measures.
-    missing : {"listwise", "fiml", "fiml.x"}
+    missing : {"listwise", "fiml", "fiml.x", "mi"}
         Rows with missing values are left out, or all answers are used: full information maximum likelihood (ML, MLR,
         MLF), for values missing at random. Rows that lack an exogenous variable taken as fixed are left out with
-        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``.
+        ``"fiml"`` and used with ``"fiml.x"``. Also called ``"ml"``, ``"direct"``, ``"ml.x"`` and ``"direct.x"``. With
+        ``"mi"`` answers are imputed several times and the fits pooled: see :func:`b2b_sem.impute` and
+        :func:`b2b_sem.fit_imputed`.
     meanstructure : bool, optional
         Model the means. Default: only if the model text names an intercept.
     std_lv : bool
@@ -98,13 +104,18 @@ def fit(
         Take exogenous observed variables as fixed: their moments are those of the sample.
     bounds : {"none", "pos.var", "pos.ov.var", "pos.lv.var", "standard", "wide"}, optional
         Automatic bounds of variances, loadings and covariances: see ``b2b_sem.spec.bound``.
-    kind : {"sem", "cfa"}
-        The same, as in lavaan.
+    kind : {"sem", "cfa", "growth"}
+        The first two are the same, as in lavaan. A growth model has a mean structure in which means of latent
+        variables are free and intercepts of observed variables 0, unless the model text says otherwise.
     engine : {"auto", "semopy", "native"}
         Who finds the estimates. "auto" takes semopy where it is right and the native engine elsewhere. All
         inference comes from one place; see ``Fit.engine`` for who ran.
     sample_cov, sample_mean, nobs : optional
         Moments instead of data: a labelled covariance matrix with divisor n - 1, means, and the number of rows.
+    auxiliary : sequence of str
+        Columns that are no part of the model but tell about missing answers: saturated correlates with
+        ``missing="fiml"`` (see ``b2b_sem.spec.auxiliary``; exogenous observed variables are then not taken as fixed),
+        predictors of imputed answers with ``missing="mi"``.
     cluster : str, optional
         Column that says which rows belong together (ML, MLM, MLR): standard errors and test allow for dependence
         within clusters. The means are modelled, as in lavaan.
@@ -112,6 +123,9 @@ def fit(
         Ordinal variables, or True for all that are measured or predicted. Thresholds and latent (polychoric)
         correlations are fitted by ``"WLSMV"`` (what ``"ML"`` becomes), ``"WLSM"``, ``"WLSMVS"``, ``"DWLS"``, ``"WLS"``,
         ``"ULS"``, ``"ULSM"``, ``"ULSMV"`` or ``"ULSMVS"``; `missing` may be ``"pairwise"``.
+    imputations, seed : int, optional
+        With ``missing="mi"``: how many completed data sets (default 20), and the seed of their random draws, which must
+        be given.
     parameterization : {"delta", "theta"}
         Of ordinal items: scale of the response behind an item, or its residual variance, as the parameter.
     group, group_equal, group_partial, interaction
@@ -140,16 +154,24 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
-        arguments = dict(locals())
         from b2b_sem.analysis.advice import fit_by_advice
 
         return fit_by_advice(fit, *_model_text(model), arguments)
+    if missing == "mi":
+        from b2b_sem.analysis.imputation import impute_and_fit
+
+        return impute_and_fit(arguments)
+    for name, value in (("imputations", imputations), ("seed", seed)):
+        if value is not None:
+            raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")
     parsed = parse_model(*_model_text(model))
     if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
         from b2b_sem.analysis.ordinal import fit_ordinal
 
         _refuse(
+            auxiliary=(tuple(auxiliary), ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
             group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
             group_equal=(tuple(group_equal), ((),), "leave it out"),
             group_partial=(tuple(group_partial), ((),), "leave it out"),
@@ -188,7 +210,7 @@ def fit(
         group_partial=(tuple(group_partial), ((),), "leave it out"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
-        kind=(kind, ("sem", "cfa"), "use kind='sem'"),
+        kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "semopy", "native"), "use 'auto', 'semopy' or 'native'"),
     )
@@ -196,17 +218,25 @@ def fit(
     casewise_fit = options.missing != "listwise"
     if cluster is not None and meanstructure is False:
         raise Unsupported("clusters need a mean structure", hint="leave meanstructure out")
+    if kind == "growth" and meanstructure is False:
+        raise Unsupported("a growth model needs a mean structure", hint="leave meanstructure out")
     if casewise_fit and meanstructure is False:
         raise Unsupported("missing='fiml' needs a mean structure", hint="leave meanstructure out")
     if casewise_fit and data is None and sample_cov is not None:
         raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
+    extra = check_auxiliary(auxiliary)
+    if extra:
+        _check_auxiliary_use(options, cluster, bounds)
     table = build_table(
         parsed,
         meanstructure=meanstructure if cluster is None and not casewise_fit else True,
         std_lv=std_lv,
         orthogonal=orthogonal,
-        fixed_x=fixed_x,
+        fixed_x=fixed_x and not extra,
+        growth=kind == "growth",
     )
+    if extra:
+        table = add_auxiliary(table, extra)
     constraints = linear_constraints(table, skip_nonlinear=True)
     _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
     with single_thread():
@@ -236,10 +266,12 @@ def fit(
             solution,
             options,
             constraints=constraints,
-            rows=rows_of(table, observed) if options.needs_rows and (weight is None or weight is not casewise) else None,
+            rows=rows_of(table, observed)
+            if options.needs_rows and (weight is None or weight is not casewise)
+            else None,
             casewise=casewise,
         )
-    settings = {
+    settings: dict[str, Any] = {
         "estimator": str(estimator).upper(),
         "likelihood": likelihood if options.estimator == "ML" else None,
         "information": options.information,
@@ -249,10 +281,14 @@ def fit(
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
         "orthogonal": orthogonal,
-        "fixed_x": fixed_x,
+        "fixed_x": fixed_x and not extra,
     }
+    if extra:
+        settings["auxiliary"] = extra
     if bounds is not None:
         settings["bounds"] = bounds
+    if kind == "growth":
+        settings["kind"] = kind
     if cluster is not None:
         settings["cluster"] = cluster
     if options.estimator == "ULS" and options.se == "standard":
@@ -261,6 +297,18 @@ def fit(
             "precise; they are seldom right.",
         )
     return _result(table, observed, problem, solution, inference, settings, notes)
+
+
+def _check_auxiliary_use(options: FitOptions, cluster: str | None, bounds: str | None) -> None:
+    """Refuse auxiliary variables where they do nothing or their numbers are not tested."""
+    if options.missing == "listwise":
+        raise Unsupported(
+            "auxiliary variables need missing='fiml': where rows with holes are left out they tell nothing",
+            hint="use missing='fiml', or leave auxiliary out",
+        )
+    if cluster is not None or bounds not in (None, "none"):
+        what = "clusters" if cluster is not None else f"bounds={bounds!r}"
+        raise Unsupported(f"auxiliary variables are not available with {what}", hint="leave one of the two out")
 
 
 def _refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:
@@ -442,7 +490,7 @@ def _result(
             table.text,
             table.to_lavaan(problem.fixed),
             table.defaults,
-            table.observed,
+            table.modelled,
             table.latents,
             MappingProxyType(dict(settings)),
         ),

@@ -15,7 +15,7 @@ from b2b_sem.results.test import WaldTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.syntax import Constraint, parse_model
 
-__all__ = ["wald_test"]
+__all__ = ["restriction_values", "wald_test"]
 
 #: Eigenvalue, in correlation metric, of the covariance matrix of the restrictions below which one follows from others.
 SINGULAR = 1e-10
@@ -26,6 +26,31 @@ def wald_test(fit: FitResult, restrictions: str) -> WaldTest:
 
     See :meth:`b2b_sem.analysis.fitted.Fit.wald_test`.
     """
+    texts, value, jacobian = restriction_values(fit, restrictions)
+    context = context_of(fit)
+    variance = jacobian @ context.vcov @ jacobian.T
+    scale = _scale(variance, jacobian, context.vcov, texts)
+    eigenvalues, vectors = np.linalg.eigh(variance / np.outer(scale, scale))
+    if eigenvalues[0] < SINGULAR:
+        guilty = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-6)
+        raise ModelError(
+            "these restrictions are not independent of each other: " + "; ".join(texts[i] for i in guilty),
+            hint="leave out those that follow from the others",
+        )
+    white = vectors.T @ (value / scale)
+    chisq = float((white**2 / eigenvalues).sum())
+    return WaldTest(
+        chisq,
+        len(value),
+        float(special.chdtrc(len(value), chisq)),
+        texts,
+        tuple(float(v) for v in value),
+        tuple(float(s) for s in np.sqrt(np.diag(variance))),
+    )
+
+
+def restriction_values(fit: FitResult, restrictions: str) -> tuple[tuple[str, ...], Array, Array]:
+    """Return restrictions as text, left minus right side of each (k,), and the derivatives (k, q)."""
     context = context_of(fit)
     if not fit.converged or not fit.identified:
         raise ModelError(f"a Wald test cannot be computed: {fit.failure}", hint="fit a simpler model first")
@@ -50,25 +75,7 @@ def wald_test(fit: FitResult, restrictions: str) -> WaldTest:
         slopes.append(np.zeros(table.nfree) + da - db)
     value, jacobian = np.array(values), np.array(slopes)
     texts = tuple(f"{ex.render(s.left)} == {s.text}" for s in statements)
-    variance = jacobian @ context.vcov @ jacobian.T
-    scale = _scale(variance, jacobian, context.vcov, texts)
-    eigenvalues, vectors = np.linalg.eigh(variance / np.outer(scale, scale))
-    if eigenvalues[0] < SINGULAR:
-        guilty = np.flatnonzero(np.abs(vectors[:, 0]) > 1e-6)
-        raise ModelError(
-            "these restrictions are not independent of each other: " + "; ".join(texts[i] for i in guilty),
-            hint="leave out those that follow from the others",
-        )
-    white = vectors.T @ (value / scale)
-    chisq = float((white**2 / eigenvalues).sum())
-    return WaldTest(
-        chisq,
-        len(value),
-        float(special.chdtrc(len(value), chisq)),
-        texts,
-        tuple(float(v) for v in value),
-        tuple(float(s) for s in np.sqrt(np.diag(variance))),
-    )
+    return texts, value, jacobian
 
 
 def _scale(variance: Array, jacobian: Array, vcov: Array, texts: tuple[str, ...]) -> Array:

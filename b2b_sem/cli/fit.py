@@ -26,20 +26,39 @@ if TYPE_CHECKING:
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--estimator", help="auto, ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS.")
+@click.option(
+    "--estimator",
+    help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS, ULS or WLS; ordinal: WLSMV (default), WLSM, ...; auto.",
+)
 @click.option("--information", help="expected, observed or first.order (default: as the estimator has it).")
 @click.option("--se", help="standard, robust.sem, robust.huber.white or none (default: as the estimator has it).")
 @click.option("--test", help="standard, satorra.bentler, ... (default: as the estimator has it).")
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together.")
 @click.option("--likelihood", help="normal (default) or wishart.")
-@click.option("--missing", help="listwise (default).")
+@click.option(
+    "--missing",
+    help="listwise (default), fiml or fiml.x (all answers are used; x: also without covariates), pairwise (ordinal "
+    "items), or mi (multiple imputation).",
+)
+@click.option("--imputations", type=click.IntRange(min=2), metavar="M", help="Completed data sets of mi (default 20).")
+@click.option(
+    "--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml, mi)."
+)
 @click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
 @click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
-@click.option("--ordered", metavar="A,B", help="Reserved: items are treated as continuous so far.")
+@click.option(
+    "--ordered",
+    is_flag=False,
+    flag_value="all",
+    metavar="A,B",
+    help="Ordinal items: thresholds and polychoric correlations. Names, or all if none are given.",
+)
+@click.option("--parameterization", type=click.Choice(["delta", "theta"]), help="Of ordinal items (default: delta).")
 @click.option("--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: auto.")
 @click.option("--std-lv/--no-std-lv", default=None, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--orthogonal/--no-orthogonal", default=None, help="Fix covariances of exogenous latents to 0.")
 @click.option("--meanstructure/--no-meanstructure", default=None, help="Estimate intercepts.")
+@click.option("--kind", type=click.Choice(["sem", "cfa", "growth"]), help="Defaults for intercepts; default: sem.")
 @click.option("--fixed-x/--free-x", default=None, help="Moments of exogenous covariates: as observed, or estimated.")
 @click.option(
     "--modindices",
@@ -51,7 +70,7 @@ if TYPE_CHECKING:
 )
 @click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap, or of mi.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Worker processes of the bootstrap.")
 @click.option(
     "--bootstrap-kind",
@@ -90,7 +109,9 @@ def command(
     if json_out is not None and not json_out.strip():
         raise click.UsageError("'--json' needs a file name.", ctx)
     _check_source(ctx, data, sample_cov, nobs)
-    _check_bootstrap(ctx, bootstrap, seed, sample_cov)
+    _check_bootstrap(ctx, bootstrap, seed, sample_cov, imputed=options["missing"] == "mi")
+    if options["missing"] == "mi":
+        options["seed"] = seed
     to_stdout = json_out == "-"
     if json_out is not None and not to_stdout:
         check_file(Path(json_out))
@@ -143,9 +164,15 @@ def _largest(indices: pd.DataFrame, count: int) -> str:
     return "\n".join(lines)
 
 
-def _check_bootstrap(ctx: click.Context, bootstrap: int | None, seed: int | None, sample_cov: str | None) -> None:
+def _check_bootstrap(
+    ctx: click.Context, bootstrap: int | None, seed: int | None, sample_cov: str | None, *, imputed: bool
+) -> None:
+    if imputed and bootstrap is not None:
+        raise click.UsageError("'--bootstrap' is not available with '--missing mi'.", ctx)
     if bootstrap is None:
         for name, flag in (("seed", "--seed"), ("jobs", "--jobs"), ("bootstrap_kind", "--bootstrap-kind")):
+            if imputed and name == "seed":
+                continue
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise click.UsageError(f"'{flag}' goes with '--bootstrap' only.", ctx)
         return
@@ -174,9 +201,11 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "ordered"):
+    for name in ("group_equal", "ordered", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
+    if stated.get("ordered") == ("all",):
+        stated["ordered"] = True
     return stated
 
 

@@ -13,15 +13,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from b2b_sem.data.incomplete import Incomplete
 
-__all__ = ["Block", "CaseSums", "EmMoments", "Pull", "compact", "em_moments", "pull", "saturated_start", "small_inverses"]
+__all__ = [
+    "Block",
+    "CaseSums",
+    "EmMoments",
+    "Pull",
+    "compact",
+    "em_moments",
+    "pull",
+    "saturated_start",
+    "small_inverses",
+]
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 
 #: Largest step of the EM map, in standard deviations, at which the moments count as found ...
 TOLERANCE = 1e-12
@@ -107,7 +118,7 @@ def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
             own = order[ends[g] - incomplete.counts[g] : ends[g]]
             values = np.where(answered, incomplete.rows[own], 0.0)
             origin.append(own)
-            weight = np.ones(len(values))
+            weight: Array = np.ones(len(values))
             if shorten and len(values) > p - m + 1:
                 values, weight = _shorten(values, answered)
             parts.append(values)

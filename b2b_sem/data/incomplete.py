@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Incomplete:
         Rows without any answer, left out.
     """
 
-    rows: NDArray[np.float64]
+    rows: NDArray[np.floating[Any]]
     patterns: NDArray[np.bool_]
     member: NDArray[np.intp]
     counts: NDArray[np.intp]
@@ -65,7 +66,7 @@ class Incomplete:
         return (seen.T * self.counts) @ seen / self.nobs
 
 
-def group_patterns(rows: NDArray[np.float64]) -> Incomplete:
+def group_patterns(rows: NDArray[np.floating[Any]]) -> Incomplete:
     """Group rows by pattern and leave out those without any answer.
 
     Parameters

@@ -317,28 +317,28 @@ def _observe_incomplete(
     incomplete = group_patterns(rows)
     refuse_unseen_pairs(table.names, incomplete, table.file)
     if incomplete.complete:
-        mean, cov = _moments(filled)
+        mean, cov = _moments(np.ascontiguousarray(filled))
         _refuse_collinear(table.names, cov, mean, table.file)
     else:
         some = int((~seen.all(axis=1)).sum())
         counts = sorted(((int((~seen[:, k]).sum()), name) for k, name in enumerate(table.names)), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts if count)
-        patterns = len(incomplete.counts)
         notes.append(
-            f"{_rows_text(some, len(rows))} {'has' if some == 1 else 'have'} missing values and {'is' if some == 1 else 'are'} used with "
-            f"the answers there are: {where} ({patterns} patterns of answers)"
+            f"{_rows_text(some, len(rows))} with missing values used with the answers there are: {where} "
+            f"({len(incomplete.counts)} patterns of answers)"
         )
         found = em_moments(incomplete)
-        mean, cov = found.mean, found.cov
+        mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
         if not found.converged:
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)
             raise DataError(
-                "the answers do not determine the covariances of all variables: their estimates without a model do not "
-                f"settle. The fewest answers are shared by {table.names[i]} and {table.names[j]} "
+                "these answers do not determine the covariances of all variables: without a model their likelihood has "
+                "no maximum, or one that cannot be reached, because too few rows hold most of the answers. The fewest "
+                f"are shared by {table.names[i]} and {table.names[j]} "
                 f"({round(share[i, j] * len(rows))} of {len(rows)} rows)",
                 file=table.file,
-                hint="Leave out a variable with many missing values.",
+                hint="Leave out variables with many missing values; a test of the model would mean nothing.",
             )
         _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)

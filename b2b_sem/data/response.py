@@ -59,7 +59,8 @@ def observe_ordinal(
     complete = ~holes.any(axis=0)
     if missing == "listwise":
         table.refuse_too_few(int(complete.sum()), [])
-        table.refuse_constant(values[:, complete], ", once rows with missing values are left out" if holes.any() else "")
+        after = ", once rows with missing values are left out" if holes.any() else ""
+        table.refuse_constant(values[:, complete], after)
     p = len(names)
     moments = ordinal_moments(
         values[:p].T,

@@ -23,7 +23,7 @@ Key = tuple[str, str, str]
 def absent_parameters(table: ParameterTable) -> list[Key]:
     """Return the parameters that are no rows of `table`, in lavaan's order."""
     latents, exogenous = table.latents, set(table.exogenous)
-    random = [v for v in table.observed if v not in exogenous]
+    random = [v for v in table.modelled if v not in exogenous]
     indicators = {r.rhs for r in table.rows if r.op == "=~"} - set(latents)
     related = list(
         dict.fromkeys([r.lhs for r in table.rows if r.op == "~"] + [r.rhs for r in table.rows if r.op == "~"])
@@ -34,7 +34,7 @@ def absent_parameters(table: ParameterTable) -> list[Key]:
     out += [(a, "~~", b) for a, b in combinations_with_replacement(latents, 2)]
     out += [(y, "~", x) for y in related for x in related if x != y and not (y in indicators and x in latents)]
     if table.meanstructure:
-        out += [(v, "~1", "") for v in (*table.observed, *latents)]
+        out += [(v, "~1", "") for v in (*table.modelled, *latents)]
     known = {(r.lhs, r.op, r.rhs) for r in table.rows}
     known |= {(b, op, a) for a, op, b in known if op == "~~"}
     return [key for key in out if key not in known]

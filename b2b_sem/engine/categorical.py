@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-
 import numpy as np
 
 from b2b_sem.data.ordinal import OrdinalMoments
@@ -304,5 +303,3 @@ def _theta_start(problem: Problem, theta: Array, given: set[int]) -> Array:
         elif r.op == "~~":
             out[r.free - 1] = theta[r.free - 1] * stretch.get(r.lhs, left) * stretch.get(r.rhs, right)
     return out
-
-

@@ -87,8 +87,11 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     assert point is not None
     slopes = casewise.slopes(at.structure, at.point.implied)
     own, full = casewise.observed_moments, casewise.complete_moments
-    inner = {"observed": own, "expected": casewise.expected_moments, "first.order": None}[at.options.information]
-    inner = casewise.moment_meat if inner is None else inner
+    kind = at.options.information
+    if kind == "observed":
+        inner = own
+    else:
+        inner = casewise.expected_moments if kind == "expected" else casewise.moment_meat
     bread = invert_information(slopes.T @ inner @ slopes, 1, at.constraints).vcov
     inverse = casewise.inverse_moments
     if inverse is None:

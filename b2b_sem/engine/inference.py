@@ -353,17 +353,23 @@ def _admissible(
                 )
         elif not negative:
             problems.append("A latent variable has a negative implied variance. The solution is not admissible.")
-    if not negative and _indefinite(implied.theta):
+    # residual correlations with auxiliary variables are no part of the model: only all together must be proper
+    if not negative and _indefinite(_without(table.auxiliary, implied.theta, structure.observed)):
         problems.append(
             "The covariance matrix of the residuals is not positive definite. The solution is not admissible: look "
             "at the residual covariances of the model."
         )
-    if not problems and _indefinite(implied.psi):
+    if not problems and _indefinite(_without(table.auxiliary, implied.psi, structure.eta)):
         problems.append(
             "The covariance matrix of the (residual) latent terms is not positive definite. The solution is not "
             "admissible: look at the covariances of the model."
         )
     return not problems, problems
+
+
+def _without(names: tuple[str, ...], matrix: Array, labels: tuple[str, ...] | list[str]) -> Array:
+    keep = [i for i, label in enumerate(labels) if label not in names]
+    return matrix[np.ix_(keep, keep)] if names else matrix
 
 
 def _indefinite(matrix: Array) -> bool:

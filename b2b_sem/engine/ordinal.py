@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from b2b_sem.data.ordinal import OrdinalMoments
-from b2b_sem.engine.base import Array, EngineFit
+from b2b_sem.engine.base import Array, EngineFit, IntArray
 from b2b_sem.engine.categorical import count_ordinal_df, weight_of
 from b2b_sem.engine.inference import Inference, _admissible, _r2, _solution_warnings, _test
 from b2b_sem.engine.native.categorical import CategoricalWeight, OrdinalPoint
@@ -141,10 +141,16 @@ class OrdinalSolution:
         return first, second + float((inner * inner.T).sum())
 
     @cached_property
-    def dependent(self) -> tuple[Array, Array]:
-        """Statistics that are zero in the baseline model (correlations) and the others, which it fits exactly."""
-        size, pairs = self.layout.size, len(self.layout.low)
-        return np.arange(size - pairs, size), np.arange(size - pairs)
+    def dependent(self) -> tuple[IntArray, IntArray]:
+        """Statistics that are zero in the baseline model and the others, which it fits exactly.
+
+        Zero are correlations, but for those among exogenous variables.
+        """
+        layout, observed = self.layout, self.problem.table.observed
+        exogenous = np.array([observed[k] in self.problem.table.exogenous for k in layout.y])
+        kept = exogenous[layout.low] & exogenous[layout.high]
+        zero = np.concatenate([np.zeros(layout.size - len(kept), dtype=bool), ~kept])
+        return np.flatnonzero(zero), np.flatnonzero(~zero)
 
     def baseline(self) -> tuple[float, int, tuple[float, float]]:
         """Return fit function, df and both traces of the model of unrelated variables; it fits the rest exactly."""
@@ -190,7 +196,7 @@ def infer_ordinal(
     ModelError
         If the solution has no positive variances, or a defined parameter no value.
     """
-    table, options, constraints = problem.table, problem.options, problem.constraints
+    table, constraints = problem.table, problem.constraints
     at = solution_of(problem, moments, solution.theta)
     n = moments.nobs - 1
     precision = at.precision
@@ -314,11 +320,12 @@ def _computed(state: State, problem: Problem) -> tuple[Array, Array]:
 def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
     from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
 
-    problem, state, layout = at.problem, at.state, at.layout
+    problem = at.problem
     test = problem.options.test
     scaled = test != "standard"
     robust = scaled and test != "mean.var.adjusted"
-    names = (*MEASURE_NAMES, "wrmr", *(SCALED_MEASURE_NAMES if scaled else ()), *(ROBUST_MEASURE_NAMES if robust else ()))
+    names = (*MEASURE_NAMES, "wrmr", *(SCALED_MEASURE_NAMES if scaled else ()))
+    names += ROBUST_MEASURE_NAMES if robust else ()
     count, npar, df = count_ordinal_df(problem)
     nobs = at.moments.nobs
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}

@@ -15,8 +15,8 @@ from b2b_sem.data.em import compact
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.adf import make_weight
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
-from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.casewise import Casewise
+from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Moments, evaluate, expected_information, make_moments

@@ -13,8 +13,18 @@ from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Structure, compile_structure
 from b2b_sem.engine.native.information import invert_information
-from b2b_sem.engine.native.loss import Moments, Point, evaluate, expected_information, gradient, hessian, scoring_information
+from b2b_sem.engine.native.loss import (
+    Moments,
+    Point,
+    evaluate,
+    expected_information,
+    gradient,
+    hessian,
+    scoring_information,
+)
+from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.robust import Rows, moment_meat, score_meat, second_trace, trace_of_gamma
+from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
 from b2b_sem.spec.partable import ParameterTable, Row
@@ -211,6 +221,9 @@ def baseline(
 ) -> tuple[Solution, float, int]:
     """Fit the baseline model: uncorrelated variables, except exogenous ones, whose covariances it keeps.
 
+    With auxiliary variables all variables of the model are uncorrelated, exogenous ones too, and each covaries freely
+    with the auxiliary variables, as in ``semTools::auxiliary()``.
+
     Returns
     -------
     solution : Solution
@@ -219,12 +232,13 @@ def baseline(
         The fit function at its minimum.
     df : int
     """
-    x, cov, mean = table.exogenous, moments.cov, moments.mean
+    x, cov, mean = () if table.auxiliary else table.exogenous, moments.cov, moments.mean
     at = {v: i for i, v in enumerate(table.observed)}
     casewise = moments.weight if isinstance(moments.weight, Casewise) else None
     if casewise is not None:
         mean, cov = casewise.independent([at[v] for v in x])
     cells = [(v, v) for v in table.observed] + [(a, b) for i, a in enumerate(x) for b in x[i + 1 :]]
+    cells += [(a, b) for i, a in enumerate(table.observed) for b in table.observed[i + 1 :] if b in table.auxiliary]
     values = [(a, "~~", b, float(cov[at[a], at[b]])) for a, b in cells]
     if mean is not None:
         values += [(v, "~1", "", float(mean[at[v]])) for v in table.observed]
@@ -240,6 +254,9 @@ def baseline(
     )
     structure = compile_structure(model, {})
     estimate = np.array(theta)
+    if table.auxiliary:
+        apart = [lhs != rhs for lhs, op, rhs, _ in values if op == "~~"]
+        estimate = _with_auxiliary(structure, moments, estimate, apart)
     point = evaluate(structure, moments, estimate)
     assert point is not None
     value = point.value
@@ -252,6 +269,18 @@ def baseline(
     solution = Solution(structure, moments, point, options, rows, None)
     p = len(table.observed)
     return solution, value * solution.unit, p * (p + 1) // 2 - len(cells)
+
+
+def _with_auxiliary(structure: Structure, moments: Moments, estimate: Array, covariance: list[bool]) -> Array:
+    """Return the estimates of a baseline model with auxiliary variables: it has no closed form."""
+    apart = estimate.copy()
+    apart[: len(covariance)][covariance] = 0.0
+    found = minimize(structure, moments, [lambda: estimate, lambda: apart])
+    if not found.converged:
+        raise ModelError(
+            "the baseline model with auxiliary variables did not converge", hint="use fewer auxiliary variables"
+        )
+    return found.theta
 
 
 def scaled_measures(

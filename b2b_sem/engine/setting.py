@@ -32,6 +32,8 @@ SAME_TEST = {
     "yuan-bentler-mplus": "yuan.bentler.mplus",
     "yb.mplus": "yuan.bentler.mplus",
 }
+#: Estimators of models with ordinal items: see b2b_sem.engine.categorical.
+ORDINAL_ONLY = ("WLSMV", "WLSM", "WLSMVS", "DWLS", "ULSM", "ULSMV", "ULSMVS")
 #: With clusters: name -> (standard errors, test).
 CLUSTERED = {
     "ML": ("robust.cluster", "yuan.bentler.mplus"),
@@ -77,6 +79,11 @@ def resolve_options(
     """
     name = str(estimator).upper()
     name = SAME_ESTIMATOR.get(name, name)
+    if name in ORDINAL_ONLY:
+        raise Unsupported(
+            f"estimator='{estimator}' is for ordinal items, and none is named",
+            hint="give ordered=True, or the names of the ordinal items; for continuous variables use MLM or MLR",
+        )
     _one_of("estimator", estimator, name, tuple(ESTIMATORS))
     _one_of("likelihood", likelihood, likelihood, ("normal", "wishart"))
     base, own_se, own_test = ESTIMATORS[name]

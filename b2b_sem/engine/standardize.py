@@ -67,6 +67,7 @@ class Deviations:
     slope: dict[str, Array]
 
     def of(self, name: str, q: int) -> tuple[float, Array]:
+        """Return a standard deviation and its derivative (q,); 1 and 0 for a name that keeps its unit."""
         return self.value.get(name, 1.0), self.slope.get(name, np.zeros(q))
 
 
@@ -85,6 +86,8 @@ def deviations(structure: Structure, implied: Implied) -> tuple[Deviations, Devi
         for name, variance, d in zip(structure.eta[:k], np.diag(implied.eta_cov)[:k], eta[:k], strict=True):
             value[name] = float(np.sqrt(variance)) if variance > 0 else float("nan")
             slope[name] = d / (2.0 * value[name])
+            if variance == 0 and not d.any():  # no parameter moves it: fixed, as in a growth factor without variance
+                value[name], slope[name] = 0.0, np.zeros_like(d)
         latent = Deviations(dict(value), dict(slope))
         for name, variance, d in zip(structure.observed, np.diag(implied.sigma), observed, strict=True):
             value[name] = float(np.sqrt(variance))
@@ -152,6 +155,11 @@ def _scale(
                         root = float(np.sqrt(abs(variance)))
                         inner = raw.jacobian[j] if j is not None else np.zeros(q)
                         factors.append((root, np.sign(variance) * inner / (2.0 * root), -1.0))
+            if any(factor == 0 for factor, _, _ in factors):
+                # an effect of what does not vary is 0, also standardized; nothing can be divided by that deviation
+                value[i] = 0.0 if all(factor or power > 0 for factor, _, power in factors) else float("nan")
+                rows[i] = value[i]
+                continue
             scale = 1.0
             for factor, _, power in factors:
                 scale *= np.power(factor, power)

@@ -9,7 +9,7 @@ from typing import Any
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 
-__all__ = ["FONT", "INK", "MUTED", "STYLES", "Figure", "LineStyle", "style_of", "ticks"]
+__all__ = ["FONT", "INK", "MUTED", "STYLES", "Figure", "LineStyle", "base_layout", "style_of", "ticks"]
 
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 INK = "#1a1a1a"
@@ -75,3 +75,16 @@ def ticks(values: Sequence[float], digits: int = 1) -> dict[str, Any]:
     """Return axis settings with labels that have no leading zero."""
     labels = ["0" if v == 0 else number(v, digits, bounded=True, glyphs=TYPESET) for v in values]
     return {"tickmode": "array", "tickvals": list(values), "ticktext": labels}
+
+
+def base_layout(height: int) -> dict[str, Any]:
+    """Return the layout that all figures share."""
+    return {
+        "height": height,
+        "margin": {"l": 10, "r": 16, "t": 26, "b": 52},
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
+        "dragmode": False,
+    }

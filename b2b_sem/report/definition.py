@@ -160,6 +160,37 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         ),
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
     ),
+    "missing": (
+        Definition(
+            "Missing completely at random",
+            "who leaves an answer out depends on nothing: rows without holes are then a random part of the sample",
+            "Rubin 1976, doi:10.1093/biomet/63.3.581",
+        ),
+        Definition(
+            "Missing at random",
+            "who leaves an answer out depends only on answers that are there: full information maximum likelihood and "
+            "multiple imputation are right if those answers are used",
+            "Rubin 1976, doi:10.1093/biomet/63.3.581",
+        ),
+        Definition(
+            "Missing not at random",
+            "who leaves an answer out depends on what that answer would have been: the data cannot show it",
+            "Rubin 1976, doi:10.1093/biomet/63.3.581",
+        ),
+        Definition(
+            "Little's test",
+            "squared distances of the means of each pattern of holes from the means of all, estimated by maximum "
+            "likelihood; chi-square if answers are missing completely at random and normally distributed",
+            "Little 1988, doi:10.1080/01621459.1988.10478722",
+        ),
+        Definition("Coverage", "share of the respondents who answered both items of a pair", ""),
+        Definition(
+            "Auxiliary variable",
+            "a variable outside the model that goes with the holes and with the answers: it makes missing at random "
+            "more plausible",
+            "Graham 2003, doi:10.1207/S15328007SEM1001_4",
+        ),
+    ),
     "effects": (
         Definition(
             "Indirect effect",

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.answer import draw_answers
-from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, ticks
+from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, base_layout, ticks
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
 from b2b_sem.report.structure import structural_paths
@@ -105,7 +105,7 @@ def draw_forest(result: StudyResult) -> Figure | None:
     step = 0.1 if high - low <= 0.9 else 0.2 if high - low <= 1.8 else 0.5
     marks = [round(v, 1) for v in np.arange(np.ceil(span[0] / step), np.floor(span[1] / step) + 1) * step]
     plot.update_layout(
-        **_base(height=90 + 44 * len(paths)),
+        **base_layout(height=90 + 44 * len(paths)),
         xaxis={"range": span, "gridcolor": "#e6e6e6", "zeroline": True, "zerolinecolor": INK, "zerolinewidth": 1.2}
         | ticks(marks)
         | {"title": {"text": "Standardized coefficient", "font": {"size": 13}, "standoff": 10}, "fixedrange": True},
@@ -217,7 +217,7 @@ def draw_loadings(measurement: MeasurementResult) -> Figure | None:
     )
     marks = [round(v, 1) for v in np.arange(round(low / 0.2), 6) * 0.2]
     plot.update_layout(
-        **_base(height=round(70 + 19 * y)),
+        **base_layout(height=round(70 + 19 * y)),
         shapes=shapes,
         annotations=texts,
         xaxis={"range": [low, high], "gridcolor": "#e6e6e6", "zeroline": low < 0, "side": "bottom"}
@@ -333,23 +333,11 @@ def _heat_map(frame: pd.DataFrame, scale: list[list[Any]], limits: tuple[float, 
                 )
     axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "tickmode": "array", "automargin": True}
     plot.update_layout(
-        **_base(height=110 + 38 * size),
+        **base_layout(height=110 + 38 * size),
         xaxis={**axis, "tickvals": list(range(size - 1)), "ticktext": names[:-1], "range": [-0.5, size - 1.5]},
         yaxis={**axis, "tickvals": list(range(size - 1)), "ticktext": names[1:], "range": [size - 1.5, -0.5]},
     )
     return plot
-
-
-def _base(height: int) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 10, "r": 16, "t": 26, "b": 52},
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
-        "dragmode": False,
-    }
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -22,6 +22,7 @@ from b2b_sem.report.canvas import Figure
 from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.figures import build_figures
+from b2b_sem.report.missingness import describe_treatment, missing_figures, missing_of, missing_tables
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.table import Table, link_dois
 from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals, tabulate_truth
@@ -76,7 +77,9 @@ def render_report(result: StudyResult) -> str:
         tables.pop("latent_correlations", None)
         tables.pop("truth", None)
         tables.pop("truth_other", None)
-    figures = build_figures(result)
+    tables |= missing_tables(result, shown=True)
+    missing = missing_of(result)
+    figures = build_figures(result) | missing_figures(result)
     return (
         _template().render(
             result=result,
@@ -91,6 +94,8 @@ def render_report(result: StudyResult) -> str:
             fit_text=describe_fit(result.fit, TYPESET),
             sentences=[_sentence(v) for v in result.verdicts],
             settings=_settings(result.study),
+            missing_text=[] if missing is None else [*missing.conclusions(), describe_treatment(result)],
+            missing_notes=() if missing is None else missing.notes,
             command=_command(result),
             version=_version(result.provenance),
             created=_date(result.provenance.get("created")),

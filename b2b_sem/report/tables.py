@@ -14,6 +14,7 @@ from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, pr
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
+from b2b_sem.report.missingness import missing_tables
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -220,7 +221,7 @@ def tabulate_measures(fit: FitResult) -> Table:
 
 def tabulate_parameters(fit: FitResult) -> Table:
     """Return all parameters: estimate, SE, z, p, interval, standardized."""
-    frame = fit.parameters
+    frame = fit.own(fit.parameters)
     grouped = frame["group"].nunique() > 1
     columns = [
         Column("lhs", "Left", "code"),
@@ -260,12 +261,15 @@ def tabulate_parameters(fit: FitResult) -> Table:
                 r["std_all"],
             )
         )
-    return table("parameters", "All parameters", columns, rows, ["Rows without a standard error are fixed."])
+    notes = ["Rows without a standard error are fixed."]
+    if fit.auxiliary:
+        notes.append(f"Parameters of the auxiliary variables ({', '.join(fit.auxiliary)}) are left out.")
+    return table("parameters", "All parameters", columns, rows, notes)
 
 
 def tabulate_standardized(fit: FitResult) -> Table:
     """Return the completely standardized solution with delta-method SEs and intervals."""
-    frame = fit.standardized()
+    frame = fit.own(fit.standardized())
     columns = [
         Column("lhs", "Left", "code"),
         Column("op", "Operator", "code"),
@@ -488,11 +492,12 @@ def _heading(name: str) -> str:
 
 def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:
     """Return correlation residuals by size, all of them or the `largest` ones."""
-    frame = fit.residuals("cor")["cov"]
+    names = [v for v in fit.sample()["cov"].index if v not in fit.auxiliary]
+    frame = fit.residuals("cor")["cov"].loc[names, names]
     values = frame.to_numpy(dtype=float)
     i, j = np.tril_indices(len(frame), -1)
     order = np.lexsort((j, i, -np.abs(values[i, j])))[:largest]
-    sample, implied = (_correlation(m["cov"]) for m in (fit.sample(), fit.implied()))
+    sample, implied = (_correlation(m["cov"].loc[names, names]) for m in (fit.sample(), fit.implied()))
     columns = [
         Column("first", "Item", "code"),
         Column("second", "Item", "code"),
@@ -617,6 +622,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_items(result),
         lambda: tabulate_answers(result),
         lambda: tabulate_background(result),
+        *(lambda made=made: made for made in missing_tables(result).values()),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),

@@ -132,6 +132,17 @@ class FitResult:
         return ""
 
     @property
+    def auxiliary(self) -> tuple[str, ...]:
+        """Auxiliary variables: no part of the model, but their rows stand at the end of the tables."""
+        return tuple(self.model.options.get("auxiliary") or ())
+
+    def own(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a table of parameters that belong to the model itself, not to auxiliary variables."""
+        if not self.auxiliary:
+            return table
+        return table[~(table["lhs"].isin(self.auxiliary) | table["rhs"].isin(self.auxiliary))].reset_index(drop=True)
+
+    @property
     def parameters(self) -> pd.DataFrame:
         """All parameters: lhs op rhs group label free est se z pvalue ci_lower ci_upper std_lv std_all."""
         return self._parameters.copy()

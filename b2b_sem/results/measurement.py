@@ -20,8 +20,8 @@ class MeasurementResult:
     Attributes
     ----------
     reliability : DataFrame
-        One row a scale: scale, items, alpha, omega, cr, ave, sqrt_ave, loading_min, loading_max; with ordered items also
-        alpha_ordinal and omega_latent.
+        One row a scale: scale, items, alpha, omega, cr, ave, sqrt_ave, loading_min, loading_max; with ordered items
+        also alpha_ordinal and omega_latent.
     loadings : DataFrame
         One row an indicator: scale, item, est, se, std_all, std_se, ci_lower, ci_upper (interval of std_all), r2.
     fornell_larcker : DataFrame

@@ -16,6 +16,7 @@ from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records, write_json
 from b2b_sem.results.measurement import MeasurementResult
+from b2b_sem.results.missingness import MissingnessResult
 from b2b_sem.results.verdict import Verdict
 
 __all__ = ["RESULTS_VERSION", "RivalResult", "SampleDescription", "StudyResult", "read_study_result"]
@@ -97,6 +98,8 @@ class StudyResult:
     warnings : tuple of str
     effects : EffectsResult or None
         Direct, indirect and total effects, if the study asks for them.
+    missingness : MissingnessResult or None
+        Which answers are missing, if the study asks for it and there are answers to look at.
     """
 
     id: str
@@ -112,6 +115,7 @@ class StudyResult:
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...]
     effects: EffectsResult | None = None
+    missingness: MissingnessResult | None = None
 
     @property
     def ok(self) -> bool:
@@ -146,6 +150,7 @@ class StudyResult:
             "fit": fit,
             "measurement": None if self.measurement is None else self.measurement.to_json(),
             "effects": None if self.effects is None else self.effects.to_json(),
+            "missingness": None if self.missingness is None else self.missingness.to_json(),
             "sample": {
                 "source": self.sample.source,
                 "n_read": self.sample.n_read,
@@ -218,6 +223,7 @@ class StudyResult:
             provenance=data["provenance"],
             warnings=tuple(data["warnings"]),
             effects=None if data.get("effects") is None else EffectsResult.from_json(data["effects"]),
+            missingness=None if data.get("missingness") is None else MissingnessResult.from_json(data["missingness"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

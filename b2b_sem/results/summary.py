@@ -14,7 +14,13 @@ __all__ = ["summarize"]
 _WIDTH = 65
 _NUMBER = 9  # width of one number column, with a space before it
 _HEADINGS = ("Estimate", "Std.Err", "z-value", "P(>|z|)", "Std.lv", "Std.all")
-_BLOCKS = (("=~", "Latent Variables"), ("~", "Regressions"), ("~~", "Covariances"), ("~1", "Intercepts"))
+_BLOCKS = (
+    ("=~", "Latent Variables"),
+    ("~", "Regressions"),
+    ("~~", "Covariances"),
+    ("~1", "Intercepts"),
+    ("|", "Thresholds"),
+)
 
 Row = Mapping[str, Any]
 
@@ -34,7 +40,7 @@ def summarize(fit: FitResult) -> str:
         endogenous variables carry a leading dot, and labels stand in brackets behind the name.
     """
     blocks = [_header(fit), *_warnings(fit), *_tests(fit), _conventions(fit)]
-    rows: list[Row] = [{str(k): v for k, v in r.items()} for r in fit.parameters.to_dict("records")]
+    rows: list[Row] = [{str(k): v for k, v in r.items()} for r in fit.own(fit.parameters).to_dict("records")]
     groups = list(dict.fromkeys(r["group"] for r in rows if r["op"] not in (":=", "==", "<", ">")))
     for group in groups:
         if len(groups) > 1:
@@ -71,12 +77,19 @@ def _header(fit: FitResult) -> str:
         _pair("Estimator", fit.estimator),
         _pair("Engine", fit.engine),
         _pair("Number of model parameters", _count(fit.measures.get("npar"))),
+        *([_pair("  of auxiliary variables (not shown)", str(_auxiliary(fit)))] if fit.auxiliary else []),
         "",
         _pair("Number of observations", str(fit.nobs)),
     ]
     if fit.n_dropped:
         lines += [_pair("Number of rows read", str(fit.n_read)), _pair("Number of rows left out", str(fit.n_dropped))]
     return "\n".join(lines)
+
+
+def _auxiliary(fit: FitResult) -> int:
+    """Count the free parameters of auxiliary variables."""
+    table = fit.parameters
+    return int((table["free"] > 0).sum() - (fit.own(table)["free"] > 0).sum())
 
 
 def _warnings(fit: FitResult) -> list[str]:
@@ -109,7 +122,8 @@ def _tests(fit: FitResult) -> list[str]:
         return title, form(name), form(f"{name}_scaled")
 
     def robust(title: str, name: str) -> tuple[str, str | None, str | None]:
-        return f"Robust {title}", None, value(f"{name}_robust")
+        number = value(f"{name}_robust")
+        return (f"Robust {title}", None, number) if scaled else (f"Robust {title}", number, None)
 
     block(
         "Model Test User Model",
@@ -184,12 +198,14 @@ def _parameters(rows: list[Row]) -> list[str]:
         return f".{name}" if name in endogenous else f" {name}"
 
     blocks = []
+    parts: list[tuple[str | None, list[tuple[str, str, Row]]]]
     for op, title in _BLOCKS:
         chosen = [r for r in rows if r["op"] == op and not (op == "~~" and r["lhs"] == r["rhs"])]
         if not chosen:
             continue
-        if op == "~1":
-            parts: list[tuple[str | None, list[tuple[str, str, Row]]]]
+        if op == "|":
+            parts = [(None, [(f" {r['lhs']}|{r['rhs']}", _label(r), r) for r in chosen])]
+        elif op == "~1":
             parts = [(None, [(dotted(r["lhs"]), _label(r), r) for r in chosen])]
         else:
             heads: dict[str, list[tuple[str, str, Row]]] = {}
@@ -200,6 +216,8 @@ def _parameters(rows: list[Row]) -> list[str]:
         blocks.append(_table(title, parts))
     if variances := [r for r in rows if r["op"] == "~~" and r["lhs"] == r["rhs"]]:
         blocks.append(_table("Variances", [(None, [(dotted(r["lhs"]), _label(r), r) for r in variances])]))
+    if scales := [r for r in rows if r["op"] == "~*~"]:
+        blocks.append(_table("Scales y*", [(None, [(f" {r['lhs']}", _label(r), r) for r in scales])]))
     return blocks
 
 

@@ -170,7 +170,23 @@ class Document(Node):
 
 
 Estimator = Literal[
-    "ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS", "DWLS", "ULS", "WLSM", "WLSMV", "ULSM", "ULSMV", "DLS"
+    "ML",
+    "MLM",
+    "MLMV",
+    "MLMVS",
+    "MLR",
+    "MLF",
+    "GLS",
+    "WLS",
+    "DWLS",
+    "ULS",
+    "WLSM",
+    "WLSMV",
+    "WLSMVS",
+    "ULSM",
+    "ULSMV",
+    "ULSMVS",
+    "DLS",
 ]
 
 
@@ -182,7 +198,10 @@ class FitSettings(Node):
     information: Literal["expected", "observed"] | None = None
     se: Text | None = None
     test: Text | None = None
-    missing: Literal["listwise", "fiml", "fiml.x", "pairwise"] | None = None
+    missing: Literal["listwise", "fiml", "fiml.x", "pairwise", "mi"] | None = None
+    imputations: Annotated[int, Field(ge=2)] | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    auxiliary: tuple[Code, ...] | None = None
     group: Code | None = None
     group_equal: tuple[Text, ...] | None = None
     group_partial: tuple[Text, ...] | None = None

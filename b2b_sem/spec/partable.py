@@ -8,7 +8,8 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
   nothing and indicate nothing; ``orthogonal`` fixes the covariances among latents at 0;
 * exogenous observed variables are taken as fixed (``fixed_x``): their moments are set to the sample moments, unless
   the model text mentions their variance, covariance or intercept;
-* under a mean structure intercepts of observed variables are free and those of latents 0;
+* under a mean structure intercepts of observed variables are free and those of latents 0; in a growth model (lavaan's
+  ``growth()``) it is the other way round, and there always is a mean structure;
 * ordinal variables have free thresholds; the intercept of the continuous response behind one is 0, its scale and (in
   the theta parameterization) its residual variance are 1;
 * equal labels are one parameter; if one of them is fixed, all are.
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
@@ -35,8 +37,8 @@ class Row:
     Attributes
     ----------
     lhs, op, rhs : str
-        ``op`` is ``=~``, ``~``, ``~~``, ``~1`` (rhs empty), ``|`` (rhs t1, t2, ...: a threshold) or ``~*~`` (the scale of
-        an ordinal variable).
+        ``op`` is ``=~``, ``~``, ``~~``, ``~1`` (rhs empty), ``|`` (rhs t1, t2, ...: a threshold) or ``~*~`` (the
+        scale of an ordinal variable).
     free : int
         Number of the free parameter from 1, or 0 when fixed. Rows with equal labels share a number.
     value : float or None
@@ -97,6 +99,8 @@ class ParameterTable:
         The ordinal variables, in model order.
     parameterization : {"delta", "theta"}
         What of their scale is a parameter: the variance of the response behind each item, or its residual variance.
+    auxiliary : tuple of str
+        Observed variables that are no part of the model: see ``b2b_sem.spec.auxiliary``.
     """
 
     rows: tuple[Row, ...]
@@ -111,6 +115,12 @@ class ParameterTable:
     file: str | None
     ordered: tuple[str, ...] = ()
     parameterization: str = "delta"
+    auxiliary: tuple[str, ...] = ()
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        """The observed variables of the model itself."""
+        return tuple(v for v in self.observed if v not in self.auxiliary) if self.auxiliary else self.observed
 
     @property
     def nfree(self) -> int:
@@ -223,6 +233,7 @@ def build_table(
     fixed_x: bool = True,
     categories: Mapping[str, int] | None = None,
     parameterization: str = "delta",
+    growth: bool = False,
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -237,6 +248,9 @@ def build_table(
         The ordinal variables, each with its number of categories in the data.
     parameterization : {"delta", "theta"}
         Of the ordinal variables.
+    growth : bool
+        Intercepts of observed variables are fixed at 0 and means of latent variables are free, unless the text says
+        otherwise.
 
     Returns
     -------
@@ -253,7 +267,7 @@ def build_table(
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
     ordered = [v for v in names.observed if v in (categories or {})]
     _check_ordinal(model, ordered, categories or {}, parameterization)
-    means = any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
+    means = growth or any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
     order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
     entries = [_ordered(e, order) for e in model.entries]
     rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
@@ -263,7 +277,9 @@ def build_table(
         for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
         if (lhs, op, rhs) not in given
     ]
-    rows, notes = _fix_defaults(rows, names, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x)
+    rows, notes = _fix_defaults(
+        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
+    )
     if ordered:
         rows = _fix_ordinal(rows, ordered)
         notes.append(_describe_ordinal(parameterization))
@@ -309,7 +325,7 @@ def ordinal_names(model: ParsedModel, ordered: Iterable[str] | bool) -> list[str
     given = [] if isinstance(ordered, bool) else _unique(ordered)
     for name in [*given, *stated]:
         entry = stated.get(name)
-        where = {} if entry is None else {"line": entry.line, "column": entry.column}
+        where: dict[str, Any] = {} if entry is None else {"line": entry.line, "column": entry.column}
         if name not in names.observed:
             raise ModelSyntaxError(
                 f"the ordinal variable '{name}' is not an observed variable of the model."
@@ -336,7 +352,7 @@ def _check_ordinal(
 ) -> None:
     """Raise for statements on thresholds, scales and variances that do not go with the ordinal variables."""
     for e in model.entries:
-        place = {"file": model.file, "line": e.line, "column": e.column}
+        place: dict[str, Any] = {"file": model.file, "line": e.line, "column": e.column}
         if e.op in ("|", "~*~") and e.lhs not in ordered:
             raise Unsupported(
                 f"thresholds and scales ('{e.op}') belong to ordinal variables, and '{e.lhs}' is not one here",
@@ -409,12 +425,20 @@ def _defaults(names: _Names, means: bool, categories: Mapping[str, int]) -> list
 
 
 def _fix_defaults(
-    rows: list[Row], names: _Names, *, std_lv: bool, orthogonal: bool, fixed_x: bool
+    rows: list[Row],
+    names: _Names,
+    ordered: list[str],
+    *,
+    std_lv: bool,
+    orthogonal: bool,
+    fixed_x: bool,
+    growth: bool,
 ) -> tuple[list[Row], list[str]]:
     latents, x = set(names.latents), set(names.exogenous)
+    centred = set(names.observed) if growth else latents
     count = Counter(r.lhs for r in rows if r.op == "=~")
     times = Counter(r.rhs for r in rows if r.op == "=~")
-    single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1}
+    single = {r.rhs for r in rows if r.op == "=~" and count[r.lhs] == 1 and times[r.rhs] == 1} - {*ordered}
     seen: set[str] = set()
     out: list[Row] = []
     for row in rows:
@@ -431,12 +455,21 @@ def _fix_defaults(
                 value, fixed = 0.0, True
         elif row.op == "~~" and not row.user and orthogonal and row.lhs in latents and row.rhs in latents:
             value, fixed = 0.0, True
-        elif row.op == "~1" and not row.user and row.lhs in latents:
+        elif row.op == "~1" and not row.user and row.lhs in centred:
             value, fixed = 0.0, True
         if not row.user and fixed_x and row.op in ("~~", "~1") and row.lhs in x and (row.rhs or row.lhs) in x:
             value, fixed, exo = None, True, True
         out.append(replace(row, free=0, value=value, exo=exo) if fixed else row)
-    return out, _describe(out, names, std_lv, orthogonal, single)
+    notes = _describe(out, names, std_lv, orthogonal, single)
+    return out, [*notes, *_describe_growth(out)] if growth else notes
+
+
+def _describe_growth(rows: list[Row]) -> list[str]:
+    """Name the intercepts that a growth model fixes and those it frees."""
+    auto = [r for r in rows if r.op == "~1" and not r.user and not r.exo]
+    zero, free = ([r.lhs for r in auto if bool(r.free) is wanted] for wanted in (False, True))
+    notes = [f"Intercepts of observed variables are fixed at 0 (growth): {', '.join(zero)}."] if zero else []
+    return notes + ([f"Means of latent variables are free (growth): {', '.join(free)}."] if free else [])
 
 
 def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, single: set[str]) -> list[str]:

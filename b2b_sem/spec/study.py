@@ -67,7 +67,7 @@ class RivalsAnalysis(Node):
     rivals: tuple[Code, ...]
 
 
-AnalysisName = Literal["fit", "measurement", "effects", "propositions", "rivals"]
+AnalysisName = Literal["fit", "measurement", "effects", "missingness", "propositions", "rivals"]
 
 
 def _analysis_form(value: Any) -> str:
@@ -125,8 +125,8 @@ class StudySpec(Document):
     model: Text = Field(description="Id of a bundled model, or path of a model file (.yaml or .lav).")
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
-        default=("fit", "measurement", "propositions"),
-        description="fit, measurement, effects, propositions, and 'rivals: [names]'.",
+        default=("fit", "measurement", "missingness", "propositions"),
+        description="fit, measurement, effects, missingness, propositions, and 'rivals: [names]'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."

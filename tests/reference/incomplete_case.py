@@ -1,11 +1,11 @@
-"""The cases of incomplete/cases.json: models on data with holes, and their comparison with lavaan's numbers, by name."""
+"""The cases of incomplete/cases.json: models on data with holes, and their comparison with lavaan, by name."""
 
 from __future__ import annotations
 
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,13 @@ LIKELIHOOD_RTOL = 1e-11
 FLOOR = 1e-9
 
 
-def parameters() -> list[Any]:
-    """Return pytest parameters, one a case and setting."""
+def manifest() -> dict[str, Any]:
+    """Return versions and digests of what the numbers were made from."""
+    return json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+
+
+def parameters(wanted: Callable[[Mapping[str, Any]], Any] | None = None) -> list[Any]:
+    """Return pytest parameters, one a case and setting; only those whose numbers are wanted."""
     return [
         pytest.param(
             case,
@@ -44,7 +49,13 @@ def parameters() -> list[Any]:
         )
         for case, spec in CASES.items()
         for setting in spec["settings"]
+        if wanted is None or wanted(reference(case)[setting])
     ]
+
+
+def differences() -> list[Any]:
+    """Return pytest parameters of the difference tests."""
+    return [(case, setting) for case in CASES for setting in difference_of(case)]
 
 
 def draw(n: int, k: int, seed: int) -> np.ndarray:
@@ -89,6 +100,18 @@ def case_data(case: str) -> pd.DataFrame:
 def reference(case: str) -> dict[str, Any]:
     """Return lavaan's numbers of a case, by setting."""
     return json.loads((HERE / f"{case}.json").read_text(encoding="utf-8"))["settings"]
+
+
+@cache
+def difference_of(case: str) -> dict[str, Any]:
+    """Return lavaan's difference tests of a case against its restricted model, by setting."""
+    return json.loads((HERE / f"{case}.json").read_text(encoding="utf-8")).get("difference") or {}
+
+
+def fit_restricted(case: str, setting: str) -> Any:
+    """Return the fit of the restricted model of a case."""
+    options = {"missing": "fiml"} | CASES[case]["settings"][setting]
+    return bs.fit("\n".join(CASES[case]["restricted"]), case_data(case), **options)
 
 
 @cache
@@ -148,17 +171,16 @@ def _table(
     return out
 
 
-#: Measures with a tail probability, and the statistic each belongs to.
-TAILS = ("pvalue", "baseline_pvalue", "rmsea_pvalue", "pvalue_scaled", "baseline_pvalue_scaled", "rmsea_pvalue_scaled")
 #: lavaan's root search stops early: its bounds are good to about 1e-4.
 BOUNDS = ("rmsea_ci_lower", "rmsea_ci_upper")
 BOUND_RTOL = 1e-3
-#: Different words for the same number.
-OTHER = {"baseline_chisq_scaling_factor": "baseline_chisq_scaling_factor"}
 
 
 def _measures(ours: Mapping[str, Any], theirs: Mapping[str, Any], scale: float) -> list[str]:
-    out = [f"measure {name}: only on one side" for name in (set(ours) ^ set(theirs)) - {"scaling_factor_h1", "scaling_factor_h0"}]
+    out = [
+        f"measure {name}: only on one side"
+        for name in (set(ours) ^ set(theirs)) - {"scaling_factor_h1", "scaling_factor_h0"}
+    ]
     saturated = theirs["df"] == 0
     for name in set(ours) & set(theirs):
         if saturated and name in ("cn_05", "cn_01", "fmin", "chisq"):

@@ -25,8 +25,8 @@ FOLDER = HERE / "measurement_ordinal"
 CASES: dict[str, dict[str, Any]] = {
     c["id"]: c for c in json.loads((FOLDER / "cases.json").read_text(encoding="utf-8"))["cases"]
 }
-#: Of what rests on the answers as numbers, of model-based numbers, of ratios of polychoric correlations, and of what rests
-#: on moments of incomplete rows, for which lavaan's EM stops at a change of 1e-5.
+#: Of what rests on the answers as numbers, of model-based numbers, of ratios of polychoric correlations, and of what
+#: rests on moments of incomplete rows, for which lavaan's EM stops at a change of 1e-5.
 EXACT, RTOL, RATIO, EM = 1e-12, 1e-7, 1e-6, 1e-5
 
 

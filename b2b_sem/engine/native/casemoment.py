@@ -22,7 +22,15 @@ from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import mean_scales
 
-__all__ = ["case_residuals", "complete_information", "moment_information", "moment_places", "moment_slopes", "pattern_form", "score_blocks"]
+__all__ = [
+    "case_residuals",
+    "complete_information",
+    "moment_information",
+    "moment_places",
+    "moment_slopes",
+    "pattern_form",
+    "score_blocks",
+]
 
 #: Numbers in one working array.
 LIMIT = 2_000_000
@@ -170,7 +178,10 @@ def _assemble(gram: Array, p: int) -> Array:
         part = slice(first, first + step)
         a, b = i[part], j[part]
         ik, il, jk, jl = at[a][:, i], at[a][:, j], at[b][:, i], at[b][:, j]
-        total = flat[il * count + jk] + flat[ik * count + jl] + flat[jl * count + ik] + flat[jk * count + il]
+        total = flat.take(il * count + jk)
+        total += flat.take(ik * count + jl)
+        total += flat.take(jl * count + ik)
+        total += flat.take(jk * count + il)
         out[part] = total * (half[part, None] * half)
     return (out + out.T) / 2
 

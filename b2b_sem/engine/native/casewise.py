@@ -62,11 +62,6 @@ class Casewise:
     clusters: IntArray | None = None
 
     @property
-    def costly(self) -> bool:
-        """Whether the Hessian costs much more than the gradient."""
-        return True
-
-    @property
     def complete(self) -> bool:
         """Whether there is no hole at all."""
         return self.incomplete.complete
@@ -139,6 +134,20 @@ class Casewise:
         """Return d2F / dtheta dtheta', shape (q, q)."""
         return 2.0 * self.information(structure, point, "observed")
 
+    def near_hessian(self, structure: Structure, point: Point) -> Array:
+        """Return the Hessian with the information of the moments where they are without the model, (q, q).
+
+        That information is needed anyway, and close to the one at a solution that fits.
+        """
+        slopes = moment_slopes(structure, point.implied)
+        return 2.0 * (slopes.T @ self._observed_at_best @ slopes + self._bend(structure, point))
+
+    def _bend(self, structure: Structure, point: Point) -> Array:
+        """Return half the part of the Hessian from second derivatives of the implied moments."""
+        at, columns = self._pull(point), point.implied.columns
+        bend = curvature(structure, point.implied, columns.T @ (at.omega - at.cross) @ columns, columns.T @ at.lever)
+        return 0.5 * structure.gather(structure.gather(bend).T)
+
     def information(self, structure: Structure, point: Point, kind: str) -> Array:
         """Return the information of one respondent, (q, q).
 
@@ -156,13 +165,12 @@ class Casewise:
         inner = moment_information(self.sums, implied.mu, implied.sigma, expected=kind == "expected")
         out: Array = slopes.T @ inner @ slopes
         if kind == "observed":
-            at, columns = self._pull(point), implied.columns
-            bend = curvature(structure, implied, columns.T @ (at.omega - at.cross) @ columns, columns.T @ at.lever)
-            out = out + 0.5 * structure.gather(structure.gather(bend).T)
+            out = out + self._bend(structure, point)
         return (out + out.T) / 2
 
     def _pull(self, point: Point) -> Pull:
-        assert isinstance(point, CasePoint) and point.pull is not None
+        assert isinstance(point, CasePoint)
+        assert point.pull is not None
         return point.pull
 
     def score_meat(self, structure: Structure, point: Point) -> Array:
@@ -207,9 +215,13 @@ class Casewise:
         return matrix[np.ix_(self.varying, self.varying)]
 
     @cached_property
+    def _observed_at_best(self) -> Array:
+        return moment_information(self.sums, self.mean, self.cov)
+
+    @cached_property
     def observed_moments(self) -> Array:
         """Observed information of the varying moments at their estimates."""
-        return self._kept(moment_information(self.sums, self.mean, self.cov))
+        return self._kept(self._observed_at_best)
 
     @cached_property
     def inverse_moments(self) -> Array | None:

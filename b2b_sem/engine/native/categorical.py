@@ -9,7 +9,6 @@ enter through their logarithms, whose second derivatives have rank one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -72,7 +71,7 @@ class CategoricalWeight:
         residual = state.statistic - self.statistic
         value = float(residual @ self.times(residual)) / self.size
         p = len(moments.cov)
-        return OrdinalPoint(theta, value, state.implied, np.eye(p), self, state) if np.isfinite(value) else None  # type: ignore[arg-type]
+        return OrdinalPoint(theta, value, state.implied, np.eye(p), self, state) if np.isfinite(value) else None
 
     def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return dF/dtheta, shape (q,)."""
@@ -178,7 +177,7 @@ def _curved(layout: Layout, state: State, pull: Array) -> Array:
     mixed = cross.T @ move
     inner += mixed + mixed.T
     if parts.chain is not None:
-        inner = inner[:c, :c] + inner[:c, c:] @ parts.chain + parts.chain.T @ (inner[c:, :c] + inner[c:, c:] @ parts.chain)
+        inner = np.concatenate([np.eye(c), parts.chain]).T @ inner @ np.concatenate([np.eye(c), parts.chain])
     out = np.zeros((layout.q, layout.q))
     out[np.ix_(layout.core, layout.core)] = inner
     free = np.flatnonzero(layout.threshold >= 0)

@@ -121,8 +121,8 @@ def _score(
     damping, stalled, size, count = 0.0, 0, np.inf, 0
     kept: Array | None = None
     best = np.inf
-    # a Hessian that costs much is kept as long as its steps bring the gradient down quickly
-    costly = getattr(moments.weight, "costly", False)
+    # where the Hessian costs much one close to it is kept as long as its steps bring the gradient down quickly
+    near = getattr(moments.weight, "near_hessian", None)
     values: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
@@ -136,10 +136,12 @@ def _score(
             break
         moved: Point | None = None
         if size < NEAR:
-            if kept is None or size > 0.05 * before:
+            if near is not None and kept is None:
+                kept = _reduce(near(structure, point), constraints)
+            elif kept is None or size > 0.3 * before:
                 kept = _reduce(hessian(structure, moments, point), constraints)
             newton = _newton_step(kept, info, grad)
-            if not costly:
+            if near is None:
                 kept = None
             moved = _line_search(structure, moments, point, _expand(newton, constraints), float(grad @ newton), size)
         for _ in range(12):

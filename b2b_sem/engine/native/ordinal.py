@@ -141,7 +141,7 @@ class Layout:
             scale[free] = theta[self.scale[free]]
             if not (scale > 0).all() or (diagonal[self.numeric] <= 0).any():
                 return None
-        response = 1.0
+        response = np.ones((0, 0))
         if self.r:
             place = self.y[self.computed]
             columns = implied.columns[place][:, structure.u[self._computed_entries]]
@@ -153,12 +153,13 @@ class Layout:
             implied = implied_moments(structure, full)
             if implied is None:
                 return None
-        return State(self, theta, full, implied, scale, np.atleast_2d(response))
+        return State(self, theta, full, implied, scale, response)
 
     @cached_property
     def _computed_entries(self) -> IntArray:
         """Entries of the structure that are computed residuals, in order."""
-        return np.array([int(np.flatnonzero(self.structure.free == self.q + k)[0]) for k in range(self.r)], dtype=np.intp)
+        numbers = self.q + np.arange(self.r)
+        return np.array([np.flatnonzero(self.structure.free == k)[0] for k in numbers], dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False)

@@ -303,6 +303,12 @@ def test_auto_uses_full_information_where_numbers_are_missing() -> None:
     assert (found.estimator, found.model.options["missing"], found.nobs) == ("MLR", "fiml", 400)
     assert found.measures == bs.fit(MODEL, data, estimator="MLR", missing="fiml").measures
     assert any("full information uses all answers" in n for n in found.notes)
+    for option in ({"engine": "semopy"}, {"likelihood": "wishart"}, {"meanstructure": False}):
+        only = bs.fit(MODEL, data, estimator="auto", **option)
+        assert (only.model.options["missing"], only.nobs) == ("listwise", len(data.dropna()))
+        assert any("with maximum likelihood of complete rows only" in n for n in only.notes)
+    clustered = bs.fit(MODEL, data.assign(firm=np.arange(400) // 8), estimator="auto", cluster="firm")
+    assert (clustered.model.options["missing"], clustered.nobs) == ("fiml", 400)
     data = holes(answers(300, EVEN[7]).assign(age=answers(300, None)["x1"]), 0.1, ["age"])
     found = bs.fit(f"{MODEL}\nF ~ age", data, estimator="auto")
     assert (found.estimator, found.model.options["missing"], found.nobs) == ("MLR", "fiml.x", 300)

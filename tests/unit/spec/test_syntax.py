@@ -211,8 +211,6 @@ def test_close_words_are_offered(text: str, guess: str) -> None:
     ("text", "line", "column", "message"),
     [
         ("f =~ x1\nf <~ x2", 2, 3, "composite"),
-        ("x | t1", 1, 3, "thresholds"),
-        ("x ~*~ x", 1, 3, "scaling factors"),
         ("y ~ x + x:z", 1, 9, "interaction 'x:z'"),
         ("\n group: 1\ny ~ x", 2, 2, "blocks"),
         ("level : 2\ny ~ x", 1, 1, "blocks"),
