@@ -168,6 +168,7 @@ def ordinal_moments(
     statistic, cov = _stack(margins, layout, rho)
     warnings = describe_categories(names, [c.counts for c in coded], empty, where)
     warnings += pairs.warnings(cov, where)
+    notes += pairs.notes(where)
     notes += [
         f"{name} has {len(c.levels)} different answers: few respondents share one"
         for name, c in zip(names, coded, strict=True)

@@ -90,6 +90,8 @@ class Pairs:
         self.cross = np.zeros((count, layout.size))
         self.square = np.zeros(count)
         self.lost = np.zeros(count)
+        ordered = np.array([m.codes is not None for m in margins])
+        self.table = ordered[layout.first] & ordered[layout.second]
         self.empty: list[tuple[str, str, int]] = []
 
     def solve(self) -> tuple[Array, Array, list[tuple[str, str, int]]]:
@@ -236,15 +238,25 @@ class Pairs:
                 out[layout.place[i]] *= -1.0
         return out.T
 
+    def _named(self, which: NDArray[np.bool_], numbers: Array, form: str) -> str:
+        at = np.flatnonzero(which).tolist()
+        one, two = self.layout.first, self.layout.second
+        return listed([f"{self.names[one[i]]} and {self.names[two[i]]} ({numbers[i]:{form}})" for i in at])
+
+    def notes(self, where: str) -> list[str]:
+        """Return where correlations differ from those of lavaan, and why."""
+        lost = ~self.table & (self.lost > 0)
+        if not lost.any():
+            return []
+        return [
+            f"lavaan may give other correlations{where}: it leaves out answers whose density, in the units of the "
+            f"numeric variable, is below 1.5e-8, so that its numbers depend on these units; here every answer counts. "
+            f"Number of such answers: {self._named(lost, self.lost, '.0f')}"
+        ]
+
     def warnings(self, cov: Array, where: str) -> list[str]:
         """Return what makes the correlations doubtful."""
-        out = []
-
-        def named(which: NDArray[np.bool_], numbers: Array, form: str) -> str:
-            at = np.flatnonzero(which).tolist()
-            one, two = self.layout.first, self.layout.second
-            return listed(f"{self.names[one[i]]} and {self.names[two[i]]} ({numbers[i]:{form}})" for i in at)
-
+        out, named = [], self._named
         unknown = self.square < UNKNOWN * self.n
         if unknown.any():
             out.append(
@@ -255,10 +267,11 @@ class Pairs:
         close = (np.abs(self.rho) > NEARLY_ONE) & ~unknown
         if close.any():
             out.append(f"correlations of nearly 1{where}: {named(close, self.rho, '.3f')}")
-        if (self.lost > 0).any():
+        lost = self.table & (self.lost > 0)
+        if lost.any():
             out.append(
                 f"answers so unlikely that they do not count in a correlation{where} (number of them): "
-                f"{named(self.lost > 0, self.lost, '.0f')}"
+                f"{named(lost, self.lost, '.0f')}"
             )
         sd = np.sqrt(np.diag(cov))
         if len(cov) > 1 and np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] < 1e-10:

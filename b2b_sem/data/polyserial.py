@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.data.bivariate import bvn_density, bvn_rows
+from b2b_sem.data.bivariate import FAR, bvn_density, bvn_rows
 from b2b_sem.data.margin import interval
 from b2b_sem.data.polychoric import LIMIT, SMALLEST
 from b2b_sem.data.twostep import solve_scores
@@ -26,8 +26,12 @@ Mask = NDArray[np.bool_]
 BLOCK = 65_536
 #: Polyserial correlations are searched between -SERIAL_LIMIT and SERIAL_LIMIT (as in lavaan).
 SERIAL_LIMIT = 0.995
-#: A conditional probability below this counts as this (as in lavaan).
+#: Where another maximum of a polyserial likelihood is looked for.
+GRID = np.concatenate([[-SERIAL_LIMIT], np.tanh(np.linspace(-2.75, 2.75, 15)), [SERIAL_LIMIT]])
+#: lavaan takes a conditional probability below this as this.
 TINY = float(np.finfo(np.float64).eps)
+#: A probability below this is computed by its logarithm.
+UNDERFLOW = 1e-290
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,9 @@ class RowScores:
         Of an ordered item: with respect to the threshold above and the one below its answer. Of a numeric variable:
         with respect to its mean and its variance, in units of the standardized variable.
     lost : ndarray, shape (P,)
-        Rows whose probability is below :data:`SMALLEST` and which therefore do not move the correlation.
+        Of two ordered items: rows whose probability is below :data:`SMALLEST` and which therefore do not move the
+        correlation. Otherwise rows that lavaan would leave out, and that count here: their density, in the units of the
+        numeric variables, is below :data:`SMALLEST` at this correlation or where lavaan's search starts.
     """
 
     rho: Array
@@ -61,34 +67,27 @@ def correlate_numeric(a: Array, b: Array, sd: Array, seen: Mask) -> RowScores:
     a, b : ndarray, shape (P, N)
         Standardized residuals, mean 0 and mean square 1 over the answers of each variable.
     sd : ndarray, shape (P,)
-        Product of the two standard deviations.
+        Product of the two standard deviations; for `lost` only.
     seen : ndarray of bool, shape (P, N)
 
     Notes
     -----
     The score is zero where ``n rho (1 - rho^2) + (1 + rho^2) sum(ab) - rho (sum(a^2) + sum(b^2)) = 0``; with complete
-    rows that is the product-moment correlation. Given missing answers, as in lavaan, rows whose density (in the units
-    of the variables) is below :data:`SMALLEST` do not move the correlation.
+    rows that is the product-moment correlation. Given missing answers the equation may have three solutions: the most
+    likely one counts. Kendall & Stuart (1979), The Advanced Theory of Statistics 2, 18.38.
     """
     a, b = np.where(seen, a, 0.0), np.where(seen, b, 0.0)
     product, squares = a * b, a * a + b * b
-    complete = np.asarray(seen.all(axis=1))
-    lost = np.zeros(len(a))
+    rho = _cubic(seen.sum(axis=1).astype(np.float64), product.sum(axis=1), squares.sum(axis=1))
+    complete = np.asarray(seen.all(axis=1))[:, None]
 
-    def evaluate(which: Index, r: Array) -> tuple[Array, Array]:
-        free = 1.0 - r * r
+    def dropped(r: Array) -> Mask:
+        r = np.clip(r, -1 + 1e-12, 1 - 1e-12)[:, None]
         with np.errstate(under="ignore"):
-            exponent = (r[:, None] * product[which] - 0.5 * squares[which]) / free[:, None]
-            density = np.exp(exponent) / (2.0 * np.pi * sd[which] * np.sqrt(free))[:, None]
-        kept = seen[which] & ((density >= SMALLEST) | complete[which][:, None])
-        lost[which] = (seen[which] & ~kept).sum(axis=1)
-        n = kept.sum(axis=1).astype(np.float64)
-        ab = np.where(kept, product[which], 0.0).sum(axis=1)
-        sq = np.where(kept, squares[which], 0.0).sum(axis=1)
-        # the score times (1 - rho^2)^2, which has the same roots and the same sign
-        return n * r * free + (1.0 + r * r) * ab - r * sq, n * (1.0 - 3.0 * r * r) + 2.0 * r * ab - sq
+            density = np.exp((r * product - 0.5 * squares) / (1.0 - r * r)) / (2.0 * np.pi * sd[:, None])
+        return np.asarray(seen & ~complete & (density < SMALLEST * np.sqrt(1.0 - r * r)))
 
-    rho = solve_scores(evaluate, _pearson(a, b, seen), 1.0, seen.sum(axis=1))
+    lost = (dropped(rho) | dropped(_pearson(a, b, seen))).sum(axis=1).astype(np.float64)
     r = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[:, None]
     free = 1.0 - r * r
     q = a * a - 2.0 * r * a * b + b * b
@@ -101,6 +100,25 @@ def correlate_numeric(a: Array, b: Array, sd: Array, seen: Mask) -> RowScores:
     return RowScores(rho, score, side(a, b), side(b, a), lost)
 
 
+def _cubic(n: Array, product: Array, squares: Array) -> Array:
+    """Return the most likely of the solutions of ``-n r^3 + p r^2 + (n - s) r + p = 0``, pair by pair."""
+    companion = np.zeros((len(n), 3, 3))
+    companion[:, 0] = np.column_stack([product / n, 1.0 - squares / n, product / n])
+    companion[:, 1, 0] = companion[:, 2, 1] = 1.0
+    # real parts that are no solutions are no harm: their likelihood is smaller
+    r = np.clip(np.linalg.eigvals(companion).real, -1 + 1e-12, 1 - 1e-12)
+    free = 1.0 - r * r
+    value = -0.5 * n[:, None] * np.log(free) - (0.5 * squares[:, None] - r * product[:, None]) / free
+    best = r[np.arange(len(r)), value.argmax(axis=1)]
+    for _ in range(2):  # to the last digits
+        score = n * best * (1.0 - best * best) + (1.0 + best * best) * product - best * squares
+        slope = n * (1.0 - 3.0 * best * best) + 2.0 * best * product - squares
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = score / slope
+        best = np.clip(np.where(np.abs(step) < 1e-4, best - step, best), -1.0, 1.0)
+    return best
+
+
 def correlate_serial(
     z: Array, sd: Array, upper: Array, lower: Array, seen: Mask, codes: Array, thresholds: Sequence[Array]
 ) -> RowScores:
@@ -111,7 +129,7 @@ def correlate_serial(
     z : ndarray, shape (P, N)
         Standardized residuals of the numeric variable.
     sd : ndarray, shape (P,)
-        Standard deviation of that residual.
+        Standard deviation of that residual; for `lost` only.
     upper, lower : ndarray, shape (P, N)
         Limits of the latent response of the ordered item.
     seen : ndarray of bool, shape (P, N)
@@ -123,47 +141,124 @@ def correlate_serial(
     Notes
     -----
     ``l(rho) = sum log(Phi((t_y - rho z) / R) - Phi((t_(y-1) - rho z) / R))``, ``R^2 = 1 - rho^2``. Olsson, Drasgow &
-    Dorans (1982), doi:10.1007/BF02294164, the two-step method. As in lavaan, rows whose joint density (in the units of
-    the numeric variable) is below :data:`SMALLEST` do not move the correlation.
+    Dorans (1982), doi:10.1007/BF02294164, the two-step method. Every row counts, however unlikely.
+
+    In ``c = 1 / R`` and ``s = rho / R`` the likelihood is concave (Pratt 1981, doi:10.1080/01621459.1981.10477619), and
+    the correlations are the curve ``c = sqrt(1 + s^2)``, convex. Where it is stationary on the curve and does not rise
+    with c, what is more likely lies below the tangent, and the curve above: no other correlation is more likely.
+    Otherwise a grid is searched for another maximum.
     """
-    with np.errstate(under="ignore"):
-        height = _density(np.where(seen, z, 0.0)) / sd[:, None]
+    share = _Serial(z, upper, lower, seen)
 
-    def terms(which: Index | slice, r: Array) -> tuple[Array, ...]:
-        r = r[:, None]
-        root = np.sqrt(1.0 - r * r)
-        top, bottom = upper[which], lower[which]
-        h, k = (top - r * z[which]) / root, (bottom - r * z[which]) / root
-        pi = np.maximum(interval(h, k), TINY)
-        dens_h, dens_k = _density(h) / pi, _density(k) / pi
-        # derivatives of both limits with respect to rho
-        dh, dk = (r * top - z[which]) / root**3, (r * bottom - z[which]) / root**3
-        score = np.where(seen[which], dens_h * dh - dens_k * dk, 0.0)
-        return r, root, h, k, dens_h, dens_k, dh, dk, score, pi
-
-    def evaluate(which: Index, now: Array) -> tuple[Array, Array]:
-        r, root, h, k, dens_h, dens_k, dh, dk, score, pi = terms(which, now)
-        ddh = upper[which] / root**3 + 3.0 * r * dh / root**2
-        ddk = lower[which] / root**3 + 3.0 * r * dk / root**2
-        change = dens_h * (ddh - h * dh * dh) - dens_k * (ddk - k * dk * dk) - score * score
-        kept = seen[which] & (height[which] * pi >= SMALLEST)
-        return np.where(kept, score, 0.0).sum(axis=1), np.where(kept, change, 0.0).sum(axis=1)
-
-    # lavaan's first guess: where rows drop out, the likelihood may have more than one maximum
+    # lavaan's first guess
     spread = np.array([(own[own >= 0]).std() for own in codes])
     steep = np.array([_density(own).sum() for own in thresholds])
     plain = _pearson(z, codes, seen)
     # thresholds far from 0, where covariates have large means, say nothing about the scale of the codes
     start = plain * spread / np.maximum(steep, 0.1 * spread)
     start = np.where(np.abs(start) > 0.9, start / 2.0, start)
-    rho = solve_scores(evaluate, np.where(np.abs(start) > 0.95, plain, start), SERIAL_LIMIT, seen.sum(axis=1))
-    r, root, _, _, dens_h, dens_k, _, _, score, pi = terms(slice(None), rho)
-    lost = (seen & (height * pi < SMALLEST)).sum(axis=1).astype(np.float64)
-    push = r / root * (dens_h - dens_k)
+    start = np.where(np.abs(start) > 0.95, plain, start)
+    rows = seen.sum(axis=1)
+    rho = solve_scores(share.evaluate, start, SERIAL_LIMIT, rows)
+    share.improve(rho, rows)
+
+    every = slice(None)
+    with np.errstate(under="ignore"):
+        height = _density(np.where(seen, z, 0.0)) / sd[:, None]
+    dropped = np.zeros(seen.shape, dtype=bool)
+    for r in (rho, start):
+        dropped |= seen & (height * np.maximum(np.exp(share.limits(every, r).log), TINY) < SMALLEST)
+    at = share.limits(every, rho)
+    r, root = rho[:, None], at.root
+    score = at.above * at.dh - at.below * at.dk
+    push = r / root * (at.above - at.below)
     mean = np.where(seen, z + push, 0.0)
     variance = np.where(seen, 0.5 * (z * z - 1.0 + z * push), 0.0)
-    above, below = np.where(seen, dens_h / root, 0.0), np.where(seen, -dens_k / root, 0.0)
-    return RowScores(rho, score, (mean, variance), (above, below), lost)
+    return RowScores(
+        rho, score, (mean, variance), (at.above / root, -at.below / root), dropped.sum(axis=1).astype(np.float64)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Limits:
+    """Answers given the numeric variable: limits h and k of the latent residual, and what follows from them."""
+
+    root: Array
+    h: Array
+    k: Array
+    log: Array  # logarithm of the probability; 0 where an answer is missing
+    above: Array  # density at h over the probability
+    below: Array
+    dh: Array  # derivative of h with respect to the correlation
+    dk: Array
+
+
+class _Serial:
+    """The likelihoods of polyserial correlations."""
+
+    def __init__(self, z: Array, upper: Array, lower: Array, seen: Mask) -> None:
+        self.z, self.upper, self.lower, self.seen = z, upper, lower, seen
+        self.top, self.bottom = upper >= FAR, lower <= -FAR  # the last and the first category
+
+    def limits(self, which: Index | slice, rho: Array) -> _Limits:
+        z, upper, lower, seen = self.z[which], self.upper[which], self.lower[which], self.seen[which]
+        r = rho[:, None]
+        root = np.sqrt(1.0 - r * r)
+        h, k = (upper - r * z) / root, (lower - r * z) / root
+        log, above, below = _shares(
+            np.where(self.top[which], np.inf, h), np.where(self.bottom[which], -np.inf, k), seen
+        )
+        return _Limits(root, h, k, log, above, below, (r * upper - z) / root**3, (r * lower - z) / root**3)
+
+    def evaluate(self, which: Index, rho: Array) -> tuple[Array, Array]:
+        """Return score and derivative of the score."""
+        at, r = self.limits(which, rho), rho[:, None]
+        score = at.above * at.dh - at.below * at.dk
+        ddh = self.upper[which] / at.root**3 + 3.0 * r * at.dh / at.root**2
+        ddk = self.lower[which] / at.root**3 + 3.0 * r * at.dk / at.root**2
+        change = at.above * (ddh - at.h * at.dh**2) - at.below * (ddk - at.k * at.dk**2) - score * score
+        return score.sum(axis=1), change.sum(axis=1)
+
+    def improve(self, rho: Array, rows: Array) -> None:
+        """Put a likelier maximum in the place of one that is not the largest."""
+        at = self.limits(slice(None), rho)
+        rise = (at.above * self.upper - at.below * self.lower).sum(axis=1)
+        open_ = np.flatnonzero((rise > 0) | (np.abs(rho) > SERIAL_LIMIT - 1e-4))
+        if not len(open_):
+            return
+        value = at.log[open_].sum(axis=1)
+        grid = np.array([self.limits(open_, np.full(len(open_), g)).log.sum(axis=1) for g in GRID])
+        best = grid.argmax(axis=0)
+        better = np.flatnonzero(grid[best, np.arange(len(open_))] > value + 1e-9 * rows[open_])
+        if not len(better):
+            return
+        chosen, near = open_[better], best[better]
+        # the best point of a grid has a maximum between its neighbours
+        within = GRID[np.maximum(near - 1, 0)], GRID[np.minimum(near + 1, len(GRID) - 1)]
+        rho[chosen] = solve_scores(
+            lambda which, now: self.evaluate(chosen[which], now), GRID[near], SERIAL_LIMIT, rows[chosen], within
+        )
+
+
+def _shares(h: Array, k: Array, seen: Mask) -> tuple[Array, Array, Array]:
+    """Return the logarithm of the normal probability between h and k, and the densities at both over it.
+
+    The probability has all its digits as long as it is a number at all; beyond, logarithms of the tails take over.
+    """
+    from scipy.special import log_ndtr
+
+    pi = interval(h, k)
+    far = seen & (pi < UNDERFLOW)
+    pi[~seen | far] = 1.0
+    log, above, below = np.log(pi), np.where(seen, _density(h) / pi, 0.0), np.where(seen, _density(k) / pi, 0.0)
+    if far.any():
+        h, k = h[far], k[far]
+        flip = k > 0
+        more, less = log_ndtr(np.where(flip, -k, h)), log_ndtr(np.where(flip, -h, k))
+        log[far] = tail = more + np.log(-np.expm1(less - more))
+        half = 0.5 * np.log(2.0 * np.pi)
+        above[far], below[far] = np.exp(-0.5 * h * h - half - tail), np.exp(-0.5 * k * k - half - tail)
+    return log, above, below
 
 
 def correlate_ordered(upper: tuple[Array, Array], lower: tuple[Array, Array], seen: Mask) -> RowScores:

@@ -20,7 +20,11 @@ FLAT = 1e-9
 
 
 def solve_scores(
-    evaluate: Callable[[NDArray[np.intp], Array], tuple[Array, Array]], start: Array, limit: float, rows: Array
+    evaluate: Callable[[NDArray[np.intp], Array], tuple[Array, Array]],
+    start: Array,
+    limit: float,
+    rows: Array,
+    within: tuple[Array, Array] | None = None,
 ) -> Array:
     """Return the maximum of each likelihood of one correlation, searched between -limit and limit.
 
@@ -36,13 +40,18 @@ def solve_scores(
         A likelihood that rises up to the limit has its maximum there.
     rows : ndarray, shape (P,)
         Answers each likelihood is made of: where score and curvature vanish against them, the search ends.
+    within : tuple of two ndarrays, shape (P,), optional
+        Other limits, each pair's own, with the start between them or on them.
 
     Returns
     -------
     ndarray, shape (P,)
     """
-    value = np.clip(start, -0.99, 0.99)
-    low, high = np.full(len(value), -limit), np.full(len(value), limit)
+    if within is None:
+        value = np.clip(start, -0.99, 0.99)
+        low, high = np.full(len(value), -limit), np.full(len(value), limit)
+    else:
+        value, low, high = np.array(start, dtype=np.float64), within[0].copy(), within[1].copy()
     active = np.arange(len(value))
     for _ in range(MOST):
         if not len(active):

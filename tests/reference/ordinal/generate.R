@@ -7,10 +7,13 @@
 # from the checkout root; data and versions as in ../lavaan/generate.R. As there, lavaan's solution is polished with its own
 # gradient and information before any number is written, and the RMSEA bounds and standard errors of the standardized solution
 # are sharpened. Exogenous variables are conditioned on where fixed.x is not FALSE, which is lavaan's default with ordered items.
-# Thresholds and correlations are lavaan's own: its optimiser finds polychoric correlations to about 1e-6.
+# Thresholds and correlations are lavaan's own: its optimiser finds polychoric correlations to about 1e-6. Every row counts in
+# correlations with numeric variables, also where lavaan drops some (../polychoric/every_row.R).
 
 source(file.path("tests", "reference", "lavaan", "common.R"))
 OUT <- file.path(REFERENCE, "ordinal")
+source(file.path(REFERENCE, "polychoric", "every_row.R"))
+every_row(TRUE)
 spec <- read_json(file.path(OUT, "cases.json"), simplifyVector = TRUE, simplifyDataFrame = FALSE)
 models <- setNames(spec$models, vapply(spec$models, function(m) m$id, ""))
 output <- function(id) file.path(OUT, paste0(id, ".json"))
@@ -143,6 +146,7 @@ write_numbers(
     sha256 = list(
       cases = sha256(file.path(OUT, "cases.json")),
       generate = sha256(file.path(OUT, "generate.R")),
+      every_row = sha256(file.path(REFERENCE, "polychoric", "every_row.R")),
       common = sha256(file.path(REFERENCE, "lavaan", "common.R")),
       data = setNames(lapply(sources, function(source) sha256(data_path(source))), sources),
       outputs = setNames(lapply(names(spec$runs), function(id) sha256(output(id))), names(spec$runs))
