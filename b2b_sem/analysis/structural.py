@@ -303,8 +303,8 @@ def _check_auxiliary_use(options: FitOptions, cluster: str | None, bounds: str |
     """Refuse auxiliary variables where they do nothing or their numbers are not tested."""
     if options.missing == "listwise":
         raise Unsupported(
-            "auxiliary variables need missing='fiml': where rows with holes are left out they tell nothing",
-            hint="use missing='fiml', or leave auxiliary out",
+            "auxiliary variables need missing='fiml' or 'mi': where rows with holes are left out they tell nothing",
+            hint="use missing='fiml' or 'mi', or leave auxiliary out",
         )
     if cluster is not None or bounds not in (None, "none"):
         what = "clusters" if cluster is not None else f"bounds={bounds!r}"

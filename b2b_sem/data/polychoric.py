@@ -17,6 +17,8 @@ Index = NDArray[np.intp]
 
 #: Probabilities of cells below this count as this, and do not move the correlation (as in lavaan).
 SMALLEST = float(np.sqrt(np.finfo(np.float64).eps))
+#: Probabilities of rectangles are differences of numbers up to 1: below this they are rounding.
+ROUNDING = 1e-14
 #: Correlations are searched between -LIMIT and LIMIT (as in lavaan).
 LIMIT = 0.999
 #: Cells computed at a time: the working arrays stay in the processor's cache.
@@ -97,9 +99,36 @@ def estimate_polychorics(tables: Array, upper: Array, lower: Array) -> Array:
     Olsson (1979), doi:10.1007/BF02296207, the two-step method.
     """
     tables = _open_corner(tables, _binary(upper) & _binary(lower))
+    upper, lower = _finite(upper), _finite(lower)
+    rho = _maximize(tables, upper, lower, SMALLEST)
+    unlikely = np.flatnonzero(np.isinf(_heights(tables, upper, lower, rho)[1]))
+    if len(unlikely):
+        # leaving out very unlikely answers can make a second maximum, beside that of all answers: the higher one counts
+        part = tables[unlikely], upper[unlikely], lower[unlikely]
+        whole = _maximize(*part, 0.0)
+        height, exact = _heights(*part, whole)
+        better = np.isfinite(exact) & (height > _heights(*part, rho[unlikely])[0])
+        rho[unlikely[better]] = whole[better]
+    return rho
+
+
+def _heights(tables: Array, upper: Array, lower: Array, rho: Array) -> tuple[Array, Array]:
+    """Return the log-likelihoods with probabilities of at least `SMALLEST`, and without: -inf where that matters."""
+    height, exact = np.empty(len(tables)), np.empty(len(tables))
+    for part in _blocks(tables):
+        counts = tables[part]
+        pi, _ = _cells(upper[part], lower[part], rho[part])
+        height[part] = (counts * np.log(np.maximum(pi, SMALLEST))).sum(axis=(1, 2))
+        lost = ((pi <= SMALLEST) & (counts > 0)).any(axis=(1, 2))
+        exact[part] = np.where(lost, -np.inf, height[part])
+    return height, exact
+
+
+def _maximize(tables: Array, upper: Array, lower: Array, least: float) -> Array:
+    """Return the maxima of the likelihoods; cells with a probability of `least` or less do not count."""
     rho = np.empty(len(tables))
     for part in _blocks(tables):
-        counts, h, k = tables[part], _finite(upper[part]), _finite(lower[part])
+        counts, h, k = tables[part], upper[part], lower[part]
         product = h[:, :, None] * k[:, None, :]
         squares = h[:, :, None] ** 2 + k[:, None, :] ** 2
 
@@ -118,8 +147,8 @@ def estimate_polychorics(tables: Array, upper: Array, lower: Array) -> Array:
             pi, density = _cells(h, k, now)
             r = now[:, None, None]
             free = 1.0 - r * r
-            weight = np.where(pi > SMALLEST, counts, 0.0)
-            np.maximum(pi, SMALLEST, out=pi)
+            weight = np.where(pi > least, counts, 0.0) if least else counts.astype(float)
+            np.maximum(pi, max(least, ROUNDING), out=pi)
             weight /= pi
             ratio = _rectangles(density)
             score = np.einsum("pab,pab->p", weight, ratio)
