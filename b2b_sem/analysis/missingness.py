@@ -12,6 +12,7 @@ import pandas as pd
 from b2b_sem.data.em import em_moments
 from b2b_sem.data.incomplete import Incomplete, group_patterns
 from b2b_sem.data.numeric import as_floats, is_missing, listed
+from b2b_sem.data.observed import stray_values
 from b2b_sem.data.table import Table, check_names
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.threads import single_thread
@@ -117,6 +118,7 @@ def missingness(
     shown = [name for name in columns.text if name in set(wanted)]
     if shown:
         notes.append(f"Columns that hold text are counted, but not tested: {listed(shown)}.")
+    notes += _undeclared(columns, wanted)
     left_out = holes.sum(axis=1)
     # patterns of holes alone, so that text columns count and empty rows are one of them
     grouped = group_patterns(np.column_stack([np.zeros(len(holes)), np.where(holes, np.nan, 0.0)]))
@@ -189,6 +191,14 @@ def _read(data: Any, wanted: list[str], extra: list[str], *, strict: bool) -> _C
     checked = Table(names, [], table.n, table.row_name, table.file, table.decimal, False)
     checked.refuse_infinite(np.array(values))
     return _Columns(tuple(names), np.column_stack(values), np.column_stack(holes), tuple(text))
+
+
+def _undeclared(columns: _Columns, wanted: list[str]) -> list[str]:
+    """Name values that look like codes of missing answers: they were counted as answers."""
+    names = [name for name in wanted if name not in columns.text]
+    kept = [values[~np.isnan(values)] for values in columns.take(names).T]
+    known = [(name, values) for name, values in zip(names, kept, strict=True) if len(values)]
+    return list(stray_values([name for name, _ in known], [values for _, values in known]))
 
 
 def _items(names: list[str], holes: np.ndarray) -> pd.DataFrame:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from b2b_sem.data.ordinal import OrdinalMoments
     from b2b_sem.data.read import Responses
 
-__all__ = ["GroupMoments", "Observed", "observe", "observe_moments"]
+__all__ = ["GroupMoments", "Observed", "observe", "observe_moments", "stray_values"]
 
 #: Eigenvalues of a correlation matrix below this count as zero: the columns carry the same information twice.
 SINGULAR = 1e-10
@@ -199,7 +199,7 @@ def observe(
     _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)
     raw = (values.T,) if keep_raw else None
-    strays = tuple(_stray_values(table.names, values))
+    strays = tuple(stray_values(table.names, values))
     group = GroupMoments(None, n, cov, mean)
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
     if labels is not None and kept is not None:
@@ -342,7 +342,7 @@ def _observe_incomplete(
             )
         _refuse_collinear(table.names, cov, mean, table.file)
     notes += _variance_note(table.names, cov)
-    strays = tuple(_stray_values(table.names, [row[ok] for row, ok in zip(rows.T, seen.T, strict=True)]))
+    strays = tuple(stray_values(table.names, [row[ok] for row, ok in zip(rows.T, seen.T, strict=True)]))
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
     if labels is not None and dropped.any():
         labels = labels[used]
@@ -480,7 +480,7 @@ def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
     ]
 
 
-def _stray_values(names: Sequence[str], values: Iterable[NDArray[np.float64]]) -> Iterator[str]:
+def stray_values(names: Sequence[str], values: Iterable[NDArray[np.float64]]) -> Iterator[str]:
     """Yield a warning for each column whose largest or smallest value stands far apart from all others.
 
     A usual missing code is named when it lies further from the other values than these spread; any other value only

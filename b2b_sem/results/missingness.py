@@ -48,8 +48,9 @@ class MissingnessResult:
         Why there is no test; empty if there is one.
     related : DataFrame
         Every other variable compared between those who left an item out and those who answered it (at least 10 each),
-        smallest p first: item, variable, n_missing, n_answered, mean_missing, mean_answered, d (standardized difference), t, df,
-        pvalue (Welch), pvalue_fdr (Benjamini-Hochberg), r (correlation of item and variable where both are known).
+        smallest p first: item, variable, n_missing, n_answered, mean_missing, mean_answered, d (standardized
+        difference), t, df, pvalue (Welch), pvalue_fdr (Benjamini-Hochberg), r (correlation of item and variable where
+        both are known).
     alpha : float
         Error rate of the sentences.
     notes : tuple of str

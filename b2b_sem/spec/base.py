@@ -170,6 +170,7 @@ class Document(Node):
 
 
 Estimator = Literal[
+    "auto",
     "ML",
     "MLM",
     "MLMV",
@@ -186,19 +187,18 @@ Estimator = Literal[
     "ULSM",
     "ULSMV",
     "ULSMVS",
-    "DLS",
 ]
 
 
 class FitSettings(Node):
     """Arguments of ``b2b_sem.fit`` by the same names; what is not stated keeps the default of ``fit``."""
 
-    estimator: Estimator | Literal["auto"] | None = None
+    estimator: Estimator | None = None
     likelihood: Literal["normal", "wishart"] | None = None
-    information: Literal["expected", "observed"] | None = None
+    information: Literal["expected", "observed", "first.order"] | None = None
     se: Text | None = None
     test: Text | None = None
-    missing: Literal["listwise", "fiml", "fiml.x", "pairwise", "mi"] | None = None
+    missing: Literal["listwise", "fiml", "fiml.x", "ml", "ml.x", "direct", "direct.x", "pairwise", "mi"] | None = None
     imputations: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     auxiliary: tuple[Code, ...] | None = None

@@ -148,6 +148,14 @@ def test_single_patterns_are_remarked_on() -> None:
     assert any("a single respondent each" in note for note in found.notes)
 
 
+def test_values_that_look_like_missing_codes_are_named() -> None:
+    data = sample()
+    data.loc[:5, "x1"] = -99.0
+    found = missingness(data)
+    assert any("x1 is -99 in 6 cells" in note for note in found.notes)
+    assert "-99" in found.summary()
+
+
 def test_json_round_trip() -> None:
     data = sample()
     data.loc[data["z"] > 0.8, "x3"] = NAN
