@@ -26,8 +26,8 @@ Mask = NDArray[np.bool_]
 BLOCK = 65_536
 #: Polyserial correlations are searched between -SERIAL_LIMIT and SERIAL_LIMIT (as in lavaan).
 SERIAL_LIMIT = 0.995
-#: Points of the grid for other maxima of a polyserial likelihood: with more than FEW rows, and with fewer, where the maxima
-#: of small samples with outliers lie close together.
+#: Points of the grid for other maxima of a polyserial likelihood, with more than FEW rows and with fewer: the maxima
+#: of small samples with outliers may lie close together.
 FEW, SPARSE, DENSE = 500, 15, 61
 #: lavaan takes a conditional probability below this as this.
 TINY = float(np.finfo(np.float64).eps)
