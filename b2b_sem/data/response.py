@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from b2b_sem.data.observed import GroupMoments, Observed, _stack, _stray_values
+from b2b_sem.data.observed import GroupMoments, Observed, _stack, stray_values
 from b2b_sem.data.ordinal import ordinal_moments
 from b2b_sem.data.table import Table
 
@@ -74,7 +74,7 @@ def observe_ordinal(
     strays = [
         text
         for name, row in zip(table.names, used, strict=True)
-        for text in _stray_values([name], row[None, ~np.isnan(row)])
+        for text in stray_values([name], row[None, ~np.isnan(row)])
     ]
     labels = getattr(getattr(frame, "frame", frame), "index", None)
     return Observed(
