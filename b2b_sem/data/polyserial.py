@@ -26,8 +26,9 @@ Mask = NDArray[np.bool_]
 BLOCK = 65_536
 #: Polyserial correlations are searched between -SERIAL_LIMIT and SERIAL_LIMIT (as in lavaan).
 SERIAL_LIMIT = 0.995
-#: Where another maximum of a polyserial likelihood is looked for.
-GRID = np.concatenate([[-SERIAL_LIMIT], np.tanh(np.linspace(-2.75, 2.75, 15)), [SERIAL_LIMIT]])
+#: Points of the grid for other maxima of a polyserial likelihood, with more than FEW rows and with fewer: the maxima
+#: of small samples with outliers may lie close together.
+FEW, SPARSE, DENSE = 500, 15, 61
 #: lavaan takes a conditional probability below this as this.
 TINY = float(np.finfo(np.float64).eps)
 #: A probability below this is computed by its logarithm.
@@ -146,7 +147,7 @@ def correlate_serial(
     In ``c = 1 / R`` and ``s = rho / R`` the likelihood is concave (Pratt 1981, doi:10.1080/01621459.1981.10477619), and
     the correlations are the curve ``c = sqrt(1 + s^2)``, convex. Where it is stationary on the curve and does not rise
     with c, what is more likely lies below the tangent, and the curve above: no other correlation is more likely.
-    Otherwise a grid is searched for another maximum.
+    Otherwise a grid is searched for other maxima.
     """
     share = _Serial(z, upper, lower, seen)
 
@@ -165,10 +166,9 @@ def correlate_serial(
     every = slice(None)
     with np.errstate(under="ignore"):
         height = _density(np.where(seen, z, 0.0)) / sd[:, None]
-    dropped = np.zeros(seen.shape, dtype=bool)
-    for r in (rho, start):
-        dropped |= seen & (height * np.maximum(np.exp(share.limits(every, r).log), TINY) < SMALLEST)
     at = share.limits(every, rho)
+    smaller = np.minimum(at.log, share.log(every, start))
+    dropped = seen & (height * np.maximum(np.exp(smaller), TINY) < SMALLEST)
     r, root = rho[:, None], at.root
     score = at.above * at.dh - at.below * at.dk
     push = r / root * (at.above - at.below)
@@ -210,6 +210,13 @@ class _Serial:
         )
         return _Limits(root, h, k, log, above, below, (r * upper - z) / root**3, (r * lower - z) / root**3)
 
+    def log(self, which: Index | slice, rho: Array) -> Array:
+        """Return the logarithm of the probability of every answer, alone."""
+        push, root = rho[:, None] * self.z[which], np.sqrt(1.0 - rho * rho)[:, None]
+        h = np.where(self.top[which], np.inf, (self.upper[which] - push) / root)
+        k = np.where(self.bottom[which], -np.inf, (self.lower[which] - push) / root)
+        return _probability(h, k, self.seen[which])[1]
+
     def evaluate(self, which: Index, rho: Array) -> tuple[Array, Array]:
         """Return score and derivative of the score."""
         at, r = self.limits(which, rho), rho[:, None]
@@ -226,22 +233,31 @@ class _Serial:
         open_ = np.flatnonzero((rise > 0) | (np.abs(rho) > SERIAL_LIMIT - 1e-4))
         if not len(open_):
             return
-        value = at.log[open_].sum(axis=1)
-        grid = np.array([self.limits(open_, np.full(len(open_), g)).log.sum(axis=1) for g in GRID])
-        best = grid.argmax(axis=0)
-        better = np.flatnonzero(grid[best, np.arange(len(open_))] > value + 1e-9 * rows[open_])
-        if not len(better):
+        # even steps of Fisher's z
+        inner = np.linspace(-2.85, 2.85, DENSE if self.z.shape[1] <= FEW else SPARSE)
+        points = np.concatenate([[-SERIAL_LIMIT], np.tanh(inner), [SERIAL_LIMIT]])
+        grid = np.array([self.log(open_, np.full(len(open_), g)).sum(axis=1) for g in points])
+        wall = np.full((1, len(open_)), -np.inf)
+        top = (grid >= np.vstack([wall, grid[:-1]])) & (grid >= np.vstack([grid[1:], wall]))
+        below, above = np.r_[points[:1], points[:-1]][:, None], np.r_[points[1:], points[-1:]][:, None]
+        # such a point has a maximum between its neighbours: another one, if the first is not there
+        point, place = np.nonzero(top & ((rho[open_] < below) | (rho[open_] > above)))
+        if not len(point):
             return
-        chosen, near = open_[better], best[better]
-        # the best point of a grid has a maximum between its neighbours
-        within = GRID[np.maximum(near - 1, 0)], GRID[np.minimum(near + 1, len(GRID) - 1)]
-        rho[chosen] = solve_scores(
-            lambda which, now: self.evaluate(chosen[which], now), GRID[near], SERIAL_LIMIT, rows[chosen], within
+        pair = open_[place]
+        within = below[point, 0], above[point, 0]
+        other = solve_scores(
+            lambda which, now: self.evaluate(pair[which], now), points[point], SERIAL_LIMIT, rows[pair], within
         )
+        value = self.log(pair, other).sum(axis=1)
+        best = self.log(slice(None), rho).sum(axis=1)
+        for j in np.argsort(value):  # the largest last
+            if value[j] > best[pair[j]]:
+                rho[pair[j]] = other[j]
 
 
-def _shares(h: Array, k: Array, seen: Mask) -> tuple[Array, Array, Array]:
-    """Return the logarithm of the normal probability between h and k, and the densities at both over it.
+def _probability(h: Array, k: Array, seen: Mask) -> tuple[Array, Array, Mask]:
+    """Return the normal probability between h and k, its logarithm, and where only the logarithm is right.
 
     The probability has all its digits as long as it is a number at all; beyond, logarithms of the tails take over.
     """
@@ -250,14 +266,22 @@ def _shares(h: Array, k: Array, seen: Mask) -> tuple[Array, Array, Array]:
     pi = interval(h, k)
     far = seen & (pi < UNDERFLOW)
     pi[~seen | far] = 1.0
-    log, above, below = np.log(pi), np.where(seen, _density(h) / pi, 0.0), np.where(seen, _density(k) / pi, 0.0)
+    log = np.log(pi)
     if far.any():
         h, k = h[far], k[far]
         flip = k > 0
         more, less = log_ndtr(np.where(flip, -k, h)), log_ndtr(np.where(flip, -h, k))
-        log[far] = tail = more + np.log(-np.expm1(less - more))
-        half = 0.5 * np.log(2.0 * np.pi)
-        above[far], below[far] = np.exp(-0.5 * h * h - half - tail), np.exp(-0.5 * k * k - half - tail)
+        log[far] = more + np.log(-np.expm1(less - more))
+    return pi, log, far
+
+
+def _shares(h: Array, k: Array, seen: Mask) -> tuple[Array, Array, Array]:
+    """Return the logarithm of the normal probability between h and k, and the densities at both over it."""
+    pi, log, far = _probability(h, k, seen)
+    above, below = np.where(seen, _density(h) / pi, 0.0), np.where(seen, _density(k) / pi, 0.0)
+    if far.any():
+        base = log[far] + 0.5 * np.log(2.0 * np.pi)
+        above[far], below[far] = np.exp(-0.5 * h[far] ** 2 - base), np.exp(-0.5 * k[far] ** 2 - base)
     return log, above, below
 
 

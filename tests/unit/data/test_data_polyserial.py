@@ -62,10 +62,14 @@ def two_maxima() -> list[tuple[list[float], list[float]]]:
             [2582, 0.28, 0.82, -0.26, 0.61, -1.15, 1.17, 0.15, 1.59, 0.32, 1.20, -0.10, 0.40, -0.28, 0.16],
             [2, 2, 2, 2, 0, 2, 0, 2, 0, 2, 2, 0, 0, 2, 2],
         ),
+        (
+            [-6067, 0.171, 0.355, 1.11, 2.95, -0.099, -2.24, 1.67, -0.322, 0.139, 2.32, -0.949, 0.313, -0.154, -0.115],
+            [5, 0, 5, 5, 5, 5, 0, 5, 0, 5, 5, 0, 5, 5, 0],
+        ),
     ]
 
 
-@pytest.mark.parametrize(("numbers", "answers"), two_maxima(), ids=["at the limit", "inside"])
+@pytest.mark.parametrize(("numbers", "answers"), two_maxima(), ids=["at the limit", "positive", "negative"])
 def test_of_two_maxima_the_larger_one_is_taken(numbers: list[float], answers: list[float]) -> None:
     x, y = np.array(numbers, dtype=float), np.array(answers, dtype=float)
     rho, edges, _ = pair(x, y)
