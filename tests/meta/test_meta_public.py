@@ -119,3 +119,9 @@ def test_version_matches_the_project_file_and_the_changelog(root: Path) -> None:
     assert f"\n## {project['version']} " in changelog
     citation = (root / "CITATION.cff").read_text(encoding="utf-8")
     assert f'\nversion: "{project["version"]}"\n' in citation
+
+
+def test_functions_that_use_the_package_reach_worker_processes() -> None:
+    from joblib.externals import cloudpickle
+
+    assert cloudpickle.loads(cloudpickle.dumps(b2b_sem)) is b2b_sem
