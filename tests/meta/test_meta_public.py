@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,4 @@ def test_version_matches_the_project_file_and_the_changelog(root: Path) -> None:
 
 
 def test_functions_that_use_the_package_reach_worker_processes() -> None:
-    from joblib.externals import cloudpickle
-
-    assert cloudpickle.loads(cloudpickle.dumps(b2b_sem)) is b2b_sem
+    assert pickle.loads(pickle.dumps(b2b_sem)) is b2b_sem
