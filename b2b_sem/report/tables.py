@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
 from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
@@ -18,6 +18,7 @@ from b2b_sem.report.missingness import missing_tables
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
+from b2b_sem.results.method import label_method
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.variant import TEST_TITLES, variant
 
@@ -43,6 +44,8 @@ __all__ = [
     "write_tables",
 ]
 
+#: Measures that only estimators with a likelihood have.
+_LIKELIHOOD = ("logl", "aic", "bic", "bic2")
 _ADJUSTMENTS = {"holm": "Holm", "bonferroni": "Bonferroni", "bh": "Benjamini-Hochberg"}
 _RELATIONS = {"=~": "loading", "~": "regression", "~~": "covariance", "~1": "intercept", ":=": "defined"}
 STAR_NOTE = "* p < .05, ** p < .01, *** p < .001."
@@ -60,6 +63,8 @@ def tabulate_verdicts(result: StudyResult) -> Table:
         notes.append(f"p ({adjusted}) is adjusted over the {tested} propositions tested.")
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
+        if result.ok:
+            notes.append(f"They rest on one fit: {label_method(result.fit)}.")
     columns = [
         Column("id", "", "value"),
         Column("path", "Path", "path"),
@@ -144,14 +149,15 @@ def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
         "bic": ("BIC", plain("bic")),
         "bic2": ("BIC, sample-size adjusted", plain("bic2")),
     }
-    notes = [FIT_CAUTION]
-    if variant(m, "chisq"):
-        spelled, note = _with_scaled(fit, spelled, glyphs)
-        notes.insert(0, note)
+    spelled = {k: line for k, line in spelled.items() if k not in _LIKELIHOOD or not is_missing(value(k))}
+    better = {name + kind for name in ("chisq", "cfi", "tli", "rmsea", "rmsea_pvalue") if (kind := variant(m, name))}
+    if better:
+        spelled = _with_variants(fit, spelled, glyphs)
+    notes = [*_fit_notes(fit, glyphs), FIT_CAUTION]
     rows = []
     for key, (label, text) in spelled.items():
         stem = key.removesuffix("_scaled").removesuffix("_robust")
-        guide = None if key == stem and f"{key}_scaled" in m else GUIDES.get(stem)
+        guide = None if better & {f"{key}_scaled", f"{key}_robust"} else GUIDES.get(stem)
         rows.append((key, label, text, guide.text if guide else "", guide.source if guide else ""))
     columns = [
         Column("measure", "Measure", shown=False),
@@ -163,10 +169,10 @@ def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
     return table("fit", "Fit of the model", columns, rows, notes)
 
 
-def _with_scaled(
+def _with_variants(
     fit: FitResult, spelled: Mapping[str, tuple[str, str]], glyphs: Glyphs
-) -> tuple[dict[str, tuple[str, str]], str]:
-    """Return the lines of the fit table, scaled test and robust indices first, and a note that explains them."""
+) -> dict[str, tuple[str, str]]:
+    """Return the lines of the fit table, scaled test and robust indices first."""
     m = fit.measures
 
     def value(name: str) -> float:
@@ -176,12 +182,10 @@ def _with_scaled(
         return number(value(name), 3, bounded=True, glyphs=glyphs)
 
     df, p = count(value("df_scaled"), glyphs=glyphs), probability(value("pvalue_scaled"), glyphs=glyphs)
-    first = {
-        "chisq_scaled": (
-            "Scaled chi-square (df), p",
-            f"{number(value('chisq_scaled'), glyphs=glyphs)} ({df}), {p}",
-        )
-    }
+    first = {"chisq": spelled["chisq"]}
+    if variant(m, "chisq"):
+        text = f"{number(value('chisq_scaled'), glyphs=glyphs)} ({df}), {p}"
+        first = {"chisq_scaled": ("Scaled chi-square (df), p", text)}
     kinds = {name: variant(m, name) for name in ("cfi", "tli", "rmsea")}
     words = {"_robust": "Robust", "_scaled": "Scaled"}
     for name in ("cfi", "tli"):
@@ -193,15 +197,43 @@ def _with_scaled(
         first[f"rmsea{kind}"] = (f"{words[kind]} RMSEA [90% CI]", f"{bounded(f'rmsea{kind}')} {limits}")
         close = probability(value(f"rmsea_pvalue{kind}"), glyphs=glyphs)
         first[f"rmsea_pvalue{kind}"] = (f"{words[kind]} p of close fit", close)
-    rest = {
-        key: (f"{label}, not scaled" if key + "_scaled" in m else label, text) for key, (label, text) in spelled.items()
-    }
-    title = TEST_TITLES.get(str(fit.model.options.get("test")), "scaled")
-    note = (
-        f"The test is {title}, scaling factor {number(value('chisq_scaling_factor'), 3, glyphs=glyphs)}: read the "
-        "first lines. The values that are not scaled take the answers for normally distributed."
-    )
-    return {**first, **rest}, note
+    rest = {}
+    for key, (label, text) in spelled.items():
+        plain = ", not scaled" if f"{key}_scaled" in m else ", not robust" if f"{key}_robust" in m else ""
+        rest[key] = (label + plain, text)
+    return {**first, **{key: line for key, line in rest.items() if key not in first}}
+
+
+def _fit_notes(fit: FitResult, glyphs: Glyphs) -> list[str]:
+    """Return what test and indices are, and which of them to read."""
+    m, options = fit.measures, fit.model.options
+    notes = []
+    if variant(m, "chisq"):
+        title = TEST_TITLES.get(str(options.get("test")), "scaled")
+        factor = number(m.get("chisq_scaling_factor", float("nan")), 3, glyphs=glyphs)
+        why = (
+            f"do not have the distribution they are compared with, because {fit.estimator} weights the residuals "
+            "without regard to their correlations"
+            if options.get("ordered")
+            else "take the answers for normally distributed"
+        )
+        notes.append(
+            f"The test is {title}, scaling factor {factor}: read the first lines. The values that are not scaled {why}."
+        )
+    if options.get("ordered") and variant(m, "cfi") == "_scaled":
+        notes.append(
+            "Robust CFI, TLI and RMSEA do not exist here (see the page on ordinal items). The scaled ones of ordered "
+            "items look better than the guides, made for continuous answers, suppose (Xia & Yang 2019, "
+            "doi:10.3758/s13428-018-1055-2)."
+        )
+    if options.get("missing") in ("fiml", "fiml.x") and variant(m, "cfi") == "_robust":
+        notes.append(
+            "Robust CFI, TLI and RMSEA estimate those of complete answers; the others look better the more answers are "
+            "missing where the model is wrong (Zhang & Savalei 2023, doi:10.1080/10705511.2022.2118114)."
+        )
+    if options.get("missing") == "mi":
+        notes.append("Chi-square and what follows from it are pooled over the imputed data sets.")
+    return notes
 
 
 def tabulate_measures(fit: FitResult) -> Table:
@@ -347,6 +379,11 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     ]
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
     notes = [f"Guides: alpha, omega and CR .70 to .90 ({HAIR}); AVE .50 or higher ({FORNELL_LARCKER})."]
+    if ordinal:
+        notes.append(
+            "Omega of the sum is the reliability of the answers as they are added up; ordinal alpha, latent omega, CR "
+            "and AVE speak of the responses behind the answers."
+        )
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
         bartlett = (
@@ -447,6 +484,7 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         return None
     main = result.fit.measures
     read = {name: name + variant(main, name) for name in ("chisq", "df", "cfi", "rmsea")}
+    likely = any(not is_missing(f.measures.get("aic")) for f in (result.fit, *(r.fit for r in result.rivals)) if f)
     columns = [
         Column("name", "Name", "code", shown=False),
         Column("title", "Model"),
@@ -456,8 +494,8 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         Column(read["cfi"], _heading(read["cfi"]), "bounded3"),
         Column(read["rmsea"], _heading(read["rmsea"]), "bounded3"),
         Column("srmr", "SRMR", "bounded3"),
-        Column("aic", "AIC", "number"),
-        Column("bic", "BIC", "number"),
+        Column("aic", "AIC", "number", shown=likely),
+        Column("bic", "BIC", "number", shown=likely),
         Column("chisq_diff", "Δχ²", "number"),
         Column("df_diff", "Δdf", "count"),
         Column("pvalue_diff", "p of Δχ²", "p"),
@@ -477,10 +515,16 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         usable = r.fit is not None and r.fit.ok
         m: Mapping[str, float] = r.fit.measures if r.fit is not None and usable else {}
         failure = "" if r.fit is None else r.fit.failure
-        remark = "; ".join(p for p in (failure, r.message) if p) if not usable else r.message or words[r.relation]
+        said = (failure if failure not in r.message else "", r.message)
+        remark = "; ".join(p for p in said if p) if not usable else r.message or words[r.relation]
         diff = (r.chisq_diff, r.df_diff, r.pvalue_diff) if usable else (None, None, None)
         rows.append((r.name, r.title, r.relation, *(m.get(k) for k in measures), *diff, remark, r.why))
-    notes = ["Lower AIC and BIC are better. Δχ² is given for nested models only; a failed rival shows no numbers."]
+    notes = ["Lower AIC and BIC are better."] if likely else ["This estimator has no AIC and BIC."]
+    notes.append("Δχ² is given for nested models only; a failed rival shows no numbers.")
+    if read["chisq"] != "chisq":
+        notes.append("Δχ² is a scaled difference test, not the difference of the scaled χ².")
+    elif result.fit.model.options.get("missing") == "mi":
+        notes.append("χ² and Δχ² are pooled over the imputed data sets.")
     return table("rivals", "Rival models on the same data", columns, rows, notes)
 
 
@@ -518,7 +562,20 @@ def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:
     ]
     big = int(np.sum(np.abs(values[i, j]) > 0.10))
     notes = [f"{big} of {len(i)} absolute residuals exceed .10, the size worth explaining (Kline 2023)."]
+    if what := _moments_of(fit):
+        notes.append(f"Observed: {what}.")
     return table("residuals", "Largest correlation residuals", columns, rows, notes)
+
+
+def _moments_of(fit: FitResult) -> str:
+    """Return what the sample moments are, where they are not those of the rows as they stand."""
+    missing = fit.model.options.get("missing", "listwise")
+    if fit.model.options.get("ordered"):
+        pairs = ", each from all who answered both items" if missing == "pairwise" else ""
+        return f"correlations of the responses behind ordered answers (polychoric, polyserial){pairs}"
+    if missing in ("fiml", "fiml.x"):
+        return "estimated by maximum likelihood from all answers, without the model"
+    return "means over the imputed data sets" if missing == "mi" else ""
 
 
 def _correlation(cov: pd.DataFrame) -> np.ndarray:
@@ -561,7 +618,8 @@ def tabulate_truth(result: StudyResult, ops: Collection[str] | None = None) -> T
     target = "expected" if both else "population"
     notes = [f"{sum(known)} of {len(known)} intervals cover the {target} value; in the long run 95% should."]
     if both:
-        notes.append("Expected: the population value as it shows in answers on the survey's response scale.")
+        ordered = "; of ordered items, the population value itself" if result.fit.model.options.get("ordered") else ""
+        notes.append(f"Expected: the population value as it shows in answers on the survey's response scale{ordered}.")
     return table("truth", "Known values and estimates", columns, rows, notes) if rows else None
 
 
@@ -593,12 +651,22 @@ def tabulate_provenance(result: StudyResult) -> Table:
 
 
 def tabulate_sample_covariance(fit: FitResult) -> Table:
-    """Return the sample covariance matrix with divisor n - 1: with n, enough to fit the model again."""
+    """Return the sample covariance matrix with divisor n - 1: with n, enough to fit the model to complete data again.
+
+    With ordinal items it holds what the model was fitted to: their latent correlations.
+    """
     cov = fit.sample()["cov"]
-    if fit.model.options.get("likelihood", "normal") == "normal" and fit.nobs > 1:
-        cov = cov * (fit.nobs / (fit.nobs - 1))
-    notes = [f"n = {fit.nobs}; divisor n - 1."]
-    return _square("sample_covariance", "Sample covariance matrix", cov, notes, lower=False)
+    notes = [f"n = {fit.nobs}."]
+    if fit.model.options.get("ordered"):
+        title = "Sample correlations of the responses behind the answers"
+    else:
+        title = "Sample covariance matrix"
+        notes.append("Divisor n - 1.")
+        if fit.model.options.get("likelihood", "normal") == "normal" and fit.nobs > 1:
+            cov = cov * (fit.nobs / (fit.nobs - 1))
+    if what := _moments_of(fit):
+        notes.append(f"{what[0].upper()}{what[1:]}.")
+    return _square("sample_covariance", title, cov, notes, lower=False)
 
 
 def build_tables(result: StudyResult) -> dict[str, Table]:
