@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.measures.notation import interval, number, p_phrase
@@ -224,7 +224,7 @@ def _find(prop: Proposition, fit: FitResult, effects: EffectsResult | None) -> _
     if not all(map(math.isfinite, values)):
         return f"The path from {predictor} to {outcome} has no standard error."
     reach = (float(std["ci_upper"].iloc[0]) - float(std["ci_lower"].iloc[0])) / 2 / values[-1]
-    return _Path(*values, reach=reach)
+    return replace(_Path(*values), reach=reach)
 
 
 def _untested(prop: Proposition, reason: str, alpha: float, level: float, multiplicity: str) -> Verdict:

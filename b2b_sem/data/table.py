@@ -121,13 +121,15 @@ class Table:
             raise DataError(
                 f"no complete rows: every row has a missing value{why}",
                 file=self.file,
-                hint="Leave out the columns with most missing values, or check the missing codes.",
+                hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing values, "
+                "or check the missing codes.",
             )
+        use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes else "C"
         raise DataError(
             f"{n} complete {'rows' if n != 1 else 'row'} for {variables}: the covariance matrix needs more rows than "
             f"variables{why}",
             file=self.file,
-            hint="Collect more answers, or use fewer variables.",
+            hint=f"{use}ollect more answers, or use fewer variables.",
         )
 
     def refuse_out_of_scale(self, values: NDArray[np.float64]) -> None:
