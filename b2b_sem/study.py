@@ -308,7 +308,8 @@ def _biased(fit: FitResult, missing: MissingnessResult) -> tuple[str, ...]:
     ordered = " with 'estimator: MLR' (ordered items become numbers)" if fit.model.options.get("ordered") else ""
     return (
         f"{done}, but answers are not missing completely at random (Little's test, {p}): estimates and verdicts can be "
-        f"biased. Use 'missing: fiml' or 'missing: mi' among the options of the study{ordered} and compare.",
+        f"biased. Use 'missing: fiml' or 'missing: mi' among the options of the study{ordered} and compare. (The test "
+        "takes answers for normally distributed; with skewed ones it rejects too often.)",
     )
 
 

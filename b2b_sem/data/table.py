@@ -104,8 +104,8 @@ class Table:
                 hint="Leave the column out of the model, or check the missing codes.",
             )
 
-    def refuse_too_few(self, n: int, notes: list[str]) -> None:
-        """Raise when there are not more complete rows than variables."""
+    def refuse_too_few(self, n: int, notes: list[str], *, listwise: bool = True) -> None:
+        """Raise when there are not more rows to use than variables; `notes` say why rows were left out."""
         p = len(self.names)
         if n > max(p, 1):
             return
@@ -124,7 +124,7 @@ class Table:
                 hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing values, "
                 "or check the missing codes.",
             )
-        use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes else "C"
+        use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes and listwise else "C"
         raise DataError(
             f"{n} complete {'rows' if n != 1 else 'row'} for {variables}: the covariance matrix needs more rows than "
             f"variables{why}",

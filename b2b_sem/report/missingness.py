@@ -279,7 +279,7 @@ def draw_patterns(found: MissingnessResult) -> Figure:
     )
     axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "tickmode": "array", "automargin": True}
     base = base_layout(height=100 + 24 * len(rows))
-    base["margin"] = {"l": 10, "r": 16, "t": 44, "b": 14}  # labels stand above, below the button of the figure
+    base["margin"] = {"l": 10, "r": 46, "t": 30, "b": 14}  # labels stand above, beside the button of the figure
     plot.update_layout(
         **base,
         xaxis={

@@ -65,7 +65,7 @@ def describe_method(fit: FitResult) -> tuple[str, ...]:
 
 def _model(fit: FitResult) -> str:
     options = fit.model.options
-    auto = ", which estimator: auto chose (see the notes on the fit)" if options.get("estimator_choice") else ""
+    auto = ", chosen by 'estimator: auto', see the notes on the fit" if options.get("estimator_choice") else ""
     ordered = ordered_of(fit)
     if not ordered:
         how = _FITTED.get(fit.estimator, "maximum likelihood")
@@ -112,6 +112,8 @@ def _uncertainty(fit: FitResult) -> str:
         "standard": _INFORMATION.get(str(options.get("information")), "those of the estimator"),
         "robust.sem": f"{robust} (robust.sem)",
         "robust.huber.white": "robust to answers that are not normal and to a wrong model (sandwich of scores)",
+        "robust.cluster": "robust to answers that are not normal and not independent (sandwich of scores)",
+        "robust.cluster.sem": "robust to answers that are not normal and not independent (robust.sem)",
     }
     if options.get("missing") == "mi":
         errors = "Standard errors follow Rubin's rules"
