@@ -194,3 +194,31 @@ def test_multiple_imputation_without_a_seed_says_where_to_write_it(
     (folder / "model.lav").write_text("F =~ x1 + x2 + x3\n")
     assert run(["fit", str(folder / "model.lav"), "--data", str(folder / "data.csv"), "--missing", "mi"]) == 2
     assert "--seed 1 on the command line, 'seed: 1' in a file" in capsys.readouterr().err
+
+
+def test_known_values_are_those_of_the_way_items_were_fitted(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(
+        "kind: model\nschema_version: 1\nid: small\ntitle: Small\nsurvey: lima2026\n"
+        "measurement: {PC: {scale: PC}, RR: {scale: RR}}\nstructural: RR ~ PC\n"
+    )
+
+    def truth(options: str) -> pd.DataFrame:
+        (tmp_path / "study.yaml").write_text(
+            "kind: study\nschema_version: 1\nid: small\ntitle: Small\nsurvey: lima2026\nmodel: ./model.yaml\n"
+            f"data: {{simulate: lima2026, n: 600, seed: 3}}\nanalyses: [fit]\noptions: {{{options}}}\n"
+        )
+        found = run_study(tmp_path / "study.yaml").truth
+        assert found is not None
+        return found.set_index(["lhs", "op", "rhs"])
+
+    numbers, ordered = truth("estimator: MLR"), truth("ordered: true")
+    loading = [("PC", "=~", f"pc{k}") for k in range(1, 6)]
+    assert (numbers.loc[loading, "truth"] < 0.99 * numbers.loc[loading, "population"]).all()
+    assert (ordered.loc[loading, "truth"] == ordered.loc[loading, "population"]).all()
+    assert (ordered.loc[loading, "est_std"] > numbers.loc[loading, "est_std"]).all()
+    assert ordered["covered"].mean() > 0.8
+    # a pair of an ordered item and a number has no known value; loadings of numbers keep theirs
+    mixed = truth("ordered: [pc1, pc2, pc3, pc4, pc5]")
+    assert (mixed.loc[loading, "truth"] == ordered.loc[loading, "truth"]).all()
+    other = [("RR", "=~", f"rr{k}") for k in range(2, 7)]
+    assert (mixed.loc[other, "truth"] == numbers.loc[other, "truth"]).all()
