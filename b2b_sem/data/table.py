@@ -121,8 +121,8 @@ class Table:
             raise DataError(
                 f"no complete rows: every row has a missing value{why}",
                 file=self.file,
-                hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing values, "
-                "or check the missing codes.",
+                hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing "
+                "values, or check the missing codes.",
             )
         use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes and listwise else "C"
         raise DataError(

@@ -14,6 +14,7 @@ from b2b_sem.cli.app import run
 from b2b_sem.report.html import render_report
 from b2b_sem.report.tables import build_tables
 from b2b_sem.report.terminal import WIDTH, fit_lines
+from b2b_sem.results.columns import PARAMETER_COLUMNS
 from b2b_sem.results.study import StudyResult, read_study_result
 from b2b_sem.study import run_study
 
@@ -90,7 +91,7 @@ def test_results_come_back_whole(study, name: str, tmp_path: Path) -> None:
         ("fiml", "estimator ML, full information (FIML), N = 400", "All answers of 400 respondents were used"),
         ("mi", "estimator ML, 2 imputed data sets, N = 400", "Missing answers were imputed 2 times (seed 1)"),
         ("wlsmv", "estimator WLSMV, all 6 variables ordered, pairwise deletion, N = 400", "Parameterization: delta"),
-        ("auto", "estimator WLSMV, all 6 variables ordered, pairwise deletion, N = 400", "chosen by &#39;estimator: auto"),
+        ("auto", "estimator WLSMV, all 6 variables ordered, pairwise deletion, N = 400", "&#39;estimator: auto&#39;"),
     ],
 )
 def test_the_report_says_how_the_numbers_came_about(study, name: str, label: str, text: str) -> None:
@@ -104,7 +105,7 @@ def test_the_report_says_how_the_numbers_came_about(study, name: str, label: str
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("listwise", "rows with missing answers were left out, but"), ("wlsmv", "Each correlation was estimated from those")],
+    [("listwise", "rows with missing answers were left out, but"), ("wlsmv", "Each correlation was estimated from")],
 )
 def test_a_warning_where_holes_are_not_random(study, name: str, start: str) -> None:
     result = study(name)
@@ -181,11 +182,9 @@ def test_json_of_the_command_line_keeps_its_form(folder: Path, capsys: pytest.Ca
     ):
         assert run(["fit", str(model), "--data", str(folder / "data.csv"), "--json", "-", *more]) == 0
         content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-        keys = "converged estimator engine nobs measures parameters standardized r2 warnings".split()
-        assert set(keys) <= set(content)
-        assert list(content["parameters"][0]) == [
-            *("lhs op rhs group label free est se z pvalue ci_lower ci_upper std_lv std_all".split())
-        ]
+        known = {"converged", "estimator", "engine", "nobs", "measures", "standardized", "r2", "warnings"}
+        assert known <= set(content)
+        assert tuple(content["parameters"][0]) == PARAMETER_COLUMNS
 
 
 def test_multiple_imputation_without_a_seed_says_where_to_write_it(
