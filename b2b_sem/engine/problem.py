@@ -30,6 +30,10 @@ from b2b_sem.spec.partable import ParameterTable
 __all__ = ["Problem", "at_solution", "make_casewise", "prepare", "solve", "starting_values"]
 
 
+#: Iterations of the search for a start by complete data.
+START_ITERATIONS = 50
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything the engines need.
@@ -186,10 +190,20 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
 
 
 def _complete_start(problem: Problem, starts: list[Callable[[], Array]]) -> list[Callable[[], Array]]:
-    """Return the estimates of complete data with the moments of the rows with holes: close to the solution."""
+    """Return the estimates of complete data with the moments of the rows with holes: close to the solution.
+
+    Only a start: where they are not found soon nothing is lost without them.
+    """
     moments = replace(problem.moments, weight=None)
     try:
-        found = minimize(problem.structure, moments, starts[:2], constraints=problem.constraints)
+        found = minimize(
+            problem.structure,
+            moments,
+            starts[:1],
+            constraints=problem.constraints,
+            max_iterations=START_ITERATIONS,
+            rescue=False,
+        )
     except ValueError:
         return []
     return [lambda: found.theta] if found.converged else []

@@ -12,6 +12,7 @@ from reference_case import data_path, sha256
 
 import b2b_sem as bs
 from b2b_sem.errors import Unsupported
+from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
 
 
 def test_the_numbers_belong_to_script_cases_and_data():
@@ -102,6 +103,16 @@ def test_robust_indices_hardly_depend_on_whether_complete_covariates_are_fixed()
     assert free["rmsea_robust"] == pytest.approx(fixed["rmsea_robust"], rel=4e-4)
     own = ic.reference("hs_covariate")["ML_random"]["own"]["rmsea_robust"]
     assert abs(own / fixed["rmsea_robust"] - 1) > 1e-3
+
+
+def test_robust_indices_of_mlf_are_unknown():
+    """With information from products of scores lavaan's factor is not 1 even without holes."""
+    for case in ("hs_mcar", "hs_complete"):
+        measures = ic.fit(case, "MLF").measures
+        assert all(math.isnan(measures[name]) for name in ROBUST_MEASURE_NAMES)
+        assert math.isfinite(measures["cfi"])
+    theirs = ic.reference("hs_complete")["MLF"]["measures"]
+    assert abs(theirs["rmsea_robust"] / theirs["rmsea"] - 1) > 0.01
 
 
 @pytest.mark.parametrize(
