@@ -75,7 +75,7 @@ class Observed:
         Variables in the order of every matrix.
     groups : tuple of GroupMoments
     n_read, n_dropped : int
-        Rows seen, and rows left out because a value was missing.
+        Rows seen, those without any cell in the file among them, and rows left out because a value was missing.
     notes : tuple of str
         What a careful reader must know: rows dropped and why, variances far apart.
     warnings : tuple of str
@@ -179,13 +179,15 @@ def observe(
     table.refuse_empty(holes)
     if missing != "listwise":
         return _observe_incomplete(frame, table, values, holes, keep_raw, cluster, complete)
-    n_read, n = table.n, table.n
+    n_read, n = table.n + table.n_empty, table.n
     notes = []
     kept = None
     if holes:
         kept = ~np.logical_or.reduce(list(holes.values()))
         n = int(kept.sum())
-        counts = sorted(((int(hole.sum()), name) for name, hole in holes.items()), key=lambda c: -c[0])
+    if n < n_read:
+        gone = {name: table.n_empty + int(holes[name].sum()) if name in holes else table.n_empty for name in table.names}
+        counts = sorted(((count, name) for name, count in gone.items() if count), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts)
         what = "row" if n_read - n == 1 else "rows"
         notes.append(f"{n_read - n} of {n_read} {what} dropped: missing values in {where}")
@@ -292,18 +294,21 @@ def _observe_incomplete(
 ) -> Observed:
     """Return the rows with at least one answer, and their moments by the EM algorithm; `values` are (p, n)."""
     notes = []
-    dropped = np.zeros(table.n, dtype=bool)
-    lacking = {name: hole for name, hole in holes.items() if name in set(complete)}
+    n_read, left = table.n + table.n_empty, table.n_empty
+    whole = np.zeros(table.n, dtype=bool)
+    dropped = whole
+    lacking = {name: holes.get(name, whole) for name in table.names if name in set(complete) and (left or name in holes)}
     if lacking:
         dropped = np.logical_or.reduce(list(lacking.values()))
-        where = listed(f"{name} ({int(hole.sum())})" for name, hole in lacking.items())
+        where = listed(f"{name} ({int(hole.sum()) + left})" for name, hole in lacking.items())
         notes.append(
-            f"{_rows_text(int(dropped.sum()), table.n)} dropped: missing values in exogenous variables taken as fixed, "
+            f"{_rows_text(int(dropped.sum()) + left, n_read)} dropped: missing values in exogenous variables taken as fixed, "
             f"{where}; missing='fiml.x' uses them"
         )
-    empty = np.logical_and.reduce([holes.get(name, np.zeros(table.n, dtype=bool)) for name in table.names]) & ~dropped
-    if empty.any():
-        notes.append(f"{_rows_text(int(empty.sum()), table.n)} dropped: no answer to any variable")
+        left = 0
+    empty = np.logical_and.reduce([holes.get(name, whole) for name in table.names]) & ~dropped
+    if empty.any() or left:
+        notes.append(f"{_rows_text(int(empty.sum()) + left, n_read)} dropped: no answer to any variable")
         dropped = dropped | empty
     used = ~dropped
     rows = np.ascontiguousarray(values[:, used].T)
@@ -350,8 +355,8 @@ def _observe_incomplete(
     return Observed(
         tuple(table.names),
         (GroupMoments(None, len(rows), cov, mean),),
-        table.n,
-        int(dropped.sum()),
+        n_read,
+        int(dropped.sum()) + table.n_empty,
         tuple(notes),
         (rows,) if keep_raw else None,
         strays,
