@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from b2b_sem.data.covariance import check_nobs, labelled_matrix, labelled_mean
 from b2b_sem.data.em import em_moments
-from b2b_sem.data.incomplete import Incomplete, group_patterns, refuse_unseen_pairs
+from b2b_sem.data.incomplete import Incomplete, group_patterns, matching_pairs, refuse_unseen_pairs
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -332,9 +332,11 @@ def _observe_incomplete(
             f"{_rows_text(some, len(rows))} with missing values used with the answers there are: {where} "
             f"({len(incomplete.counts)} patterns of answers)"
         )
+        _refuse_copies(table.names, incomplete, table.file)
         found = em_moments(incomplete)
         mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
         if not found.converged:
+            _refuse_dependent(table.names, rows, cov, table.file)
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)
             raise DataError(
@@ -472,6 +474,33 @@ def _refuse_collinear(
         file=file,
         hint="Leave one of them out; a sum or mean score beside its own items is the usual cause.",
     )
+
+
+def _refuse_copies(names: Sequence[str], incomplete: Incomplete, file: object) -> None:
+    """Raise for pairs of columns that say the same in all rows that hold both: the likelihood has no maximum."""
+    pairs = matching_pairs(incomplete)
+    if pairs:
+        shown = listed(f"{names[i]} and {names[j]} ({count} rows)" for i, j, count in pairs)
+        raise DataError(
+            f"columns carry the same information in all rows that hold both: {shown}",
+            file=file,
+            hint="Keep one column of each pair.",
+        )
+
+
+def _refuse_dependent(
+    names: Sequence[str], rows: NDArray[np.float64], cov: NDArray[np.float64], file: object
+) -> None:
+    """Raise where columns are linearly dependent in the rows that hold them, given where a search for moments ended."""
+    sd = np.sqrt(np.diag(cov))
+    weights = np.abs(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, 0])
+    involved = np.flatnonzero(weights > 0.02 * weights.max())
+    part = rows[:, involved]
+    part = part[~np.isnan(part).any(axis=1)]
+    # more rows than the equation can fit by chance, and values that vary in them
+    if len(part) > 2 * len(involved) and (np.ptp(part, axis=0) > 0).all():
+        mean, own = _moments(np.ascontiguousarray(part.T))
+        _refuse_collinear([names[i] for i in involved], own, mean, file)
 
 
 def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
