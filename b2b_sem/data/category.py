@@ -68,8 +68,8 @@ def code_answers(
         )
     if len(levels) > MOST_CATEGORIES:
         raise DataError(
-            f"{name} has {len(levels)} different answers{where}, more than a response scale ({MOST_CATEGORIES} at most): "
-            "it is a number, not an ordered item",
+            f"{name} has {len(levels)} different answers{where}, more than a response scale ({MOST_CATEGORIES} at "
+            "most): it is a number, not an ordered item",
             hint=f"Leave {name} out of `ordered`, or group its values into categories.",
         )
     if expected is not None:

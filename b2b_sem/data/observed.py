@@ -186,7 +186,9 @@ def observe(
         kept = ~np.logical_or.reduce(list(holes.values()))
         n = int(kept.sum())
     if n < n_read:
-        gone = {name: table.n_empty + int(holes[name].sum()) if name in holes else table.n_empty for name in table.names}
+        gone = {
+            name: table.n_empty + int(holes[name].sum()) if name in holes else table.n_empty for name in table.names
+        }
         counts = sorted(((count, name) for name, count in gone.items() if count), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts)
         what = "row" if n_read - n == 1 else "rows"
@@ -297,13 +299,15 @@ def _observe_incomplete(
     n_read, left = table.n + table.n_empty, table.n_empty
     whole = np.zeros(table.n, dtype=bool)
     dropped = whole
-    lacking = {name: holes.get(name, whole) for name in table.names if name in set(complete) and (left or name in holes)}
+    lacking = {
+        name: holes.get(name, whole) for name in table.names if name in set(complete) and (left or name in holes)
+    }
     if lacking:
         dropped = np.logical_or.reduce(list(lacking.values()))
         where = listed(f"{name} ({int(hole.sum()) + left})" for name, hole in lacking.items())
         notes.append(
-            f"{_rows_text(int(dropped.sum()) + left, n_read)} dropped: missing values in exogenous variables taken as fixed, "
-            f"{where}; missing='fiml.x' uses them"
+            f"{_rows_text(int(dropped.sum()) + left, n_read)} dropped: missing values in exogenous variables taken as "
+            f"fixed, {where}; missing='fiml.x' uses them"
         )
         left = 0
     empty = np.logical_and.reduce([holes.get(name, whole) for name in table.names]) & ~dropped
@@ -332,10 +336,10 @@ def _observe_incomplete(
             f"{_rows_text(some, len(rows))} with missing values used with the answers there are: {where} "
             f"({len(incomplete.counts)} patterns of answers)"
         )
-        _refuse_copies(table.names, incomplete, table.file)
         found = em_moments(incomplete)
         mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
         if not found.converged:
+            _refuse_copies(table.names, incomplete, table.file)
             _refuse_dependent(table.names, rows, cov, table.file)
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)
@@ -477,7 +481,7 @@ def _refuse_collinear(
 
 
 def _refuse_copies(names: Sequence[str], incomplete: Incomplete, file: object) -> None:
-    """Raise for pairs of columns that say the same in all rows that hold both: the likelihood has no maximum."""
+    """Raise for pairs of columns that say the same in all rows that hold both."""
     pairs = matching_pairs(incomplete)
     if pairs:
         shown = listed(f"{names[i]} and {names[j]} ({count} rows)" for i, j, count in pairs)
@@ -488,9 +492,7 @@ def _refuse_copies(names: Sequence[str], incomplete: Incomplete, file: object) -
         )
 
 
-def _refuse_dependent(
-    names: Sequence[str], rows: NDArray[np.float64], cov: NDArray[np.float64], file: object
-) -> None:
+def _refuse_dependent(names: Sequence[str], rows: NDArray[np.float64], cov: NDArray[np.float64], file: object) -> None:
     """Raise where columns are linearly dependent in the rows that hold them, given where a search for moments ended."""
     sd = np.sqrt(np.diag(cov))
     weights = np.abs(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, 0])

@@ -127,7 +127,8 @@ def compare(fitted: Any, ref: Mapping[str, Any], scale: float = 1.0) -> list[str
     """Return what differs, one line each; `scale` multiplies what is allowed."""
     out = [] if fitted.nobs == ref["nobs"] else [f"nobs: {fitted.nobs}, reference {ref['nobs']}"]
     ours, theirs = dict(fitted.measures), ref["measures"]
-    if fitted.model.options["information"] == "first.order":  # lavaan's robust indices are then no indices: see lavaan-differences
+    # lavaan's robust indices are then no indices: see lavaan-differences
+    if fitted.model.options["information"] == "first.order":
         ours, theirs = ({k: v for k, v in m.items() if not k.endswith("_robust")} for m in (ours, theirs))
     out += _measures(ours, theirs, scale)
     out += _table("parameters", fitted.parameters.to_dict("records"), ref["parameters"], PARAMETER_NUMBERS, scale)

@@ -32,8 +32,6 @@ NEAR = 0.3
 LEAST_CURVATURE = 1e-4
 #: Iterations without a fall of the fit function after which a start is given up.
 PATIENCE = 20
-#: The same where the fit function costs much, unless the gradient has come down by ten: a ridge without an end.
-SLOW = 1e-6
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,6 @@ def _score(
     # where the Hessian costs much one close to it is kept as long as its steps bring the gradient down quickly
     near = getattr(moments.weight, "near_hessian", None)
     values: list[float] = []
-    sizes: list[float] = []
     for count in range(max_iterations + 1):
         grad = _reduce(gradient(structure, moments, point), constraints)
         info = _reduce(scoring_information(structure, point), constraints)
@@ -134,11 +131,7 @@ def _score(
         stalled = stalled + 1 if size > 0.9 * best else 0
         best = min(best, size)
         values.append(point.value)
-        sizes.append(size)
-        fall = values[-PATIENCE] - point.value if count >= PATIENCE else np.inf
-        stuck = fall < 1e-9 * (1.0 + point.value)
-        if near is not None and fall < SLOW * (1.0 + point.value):
-            stuck = stuck or size > 0.1 * sizes[-PATIENCE]
+        stuck = count >= PATIENCE and values[-PATIENCE] - point.value < 1e-9 * (1.0 + point.value)
         if size <= TARGET or count == max_iterations or stuck or (stalled >= 4 and best <= TOLERANCE):
             break
         moved: Point | None = None
@@ -205,7 +198,7 @@ def minimize(
     *,
     constraints: LinearConstraints | None = None,
     max_iterations: int = 150,
-    rescue: bool = True,
+    rescue: int | None = None,
 ) -> EngineFit:
     """Minimise the fit function.
 
@@ -217,8 +210,8 @@ def minimize(
     constraints : LinearConstraints, optional
     max_iterations : int
         For each start.
-    rescue : bool
-        Whether to try BFGS where no start leads to a minimum.
+    rescue : int, optional
+        From how many of the starts BFGS is tried where none leads to a minimum; all by default.
 
     Returns
     -------
@@ -258,7 +251,7 @@ def minimize(
         # worse of two minima (n and 1 / n fit alike without covariates): look from elsewhere, take the best.
         if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
             best, best_message = solution, message
-    for number, theta in enumerate(tried if rescue and (best is None or not best.converged) else []):
+    for number, theta in enumerate(tried[:rescue] if best is None or not best.converged else []):
         found = _bfgs(structure, moments, theta, constraints)
         solution = None if found is None else _score(structure, moments, found, constraints, max_iterations)
         if solution is None:
