@@ -19,6 +19,7 @@ from b2b_sem.data.incomplete import Incomplete, group_patterns, pairwise_moments
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.casemoment import (
     complete_information,
+    complete_spread,
     moment_information,
     moment_places,
     moment_slopes,
@@ -212,10 +213,12 @@ class Casewise:
         return np.flatnonzero(np.concatenate([~fixed, ~(fixed[i] & fixed[j])]))
 
     def _kept(self, matrix: Array) -> Array:
-        return matrix[np.ix_(self.varying, self.varying)]
+        return matrix[np.ix_(self.varying, self.varying)] if self.given else matrix
 
     @cached_property
     def _observed_at_best(self) -> Array:
+        if self.complete:  # residuals have the mean 0 and products whose mean is Omega: nothing is left of them
+            return complete_information(self.cov)
         return moment_information(self.sums, self.mean, self.cov)
 
     @cached_property
@@ -226,6 +229,8 @@ class Casewise:
     @cached_property
     def inverse_moments(self) -> Array | None:
         """Inverse of :attr:`observed_moments`; None if it is not positive definite."""
+        if self.complete and not self.given:
+            return complete_spread(self.cov)
         matrix = self.observed_moments
         if np.diag(matrix).min() <= 0:
             return None
@@ -242,11 +247,15 @@ class Casewise:
     @cached_property
     def expected_moments(self) -> Array:
         """Expected information of the varying moments at their estimates."""
+        if self.complete:
+            return self.complete_moments
         return self._kept(moment_information(self.sums, self.mean, self.cov, expected=True))
 
     @cached_property
     def complete_moments(self) -> Array:
         """Information that the varying moments would have without holes."""
+        if self.complete:
+            return self.observed_moments
         return self._kept(complete_information(self.cov))
 
     @cached_property
