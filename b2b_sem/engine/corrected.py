@@ -105,10 +105,9 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     if at.options.test == "standard":
         expected = float((full * inverse).sum() - (bread * (slopes.T @ reach)).sum())
         return Discrepancies(chisq, expected)
-    meat = casewise.moment_meat
-    pushed = meat @ inverse
-    gamma = inverse @ pushed
-    expected = float((full * gamma).sum())
-    expected -= 2.0 * float((bread * (slopes.T @ pushed @ reach)).sum())
-    expected += float(((bread @ (slopes.T @ reach) @ bread) * (slopes.T @ meat @ slopes)).sum())
+    pushed = casewise.inverse_meat.T
+    # tr(W_c W^-1 J W^-1) is the same for every model
+    expected = casewise.complete_trace
+    expected -= 2.0 * float((bread * (slopes.T @ (pushed @ reach))).sum())
+    expected += float(((bread @ (slopes.T @ reach) @ bread) * (slopes.T @ (casewise.moment_meat @ slopes))).sum())
     return Discrepancies(chisq, expected)

@@ -141,9 +141,9 @@ class Casewise:
         That information is needed anyway, and close to the one at a solution that fits.
         """
         slopes = moment_slopes(structure, point.implied)
-        return 2.0 * (slopes.T @ self._observed_at_best @ slopes + self._bend(structure, point))
+        return 2.0 * (slopes.T @ self._observed_at_best @ slopes + self.bend(structure, point))
 
-    def _bend(self, structure: Structure, point: Point) -> Array:
+    def bend(self, structure: Structure, point: Point) -> Array:
         """Return half the part of the Hessian from second derivatives of the implied moments."""
         at, columns = self._pull(point), point.implied.columns
         bend = curvature(structure, point.implied, columns.T @ (at.omega - at.cross) @ columns, columns.T @ at.lever)
@@ -166,7 +166,7 @@ class Casewise:
         inner = moment_information(self.sums, implied.mu, implied.sigma, expected=kind == "expected")
         out: Array = slopes.T @ inner @ slopes
         if kind == "observed":
-            out = out + self._bend(structure, point)
+            out = out + self.bend(structure, point)
         return (out + out.T) / 2
 
     def _pull(self, point: Point) -> Pull:
@@ -262,6 +262,31 @@ class Casewise:
     def moment_meat(self) -> Array:
         """Cross-products of the respondents' scores of the varying moments at their estimates."""
         return self._kept(self._crossproduct(self.mean, self.cov))
+
+    @cached_property
+    def inverse_meat(self) -> Array:
+        """W^-1 J: inverse observed information times :attr:`moment_meat`, of the varying moments."""
+        inverse = self.inverse_moments
+        if inverse is None:
+            return np.full_like(self.moment_meat, np.nan)
+        out: Array = inverse @ self.moment_meat
+        return out
+
+    @cached_property
+    def complete_trace(self) -> float:
+        """tr(W_c W^-1 J W^-1) with W_c the information without holes."""
+        if self.complete:
+            return float(np.trace(self.inverse_meat))
+        inverse = self.inverse_moments
+        return np.nan if inverse is None else float(((inverse @ self.complete_moments) * self.inverse_meat.T).sum())
+
+    def moment_trace(self, information: str) -> float:
+        """Return tr(W^-1 J) with W the information of the varying moments, observed unless ``expected``."""
+        expected = information == "expected" and not self.complete
+        if not expected and self.inverse_moments is not None:
+            return float(np.trace(self.inverse_meat))
+        weight = self.expected_moments if expected else self.observed_moments
+        return float(np.trace(np.linalg.solve(weight, self.moment_meat)))
 
     def slopes(self, structure: Structure, implied: Implied) -> Array:
         """Return the derivatives of the varying moments by the parameters."""
