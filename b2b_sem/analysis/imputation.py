@@ -170,7 +170,7 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
     arguments : mapping
         All arguments of :func:`b2b_sem.analysis.structural.fit`, by name.
     """
-    from b2b_sem.analysis.structural import _check_names, _model_text
+    from b2b_sem.analysis.intake import check_names, model_text
 
     given = dict(arguments)
     model, data = given.pop("model"), given.pop("data")
@@ -185,10 +185,10 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
                 hint="use another method for missing answers, or impute each group by itself with impute()",
             )
     _settings(given)  # says what cannot be pooled before the work begins
-    table = build_table(parse_model(*_model_text(model)))
+    table = build_table(parse_model(*model_text(model)))
     frame = getattr(data, "frame", data)
     if hasattr(frame, "columns") or isinstance(frame, Mapping):
-        _check_names(table, [str(c) for c in frame])
+        check_names(table, [str(c) for c in frame])
     extra = [str(name) for name in auxiliary] if not isinstance(auxiliary, str) else auxiliary
     if not isinstance(extra, str):
         extra = [name for name in extra if name not in table.observed]
@@ -543,11 +543,11 @@ def _warnings(
     source: Imputations | None,
     pooling: Pooling,
 ) -> tuple[str, ...]:
-    from b2b_sem.analysis.structural import _input_warnings
+    from b2b_sem.analysis.outcome import input_warnings
 
     context = context_of(fits[0])
     out = [*context.observed.warnings, *(source.warnings if source is not None else ()), *inference.warnings]
-    out += _input_warnings(context.problem.table, context.observed)
+    out += input_warnings(context.problem.table, context.observed)
     if failed:
         number, why = next(iter(failed.items()))
         out.append(

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.structural import _check_names, _result
+from b2b_sem.analysis.intake import check_columns, check_names
+from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import GroupMoments
 from b2b_sem.data.ordinal import OrdinalMoments
 from b2b_sem.data.response import observe_ordinal
@@ -28,7 +29,7 @@ from b2b_sem.engine.native.restriction import restrict
 from b2b_sem.engine.ordinal import OrdinalInference, infer_ordinal
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.errors import ModelSyntaxError, Unsupported
 from b2b_sem.spec.partable import ParameterTable, build_table, ordinal_names
 from b2b_sem.spec.syntax import ParsedModel
 
@@ -102,13 +103,7 @@ def fit_ordinal(
     }
     entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
     plain = build_table(replace(model, entries=entries, constraints=()), **choices)
-    frame: Any = getattr(data, "frame", data)
-    if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
-        raise DataError(
-            f"the data are a {type(frame).__name__}, whose columns have no names",
-            hint="give a DataFrame, for example pd.DataFrame(array, columns=[...])",
-        )
-    _check_names(plain, [str(c) for c in frame])
+    check_names(plain, check_columns(data))
     covariates = plain.exogenous if fixed_x else ()
     with single_thread():
         observed = observe_ordinal(
@@ -161,7 +156,7 @@ def fit_ordinal(
             "The standard errors of ULS take thresholds and correlations as uncorrelated and equally precise; they are "
             "seldom right: use ULSMV.",
         )
-    fit = _result(table, observed, problem, solution, inference.main, settings, notes)
+    fit = make_fit(table, observed, problem, solution, inference.main, settings, notes)
     return _with_statistics(fit, problem, moments, inference)
 
 

@@ -26,7 +26,7 @@ from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Inference", "count_df", "infer"]
+__all__ = ["Inference", "Tested", "check_admissible", "count_df", "explained", "infer", "solution_warnings", "wald"]
 
 NAN = float("nan")
 #: A standard error below this is one of a quantity that is fixed by construction, such as a standardized variance of 1.
@@ -125,27 +125,27 @@ def infer(
     std_lv, std_all = standardize(table, structure, point.implied, raw)
     trusted = solution.converged
     constrained = constraints is not None
-    tested = _test(raw, vcov, level, trusted, constrained=constrained)
-    admissible, problems = _admissible(table, structure, point.implied, raw)
+    tested = wald(raw, vcov, level, trusted, constrained=constrained)
+    admissible, problems = check_admissible(table, structure, point.implied, raw)
     return Inference(
         raw=tested,
         std_lv=std_lv.value,
-        std_all=_test(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
-        r2=_r2(table, std_all.value),
+        std_all=wald(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
+        r2=explained(table, std_all.value),
         measures=_measures(table, at, nobs, n, trusted, casewise),
         implied=point.implied,
         vcov=vcov,
         identified=precision.identified,
         admissible=admissible,
         warnings=(
-            *_solution_warnings(table, solution, precision, constraints),
+            *solution_warnings(table, solution, precision, constraints),
             *_no_errors(at, precision, vcov),
             *problems,
         ),
     )
 
 
-def _test(
+def wald(
     values: RowValues,
     vcov: Array,
     level: float,
@@ -180,7 +180,7 @@ def _test(
     )
 
 
-def _r2(table: ParameterTable, std_all: Array) -> dict[str, float]:
+def explained(table: ParameterTable, std_all: Array) -> dict[str, float]:
     """Return 1 - standardized residual variance of every indicator and outcome."""
     predicted = {r.rhs for r in table.rows if r.op == "=~"} | {r.lhs for r in table.rows if r.op == "~"}
     out = {}
@@ -287,9 +287,10 @@ def _no_errors(at: Solution, precision: Precision, vcov: Array) -> list[str]:
     ]
 
 
-def _solution_warnings(
+def solution_warnings(
     table: ParameterTable, solution: EngineFit, precision: Precision, constraints: LinearConstraints | None
 ) -> list[str]:
+    """Return what a reader must know about the solution before any number: convergence, identification, constraints."""
     out = []
     if not solution.converged:
         out.append(
@@ -321,7 +322,7 @@ def _listed(names: tuple[str, ...] | list[str], most: int = 6) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _admissible(
+def check_admissible(
     table: ParameterTable, structure: Structure, implied: Implied, raw: RowValues
 ) -> tuple[bool, list[str]]:
     """Check for negative variances and improper covariance matrices (Heywood cases)."""

@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from b2b_sem.data.ordinal import OrdinalMoments
 from b2b_sem.engine.base import Array, EngineFit, IntArray
 from b2b_sem.engine.categorical import count_ordinal_df, weight_of
-from b2b_sem.engine.inference import Inference, _admissible, _r2, _solution_warnings, _test
+from b2b_sem.engine.inference import Inference, check_admissible, explained, solution_warnings, wald
 from b2b_sem.engine.native.categorical import CategoricalWeight, OrdinalPoint
 from b2b_sem.engine.native.implied import Implied, Structure, compile_structure, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
@@ -204,19 +204,19 @@ def infer_ordinal(
     rows = ordinal_rows(problem, at.state)
     std_lv, std_all = scale_rows(table, rows.moving, rows.latent, rows.everything)
     trusted, constrained = solution.converged, constraints is not None
-    raw = _test(rows.raw, vcov, level, trusted, constrained=constrained)
-    proper, problems = _admissible(table, rows.structure, rows.implied, rows.raw)
+    raw = wald(rows.raw, vcov, level, trusted, constrained=constrained)
+    proper, problems = check_admissible(table, rows.structure, rows.implied, rows.raw)
     main = Inference(
         raw=raw,
         std_lv=std_lv.value,
-        std_all=_test(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
-        r2=_r2(table, std_all.value),
+        std_all=wald(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
+        r2=explained(table, std_all.value),
         measures=_measures(at, n, trusted and precision.identified),
         implied=rows.implied,
         vcov=vcov,
         identified=precision.identified,
         admissible=proper,
-        warnings=(*_solution_warnings(table, solution, precision, constraints), *problems),
+        warnings=(*solution_warnings(table, solution, precision, constraints), *problems),
     )
     return OrdinalInference(main, at.state.covariance, at.state.thresholds)
 

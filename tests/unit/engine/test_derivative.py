@@ -7,7 +7,7 @@ import pytest
 from engine_case import MODELS, Case, brute_moments, case, derivative
 
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.inference import _r2
+from b2b_sem.engine.inference import explained
 from b2b_sem.engine.native.implied import implied_moments
 from b2b_sem.engine.native.loss import evaluate, expected_information, gradient, make_moments, objective
 from b2b_sem.engine.standardize import RowValues, row_values, standardize
@@ -188,7 +188,7 @@ def test_explained_variance_is_one_minus_the_residual_share(name: str) -> None:
     variance = dict(
         zip([*c.table.observed, *c.table.latents], np.diag(brute_all_moments(c.table, theta, c.fixed)), strict=True)
     )
-    r2 = _r2(c.table, standardized(c, theta)[1].value)
+    r2 = explained(c.table, standardized(c, theta)[1].value)
     raw = row_values(c.table, theta, c.fixed).value
     predicted = {r.rhs for r in c.table.rows if r.op == "=~"} | {r.lhs for r in c.table.rows if r.op == "~"}
     assert set(r2) == predicted

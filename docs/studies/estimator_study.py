@@ -1,7 +1,7 @@
 """Which method for holes, which for coarse answers? A simulation with a known truth, run with this package alone.
 
-    python examples/estimator_study.py --out study            1,000 replications a condition (500 with imputation)
-    python examples/estimator_study.py --out study --quick    20: only to see that it works
+    python docs/studies/estimator_study.py --out study            1,000 replications a condition (500 with imputation)
+    python docs/studies/estimator_study.py --out study --quick    20: only to see that it works
 
 Two experiments on one model (three factors of three items, 400 respondents):
 

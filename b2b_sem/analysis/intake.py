@@ -1,0 +1,86 @@
+"""What a user gives to ``fit``, checked before anything is computed: options, model text, names in the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.partable import ParameterTable
+
+__all__ = ["check_columns", "check_names", "model_text", "refuse"]
+
+
+def refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:
+    """Raise for the first option whose value is not among those known: name=(value, known values, hint)."""
+    for name, (value, known, hint) in options.items():
+        if value not in known:
+            words = [k for k in known if isinstance(k, str)]
+            guess = did_you_mean(value, words) if isinstance(value, str) else ""
+            raise Unsupported(f"{name}={value!r} is not available.{guess}", hint=hint)
+
+
+def model_text(model: str | Path | ModelSpec) -> tuple[str, str | None]:
+    """Return the model as text, and the file it was read from."""
+    if isinstance(model, ModelSpec):
+        return model.syntax(), None
+    if isinstance(model, Path):
+        try:
+            return model.read_text(encoding="utf-8-sig"), str(model)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelSyntaxError(f"cannot read the model: {error}", file=model) from error
+    if not isinstance(model, str):
+        raise ModelSyntaxError(
+            f"the model is a {type(model).__name__}", hint="give lavaan syntax as text, a Path, or a loaded model"
+        )
+    return model, None
+
+
+def check_columns(data: Any) -> list[str]:
+    """Return the names of the columns of the data.
+
+    Raises
+    ------
+    DataError
+        If the columns have no names.
+    """
+    frame = getattr(data, "frame", data)
+    if not hasattr(frame, "columns") and not isinstance(frame, Mapping):
+        raise DataError(
+            f"the data are a {type(frame).__name__}, whose columns have no names",
+            hint="give a DataFrame, for example pd.DataFrame(array, columns=[...])",
+        )
+    return [str(c) for c in frame]
+
+
+def check_names(table: ParameterTable, columns: list[str], sheets: Sequence[str] = ()) -> None:
+    """Name unknown variables with their place in the model text; `sheets` of a workbook start with the one in use."""
+    known = set(columns)
+    for latent in table.latents:
+        if latent in known:
+            raise ModelSyntaxError(
+                f"the latent variable '{latent}' has the name of a column of the data",
+                file=table.file,
+                line=next(r.line for r in table.rows if r.lhs == latent and r.op == "=~"),
+                hint="rename one of the two",
+            )
+    for name in table.observed:
+        if name not in known:
+            row = next((r for r in table.rows if r.user and name in (r.lhs, r.rhs)), None)
+            hint = "check the spelling; names are case-sensitive"
+            if not did_you_mean(name, columns):
+                shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+                hint = f"the data have: {shown}"
+                if len(sheets) > 1:
+                    hint += f" (sheet '{sheets[0]}'; the workbook also has {', '.join(sheets[1:4])})"
+            shown = name if len(name) <= 60 else name[:57] + "..."
+            raise ModelSyntaxError(
+                f"'{shown}' is neither a latent variable of the model nor a column of the data."
+                f"{did_you_mean(name, [*columns, *table.latents])}",
+                file=table.file,
+                line=row.line if row is not None else None,
+                column=row.column if row is not None and row.rhs == name else None,
+                hint=hint,
+            )
