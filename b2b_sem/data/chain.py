@@ -124,9 +124,7 @@ class _Regression:
         return values.ravel()
 
 
-def _donors(
-    fitted: Array, answers: Array, expected: Array, count: int, rngs: Sequence[np.random.Generator]
-) -> Array:
+def _donors(fitted: Array, answers: Array, expected: Array, count: int, rngs: Sequence[np.random.Generator]) -> Array:
     """Return for each expected value the answer of one of the `count` respondents with the nearest fitted values."""
     n = fitted.shape[1]
     count = min(count, n)

@@ -379,6 +379,7 @@ def _run(
     """Run the chains, in worker processes if asked for; the order is that of the seeds."""
     if jobs == 1:
         return run_chains(values, holes, seeds, settings)
+    import itertools
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
@@ -388,7 +389,7 @@ def _run(
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         waiting = [
             pool.submit(run_chains, values, holes, seeds[first:last], settings)
-            for first, last in zip(cuts, cuts[1:], strict=False)
+            for first, last in itertools.pairwise(cuts)
         ]
         return [one for part in waiting for one in part.result()]
 
