@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.data.chain import Settings, run_chain, scale_reduction
+from b2b_sem.data.chain import Settings, run_chains, scale_reduction
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -378,14 +378,20 @@ def _run(
 ) -> list[tuple[Any, Any]]:
     """Run the chains, in worker processes if asked for; the order is that of the seeds."""
     if jobs == 1:
-        return [run_chain(values, holes, seed, settings) for seed in seeds]
+        return run_chains(values, holes, seeds, settings)
+    import itertools
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(seeds)), mp_context=context) as pool:
-        waiting = [pool.submit(run_chain, values, holes, seed, settings) for seed in seeds]
-        return [part.result() for part in waiting]
+    jobs = min(jobs, len(seeds))
+    cuts = [len(seeds) * k // jobs for k in range(jobs + 1)]
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = [
+            pool.submit(run_chains, values, holes, seeds[first:last], settings)
+            for first, last in itertools.pairwise(cuts)
+        ]
+        return [one for part in waiting for one in part.result()]
 
 
 def _notes(

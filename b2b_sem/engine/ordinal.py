@@ -136,9 +136,21 @@ class OrdinalSolution:
         bread = self.precision.vcov
         inner = bread @ self.meat
         first = float(v @ np.diag(gamma)) - float(np.trace(inner))
-        second = float(v @ (gamma * gamma) @ v)
+        second = self._squares[0]
         second -= 2.0 * float((v[:, None] * (p @ bread) * p).sum())
         return first, second + float((inner * inner.T).sum())
+
+    @cached_property
+    def _squares(self) -> tuple[float, float]:
+        """v'(Gamma * Gamma)v for the diagonal of V, and for that part of it that is zero in the baseline model."""
+        v, gamma = self.weight.diagonal, self.moments.gamma
+        assert v is not None
+        both = np.zeros((len(v), 2))
+        both[:, 0] = v
+        zero, _ = self.dependent
+        both[zero, 1] = v[zero]
+        product = (gamma * gamma) @ both
+        return float(v @ product[:, 0]), float(both[:, 1] @ product[:, 1])
 
     @cached_property
     def dependent(self) -> tuple[IntArray, IntArray]:
@@ -166,8 +178,7 @@ class OrdinalSolution:
         value = float(diagonal @ (s * s))
         if self.problem.options.test == "standard":
             return value, len(zero), (NAN, NAN)
-        gamma = self.moments.gamma[np.ix_(zero, zero)]
-        return value, len(zero), (float(diagonal @ np.diag(gamma)), float(diagonal @ (gamma * gamma) @ diagonal))
+        return value, len(zero), (float(diagonal @ np.diag(self.moments.gamma)[zero]), self._squares[1])
 
 
 def solution_of(problem: Problem, moments: OrdinalMoments, theta: Array) -> OrdinalSolution:
@@ -428,9 +439,12 @@ def _robust_measures(at: OrdinalSolution, n: int, base_df: int) -> dict[str, flo
     spread = slopes @ bread
     middle = (weights[h:, None] * slopes).T @ pulled
     left = pulled - 0.5 * spread @ middle
-    x_gamma = gamma - left @ spread.T - spread @ left.T
-    normal = omega[np.ix_(low, low)] * omega[np.ix_(high, high)] + omega[np.ix_(low, high)] * omega[np.ix_(high, low)]
-    trace = float((normal * x_gamma).sum())
+    # X Gamma X' = Gamma - left spread' - spread left'
+    by_low, by_high = omega[:, low], omega[:, high]
+    normal = by_low[low]
+    normal *= by_high[high]
+    normal += by_low[high] * by_high[low]
+    trace = float((normal * gamma).sum()) - 2.0 * float(((normal @ spread) * left).sum())
     factor_c = trace / own_df if own_df else 1.0
     base_c = float(np.trace(gamma)) / base_df if base_df else NAN
     # degrees of freedom without thresholds: equal or fixed ones give the model itself more

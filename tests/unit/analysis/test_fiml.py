@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
+from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.scaled import Solution
 from b2b_sem.errors import DataError, Unsupported
 
@@ -68,6 +69,22 @@ def test_complete_data_give_maximum_likelihood(estimator):
     if estimator == "ML":
         assert one.measures["cfi_robust"] == pytest.approx(one.measures["cfi"], rel=1e-10)
         assert one.measures["rmsea_robust"] == pytest.approx(one.measures["rmsea"], rel=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ["ML", "MLR"])
+@pytest.mark.parametrize("model", ["F =~ x1 + x2 + x3\nG =~ x4 + x5 + x6", "F =~ x1 + a*x2 + a*x3\nF ~ w"])
+def test_robust_indices_of_complete_data_do_not_depend_on_the_way(model, estimator, monkeypatch):
+    rows = data(share=0.0)
+    one = bs.fit(model, rows, missing="fiml", estimator=estimator).measures
+    monkeypatch.setattr(Casewise, "complete", property(lambda self: False))
+    other = bs.fit(model, rows, missing="fiml", estimator=estimator).measures
+    names = [name for name in one if name.endswith(("_robust", "_scaled")) or name == "chisq_scaling_factor"]
+    assert len(names) >= 8
+    for name in names:
+        assert one[name] == pytest.approx(other[name], rel=1e-8, abs=1e-8, nan_ok=True), name
+    if estimator == "ML":
+        assert one["cfi_robust"] == pytest.approx(one["cfi"], abs=1e-10)
+        assert one["rmsea_robust"] == pytest.approx(one["rmsea"], abs=1e-10)
 
 
 def test_the_order_of_rows_does_not_matter(fitted):
