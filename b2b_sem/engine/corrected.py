@@ -50,7 +50,17 @@ def corrected_measures(
     casewise : Casewise
         The rows.
     nobs, df, base_df : int
+
+    Returns
+    -------
+    dict
+        NaN with information from products of scores (MLF): the factors then compare two kinds of information, and are
+        far from 1, or negative, although the model holds.
     """
+    from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
+
+    if at.options.information == "first.order":
+        return dict.fromkeys(ROBUST_MEASURE_NAMES, NAN)
     if df == 0:  # nothing to correct
         ones = dict.fromkeys(("cfi_robust", "tli_robust", "nnfi_robust", "rni_robust"), 1.0)
         zeros = dict.fromkeys(("rmsea_robust", "rmsea_ci_lower_robust", "rmsea_ci_upper_robust"), 0.0)
@@ -85,25 +95,25 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     plain = Moments(casewise.cov, casewise.mean, make_moments(casewise.cov, None).logdet)
     point = evaluate(at.structure, plain, at.point.theta)
     assert point is not None
+    chisq = nobs * max(point.value, 0.0)
+    if casewise.complete and at.options.test == "standard" and at.options.information != "first.order":
+        # W is W_c: of the moments there are as many left as have no parameter
+        spent = float((at.bread("expected") * at.expected).sum())
+        return Discrepancies(chisq, len(casewise.varying) - spent)
     slopes = casewise.slopes(at.structure, at.point.implied)
     own, full = casewise.observed_moments, casewise.complete_moments
-    kind = at.options.information
-    if kind == "observed":
-        inner = own
-    else:
-        inner = casewise.expected_moments if kind == "expected" else casewise.moment_meat
+    inner = casewise.expected_moments if at.options.information == "expected" else own
     bread = invert_information(slopes.T @ inner @ slopes, 1, at.constraints).vcov
     inverse = casewise.inverse_moments
     if inverse is None:
-        return Discrepancies(nobs * max(point.value, 0.0), NAN)
+        return Discrepancies(chisq, NAN)
     reach = full @ slopes
     if at.options.test == "standard":
         expected = float((full * inverse).sum() - (bread * (slopes.T @ reach)).sum())
-        return Discrepancies(nobs * max(point.value, 0.0), expected)
-    meat = casewise.moment_meat
-    pushed = meat @ inverse
-    gamma = inverse @ pushed
-    expected = float((full * gamma).sum())
-    expected -= 2.0 * float((bread * (slopes.T @ pushed @ reach)).sum())
-    expected += float(((bread @ (slopes.T @ reach) @ bread) * (slopes.T @ meat @ slopes)).sum())
-    return Discrepancies(nobs * max(point.value, 0.0), expected)
+        return Discrepancies(chisq, expected)
+    pushed = casewise.inverse_meat.T
+    # tr(W_c W^-1 J W^-1) is the same for every model
+    expected = casewise.complete_trace
+    expected -= 2.0 * float((bread * (slopes.T @ (pushed @ reach))).sum())
+    expected += float(((bread @ (slopes.T @ reach) @ bread) * (slopes.T @ (casewise.moment_meat @ slopes))).sum())
+    return Discrepancies(chisq, expected)

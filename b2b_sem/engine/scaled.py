@@ -130,7 +130,11 @@ class Solution:
     def _casewise_information(self, kind: str) -> Array:
         if kind not in self._found:
             assert self.casewise is not None
-            self._found[kind] = self.casewise.information(self.structure, self.point, kind)
+            if kind == "observed":  # the costly part is that of h1
+                found = self._casewise_information("h1") + self.casewise.bend(self.structure, self.point)
+                self._found[kind] = (found + found.T) / 2
+            else:
+                self._found[kind] = self.casewise.information(self.structure, self.point, kind)
         return self._found[kind]
 
     def bread(self, kind: str) -> Array:
@@ -167,7 +171,7 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
         return ScaledTest(chisq, 0, NAN, NAN, NAN)
     rows, options, casewise = solution.rows, solution.options, solution.casewise
     if casewise is not None:
-        trace = _casewise_trace(casewise, options.information) - float(
+        trace = casewise.moment_trace(options.information) - float(
             (solution.bread(_test_kind(options)) * solution.score_meat).sum()
         )
         return _mean_scaled(chisq, df, trace)
@@ -202,12 +206,6 @@ def correct(test: str, chisq: float, df: int, trace: float, second: float) -> Sc
 
 def _test_kind(options: FitOptions) -> str:
     return "h1" if options.information == "observed" and options.test_information == "h1" else options.information
-
-
-def _casewise_trace(casewise: Casewise, information: str) -> float:
-    """Return tr(W^-1 J) of the moments without a model: their information and the products of their scores."""
-    weight = casewise.expected_moments if information == "expected" else casewise.observed_moments
-    return float(np.trace(np.linalg.solve(weight, casewise.moment_meat)))
 
 
 def _mean_scaled(chisq: float, df: int, trace: float) -> ScaledTest:
