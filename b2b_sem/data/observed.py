@@ -502,7 +502,7 @@ def _refuse_dependent(names: Sequence[str], rows: NDArray[np.float64], cov: NDAr
     # more rows than the equation can fit by chance, and values that vary in them
     if len(part) > 2 * len(involved) and (np.ptp(part, axis=0) > 0).all():
         mean, own = _moments(np.ascontiguousarray(part.T))
-        _refuse_collinear([names[i] for i in involved], own, mean, file)
+        _refuse_collinear([names[int(i)] for i in involved], own, mean, file)
 
 
 def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:
