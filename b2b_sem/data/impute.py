@@ -227,7 +227,7 @@ def impute(
     kept = ~empty[:, : len(names)].all(axis=1)
     values, empty = values[kept], empty[kept]
     table.refuse_out_of_scale(np.where(empty, np.nanmean(values, axis=0), values).T)
-    dropped = int((~kept).sum())
+    dropped = int((~kept).sum()) + table.n_empty
     counts = empty.sum(axis=0)
     _refuse_thin(table, values, empty)
     holes = sorted(np.flatnonzero(counts).tolist(), key=lambda j: (counts[j], j))
@@ -250,14 +250,14 @@ def impute(
         frames.append(copy)
     trace = np.stack([t for _, t in found])
     missing = {table.names[j]: int(counts[j]) for j in holes}
-    notes = _notes(m, seed, settings, values, empty, table.n, dropped)
+    notes = _notes(m, seed, settings, values, empty, table.n + table.n_empty, dropped)
     return Imputations(
         seed=seed,
         scale=scale,
         iterations=iterations,
         items=tuple(names),
         auxiliary=tuple(extra),
-        n_read=table.n,
+        n_read=table.n + table.n_empty,
         n_dropped=dropped,
         missing=missing,
         notes=notes,

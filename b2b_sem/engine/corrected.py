@@ -50,7 +50,17 @@ def corrected_measures(
     casewise : Casewise
         The rows.
     nobs, df, base_df : int
+
+    Returns
+    -------
+    dict
+        NaN with information from products of scores (MLF): the factors then compare two kinds of information, and are
+        far from 1, or negative, although the model holds.
     """
+    from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
+
+    if at.options.information == "first.order":
+        return dict.fromkeys(ROBUST_MEASURE_NAMES, NAN)
     if df == 0:  # nothing to correct
         ones = dict.fromkeys(("cfi_robust", "tli_robust", "nnfi_robust", "rni_robust"), 1.0)
         zeros = dict.fromkeys(("rmsea_robust", "rmsea_ci_lower_robust", "rmsea_ci_upper_robust"), 0.0)
@@ -92,11 +102,7 @@ def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
         return Discrepancies(chisq, len(casewise.varying) - spent)
     slopes = casewise.slopes(at.structure, at.point.implied)
     own, full = casewise.observed_moments, casewise.complete_moments
-    kind = at.options.information
-    if kind == "observed":
-        inner = own
-    else:
-        inner = casewise.expected_moments if kind == "expected" else casewise.moment_meat
+    inner = casewise.expected_moments if at.options.information == "expected" else own
     bread = invert_information(slopes.T @ inner @ slopes, 1, at.constraints).vcov
     inverse = casewise.inverse_moments
     if inverse is None:

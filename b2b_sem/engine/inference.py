@@ -135,7 +135,8 @@ def infer(
         measures=_measures(table, at, nobs, n, trusted, casewise),
         implied=point.implied,
         vcov=vcov,
-        identified=precision.identified,
+        # without standard errors that were asked for nothing may be said about the parameters
+        identified=precision.identified and (options.se == "none" or bool(np.isfinite(vcov).all())),
         admissible=admissible,
         warnings=(
             *solution_warnings(table, solution, precision, constraints),
