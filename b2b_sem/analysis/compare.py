@@ -165,7 +165,7 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
             )
         theirs_cov = other.sample()["cov"].loc[order, order].to_numpy()
         sd = np.sqrt(np.diag(cov))
-        if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other, sd):
+        if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other):
             raise DataError(
                 f"{name} and {title} have different sample moments: they were not fitted to the same data",
                 hint="fit both to the same rows of the data",
@@ -179,11 +179,15 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
             )
 
 
-def _means_differ(first: FitResult, other: FitResult, sd: Array) -> bool:
+def _means_differ(first: FitResult, other: FitResult) -> bool:
     a, b = first.sample().get("mean"), other.sample().get("mean")
     if a is None or b is None:
         return (a is None) != (b is None)
-    return bool((np.abs(a.to_numpy() - b.loc[list(a.index)].to_numpy()) > 1e-8 * sd).any())
+    if set(a.index) != set(b.index):  # of models with ordinal items, only numeric variables have means
+        return True
+    names, cov = list(a.index), first.sample()["cov"]
+    sd = np.sqrt(np.diag(cov.loc[names, names]))
+    return bool((np.abs(a.to_numpy() - b.loc[names].to_numpy()) > 1e-8 * sd).any())
 
 
 def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> str:

@@ -316,7 +316,7 @@ def _observe_incomplete(
         dropped = dropped | empty
     used = ~dropped
     rows = np.ascontiguousarray(values[:, used].T)
-    table.refuse_too_few(len(rows), notes)
+    table.refuse_too_few(len(rows), notes, listwise=False)
     seen = ~np.isnan(rows)
     table.refuse_empty({name: ~seen[:, k] for k, name in enumerate(table.names)})
     # in each column the first answer stands for the missing ones: nothing changes for extremes
