@@ -496,7 +496,7 @@ def _refuse_dependent(names: Sequence[str], rows: NDArray[np.float64], cov: NDAr
     """Raise where columns are linearly dependent in the rows that hold them, given where a search for moments ended."""
     sd = np.sqrt(np.diag(cov))
     weights = np.abs(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, 0])
-    involved = np.flatnonzero(weights > 0.02 * weights.max())
+    involved = np.flatnonzero(weights > 0.02 * weights.max()).tolist()
     part = rows[:, involved]
     part = part[~np.isnan(part).any(axis=1)]
     # more rows than the equation can fit by chance, and values that vary in them
