@@ -18,13 +18,14 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
+from b2b_sem.spec.group import Equality, describe_groups, free_in_group
 from b2b_sem.spec.syntax import Constraint, Entry, ParsedModel
 
 __all__ = ["ParameterTable", "Row", "build_table", "ordinal_names"]
@@ -54,6 +55,8 @@ class Row:
         Place in the model text; 0 for defaults.
     lower, upper : float or None
         Bounds.
+    group : int
+        Number of the group from 1.
     """
 
     lhs: str
@@ -69,11 +72,17 @@ class Row:
     column: int = 0
     lower: float | None = None
     upper: float | None = None
+    group: int = 1
 
     @property
     def name(self) -> str:
         """The parameter as text, such as ``PC~NR``."""
         return f"{self.lhs}{self.op}{self.rhs}"
+
+    @property
+    def full_name(self) -> str:
+        """The name with the group behind it as lavaan writes it, such as ``PC~NR.g2``; group 1 has none."""
+        return self.name if self.group == 1 else f"{self.name}.g{self.group}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,10 @@ class ParameterTable:
         What of their scale is a parameter: the variance of the response behind each item, or its residual variance.
     auxiliary : tuple of str
         Observed variables that are no part of the model: see ``b2b_sem.spec.auxiliary``.
+    groups : tuple of str
+        Labels of the groups; empty with one group. Rows of group 1 stand first, then those of group 2, and so on.
+    total : int or None
+        Number of free parameters of the whole model, where the table is the part of one of several groups.
     """
 
     rows: tuple[Row, ...]
@@ -116,6 +129,24 @@ class ParameterTable:
     ordered: tuple[str, ...] = ()
     parameterization: str = "delta"
     auxiliary: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    total: int | None = None
+
+    def part(self, group: int) -> ParameterTable:
+        """Return the rows of one group as a table of one group.
+
+        Its parameters keep their numbers, and ``nfree`` counts those of all groups, so that the parts of all groups
+        read one vector of parameters. Constraints and definitions stay with the whole table.
+
+        Parameters
+        ----------
+        group : int
+            From 1.
+        """
+        if not self.groups:
+            return self
+        rows = tuple(r for r in self.rows if r.group == group)
+        return replace(self, rows=rows, constraints=(), groups=(), total=self.nfree)
 
     @property
     def modelled(self) -> tuple[str, ...]:
@@ -125,7 +156,7 @@ class ParameterTable:
     @property
     def nfree(self) -> int:
         """Number of free parameters before ``==`` constraints."""
-        return max((r.free for r in self.rows), default=0)
+        return max((r.free for r in self.rows), default=0) if self.total is None else self.total
 
     @property
     def definitions(self) -> tuple[Constraint, ...]:
@@ -234,6 +265,9 @@ def build_table(
     categories: Mapping[str, int] | None = None,
     parameterization: str = "delta",
     growth: bool = False,
+    groups: Sequence[str] = (),
+    group_equal: Iterable[str] = (),
+    group_partial: Iterable[str] = (),
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -241,7 +275,7 @@ def build_table(
     ----------
     model : ParsedModel
     meanstructure : bool, optional
-        Default: only if the model text names an intercept.
+        Default: only if the model text names an intercept, or with several groups.
     std_lv, orthogonal, fixed_x : bool
         As in lavaan.
     categories : mapping of str to int, optional
@@ -251,6 +285,10 @@ def build_table(
     growth : bool
         Intercepts of observed variables are fixed at 0 and means of latent variables are free, unless the text says
         otherwise.
+    groups : sequence of str
+        Labels of the groups, if there are several.
+    group_equal, group_partial : iterable of str
+        What is equal in all groups, and the parameters that are not: see ``b2b_sem.spec.group``.
 
     Returns
     -------
@@ -259,7 +297,7 @@ def build_table(
     Raises
     ------
     ModelSyntaxError
-        If a modifier has values for several groups, a label or ``equal()`` refers to nothing, or a definition is
+        If a modifier has values for another number of groups, a label or ``equal()`` refers to nothing, or a definition is
         circular or hides a label.
     """
     names = _Names.of(model.entries)
@@ -267,7 +305,10 @@ def build_table(
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
     ordered = [v for v in names.observed if v in (categories or {})]
     _check_ordinal(model, ordered, categories or {}, parameterization)
-    means = growth or any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
+    several = len(groups) > 1
+    equal = Equality.of(group_equal, group_partial, several, bool(ordered))
+    means = growth or any(e.op == "~1" for e in model.entries) or bool(ordered) or equal.needs_means
+    means = means or (several if meanstructure is None else meanstructure)
     order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
     entries = [_ordered(e, order) for e in model.entries]
     rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
@@ -283,11 +324,16 @@ def build_table(
     if ordered:
         rows = _fix_ordinal(rows, ordered)
         notes.append(_describe_ordinal(parameterization))
-    rows = [
-        _modify(row, entry, model) if entry is not None else row
-        for row, entry in zip(rows, [*entries, *[None] * (len(rows) - len(entries))], strict=True)
-    ]
-    rows = _number_free(_tie(_resolve_equal(rows, entries, model)))
+    theta = parameterization == "theta"
+    whole: list[Row] = []
+    for g in range(1, len(groups) + 1) if several else (1,):
+        own = free_in_group(rows, g, equal, names, ordered, std_lv=std_lv, growth=growth, theta=theta)
+        written = [_modify(row, entry, model, g, len(groups)) for row, entry in zip(own, entries, strict=False)]
+        whole += [*written, *own[len(written) :]]
+    if several:
+        notes += describe_groups(equal, model, whole)
+        whole = equal.tie(whole, model.entries, names, ordered)
+    rows = _number_free(_tie(_resolve_equal(whole, entries, model)))
     constraints = _check_constraints(rows, model)
     return ParameterTable(
         tuple(rows),
@@ -302,6 +348,7 @@ def build_table(
         model.file,
         tuple(ordered),
         parameterization,
+        groups=tuple(groups) if several else (),
     )
 
 
@@ -503,17 +550,21 @@ def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, si
     return notes
 
 
-def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
+def _modify(row: Row, entry: Entry, model: ParsedModel, group: int = 1, groups: int = 0) -> Row:
     mods = entry.modifiers
     for values in (mods.fixed, mods.start, mods.label, mods.lower, mods.upper):
-        if len(values) > 1:
+        if len(values) > 1 and len(values) != groups:
+            there = f"there are {groups}" if groups > 1 else "there is one"
             raise ModelSyntaxError(
-                f"'{entry.text}' has modifiers for {len(values)} groups, but there is one",
+                f"'{entry.text}' has modifiers for {len(values)} groups, but {there}",
                 file=model.file,
                 line=entry.line,
                 column=entry.column,
-                hint="give one value; models of several groups are not available",
+                hint="give one value for all groups, or one for each of them: c(a, b)*x"
+                if groups > 1
+                else "give one value, or fit with group='column'",
             )
+    mods = mods.of_group(group)
     if mods.fixed:
         value = mods.fixed[0]
         row = replace(row, free=int(value is None), value=value)

@@ -105,6 +105,14 @@ class Modifiers:
         """Whether there is any modifier."""
         return self != Modifiers()
 
+    def of_group(self, group: int) -> Modifiers:
+        """Return the values of one group (from 1); a value that stands alone is that of all groups."""
+        fixed, start, label, lower, upper = (
+            values[group - 1 : group] if len(values) > 1 else values
+            for values in (self.fixed, self.start, self.label, self.lower, self.upper)
+        )
+        return Modifiers(fixed, start, label, self.equal, lower, upper)  # type: ignore[arg-type]
+
     def clash(self, other: Modifiers) -> str:
         """Name the kind of modifier that both have; empty if there is none."""
         kinds = (
