@@ -46,10 +46,10 @@ class Table:
         """Pick the columns out of a DataFrame, a mapping or Responses."""
         wanted = check_names(names)
         file, decimal, row_name = None, ".", "data row {}".format
-        source = getattr(data, "source_rows", None)
+        source, source_of = getattr(data, "source_rows", None), data
         if source is not None:  # Responses: rows are those of the file
             file, decimal, data = data.path, str(data.details.get("decimal", ".")), data.frame
-            row_name = "row {}".format
+            row_name = getattr(source_of, "row_text", "row {}").format
         if not hasattr(data, "columns") and not isinstance(data, Mapping):
             raise DataError(
                 f"data must be a DataFrame or a mapping of names to columns, not {type(data).__name__}",
