@@ -59,6 +59,7 @@ __all__ = [
     "GroupInference",
     "GroupProblem",
     "GroupSolution",
+    "count_group_df",
     "infer_groups",
     "local_table",
     "prepare_groups",
@@ -90,6 +91,13 @@ class GroupProblem(Problem):
     def multiplier(self) -> int:
         """N, or N - G where each group has the divisor n_g - 1."""
         return self.nobs if self.options.likelihood == "normal" else self.nobs - len(self.parts)
+
+    def values(self, theta: Array) -> RowValues:
+        """Return the value of every row and definition at `theta`, with derivatives."""
+        raws = []
+        for part, place in zip(self.parts, self.places, strict=True):
+            raws.append(_widened(row_values(part.table, theta[place], part.fixed), place, len(theta)))
+        return _joined(self.table, raws)
 
     @property
     def shares(self) -> list[float]:
@@ -382,7 +390,7 @@ def _joined(table: ParameterTable, parts: list[RowValues], *, undefined_as_nan: 
     return with_definitions(table, value, rows, undefined_as_nan=undefined_as_nan)
 
 
-def _count_df(problem: GroupProblem) -> tuple[int, int, int]:
+def count_group_df(problem: GroupProblem) -> tuple[int, int, int]:
     """Return (moments that count, free parameters, degrees of freedom) of all groups together."""
     moments = sum(count_df(part.table, None)[0] for part in problem.parts)
     rank = 0 if problem.constraints is None else problem.constraints.rank
@@ -394,7 +402,7 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     """Return the measures, and what each group adds to the chi-square."""
     options, nobs, n, groups = problem.options, problem.nobs, problem.multiplier, len(problem.parts)
     names = measure_names(options, problem.cases is not None)
-    _, npar, df = _count_df(problem)
+    _, npar, df = count_group_df(problem)
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
         return {name: out.get(name, NAN) for name in names}, (NAN,) * groups
