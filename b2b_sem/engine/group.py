@@ -63,6 +63,7 @@ __all__ = [
     "infer_groups",
     "local_table",
     "prepare_groups",
+    "solution_at",
     "solve_groups",
 ]
 
@@ -313,7 +314,7 @@ def infer_groups(
         If a group has no positive definite covariance matrix at the solution, or a defined parameter no value.
     """
     table, options, constraints = problem.table, problem.options, problem.constraints
-    at = _solution(problem, observed, solution.theta)
+    at = solution_at(problem, observed, solution.theta)
     n = problem.multiplier
     precision = invert_information(at.metric, n, constraints)
     vcov = at.vcov(n) if precision.identified else precision.vcov
@@ -352,7 +353,8 @@ def infer_groups(
     )
 
 
-def _solution(problem: GroupProblem, observed: Observed, theta: Array) -> GroupSolution:
+def solution_at(problem: GroupProblem, observed: Observed, theta: Array) -> GroupSolution:
+    """Return everything that is inferred from, at given values of the parameters."""
     options = problem.options
     point = evaluate(problem.structure, problem.moments, theta)
     if point is None:
