@@ -247,7 +247,7 @@ def _fit(
         source: dict[str, Any] = {"sample_cov": read_covariance(sample_cov), "nobs": nobs}
     else:
         assert data is not None
-        source = {"data": _responses(spec, data, sheet, missing_codes, score)}
+        source = {"data": read_answers(spec, data, sheet, missing_codes, score)}
     # a file of plain lavaan syntax goes in as a path, so that messages name its lines
     path = spec.source
     given = spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path
@@ -266,7 +266,7 @@ def _number_or_text(code: str) -> float | str:
         return code
 
 
-def _responses(spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool) -> Responses:
+def read_answers(spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool) -> Responses:
     from b2b_sem.cli.output import say
     from b2b_sem.data.read import read_responses
 
