@@ -174,13 +174,26 @@ run <- function(case, setting) {
     score <- list(uni = frame_rows(lavTestScore(fit)$uni[, c("lhs", "rhs", "X2", "df")]),
                   total = as.list(lavTestScore(fit)$test[, c("X2", "df")]),
                   table = frame_rows(parTable(fit)[, c("lhs", "op", "rhs", "group", "free", "plabel")]))
+  plain <- fit@Options$estimator == "ML" && fit@Options$se == "standard" && fit@Options$information[1] == "expected" &&
+    fit@Options$likelihood == "normal" && fit@Options$missing == "listwise" && is.null(case$options$fixed_x)
+  modification <- if (!plain) NULL else
+    tryCatch(suppressWarnings(modindices(fit)), error = function(e) NULL)
+  if (is.null(modification) || !nrow(modification)) modification <- NULL
+  scores <- if (length(lavNames(fit, "lv")) && fit@Options$estimator == "ML" && fit@Model@meanstructure) lavPredict(fit) else NULL
+  wald <- if (is.null(case$wald)) NULL else lavTestWald(fit, paste(case$wald, collapse = "\n"))
   list(
     groups = I(lavInspect(fit, "group.label")), nobs = lavInspect(fit, "nobs"),
     chisq_group = fit@test[[1]]$stat.group, measures = under(measures[keep]),
     parameters = frame_rows(table), standardized = frame_rows(standardizedSolution(fit)),
     r2 = lapply(lavInspect(fit, "r2"), function(part) as.list(unclass(part))),
     implied = by_group(fit, "implied"), sample = by_group(fit, if (any(is.na(unlist(fit@Data@X)))) "h1" else "sampstat"),
-    score = score, gradient = list(default = solved$best$default, polished = solved$best$polished),
+    score = score,
+    modindices = if (is.null(modification)) NULL else
+      frame_rows(modification[, c("lhs", "op", "rhs", "group", "mi", "epc", "sepc.lv", "sepc.all", "sepc.nox")]),
+    wald = if (is.null(wald)) NULL else list(stat = wald$stat, df = wald$df, p = wald$p.value),
+    scores = if (is.null(scores)) NULL else
+      lapply(scores, function(m) list(names = I(colnames(m)), first = unname(unclass(m)[c(1:3, nrow(m)), , drop = FALSE]))),
+    gradient = list(default = solved$best$default, polished = solved$best$polished),
     warnings = I(solved$first$warnings)
   )
 }
@@ -193,7 +206,7 @@ ladders <- function(done) {
       fits <- lapply(ladder$cases, function(id) solve_one(cases[[id]], cases[[id]]$settings[[setting]])$fit)
       table <- suppressWarnings(do.call(lavTestLRT, fits))
       found[[length(found) + 1]] <- list(cases = ladder$cases, setting = setting, chisq = table[["Chisq diff"]][-1],
-                                         df = table[["Df diff"]][-1], pvalue = table[["Pr(>Chisq)"]][-1])
+                                         df = table[["Df diff"]][-1], rmsea = table[["RMSEA"]][-1], pvalue = table[["Pr(>Chisq)"]][-1])
     }
   }
   found
