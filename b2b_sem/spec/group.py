@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from b2b_sem.spec.partable import Row, _Names
     from b2b_sem.spec.syntax import Entry, ParsedModel
 
-__all__ = ["GROUP_EQUAL", "Equality", "describe_groups", "free_in_group"]
+__all__ = ["GROUP_EQUAL", "Equality", "check_block", "describe_groups", "free_in_group", "models_of_groups"]
 
 #: What may be equal in all groups.
 GROUP_EQUAL = (
@@ -109,24 +109,24 @@ class Equality:
         Parameters
         ----------
         rows : list of Row
-            Those of all groups, in blocks of equal length.
+            Those of all groups.
         entries : sequence of Entry
-            What the user wrote, in the order of the rows that come from it.
+            What the user wrote for the first group, in the order of the rows that come from it.
         names : roles of the variables
         ordered : sequence of str
         """
-        size = sum(r.group == 1 for r in rows)
-        self._check_exempt(rows[:size])
-        sides = {i: (e.lhs, e.rhs) for i, e in enumerate(entries)}
+        first = [r for r in rows if r.group == 1]
+        self._check_exempt(rows)
+        written = {i: e.lhs for i, e in enumerate(entries)}
         shared = {
-            i
-            for i, row in enumerate(rows[:size])
-            if self._covers(row, sides.get(i, (row.lhs, row.rhs))[0], names, ordered) and not self._frees(row)
+            row.name
+            for i, row in enumerate(first)
+            if self._covers(row, written.get(i, row.lhs), names, ordered) and not self._frees(row)
         }
         members: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
-            at = i % size
-            members.setdefault(row.label or f"#{at if at in shared else i}", []).append(i)
+            key = row.label or (row.name if row.name in shared else f"#{i}")
+            members.setdefault(key, []).append(i)
         out = list(rows)
         for same in members.values():
             if len(same) < 2:
@@ -174,6 +174,82 @@ def _spellings(row: Row) -> Iterator[str]:
         yield f"{row.rhs}~~{row.lhs}"
 
 
+def models_of_groups(model: ParsedModel, groups: Sequence[str]) -> list[ParsedModel]:
+    """Return the statements of each group: those of its block, or the whole model where there are no blocks.
+
+    Parameters
+    ----------
+    model : ParsedModel
+    groups : sequence of str
+        Labels; a block names its group by label or by number from 1.
+
+    Raises
+    ------
+    ModelSyntaxError
+        If blocks and groups are not the same.
+    """
+    count = max(len(groups), 1)
+    if not model.blocks:
+        return [model] * count
+    if len(groups) < 2:
+        raise ModelSyntaxError(
+            "the model has blocks for groups, but there is one group",
+            file=model.file,
+            hint="fit with group='column', or write the model without 'group:'",
+        )
+    found: dict[int, int] = {}
+    for k, name in enumerate(model.blocks, start=1):
+        numbered = name.isascii() and name.isdigit() and 1 <= int(name) <= count
+        g = groups.index(name) + 1 if name in groups else int(name) if numbered else 0
+        if not g or g in found:
+            what = "names the group of another block" if g else "names no group"
+            shown = ", ".join(f"{i} ({label})" for i, label in enumerate(groups, start=1))
+            raise ModelSyntaxError(
+                f"the block 'group: {name}' {what}; the groups are {shown}.{did_you_mean(name, groups)}",
+                file=model.file,
+                hint="give each group one block, by its number or its label",
+            )
+        found[g] = k
+    if absent := [label for g, label in enumerate(groups, start=1) if g not in found]:
+        raise ModelSyntaxError(
+            f"there is no block for {', '.join(absent)}",
+            file=model.file,
+            hint="give each group one block: 'group: 1', its statements, 'group: 2', and so on",
+        )
+    return [replace(model, entries=tuple(e for e in model.entries if e.block == found[g])) for g in range(1, count + 1)]
+
+
+def check_block(model: ParsedModel, names: _Names, first: _Names, equal: Equality, *, std_lv: bool) -> None:
+    """Refuse what is not available where groups have models of their own.
+
+    Raises
+    ------
+    Unsupported
+        If observed variables, or those that only predict, are not those of the first group; if equality would have to
+        free parameters, which it does only where all groups have the same model.
+    """
+    for what, own, wanted in (
+        ("observed variables", names.observed, first.observed),
+        ("variables that only predict", names.exogenous, first.exogenous),
+    ):
+        if set(own) != set(wanted):
+            other = sorted(set(own) ^ set(wanted))
+            raise Unsupported(
+                f"the blocks of the groups differ in their {what}: {', '.join(other)}",
+                file=model.file,
+                line=model.entries[0].line if model.entries else None,
+                hint="use the same variables in all blocks",
+            )
+    kinds = set(equal.kinds)
+    freeing = {"intercepts", "thresholds"} & kinds and "means" not in kinds
+    if freeing or (std_lv and "loadings" in kinds and "lv.variances" not in kinds):
+        raise Unsupported(
+            "with a block for each group, equality does not free the means and variances that it identifies",
+            file=model.file,
+            hint="give equal parameters the same label in each block, and free means by 'f ~ NA*1'",
+        )
+
+
 def free_in_group(
     rows: list[Row],
     group: int,
@@ -215,9 +291,7 @@ def free_in_group(
             return (means and row.op == "~1") or (variances and own and row.op == "~~")
         return scales and row.lhs in ordered and own and row.op == ("~~" if theta else "~*~")
 
-    return [
-        replace(row, free=1, value=None, group=group) if wanted(row) else replace(row, group=group) for row in rows
-    ]
+    return [replace(row, free=1, value=None, group=group) if wanted(row) else replace(row, group=group) for row in rows]
 
 
 def describe_groups(equal: Equality, model: ParsedModel, rows: Sequence[Row]) -> list[str]:
@@ -246,8 +320,8 @@ def describe_groups(equal: Equality, model: ParsedModel, rows: Sequence[Row]) ->
     )
     if single:
         notes.append(f"Labels given once hold in all groups, which makes their parameters equal: {', '.join(single)}.")
-    size = sum(r.group == 1 for r in rows)
-    freed = [r for i, r in enumerate(rows) if r.group == 2 and r.free and not rows[i - size].free and not r.user]
+    fixed = {r.name for r in rows if r.group == 1 and not r.free}
+    freed = [r for r in rows if r.group == 2 and r.free and r.name in fixed and not r.user]
     for op, what in (("~1", "Means of latent variables"), ("~~", "Variances"), ("~*~", "Scales of ordinal items")):
         if found := [r.lhs for r in freed if r.op == op]:
             notes.append(f"{what} are free in all groups but the first: {', '.join(found)}.")
