@@ -24,7 +24,7 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 
 if TYPE_CHECKING:
     from b2b_sem.spec.partable import Row, _Names
-    from b2b_sem.spec.syntax import Entry, ParsedModel
+    from b2b_sem.spec.syntax import ParsedModel
 
 __all__ = ["GROUP_EQUAL", "Equality", "check_block", "describe_groups", "free_in_group", "models_of_groups"]
 
@@ -103,29 +103,24 @@ class Equality:
         """Whether the means must be modelled."""
         return "intercepts" in self.kinds or "means" in self.kinds
 
-    def tie(self, rows: list[Row], entries: Sequence[Entry], names: _Names, ordered: Sequence[str]) -> list[Row]:
+    def tie(self, rows: list[Row], names: _Names, ordered: Sequence[str]) -> list[Row]:
         """Give rows that are one parameter one label, or one value where one of them is fixed.
 
         Parameters
         ----------
         rows : list of Row
             Those of all groups.
-        entries : sequence of Entry
-            What the user wrote for the first group, in the order of the rows that come from it.
         names : roles of the variables
+            In the first group.
         ordered : sequence of str
         """
-        first = [r for r in rows if r.group == 1]
         self._check_exempt(rows)
-        written = {i: e.lhs for i, e in enumerate(entries)}
         shared = {
-            row.name
-            for i, row in enumerate(first)
-            if self._covers(row, written.get(i, row.lhs), names, ordered) and not self._frees(row)
+            _cell(row) for row in rows if row.group == 1 and self._covers(row, names, ordered) and not self._frees(row)
         }
-        members: dict[str, list[int]] = {}
+        members: dict[object, list[int]] = {}
         for i, row in enumerate(rows):
-            key = row.label or (row.name if row.name in shared else f"#{i}")
+            key = row.label or (_cell(row) if _cell(row) in shared else i)
             members.setdefault(key, []).append(i)
         out = list(rows)
         for same in members.values():
@@ -139,14 +134,14 @@ class Equality:
                     out[i] = replace(out[i], label=f".p{same[0] + 1}.")
         return out
 
-    def _covers(self, row: Row, first: str, names: _Names, ordered: Sequence[str]) -> bool:
-        """Whether a row of the first group is to be equal; `first` stands first where the user wrote it."""
-        latent = first in names.latents
-        modelled = not latent and first not in names.exogenous
+    def _covers(self, row: Row, names: _Names, ordered: Sequence[str]) -> bool:
+        """Whether a row of the first group is to be equal; covariances of latent and observed are those of latents."""
+        latent = row.lhs in names.latents
+        modelled = not latent and row.lhs not in names.exogenous
         kind = {
             "=~": "loadings",
             "~": "regressions",
-            "|": "thresholds" if first in ordered else "",
+            "|": "thresholds" if row.lhs in ordered else "",
             "~1": "means" if latent else "intercepts" if modelled else "",
         }.get(row.op, "")
         if row.op == "~~" and row.lhs == row.rhs:
@@ -166,6 +161,12 @@ class Equality:
                     f"group_partial='{name}' names no parameter.{did_you_mean(name, known)}",
                     hint="write it as in the model, for example 'F=~x2', 'x2~1' or 'x2|t1'",
                 )
+
+
+def _cell(row: Row) -> tuple[str, str, str]:
+    """Return what a parameter is, whichever side of a covariance stands first."""
+    lhs, rhs = sorted((row.lhs, row.rhs)) if row.op == "~~" else (row.lhs, row.rhs)
+    return lhs, row.op, rhs
 
 
 def _spellings(row: Row) -> Iterator[str]:

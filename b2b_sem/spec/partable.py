@@ -325,12 +325,11 @@ def build_table(
         roles = _Names.of(own.entries)
         if own is not model:
             check_block(own, roles, names, equal, std_lv=std_lv)
-            roles = replace(roles, observed=names.observed, exogenous=names.exogenous)
         part, found = _single(
             own,
             roles,
             means,
-            ordered,
+            [v for v in roles.observed if v in ordered],
             categories or {},
             std_lv=std_lv,
             orthogonal=orthogonal,
@@ -349,7 +348,7 @@ def build_table(
         latents += [v for v in roles.latents if v not in latents]
     if several:
         notes += describe_groups(equal, model, rows)
-        rows = equal.tie(rows, models[0].entries, names, ordered)
+        rows = equal.tie(rows, names, ordered)
     rows = _number_free(_tie(_resolve_equal(rows, model)))
     constraints = check_constraints({r.label for r in rows if r.label}, model)
     return ParameterTable(

@@ -565,6 +565,8 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         return Modifiers(fixed=(None,)) if name == "NA" else Modifiers(label=(_label(source, name, offset),))
     function, *arguments = factor.children
     function = str(function)
+    if function in ("start", "label", "lower", "upper") and len(arguments) == 1 and _is_vector(arguments[0]):
+        arguments = arguments[0].children[1:]  # start(c(0.5, 0.7))*x
     if not arguments:
         source.fail(f"{function}() needs an argument", offset)
     if function == "c":
@@ -603,6 +605,10 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         offset,
         hint="known modifiers: a number, NA, a label, c(), start(), equal(), label(), lower(), upper()",
     )
+
+
+def _is_vector(factor: Any) -> bool:
+    return bool(factor.data == "call" and str(factor.children[0]) == "c")
 
 
 def _is_na(factor: Any) -> bool:
