@@ -198,25 +198,31 @@ def models_of_groups(model: ParsedModel, groups: Sequence[str]) -> list[ParsedMo
             file=model.file,
             hint="fit with group='column', or write the model without 'group:'",
         )
-    found: dict[int, int] = {}
-    for k, name in enumerate(model.blocks, start=1):
-        numbered = name.isascii() and name.isdigit() and 1 <= int(name) <= count
-        g = groups.index(name) + 1 if name in groups else int(name) if numbered else 0
-        if not g or g in found:
-            what = "names the group of another block" if g else "names no group"
-            shown = ", ".join(f"{i} ({label})" for i, label in enumerate(groups, start=1))
-            raise ModelSyntaxError(
-                f"the block 'group: {name}' {what}; the groups are {shown}.{did_you_mean(name, groups)}",
-                file=model.file,
-                hint="give each group one block, by its number or its label",
-            )
-        found[g] = k
-    if absent := [label for g, label in enumerate(groups, start=1) if g not in found]:
+    labels = [str(g) for g in groups]
+    numbers = [str(g) for g in range(1, count + 1)]
+    shown = ", ".join(f"{i} ({label})" for i, label in enumerate(labels, start=1))
+    ways = [known for known in (numbers, labels) if set(model.blocks) <= set(known)]
+    if not ways:
+        known = labels if set(model.blocks) & set(labels) else numbers
+        name = next(b for b in model.blocks if b not in known)
+        raise ModelSyntaxError(
+            f"the block 'group: {name}' names no group; the groups are {shown}.{did_you_mean(name, labels)}",
+            file=model.file,
+            hint="give each group one block, all by their numbers or all by their labels",
+        )
+    if len(ways) == 2 and any(numbers.index(b) != labels.index(b) for b in model.blocks):
+        raise ModelSyntaxError(
+            f"the names of the blocks may be numbers or labels of groups, which are not the same: the groups are {shown}",
+            file=model.file,
+            hint="sort the rows of the data so that the groups come in the order of their labels, or use other labels",
+        )
+    if absent := [label for own, label in zip(ways[0], labels, strict=True) if own not in model.blocks]:
         raise ModelSyntaxError(
             f"there is no block for {', '.join(absent)}",
             file=model.file,
             hint="give each group one block: 'group: 1', its statements, 'group: 2', and so on",
         )
+    found = {g: model.blocks.index(name) + 1 for g, name in enumerate(ways[0], start=1)}
     return [replace(model, entries=tuple(e for e in model.entries if e.block == found[g])) for g in range(1, count + 1)]
 
 

@@ -200,7 +200,7 @@ class ParameterTable:
                 group = row.group
                 lines.append(f"group: {group}")
             term = row.rhs or "1"
-            value = row.value if values is None else values.get(row.full_name, row.value)
+            value = row.value if values is None else values.get(row.full_name if self.groups else row.name, row.value)
             parts = []
             if not row.free:
                 if value is None:
