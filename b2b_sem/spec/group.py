@@ -212,7 +212,7 @@ def models_of_groups(model: ParsedModel, groups: Sequence[str]) -> list[ParsedMo
         )
     if len(ways) == 2 and any(numbers.index(b) != labels.index(b) for b in model.blocks):
         raise ModelSyntaxError(
-            f"the names of the blocks may be numbers or labels of groups, which are not the same: the groups are {shown}",
+            f"the names of the blocks may be numbers or labels, which are not the same: the groups are {shown}",
             file=model.file,
             hint="sort the rows of the data so that the groups come in the order of their labels, or use other labels",
         )
