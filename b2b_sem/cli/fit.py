@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 @click.option(
     "--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml, mi)."
 )
-@click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
-@click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
+@click.option(
+    "--group", metavar="COLUMN", help="Fit the model to several groups at once; this column tells them apart."
+)
+@click.option("--group-equal", metavar="A,B", help="Equal in all groups: loadings, intercepts, residuals, ...")
+@click.option("--group-partial", metavar="A,B", help="Parameters that are not equal all the same: F=~x2, x2~1.")
 @click.option(
     "--ordered",
     is_flag=False,
@@ -201,7 +204,7 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "ordered", "auxiliary"):
+    for name in ("group_equal", "group_partial", "ordered", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
     if stated.get("ordered") == ("all",):

@@ -204,9 +204,7 @@ def observe(
         parts, n_read, lost = split_rows(frame, group, [*names, *([] if cluster is None else [cluster])])
         found = observe_each(
             parts,
-            lambda part: observe(
-                part, names, missing=missing, keep_raw=keep_raw, cluster=cluster, complete=complete
-            ),
+            lambda part: observe(part, names, missing=missing, keep_raw=keep_raw, cluster=cluster, complete=complete),
         )
         return join_groups(found, [part.label for part in parts], n_read, lost)
     table = Table.open(frame, names)
@@ -241,12 +239,12 @@ def observe(
     notes += _variance_note(table.names, cov)
     raw = (values.T,) if keep_raw else None
     strays = tuple(stray_values(table.names, values))
-    group = GroupMoments(None, n, cov, mean)
+    moments = GroupMoments(None, n, cov, mean)
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
     if labels is not None and kept is not None:
         labels = labels[kept]
     clusters = None if cluster is None else (_clusters(frame, cluster, kept),)
-    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
+    return Observed(tuple(table.names), (moments,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
 
 
 def observe_moments(

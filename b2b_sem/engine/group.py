@@ -60,6 +60,7 @@ __all__ = [
     "GroupProblem",
     "GroupSolution",
     "count_group_df",
+    "group_starts",
     "infer_groups",
     "local_table",
     "prepare_groups",
@@ -169,7 +170,7 @@ def solve_groups(problem: GroupProblem, engine: str) -> EngineFit:
     """
     if engine == "semopy":
         raise Unsupported("the semopy engine cannot fit several groups in one model", hint="use engine='native'")
-    starts = _starts(problem)
+    starts = group_starts(problem)
     weight = problem.moments.weight
     assert isinstance(weight, Grouped)
     try:
@@ -202,7 +203,7 @@ def _complete_start(
     return [lambda: found.theta] if found.converged else []
 
 
-def _starts(problem: GroupProblem) -> list[Callable[[], Array]]:
+def group_starts(problem: GroupProblem) -> list[Callable[[], Array]]:
     """Starting values of each group by itself; the mean where groups share a parameter."""
 
     def joined(make: Callable[[Problem], Array]) -> Array:

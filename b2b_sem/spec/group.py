@@ -24,9 +24,9 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 
 if TYPE_CHECKING:
     from b2b_sem.spec.partable import Row, _Names
-    from b2b_sem.spec.syntax import Entry, ParsedModel
+    from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["GROUP_EQUAL", "Equality", "describe_groups", "free_in_group"]
+__all__ = ["GROUP_EQUAL", "Equality", "check_block", "describe_groups", "free_in_group", "models_of_groups"]
 
 #: What may be equal in all groups.
 GROUP_EQUAL = (
@@ -103,30 +103,25 @@ class Equality:
         """Whether the means must be modelled."""
         return "intercepts" in self.kinds or "means" in self.kinds
 
-    def tie(self, rows: list[Row], entries: Sequence[Entry], names: _Names, ordered: Sequence[str]) -> list[Row]:
+    def tie(self, rows: list[Row], names: _Names, ordered: Sequence[str]) -> list[Row]:
         """Give rows that are one parameter one label, or one value where one of them is fixed.
 
         Parameters
         ----------
         rows : list of Row
-            Those of all groups, in blocks of equal length.
-        entries : sequence of Entry
-            What the user wrote, in the order of the rows that come from it.
+            Those of all groups.
         names : roles of the variables
+            In the first group.
         ordered : sequence of str
         """
-        size = sum(r.group == 1 for r in rows)
-        self._check_exempt(rows[:size])
-        sides = {i: (e.lhs, e.rhs) for i, e in enumerate(entries)}
+        self._check_exempt(rows)
         shared = {
-            i
-            for i, row in enumerate(rows[:size])
-            if self._covers(row, sides.get(i, (row.lhs, row.rhs))[0], names, ordered) and not self._frees(row)
+            _cell(row) for row in rows if row.group == 1 and self._covers(row, names, ordered) and not self._frees(row)
         }
-        members: dict[str, list[int]] = {}
+        members: dict[object, list[int]] = {}
         for i, row in enumerate(rows):
-            at = i % size
-            members.setdefault(row.label or f"#{at if at in shared else i}", []).append(i)
+            key = row.label or (_cell(row) if _cell(row) in shared else i)
+            members.setdefault(key, []).append(i)
         out = list(rows)
         for same in members.values():
             if len(same) < 2:
@@ -139,14 +134,14 @@ class Equality:
                     out[i] = replace(out[i], label=f".p{same[0] + 1}.")
         return out
 
-    def _covers(self, row: Row, first: str, names: _Names, ordered: Sequence[str]) -> bool:
-        """Whether a row of the first group is to be equal; `first` stands first where the user wrote it."""
-        latent = first in names.latents
-        modelled = not latent and first not in names.exogenous
+    def _covers(self, row: Row, names: _Names, ordered: Sequence[str]) -> bool:
+        """Whether a row of the first group is to be equal; covariances of latent and observed are those of latents."""
+        latent = row.lhs in names.latents
+        modelled = not latent and row.lhs not in names.exogenous
         kind = {
             "=~": "loadings",
             "~": "regressions",
-            "|": "thresholds" if first in ordered else "",
+            "|": "thresholds" if row.lhs in ordered else "",
             "~1": "means" if latent else "intercepts" if modelled else "",
         }.get(row.op, "")
         if row.op == "~~" and row.lhs == row.rhs:
@@ -168,10 +163,98 @@ class Equality:
                 )
 
 
+def _cell(row: Row) -> tuple[str, str, str]:
+    """Return what a parameter is, whichever side of a covariance stands first."""
+    lhs, rhs = sorted((row.lhs, row.rhs)) if row.op == "~~" else (row.lhs, row.rhs)
+    return lhs, row.op, rhs
+
+
 def _spellings(row: Row) -> Iterator[str]:
     yield row.name
     if row.op == "~~" and row.lhs != row.rhs:
         yield f"{row.rhs}~~{row.lhs}"
+
+
+def models_of_groups(model: ParsedModel, groups: Sequence[str]) -> list[ParsedModel]:
+    """Return the statements of each group: those of its block, or the whole model where there are no blocks.
+
+    Parameters
+    ----------
+    model : ParsedModel
+    groups : sequence of str
+        Labels; a block names its group by label or by number from 1.
+
+    Raises
+    ------
+    ModelSyntaxError
+        If blocks and groups are not the same.
+    """
+    count = max(len(groups), 1)
+    if not model.blocks:
+        return [model] * count
+    if len(groups) < 2:
+        raise ModelSyntaxError(
+            "the model has blocks for groups, but there is one group",
+            file=model.file,
+            hint="fit with group='column', or write the model without 'group:'",
+        )
+    labels = [str(g) for g in groups]
+    numbers = [str(g) for g in range(1, count + 1)]
+    shown = ", ".join(f"{i} ({label})" for i, label in enumerate(labels, start=1))
+    ways = [known for known in (numbers, labels) if set(model.blocks) <= set(known)]
+    if not ways:
+        known = labels if set(model.blocks) & set(labels) else numbers
+        name = next(b for b in model.blocks if b not in known)
+        raise ModelSyntaxError(
+            f"the block 'group: {name}' names no group; the groups are {shown}.{did_you_mean(name, labels)}",
+            file=model.file,
+            hint="give each group one block, all by their numbers or all by their labels",
+        )
+    if len(ways) == 2 and any(numbers.index(b) != labels.index(b) for b in model.blocks):
+        raise ModelSyntaxError(
+            f"the names of the blocks may be numbers or labels, which are not the same: the groups are {shown}",
+            file=model.file,
+            hint="sort the rows of the data so that the groups come in the order of their labels, or use other labels",
+        )
+    if absent := [label for own, label in zip(ways[0], labels, strict=True) if own not in model.blocks]:
+        raise ModelSyntaxError(
+            f"there is no block for {', '.join(absent)}",
+            file=model.file,
+            hint="give each group one block: 'group: 1', its statements, 'group: 2', and so on",
+        )
+    found = {g: model.blocks.index(name) + 1 for g, name in enumerate(ways[0], start=1)}
+    return [replace(model, entries=tuple(e for e in model.entries if e.block == found[g])) for g in range(1, count + 1)]
+
+
+def check_block(model: ParsedModel, names: _Names, first: _Names, equal: Equality, *, std_lv: bool) -> None:
+    """Refuse what is not available where groups have models of their own.
+
+    Raises
+    ------
+    Unsupported
+        If observed variables, or those that only predict, are not those of the first group; if equality would have to
+        free parameters, which it does only where all groups have the same model.
+    """
+    for what, own, wanted in (
+        ("observed variables", names.observed, first.observed),
+        ("variables that only predict", names.exogenous, first.exogenous),
+    ):
+        if set(own) != set(wanted):
+            other = sorted(set(own) ^ set(wanted))
+            raise Unsupported(
+                f"the blocks of the groups differ in their {what}: {', '.join(other)}",
+                file=model.file,
+                line=model.entries[0].line if model.entries else None,
+                hint="use the same variables in all blocks",
+            )
+    kinds = set(equal.kinds)
+    freeing = {"intercepts", "thresholds"} & kinds and "means" not in kinds
+    if freeing or (std_lv and "loadings" in kinds and "lv.variances" not in kinds):
+        raise Unsupported(
+            "with a block for each group, equality does not free the means and variances that it identifies",
+            file=model.file,
+            hint="give equal parameters the same label in each block, and free means by 'f ~ NA*1'",
+        )
 
 
 def free_in_group(
@@ -215,9 +298,7 @@ def free_in_group(
             return (means and row.op == "~1") or (variances and own and row.op == "~~")
         return scales and row.lhs in ordered and own and row.op == ("~~" if theta else "~*~")
 
-    return [
-        replace(row, free=1, value=None, group=group) if wanted(row) else replace(row, group=group) for row in rows
-    ]
+    return [replace(row, free=1, value=None, group=group) if wanted(row) else replace(row, group=group) for row in rows]
 
 
 def describe_groups(equal: Equality, model: ParsedModel, rows: Sequence[Row]) -> list[str]:
@@ -246,8 +327,8 @@ def describe_groups(equal: Equality, model: ParsedModel, rows: Sequence[Row]) ->
     )
     if single:
         notes.append(f"Labels given once hold in all groups, which makes their parameters equal: {', '.join(single)}.")
-    size = sum(r.group == 1 for r in rows)
-    freed = [r for i, r in enumerate(rows) if r.group == 2 and r.free and not rows[i - size].free and not r.user]
+    fixed = {r.name for r in rows if r.group == 1 and not r.free}
+    freed = [r for r in rows if r.group == 2 and r.free and r.name in fixed and not r.user]
     for op, what in (("~1", "Means of latent variables"), ("~~", "Variances"), ("~*~", "Scales of ordinal items")):
         if found := [r.lhs for r in freed if r.op == op]:
             notes.append(f"{what} are free in all groups but the first: {', '.join(found)}.")

@@ -25,7 +25,8 @@ from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
-from b2b_sem.spec.group import Equality, describe_groups, free_in_group
+from b2b_sem.spec.definition import check_constraints
+from b2b_sem.spec.group import Equality, check_block, describe_groups, free_in_group, models_of_groups
 from b2b_sem.spec.syntax import Constraint, Entry, ParsedModel
 
 __all__ = ["ParameterTable", "Row", "build_table", "ordinal_names"]
@@ -146,7 +147,9 @@ class ParameterTable:
         if not self.groups:
             return self
         rows = tuple(r for r in self.rows if r.group == group)
-        return replace(self, rows=rows, constraints=(), groups=(), total=self.nfree)
+        measured = {r.lhs for r in rows if r.op == "=~"}
+        latents = tuple(v for v in self.latents if v in measured)
+        return replace(self, rows=rows, latents=latents, constraints=(), groups=(), total=self.nfree)
 
     @property
     def modelled(self) -> tuple[str, ...]:
@@ -187,12 +190,17 @@ class ParameterTable:
         Parameters
         ----------
         values : mapping, optional
-            For rows whose value the data fix (``exo``): parameter name -> value. Such rows are left out without it.
+            For rows whose value the data fix (``exo``): parameter name -> value (of groups: the name with its group,
+            as ``x~~x.g2``). Such rows are left out without it.
         """
         lines = []
+        group = 0
         for row in self.rows:
+            if self.groups and row.group != group:
+                group = row.group
+                lines.append(f"group: {group}")
             term = row.rhs or "1"
-            value = row.value if values is None else values.get(row.name, row.value)
+            value = row.value if values is None else values.get(row.full_name if self.groups else row.name, row.value)
             parts = []
             if not row.free:
                 if value is None:
@@ -297,49 +305,57 @@ def build_table(
     Raises
     ------
     ModelSyntaxError
-        If a modifier has values for another number of groups, a label or ``equal()`` refers to nothing, or a definition is
-        circular or hides a label.
+        If a modifier has values for another number of groups, a label or ``equal()`` refers to nothing, a definition
+        is circular or hides a label, or blocks and groups do not go together.
     """
-    names = _Names.of(model.entries)
+    several = len(groups) > 1
+    models = models_of_groups(model, groups)
+    names = _Names.of(models[0].entries)
     if not names.observed:
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
     ordered = [v for v in names.observed if v in (categories or {})]
     _check_ordinal(model, ordered, categories or {}, parameterization)
-    several = len(groups) > 1
     equal = Equality.of(group_equal, group_partial, several, bool(ordered))
     means = growth or any(e.op == "~1" for e in model.entries) or bool(ordered) or equal.needs_means
     means = means or (several if meanstructure is None else meanstructure)
-    order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
-    entries = [_ordered(e, order) for e in model.entries]
-    rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
-    given = {(r.lhs, r.op, r.rhs) for r in rows}
-    rows += [
-        Row(lhs, op, rhs, 1, None, None, "", False, False)
-        for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
-        if (lhs, op, rhs) not in given
-    ]
-    rows, notes = _fix_defaults(
-        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
-    )
-    if ordered:
-        rows = _fix_ordinal(rows, ordered)
-        notes.append(_describe_ordinal(parameterization))
-    theta = parameterization == "theta"
-    whole: list[Row] = []
-    for g in range(1, len(groups) + 1) if several else (1,):
-        own = free_in_group(rows, g, equal, names, ordered, std_lv=std_lv, growth=growth, theta=theta)
-        written = [_modify(row, entry, model, g, len(groups)) for row, entry in zip(own, entries, strict=False)]
-        whole += [*written, *own[len(written) :]]
+    rows: list[Row] = []
+    notes: list[str] = []
+    latents: list[str] = []
+    for g, own in enumerate(models, start=1):
+        roles = _Names.of(own.entries)
+        if own is not model:
+            check_block(own, roles, names, equal, std_lv=std_lv)
+        part, found = _single(
+            own,
+            roles,
+            means,
+            [v for v in roles.observed if v in ordered],
+            categories or {},
+            std_lv=std_lv,
+            orthogonal=orthogonal,
+            fixed_x=fixed_x,
+            growth=growth,
+            parameterization=parameterization,
+        )
+        if own is model:
+            theta = parameterization == "theta"
+            part = free_in_group(part, g, equal, names, ordered, std_lv=std_lv, growth=growth, theta=theta)
+        else:
+            part = [replace(r, group=g) for r in part]
+        written = [_modify(r, e, model, g, len(groups)) for r, e in zip(part, own.entries, strict=False)]
+        rows += [*written, *part[len(written) :]]
+        notes += [n for n in found if n not in notes]
+        latents += [v for v in roles.latents if v not in latents]
     if several:
-        notes += describe_groups(equal, model, whole)
-        whole = equal.tie(whole, model.entries, names, ordered)
-    rows = _number_free(_tie(_resolve_equal(whole, entries, model)))
-    constraints = _check_constraints(rows, model)
+        notes += describe_groups(equal, model, rows)
+        rows = equal.tie(rows, names, ordered)
+    rows = _number_free(_tie(_resolve_equal(rows, model)))
+    constraints = check_constraints({r.label for r in rows if r.label}, model)
     return ParameterTable(
         tuple(rows),
         constraints,
         tuple(names.observed),
-        tuple(names.latents),
+        tuple(latents),
         tuple(names.exogenous),
         means,
         fixed_x and bool(names.exogenous),
@@ -350,6 +366,38 @@ def build_table(
         parameterization,
         groups=tuple(groups) if several else (),
     )
+
+
+def _single(
+    model: ParsedModel,
+    names: _Names,
+    means: bool,
+    ordered: list[str],
+    categories: Mapping[str, int],
+    *,
+    std_lv: bool,
+    orthogonal: bool,
+    fixed_x: bool,
+    growth: bool,
+    parameterization: str,
+) -> tuple[list[Row], list[str]]:
+    """Return the rows of one group before the user's modifiers, in the order of the text, then defaults; and notes."""
+    order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
+    entries = [_ordered(e, order) for e in model.entries]
+    rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
+    given = {(r.lhs, r.op, r.rhs) for r in rows}
+    rows += [
+        Row(lhs, op, rhs, 1, None, None, "", False, False)
+        for lhs, op, rhs in _defaults(names, means, {v: categories[v] for v in ordered})
+        if (lhs, op, rhs) not in given
+    ]
+    rows, notes = _fix_defaults(
+        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
+    )
+    if ordered:
+        rows = _fix_ordinal(rows, ordered)
+        notes.append(_describe_ordinal(parameterization))
+    return rows, notes
 
 
 def ordinal_names(model: ParsedModel, ordered: Iterable[str] | bool) -> list[str]:
@@ -588,13 +636,13 @@ def _modify(row: Row, entry: Entry, model: ParsedModel, group: int = 1, groups: 
     return row
 
 
-def _resolve_equal(rows: list[Row], entries: list[Entry], model: ParsedModel) -> list[Row]:
+def _resolve_equal(rows: list[Row], model: ParsedModel) -> list[Row]:
     """Turn ``equal("f=~x1")`` into a label shared with that parameter."""
     index = {r.name: i for i, r in enumerate(rows)}
     index |= {f"{r.rhs}~~{r.lhs}": i for i, r in enumerate(rows) if r.op == "~~"}
     index |= {r.label: i for i, r in reversed(list(enumerate(rows))) if r.label}
     out = list(rows)
-    for i, entry in enumerate(entries):
+    for i, entry in enumerate(model.entries):
         target = entry.modifiers.equal
         if not target:
             continue
@@ -632,61 +680,3 @@ def _number_free(rows: list[Row]) -> list[Row]:
             row = replace(row, free=numbers.setdefault(key, len(numbers) + 1))
         out.append(row)
     return out
-
-
-def _check_constraints(rows: list[Row], model: ParsedModel) -> tuple[Constraint, ...]:
-    labels = {r.label for r in rows if r.label}
-    defined: dict[str, Constraint] = {}
-    for constraint in model.constraints:
-        if constraint.op != ":=":
-            continue
-        name = constraint.name
-        if name in labels or name in defined:
-            raise ModelSyntaxError(
-                f"'{name}' is defined twice" if name in defined else f"'{name}' is already the label of a parameter",
-                file=model.file,
-                line=constraint.line,
-                column=constraint.column,
-                hint="choose another name",
-            )
-        defined[name] = constraint
-    known = labels | set(defined)
-    for constraint in model.constraints:
-        sides = [constraint.right] if constraint.op == ":=" else [constraint.left, constraint.right]
-        for reference in (n for side in sides for n in ex.names(side)):
-            if reference.name not in known:
-                raise ModelSyntaxError(
-                    f"'{reference.name}' is not the label of any parameter.{did_you_mean(reference.name, known)}",
-                    file=model.file,
-                    line=reference.line,
-                    column=reference.column,
-                    hint=f"label the parameter first, for example 'y ~ {reference.name}*x'",
-                )
-    return (*_sorted(defined, model), *(c for c in model.constraints if c.op != ":="))
-
-
-def _sorted(defined: dict[str, Constraint], model: ParsedModel) -> list[Constraint]:
-    """Order definitions so that each stands after those it uses."""
-    out: dict[str, Constraint] = {}
-    open_: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name in out:
-            return
-        constraint = defined[name]
-        if name in open_:
-            raise ModelSyntaxError(
-                f"the definition of '{name}' refers to itself",
-                file=model.file,
-                line=constraint.line,
-                column=constraint.column,
-            )
-        open_.add(name)
-        for reference in ex.names(constraint.right):
-            if reference.name in defined:
-                visit(reference.name)
-        out[name] = constraint
-
-    for name in defined:
-        visit(name)
-    return list(out.values())
