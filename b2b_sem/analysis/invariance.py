@@ -407,7 +407,7 @@ class _Ladder:
         effects, notes = _effects(first, self.measured, set(self.exempt)) if first.converged else ([], [])
         warned = [f"{step}: {text}" for step, f in self.fits.items() for text in f.warnings]
         about = [n for n in first.notes if not n.startswith("The native engine was used")]
-        sizes = {str(r.label): int(r.nobs) for r in first.group_tests.itertuples()}
+        sizes = dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True))
         return InvarianceResult(
             group=self.group,
             groups=MappingProxyType(sizes),
@@ -495,8 +495,8 @@ def _difference(larger: Fit, smaller: Fit) -> Difference | None:
     )
 
 
-def _estimates(found: Fit) -> dict[tuple[int, str, str, str], Any]:
-    return {(r.group, r.lhs, r.op, r.rhs): r for r in found.parameters.itertuples()}
+def _estimates(found: Fit) -> dict[tuple[int, str, str, str], dict[Any, Any]]:
+    return {(row["group"], row["lhs"], row["op"], row["rhs"]): row for row in found.parameters.to_dict("records")}
 
 
 def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
@@ -506,8 +506,8 @@ def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
         first, own = at[1, latent, "~1", ""], at[1, latent, "~~", latent]
         for g, label in enumerate(found.groups[1:], 2):
             row, variance = at[g, latent, "~1", ""], at[g, latent, "~~", latent]
-            d = mean_effect(first.est, own.est, sizes[0], row.est, variance.est, sizes[g - 1])
-            numbers = {name: getattr(row, name) for name in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
+            d = mean_effect(first["est"], own["est"], sizes[0], row["est"], variance["est"], sizes[g - 1])
+            numbers = {name: row[name] for name in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
             out.append({"latent": latent, "group": label, **numbers, "d": d})
     return out
 
@@ -530,7 +530,7 @@ def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[
         referent = (free or single)[0]
 
         def line(g: int, item: str, latent: str = latent) -> tuple[float, float]:
-            return at[g, latent, "=~", item].est, at[g, item, "~1", ""].est
+            return at[g, latent, "=~", item]["est"], at[g, item, "~1", ""]["est"]
 
         for g, label in enumerate(found.groups[1:], 2):
             (slope1, level1), (slope2, level2) = line(1, referent), line(g, referent)

@@ -269,7 +269,10 @@ def _number_or_text(code: str) -> float | str:
         return code
 
 
-def read_answers(spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool) -> Responses:
+def read_answers(
+    spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool
+) -> Responses:
+    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr."""
     from b2b_sem.cli.output import say
     from b2b_sem.data.read import read_responses
 

@@ -517,8 +517,6 @@ def _corrected(
     )
     found = expectation(joint, at.options, at.constraints)
     # parameters of the baseline model belong to one group each: expectations add up
-    null = [
-        expectation(ingredients(origins[g], problem.cases[g], sizes[g]), at.options, None) for g in groups
-    ]
+    null = [expectation(ingredients(origins[g], problem.cases[g], sizes[g]), at.options, None) for g in groups]
     total = type(found)(sum(d.chisq for d in null), sum(d.expected for d in null))
     return robust_indices(found, total, problem.nobs, df, base_df, len(sizes))

@@ -23,10 +23,10 @@ CASES: dict[str, dict[str, Any]] = {
     c["id"]: c for c in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))["cases"]
 }
 KINDS = {"metric": ("=~", "loadings"), "scalar": ("~1", "intercepts"), "strict": ("~~", "residuals")}
-#: Reference solutions are polished; the largest difference measured is about a tenth of this.
-RTOL = 1e-6
+#: Reference solutions are polished; the largest difference measured is 1.4e-9 (RMSEA with rows with holes).
+RTOL = 2e-8
 #: Of numbers that may be zero: indices, effects and estimates of latent means.
-FLOOR = 1e-8
+FLOOR = 1e-10
 IDS = [
     pytest.param(i, id=i, marks=[pytest.mark.shared_data] if c["data"].startswith("shared:") else [])
     for i, c in CASES.items()
@@ -67,7 +67,9 @@ def close(what: str, ours: float, theirs: float | None) -> list[str]:
     return [f"{what}: {ours!r}, reference {theirs!r}"]
 
 
-def rows_differ(what: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
+def rows_differ(
+    what: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], keys: tuple[str, ...]
+) -> list[str]:
     """Compare two tables by name; a row that one side lacks is a difference."""
     left = {tuple(str(r[k]) for k in keys): r for r in ours}
     right = {tuple(str(r[k]) for k in keys): r for r in theirs}
