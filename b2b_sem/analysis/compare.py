@@ -245,7 +245,7 @@ def _check_nested(
         found = reproduce_ordinal(first.problem, first.solution.theta, second.problem, second.solution.theta)
     elif isinstance(first.problem, GroupProblem):
         each = [_named_moments(part) for part in moments.values()]
-        found = reproduce_groups(first.problem, first.solution.theta, each)
+        found = reproduce_groups(first.problem, first.solution.theta, each, _same_values(first, context_of(smaller)))
     else:
         found = reproduce(first.problem, first.solution.theta, *_named_moments(moments))
     if not found.nested:
@@ -260,6 +260,19 @@ def _check_nested(
             hint=f"fit {title1} again with starting values, start(...)*x",
         )
     return found
+
+
+def _same_values(larger: Context, smaller: Context) -> Array | None:
+    """Return the parameters of the larger model with the values the same rows have in the smaller one."""
+    value = smaller.problem.values(smaller.solution.theta).value
+    known = {r.full_name: float(v) for r, v in zip(smaller.problem.table.rows, value, strict=False)}
+    free = [r for r in larger.problem.table.rows if r.free]
+    if any(r.full_name not in known for r in free):
+        return None
+    out = np.array(larger.solution.theta)
+    for row in free:
+        out[row.free - 1] = known[row.full_name]
+    return out
 
 
 def _named_moments(moments: dict[str, Any]) -> tuple[tuple[str, ...], Array, Array | None]:

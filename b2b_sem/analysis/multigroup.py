@@ -222,8 +222,7 @@ def _make_fit(
 ) -> Fit:
     table = problem.table
     parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
-    names, latents = list(table.observed), list(table.latents)
-    k = len(latents)
+    names = list(table.observed)
 
     def labelled(matrix: Array, labels: list[str]) -> pd.DataFrame:
         return pd.DataFrame(matrix, index=labels, columns=labels)
@@ -231,7 +230,8 @@ def _make_fit(
     parts: dict[str, GroupPart] = {}
     for g, label in enumerate(table.groups):
         part, implied = problem.parts[g], inference.implied[g]
-        mean = part.moments.mean
+        mean, latents = part.moments.mean, list(part.table.latents)
+        k = len(latents)
         parts[label] = GroupPart(
             part.nobs,
             inference.tests[g],

@@ -113,7 +113,10 @@ def local_table(table: ParameterTable, group: int) -> tuple[ParameterTable, IntA
     numbers = sorted({r.free for r in part.rows if r.free})
     own = {number: k for k, number in enumerate(numbers, 1)}
     rows = tuple(replace(r, free=own[r.free]) if r.free else r for r in part.rows)
-    return replace(part, rows=rows, total=None), np.array(numbers, dtype=np.intp) - 1
+    # a group with a model of its own may lack a latent variable of the others
+    used = {name for r in rows for name in (r.lhs, r.rhs)}
+    latents = tuple(name for name in part.latents if name in used)
+    return replace(part, rows=rows, latents=latents, total=None), np.array(numbers, dtype=np.intp) - 1
 
 
 def prepare_groups(

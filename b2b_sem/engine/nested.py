@@ -68,9 +68,24 @@ def reproduce(problem: Problem, theta: Array, names: tuple[str, ...], sigma: Arr
 
 
 def reproduce_groups(
-    problem: GroupProblem, theta: Array, moments: Sequence[tuple[tuple[str, ...], Array, Array | None]]
+    problem: GroupProblem,
+    theta: Array,
+    moments: Sequence[tuple[tuple[str, ...], Array, Array | None]],
+    guess: Array | None = None,
 ) -> Reproduction:
-    """Fit a model of several groups to given moments of each group: names, sigma and mu."""
+    """Fit a model of several groups to given moments of each group.
+
+    Parameters
+    ----------
+    problem : GroupProblem
+        Of the larger model.
+    theta : (q,) array
+        Its estimates.
+    moments : sequence of (names, sigma, mu)
+        Implied by the restricted model.
+    guess : (q,) array, optional
+        Parameters that probably reproduce them.
+    """
     parts = []
     for part, (names, sigma, mu) in zip(problem.parts, moments, strict=True):
         order = [names.index(v) for v in part.table.observed]
@@ -84,7 +99,9 @@ def reproduce_groups(
         problem.table.nfree,
     )
     whole = replace(problem, moments=joint, parts=tuple(parts))
-    return _closest(whole, theta, problem.multiplier, group_starts(whole))
+    starts = group_starts(whole)
+    first = theta if guess is None else guess
+    return _closest(whole, first, problem.multiplier, starts if guess is None else [lambda: theta, *starts])
 
 
 def _closest(target: Problem, theta: Array, n: int, more: Sequence[Callable[[], Array]]) -> Reproduction:

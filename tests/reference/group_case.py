@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,22 @@ LIKELIHOOD_RTOL = 1e-11
 FLOOR = 1e-9
 
 
-def parameters() -> list[Any]:
-    """Return pytest parameters, one a case and setting."""
+def parameters(wanted: Callable[[Mapping[str, Any]], Any] | None = None) -> list[Any]:
+    """Return pytest parameters, one a case and setting; only those whose numbers are wanted."""
     return [
         pytest.param(case, setting, id=f"{case}-{setting}", marks=marks(case))
         for case, spec in CASES.items()
         for setting in spec["settings"]
+        if wanted is None or wanted(reference(case)[setting])
+    ]
+
+
+def ladders() -> list[Any]:
+    """Return pytest parameters of the difference tests between neighbours of a ladder."""
+    found = json.loads((HERE / "ladders.json").read_text(encoding="utf-8"))
+    return [
+        pytest.param(ladder, id=f"{ladder['cases'][0]}-{ladder['setting']}", marks=marks(ladder["cases"][0]))
+        for ladder in found
     ]
 
 

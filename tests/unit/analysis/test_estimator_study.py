@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "studies" / "estimator_study.py"
@@ -61,3 +62,14 @@ def test_the_same_replication_gives_the_same_numbers(study: ModuleType, monkeypa
     assert [r["kind"] for r in rows] == ["loadings", "paths", "intercepts"]
     assert rows[0]["lost"] == 1
     assert 0 <= test["rejected"] <= 1
+
+
+def test_the_page_shows_the_numbers_of_the_files(study: ModuleType) -> None:
+    folder = SCRIPT.parent
+    estimates, tests = (pd.read_csv(folder / f"{name}.csv") for name in ("estimates", "tests"))
+    page = (folder.parent / "estimator-study.md").read_text(encoding="utf-8")
+    lines = [line for line in study.tables(estimates, tests).splitlines() if line and not line.startswith("#")]
+    assert len(lines) > 30
+    assert [line for line in lines if line not in page] == []
+    for experiment in ("holes", "answers"):
+        assert (folder / f"{experiment}.svg").read_text(encoding="utf-8") == study.draw_figure(estimates, experiment)
