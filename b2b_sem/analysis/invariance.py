@@ -43,6 +43,8 @@ STEPS: Mapping[str, str] = MappingProxyType(
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
 ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+#: A difference test whose scaling factor is a smaller share of those of the two models is said to be unreliable.
+LEAST_FACTOR = 0.5
 #: Items of a latent variable that must stay equal, so that its scale and origin do not hang on a single item.
 LEAST_EQUAL = 2
 
@@ -84,8 +86,8 @@ def invariance(
     estimator : {"ML", "MLM", "MLR", "MLF"}
     missing : {"listwise", "fiml"}
     criteria : str or Criteria
-        "chen": CFI falls by at most .010, RMSEA rises by at most .015, SRMR by at most .030 (metric) or .010 (Chen
-        2007, doi:10.1080/10705510701301834), all three of them. "cheung-rensvold": CFI falls by at most .010 (Cheung &
+        "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030 (metric)
+        or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010 (Cheung &
         Rensvold 2002, doi:10.1207/S15328007SEM0902_5). "chisq": the difference test is not significant at `alpha`. Or
         limits of your own (``b2b_sem.measures.equivalence.Criteria``).
     partial : bool
@@ -376,6 +378,12 @@ class _Ladder:
         )
         if test is not None and math.isnan(test.chisq):
             self.notes.append(f"{step}: the scaled difference of chi-squares is negative and has no p-value.")
+        elif test is not None and last is not None and (usual := _usual_factor(last, found)) is not None:
+            if test.scaling_factor < LEAST_FACTOR * usual:
+                self.notes.append(
+                    f"{step}: the difference test is not reliable: its scaling factor is {test.scaling_factor:.3f}, and "
+                    f"those of the models are {usual:.3f} or more."
+                )
 
     def _record_release(self, row: Mapping[str, Any], tests: int, reason: str, found: Fit, held: bool) -> None:
         m, name = found.measures, row["parameter"]
@@ -493,6 +501,13 @@ def _difference(larger: Fit, smaller: Fit) -> Difference | None:
         int(b["df"]),
         b["chisq_scaling_factor"],
     )
+
+
+def _usual_factor(larger: Fit, smaller: Fit) -> float | None:
+    """Return the smaller one of two scaling factors; None without scaled tests."""
+    both = [f.measures.get("chisq_scaling_factor", math.nan) for f in (larger, smaller)]
+    known = [c for c in both if math.isfinite(c)]
+    return min(known) if known else None
 
 
 def _estimates(found: Fit) -> dict[tuple[int, str, str, str], dict[Any, Any]]:

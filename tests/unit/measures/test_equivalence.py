@@ -18,9 +18,11 @@ NAN = math.nan
     [
         ("loadings", (0.010, 0.015, 0.030), True),
         ("loadings", (0.0101, 0.0, 0.0), False),
-        ("loadings", (0.0, 0.0151, 0.0), False),
-        ("loadings", (0.0, 0.0, 0.0301), False),
-        ("intercepts", (0.0, 0.0, 0.0101), False),
+        ("loadings", (0.0, 0.0151, 0.0300), True),
+        ("loadings", (0.0, 0.0150, 0.0301), True),
+        ("loadings", (0.0, 0.0151, 0.0301), False),
+        ("intercepts", (0.0, 0.0151, 0.0101), False),
+        ("intercepts", (0.0, NAN, 0.0101), False),
         ("residuals", (-0.01, -0.01, 0.010), True),
         ("intercepts", (NAN, 0.0, 0.0), True),
         ("intercepts", (NAN, NAN, NAN), False),
@@ -39,8 +41,8 @@ def test_only_what_the_criteria_name_decides() -> None:
 
 def test_the_reason_names_index_change_and_limit() -> None:
     reason = decide_step(CRITERIA["chen"], "intercepts", 0.02, 0.001, 0.0, 1.0)[1]
-    assert "CFI falls by 0.020 (more than 0.010)" in reason
-    assert "RMSEA rises by 0.001 (within 0.015)" in reason
+    assert "CFI -0.020 (beyond -0.010)" in reason
+    assert "RMSEA +0.001 (within +0.015)" in reason
 
 
 @pytest.mark.parametrize(("cfi", "srmr", "holds"), [(0.90, 0.08, True), (0.899, 0.0, False), (1.0, 0.081, False)])
