@@ -86,8 +86,8 @@ def invariance(
     estimator : {"ML", "MLM", "MLR", "MLF"}
     missing : {"listwise", "fiml"}
     criteria : str or Criteria
-        "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030 (metric)
-        or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010 (Cheung &
+        "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030
+        (metric) or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010 (Cheung &
         Rensvold 2002, doi:10.1207/S15328007SEM0902_5). "chisq": the difference test is not significant at `alpha`. Or
         limits of your own (``b2b_sem.measures.equivalence.Criteria``).
     partial : bool
@@ -378,12 +378,11 @@ class _Ladder:
         )
         if test is not None and math.isnan(test.chisq):
             self.notes.append(f"{step}: the scaled difference of chi-squares is negative and has no p-value.")
-        elif test is not None and last is not None and (usual := _usual_factor(last, found)) is not None:
-            if test.scaling_factor < LEAST_FACTOR * usual:
-                self.notes.append(
-                    f"{step}: the difference test is not reliable: its scaling factor is {test.scaling_factor:.3f}, and "
-                    f"those of the models are {usual:.3f} or more."
-                )
+        elif test is not None and last is not None and test.scaling_factor < LEAST_FACTOR * _usual_factor(last, found):
+            self.notes.append(
+                f"{step}: the difference test is not reliable: its scaling factor, {test.scaling_factor:.3f}, is less "
+                "than half of those of the two models."
+            )
 
     def _record_release(self, row: Mapping[str, Any], tests: int, reason: str, found: Fit, held: bool) -> None:
         m, name = found.measures, row["parameter"]
@@ -503,11 +502,10 @@ def _difference(larger: Fit, smaller: Fit) -> Difference | None:
     )
 
 
-def _usual_factor(larger: Fit, smaller: Fit) -> float | None:
-    """Return the smaller one of two scaling factors; None without scaled tests."""
+def _usual_factor(larger: Fit, smaller: Fit) -> float:
+    """Return the smaller one of two scaling factors; 1 without scaled tests."""
     both = [f.measures.get("chisq_scaling_factor", math.nan) for f in (larger, smaller)]
-    known = [c for c in both if math.isfinite(c)]
-    return min(known) if known else None
+    return min((c for c in both if math.isfinite(c)), default=1.0)
 
 
 def _estimates(found: Fit) -> dict[tuple[int, str, str, str], dict[Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 from functools import cache
@@ -128,7 +129,16 @@ def test_score_tests_of_equality(case: str, step: str) -> None:
         for t in tested
         if op == "=~" or t.row.lhs not in found.model.latents
     ]
-    assert rows_differ("score test", ours, reference(case)["steps"][step]["score"], ("parameter",)) == []
+    theirs = reference(case)["steps"][step]["score"]
+    untestable = {"VAL=~val1", "val1~1"} if case == "gender_single" else set()
+    for row in ours:
+        if row["parameter"] in untestable:
+            # the only item of its latent variable: lavaan's pseudo-inverse makes 0 of what no data can tell
+            assert math.isnan(row["chisq"])
+            twin = next(r for r in theirs if r["parameter"] == row["parameter"])
+            assert twin["chisq"] < 1e-12
+    ours, theirs = ([r for r in rows if r["parameter"] not in untestable] for rows in (ours, theirs))
+    assert rows_differ("score test", ours, theirs, ("parameter",)) == []
 
 
 def test_partial_invariance_releases_what_lavaan_fits() -> None:
@@ -154,6 +164,17 @@ def test_partial_invariance_releases_what_lavaan_fits() -> None:
     assert rows_differ("score test", first.to_dict("records"), want, ("parameter",)) == []
 
 
+@pytest.mark.shared_data
+def test_a_difference_test_with_a_tiny_scaling_factor_is_not_trusted() -> None:
+    """The factor of these intercepts is 0.16 and those of the models are 1.13: p = 8e-95 says nothing."""
+    scales = {"PIC": ("pic", 5), "PQ": ("pq", 4), "PI": ("pi", 5), "SIC": ("sic", 7), "PL": ("pl", 4)}
+    text = "\n".join(f"{f} =~ " + " + ".join(f"{i}_{k}" for k in range(1, n + 1)) for f, (i, n) in scales.items())
+    data = data_frame("shared:influencer")
+    result = bs.invariance(text, data, "influencer_group", estimator="MLM", partial=False)
+    assert [n.split(":")[0] for n in result.notes if "not reliable" in n] == ["scalar"]
+    assert not any("not reliable" in n for n in ladder("influencer_mlr").notes)
+
+
 def test_a_wrong_number_is_found() -> None:
     result, expected = ladder("hs"), reference("hs")
     assert steps_differ(result, expected) == []
@@ -171,3 +192,11 @@ def test_the_reference_solutions_are_minima() -> None:
     gradients = [s["gradient"] for i in CASES for s in reference(i)["steps"].values()]
     assert max(gradients) < 1e-10
     assert np.isfinite(gradients).all()
+
+
+def test_the_numbers_are_those_of_the_cases_and_the_script() -> None:
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["versions"]["lavaan"] == "0.6.14"
+    assert set(manifest["sha256"]) >= {f"{i}.json" for i in CASES}
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((HERE / name).read_bytes()).hexdigest() == digest, name

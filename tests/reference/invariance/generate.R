@@ -74,6 +74,7 @@ dmacs <- function(fit) {
   out <- list()
   for (f in colnames(lambda1)) {
     items <- rownames(lambda1)[lambda1[, f] != 0 & rowSums(lambda1 != 0) == 1]
+    if (length(items) < 2) next
     r <- items[1]
     for (g in seq_along(labels)[-1]) {
       line <- function(k, i) c(est[[k]]$lambda[i, f], est[[k]]$nu[i, 1])
@@ -140,6 +141,7 @@ for (id in chosen) {
   message(id)
   write_numbers(run(cases[[id]]), output(id))
 }
-write_json(list(versions = versions(c("lavaan", "jsonlite")), cases = sha256(file.path(OUT, "cases.json")),
-                script = sha256(file.path(OUT, "generate.R"))),
-           file.path(OUT, "manifest.json"), auto_unbox = TRUE, pretty = TRUE)
+files <- c("cases.json", "generate.R", "../lavaan/common.R", paste0(names(cases), ".json"))
+digests <- lapply(setNames(files, files), function(f) sha256(file.path(OUT, f)))
+write_json(list(versions = versions(c("lavaan", "jsonlite")), sha256 = digests), file.path(OUT, "manifest.json"),
+           auto_unbox = TRUE, pretty = TRUE)
