@@ -56,6 +56,8 @@ docs: $(STAMP) $(DOCS)/.installed
 bench: $(STAMP)
 	@test -f benchmarks/run.py || { echo "error: benchmarks/run.py is missing from this checkout" >&2; exit 2; }
 	$(PY) benchmarks/run.py
+	$(PY) benchmarks/missing.py
+	$(PY) benchmarks/ordinal.py --out results/bench-ordinal.json
 
 LOCK := uv pip compile --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --universal

@@ -306,7 +306,8 @@ def _choose(
 ) -> tuple[str, tuple[str, ...], list[str]]:
     """Return the estimator, the ordered items and why."""
     if named:
-        return _least_squares(sample, named, [f"{len(named)} items were named as ordered."])
+        count = len({i.name for i in sample.items} & set(named))
+        return _least_squares(sample, named, [f"{count} items were named as ordered."])
     scales = tuple(i.name for i in sample.scales)
     few = ""
     if sample.few:

@@ -372,9 +372,7 @@ def _table(fits: Sequence[FitResult], labels: Sequence[str], tests: Sequence[Dif
                 "chisq_diff": math.nan if test is None else test.chisq,
                 "df_diff": math.nan if test is None else test.df,
                 "pvalue": math.nan if test is None else test.pvalue,
-                "rmsea_diff": root * fm.rmsea(test.chisq, test.df, n)
-                if test is not None and plain
-                else math.nan,
+                "rmsea_diff": root * fm.rmsea(test.chisq, test.df, n) if test is not None and plain else math.nan,
                 "aic": m.get("aic", math.nan),
                 "bic": m.get("bic", math.nan),
                 "aic_diff": change("aic"),

@@ -107,8 +107,9 @@ def fit_continuous(
         if problem.restrictions is not None and replace(options, likelihood="normal") != FitOptions():
             raise Unsupported(
                 "bounds, inequalities and nonlinear constraints are available for maximum likelihood with expected "
-                "information and the standard test only",
-                hint="remove them, or use estimator='ML' with its defaults",
+                "information and the standard test only" + (", and not with missing='fiml'" if casewise_fit else ""),
+                hint="remove them, or use estimator='ML' with "
+                + ("missing='listwise'" if casewise_fit else "its defaults"),
             )
         solution, notes = solve(problem, engine)
         if problem.restrictions is not None:

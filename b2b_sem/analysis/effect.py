@@ -91,7 +91,9 @@ def indirect_effects(
         if group is None:
             raise Unsupported("effects are those of one group", hint=f"give group={fit.groups[0]!r} or another label")
         if ci not in ("delta", "mc"):
-            raise Unsupported(f"intervals by ci='{ci}' are not available for several groups", hint="use 'delta' or 'mc'")
+            raise Unsupported(
+                f"intervals by ci='{ci}' are not available for several groups", hint="use 'delta' or 'mc'"
+            )
         context = part_context(fit, group)
     elif group is not None:
         raise DataError(f"group={group!r}, but the fit has one group", hint="leave group out")

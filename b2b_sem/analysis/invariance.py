@@ -87,9 +87,9 @@ def invariance(
     missing : {"listwise", "fiml"}
     criteria : str or Criteria
         "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030
-        (metric) or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010 (Cheung &
-        Rensvold 2002, doi:10.1207/S15328007SEM0902_5). "chisq": the difference test is not significant at `alpha`. Or
-        limits of your own (``b2b_sem.measures.equivalence.Criteria``).
+        (metric) or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010
+        (Cheung & Rensvold 2002, doi:10.1207/S15328007SEM0902_5). "chisq": the difference test is not significant at
+        `alpha`. Or limits of your own (``b2b_sem.measures.equivalence.Criteria``).
     partial : bool
         Whether to release parameters where a step fails.
     alpha : float

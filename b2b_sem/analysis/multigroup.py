@@ -278,8 +278,6 @@ def _make_fit(
 def _syntax(problem: GroupProblem) -> str:
     """Return the whole table as lavaan syntax, with a block for each group."""
     table = problem.table
-    blocks = [
-        f"group: {g}\n{table.part(g).to_lavaan(part.fixed)}" for g, part in enumerate(problem.parts, 1)
-    ]
+    blocks = [f"group: {g}\n{table.part(g).to_lavaan(part.fixed)}" for g, part in enumerate(problem.parts, 1)]
     statements = [c.statement for c in table.constraints]
     return "\n".join([*blocks, *statements])

@@ -12,6 +12,7 @@ import pandas as pd
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.analysis.intake import check_columns, check_names
 from b2b_sem.analysis.outcome import make_fit
+from b2b_sem.data.numeric import listed
 from b2b_sem.data.observed import GroupMoments
 from b2b_sem.data.ordinal import OrdinalMoments
 from b2b_sem.data.response import observe_ordinal
@@ -69,6 +70,7 @@ def fit_ordinal(
     data : DataFrame, mapping of columns, or Responses
     ordered : sequence of str, str, bool or None
         Ordinal variables; True for all that are measured or predicted. Those with thresholds in the text are, too.
+        Columns of the data that the model does not use are passed over with a note.
     estimator : str
         A name of :data:`~b2b_sem.engine.categorical.ORDINAL_ESTIMATORS`; "ML" becomes WLSMV.
     likelihood, information, se, test, std_lv, orthogonal, fixed_x
@@ -94,7 +96,6 @@ def fit_ordinal(
     chosen = "WLSMV" if defaulted else chosen
     options = resolve_ordinal(chosen, likelihood, information, se, test)
     given = [ordered] if isinstance(ordered, str) else ordered
-    names = ordinal_names(model, given if given is not None else ())
     choices: dict[str, Any] = {
         "meanstructure": True,
         "std_lv": std_lv,
@@ -103,7 +104,21 @@ def fit_ordinal(
     }
     entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
     plain = build_table(replace(model, entries=entries, constraints=()), **choices)
-    check_names(plain, check_columns(data))
+    columns = check_columns(data)
+    check_names(plain, columns)
+    unused: list[str] = []
+    if given is not None and not isinstance(given, bool):
+        # a list of all ordinal items of a survey serves every model of it
+        elsewhere = set(columns) - {*plain.observed, *plain.latents}
+        unused = [name for name in dict.fromkeys(map(str, given)) if name in elsewhere]
+        given = [str(name) for name in given if str(name) not in elsewhere]
+    names = ordinal_names(model, given if given is not None else ())
+    if not names:
+        raise ModelSyntaxError(
+            f"none of the ordinal variables is in the model: {listed(unused)}" if unused else "no variable is ordinal",
+            file=model.file,
+            hint="leave ordered out, or name columns that the model measures or predicts",
+        )
     covariates = plain.exogenous if fixed_x else ()
     with single_thread():
         observed = observe_ordinal(
@@ -142,6 +157,8 @@ def fit_ordinal(
         "parameterization": parameterization,
     }
     notes: tuple[str, ...] = ()
+    if unused:
+        notes += (f"Ordered, but not in the model: {listed(unused)}.",)
     if defaulted:
         whole = len(names) == len(moments.names)
         count = "all variables" if whole else f"{len(names)} of {len(moments.names)} variables"

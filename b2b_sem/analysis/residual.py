@@ -42,7 +42,8 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
     -------
     dict
         ``"cov"`` (DataFrame) and, under a mean structure, ``"mean"`` (Series); with `se` also ``"cov_se"``,
-        ``"cov_z"``, ``"mean_se"``, ``"mean_z"``. For several groups a dict of this by label. A residual that is 0 by construction has SE 0 and z 0.
+        ``"cov_z"``, ``"mean_se"``, ``"mean_z"``. A residual that is 0 by
+        construction has SE 0 and z 0. For several groups a dict of this by label.
 
     Raises
     ------

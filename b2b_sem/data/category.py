@@ -18,6 +18,9 @@ Index = NDArray[np.intp]
 
 #: Fewer answers than this make a category sparse: its threshold is poorly known.
 SPARSE = 5
+#: More categories than any response scale has: such answers are a quantity. Each category costs a threshold, and as a
+#: number the variable keeps its distances.
+MOST_CATEGORIES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ def code_answers(
     Raises
     ------
     DataError
-        Only one answer occurs, or an expected one does not.
+        Only one answer occurs, or more than :data:`MOST_CATEGORIES` do, or an expected one does not.
     """
     codes = np.full(len(values), -1, dtype=np.intp)
     if not ordered:
@@ -62,6 +65,12 @@ def code_answers(
         raise DataError(
             f"all answers to {name}{where} are {levels[0]:g}: an item with one category carries no information",
             hint="Leave it out of the model.",
+        )
+    if len(levels) > MOST_CATEGORIES:
+        raise DataError(
+            f"{name} has {len(levels)} different answers{where}, more than a response scale ({MOST_CATEGORIES} at "
+            "most): it is a number, not an ordered item",
+            hint=f"Leave {name} out of `ordered`, or group its values into categories.",
         )
     if expected is not None:
         absent = [f"{level:g}" for level in expected if level not in levels]

@@ -112,22 +112,33 @@ def compact(incomplete: Incomplete, *, shorten: bool = True) -> CaseSums:
     for m in np.unique(holes):
         at = np.flatnonzero(holes == m)
         where = np.nonzero(~incomplete.patterns[at])[1].reshape(len(at), m)
-        first, pattern = done, []
-        for k, g in enumerate(at):
-            answered = incomplete.patterns[g]
-            own = order[ends[g] - incomplete.counts[g] : ends[g]]
-            values = np.where(answered, incomplete.rows[own], 0.0)
+        first = done
+        if not shorten or incomplete.counts[at].max() <= p - m + 1:
+            pattern = np.repeat(np.arange(len(at)), incomplete.counts[at])
+            own = order[np.isin(incomplete.member[order], at)]
+            answered = incomplete.patterns[incomplete.member[own]]
             origin.append(own)
-            weight: Array = np.ones(len(values))
-            if shorten and len(values) > p - m + 1:
-                values, weight = _shorten(values, answered)
-            parts.append(values)
-            weights.append(weight)
-            seen.append(np.broadcast_to(answered.astype(float), values.shape))
-            pattern.append(np.full(len(values), k, dtype=np.intp))
-            done += len(values)
+            parts.append(np.where(answered, incomplete.rows[own], 0.0))
+            weights.append(np.ones(len(own)))
+            seen.append(answered.astype(float))
+            done += len(own)
+        else:
+            made = []
+            for k, g in enumerate(at):
+                answered = incomplete.patterns[g]
+                own = order[ends[g] - incomplete.counts[g] : ends[g]]
+                values = np.where(answered, incomplete.rows[own], 0.0)
+                weight: Array = np.ones(len(values))
+                if len(values) > p - m + 1:
+                    values, weight = _shorten(values, answered)
+                parts.append(values)
+                weights.append(weight)
+                seen.append(np.broadcast_to(answered.astype(float), values.shape))
+                made.append(np.full(len(values), k, dtype=np.intp))
+                done += len(values)
+            pattern = np.concatenate(made)
         counts = incomplete.counts[at].astype(float)
-        blocks.append(Block(where, counts, slice(first, done), np.concatenate(pattern)))
+        blocks.append(Block(where, counts, slice(first, done), pattern))
     return CaseSums(
         incomplete.nobs,
         np.concatenate(parts),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from b2b_sem.data.chain import Settings, run_chain, scale_reduction
+from b2b_sem.data.chain import Settings, run_chains, scale_reduction
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -227,7 +227,7 @@ def impute(
     kept = ~empty[:, : len(names)].all(axis=1)
     values, empty = values[kept], empty[kept]
     table.refuse_out_of_scale(np.where(empty, np.nanmean(values, axis=0), values).T)
-    dropped = int((~kept).sum())
+    dropped = int((~kept).sum()) + table.n_empty
     counts = empty.sum(axis=0)
     _refuse_thin(table, values, empty)
     holes = sorted(np.flatnonzero(counts).tolist(), key=lambda j: (counts[j], j))
@@ -250,14 +250,14 @@ def impute(
         frames.append(copy)
     trace = np.stack([t for _, t in found])
     missing = {table.names[j]: int(counts[j]) for j in holes}
-    notes = _notes(m, seed, settings, values, empty, table.n, dropped)
+    notes = _notes(m, seed, settings, values, empty, table.n + table.n_empty, dropped)
     return Imputations(
         seed=seed,
         scale=scale,
         iterations=iterations,
         items=tuple(names),
         auxiliary=tuple(extra),
-        n_read=table.n,
+        n_read=table.n + table.n_empty,
         n_dropped=dropped,
         missing=missing,
         notes=notes,
@@ -378,14 +378,20 @@ def _run(
 ) -> list[tuple[Any, Any]]:
     """Run the chains, in worker processes if asked for; the order is that of the seeds."""
     if jobs == 1:
-        return [run_chain(values, holes, seed, settings) for seed in seeds]
+        return run_chains(values, holes, seeds, settings)
+    import itertools
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(seeds)), mp_context=context) as pool:
-        waiting = [pool.submit(run_chain, values, holes, seed, settings) for seed in seeds]
-        return [part.result() for part in waiting]
+    jobs = min(jobs, len(seeds))
+    cuts = [len(seeds) * k // jobs for k in range(jobs + 1)]
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = [
+            pool.submit(run_chains, values, holes, seeds[first:last], settings)
+            for first, last in itertools.pairwise(cuts)
+        ]
+        return [one for part in waiting for one in part.result()]
 
 
 def _notes(

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from b2b_sem.data.numeric import listed
 from b2b_sem.errors import DataError
 
-__all__ = ["Incomplete", "group_patterns", "pairwise_moments", "refuse_unseen_pairs"]
+__all__ = ["Incomplete", "group_patterns", "matching_pairs", "pairwise_moments", "refuse_unseen_pairs"]
+
+#: Share of the variance that one variable leaves of another, below which they count as one.
+SAME = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,25 @@ def pairwise_moments(incomplete: Incomplete) -> tuple[NDArray[np.float64], NDArr
     with np.errstate(invalid="ignore", divide="ignore"):
         cov = (deviation.T @ deviation - sums * sums.T / count) / (count - 1.0)
     return mean, cov
+
+
+def matching_pairs(incomplete: Incomplete) -> list[tuple[int, int, int]]:
+    """Return pairs of variables with correlation 1 or -1 in the rows that hold both, and the number of these (>= 5)."""
+    rows = incomplete.rows
+    seen = ~np.isnan(rows)
+    share = seen.astype(float)
+    deviation = np.where(seen, rows - np.nanmean(rows, axis=0), 0.0)
+    count = share.T @ share
+    sums = deviation.T @ share
+    squares = (deviation * deviation).T @ share
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = squares - sums**2 / count
+        cross = deviation.T @ deviation - sums * sums.T / count
+        gap = 1.0 - cross**2 / (spread * spread.T)
+    # a variable that does not vary in the shared rows has no correlation there
+    varies = (spread > 1e-10 * squares) & (spread.T > 1e-10 * squares.T)
+    found = np.triu((count >= 5) & varies & (gap < SAME), 1)
+    return [(int(i), int(j), int(count[i, j])) for i, j in np.argwhere(found)]
 
 
 def refuse_unseen_pairs(names: Sequence[str], incomplete: Incomplete, file: object = None) -> None:

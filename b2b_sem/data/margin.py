@@ -119,7 +119,8 @@ def fit_numeric(name: str, values: Array, covariates: Array) -> Margin:
     # scores of place / sd and variance / variance, so that units do not matter
     unit = np.concatenate([np.full(design.shape[1], np.sqrt(variance)), [variance]])
     hint = (
-        "A numeric variable with two values: declare it as ordered."
+        "A number with two values has no variance of its own beside its mean. An exogenous one: use fixed_x=True (the "
+        "default). Another one: declare it as ordered."
         if len(np.unique(values[seen])) == 2
         else "Leave a covariate out, or collect more answers."
     )

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from b2b_sem.data.covariance import check_nobs, labelled_matrix, labelled_mean
 from b2b_sem.data.em import em_moments
-from b2b_sem.data.incomplete import Incomplete, group_patterns, refuse_unseen_pairs
+from b2b_sem.data.incomplete import Incomplete, group_patterns, matching_pairs, refuse_unseen_pairs
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
@@ -76,7 +76,7 @@ class Observed:
         Variables in the order of every matrix.
     groups : tuple of GroupMoments
     n_read, n_dropped : int
-        Rows seen, and rows left out because a value was missing.
+        Rows seen, those without any cell in the file among them, and rows left out because a value was missing.
     notes : tuple of str
         What a careful reader must know: rows dropped and why, variances far apart.
     warnings : tuple of str
@@ -218,13 +218,17 @@ def observe(
     table.refuse_empty(holes)
     if missing != "listwise":
         return _observe_incomplete(frame, table, values, holes, keep_raw, cluster, complete)
-    n_read, n = table.n, table.n
+    n_read, n = table.n + table.n_empty, table.n
     notes = []
     kept = None
     if holes:
         kept = ~np.logical_or.reduce(list(holes.values()))
         n = int(kept.sum())
-        counts = sorted(((int(hole.sum()), name) for name, hole in holes.items()), key=lambda c: -c[0])
+    if n < n_read:
+        gone = {
+            name: table.n_empty + int(holes[name].sum()) if name in holes else table.n_empty for name in table.names
+        }
+        counts = sorted(((count, name) for name, count in gone.items() if count), key=lambda c: -c[0])
         where = listed(f"{name} ({count})" for count, name in counts)
         what = "row" if n_read - n == 1 else "rows"
         notes.append(f"{n_read - n} of {n_read} {what} dropped: missing values in {where}")
@@ -331,18 +335,23 @@ def _observe_incomplete(
 ) -> Observed:
     """Return the rows with at least one answer, and their moments by the EM algorithm; `values` are (p, n)."""
     notes = []
-    dropped = np.zeros(table.n, dtype=bool)
-    lacking = {name: hole for name, hole in holes.items() if name in set(complete)}
+    n_read, left = table.n + table.n_empty, table.n_empty
+    whole = np.zeros(table.n, dtype=bool)
+    dropped = whole
+    lacking = {
+        name: holes.get(name, whole) for name in table.names if name in set(complete) and (left or name in holes)
+    }
     if lacking:
         dropped = np.logical_or.reduce(list(lacking.values()))
-        where = listed(f"{name} ({int(hole.sum())})" for name, hole in lacking.items())
+        where = listed(f"{name} ({int(hole.sum()) + left})" for name, hole in lacking.items())
         notes.append(
-            f"{_rows_text(int(dropped.sum()), table.n)} dropped: missing values in exogenous variables taken as fixed, "
-            f"{where}; missing='fiml.x' uses them"
+            f"{_rows_text(int(dropped.sum()) + left, n_read)} dropped: missing values in exogenous variables taken as "
+            f"fixed, {where}; missing='fiml.x' uses them"
         )
-    empty = np.logical_and.reduce([holes.get(name, np.zeros(table.n, dtype=bool)) for name in table.names]) & ~dropped
-    if empty.any():
-        notes.append(f"{_rows_text(int(empty.sum()), table.n)} dropped: no answer to any variable")
+        left = 0
+    empty = np.logical_and.reduce([holes.get(name, whole) for name in table.names]) & ~dropped
+    if empty.any() or left:
+        notes.append(f"{_rows_text(int(empty.sum()) + left, n_read)} dropped: no answer to any variable")
         dropped = dropped | empty
     used = ~dropped
     rows = np.ascontiguousarray(values[:, used].T)
@@ -369,6 +378,8 @@ def _observe_incomplete(
         found = em_moments(incomplete)
         mean, cov = np.asarray(found.mean, dtype=np.float64), np.asarray(found.cov, dtype=np.float64)
         if not found.converged:
+            _refuse_copies(table.names, incomplete, table.file)
+            _refuse_dependent(table.names, rows, cov, table.file)
             share = incomplete.coverage + np.eye(len(cov))
             i, j = np.unravel_index(int(share.argmin()), share.shape)
             raise DataError(
@@ -389,8 +400,8 @@ def _observe_incomplete(
     return Observed(
         tuple(table.names),
         (GroupMoments(None, len(rows), cov, mean),),
-        table.n,
-        int(dropped.sum()),
+        n_read,
+        int(dropped.sum()) + table.n_empty,
         tuple(notes),
         (rows,) if keep_raw else None,
         strays,
@@ -506,6 +517,31 @@ def _refuse_collinear(
         file=file,
         hint="Leave one of them out; a sum or mean score beside its own items is the usual cause.",
     )
+
+
+def _refuse_copies(names: Sequence[str], incomplete: Incomplete, file: object) -> None:
+    """Raise for pairs of columns that say the same in all rows that hold both."""
+    pairs = matching_pairs(incomplete)
+    if pairs:
+        shown = listed(f"{names[i]} and {names[j]} ({count} rows)" for i, j, count in pairs)
+        raise DataError(
+            f"columns carry the same information in all rows that hold both: {shown}",
+            file=file,
+            hint="Keep one column of each pair.",
+        )
+
+
+def _refuse_dependent(names: Sequence[str], rows: NDArray[np.float64], cov: NDArray[np.float64], file: object) -> None:
+    """Raise where columns are linearly dependent in the rows that hold them, given where a search for moments ended."""
+    sd = np.sqrt(np.diag(cov))
+    weights = np.abs(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, 0])
+    involved = np.flatnonzero(weights > 0.02 * weights.max())
+    part = rows[:, involved]
+    part = part[~np.isnan(part).any(axis=1)]
+    # more rows than the equation can fit by chance, and values that vary in them
+    if len(part) > 2 * len(involved) and (np.ptp(part, axis=0) > 0).all():
+        mean, own = _moments(np.ascontiguousarray(part.T))
+        _refuse_collinear([names[i] for i in involved], own, mean, file)
 
 
 def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:

@@ -112,6 +112,7 @@ def ordinal_moments(
     covariate_names: Sequence[str] = (),
     levels: Mapping[str, Sequence[float]] | None = None,
     group: str | None = None,
+    n_empty: int = 0,
 ) -> OrdinalMoments:
     """Return the statistics of one group by the two-step method, and the influence of every row on them.
 
@@ -131,6 +132,8 @@ def ordinal_moments(
         Answers an item must have, as seen in the other groups.
     group : str, optional
         Name of the group, for messages.
+    n_empty : int
+        Rows without any answer that were left out before, for the notes.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def ordinal_moments(
     names = [str(name) for name in names]
     flags = _flags(names, ordered)
     x = np.zeros((len(values), 0)) if covariates is None else np.asarray(covariates, dtype=np.float64)
-    rows, notes = _rows(values, names, x, missing, where)
+    rows, notes = _rows(values, names, x, missing, where, n_empty)
     values, x = np.ascontiguousarray(values[rows].T), x[rows]
     coded = [code_answers(n, v, f, (levels or {}).get(n), where) for n, v, f in zip(names, values, flags, strict=True)]
     codes = np.array([c.codes for c in coded])
@@ -230,8 +233,10 @@ def _flags(names: Sequence[str], ordered: Sequence[str]) -> list[bool]:
     return [name in chosen for name in names]
 
 
-def _rows(values: Array, names: Sequence[str], x: Array, missing: str, where: str) -> tuple[Index, list[str]]:
-    """Return which rows are used, and notes on those that are not."""
+def _rows(
+    values: Array, names: Sequence[str], x: Array, missing: str, where: str, n_empty: int
+) -> tuple[Index, list[str]]:
+    """Return which rows are used, and notes on those that are not and on `n_empty` more without any answer."""
     if missing not in ("listwise", "pairwise"):
         raise Unsupported(
             f"missing='{missing}' is not available for ordered items",
@@ -255,13 +260,14 @@ def _rows(values: Array, names: Sequence[str], x: Array, missing: str, where: st
             if missing == "listwise"
             else "Check the missing codes.",
         )
+    total += n_empty
     dropped = total - len(rows)
     if dropped:
         what = "row" if dropped == 1 else "rows"
         if missing == "listwise":
             notes.append(f"{dropped} of {total} {what} dropped{where}: missing values")
         else:
-            unknown = int((~given).sum())
+            unknown = int((~given).sum()) + (n_empty if x.shape[1] else 0)
             if unknown:
                 notes.append(f"{unknown} of {total} rows dropped{where}: a covariate is missing")
             if dropped > unknown:

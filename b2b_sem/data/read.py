@@ -47,7 +47,8 @@ class Responses:
     format : str
         One of ``FORMATS``, or "memory".
     details : dict
-        What was detected: delimiter, encoding, decimal, sheet, value labels, question texts, ...
+        What was detected: delimiter, encoding, decimal, sheet, value labels, question texts, ...; ``n_empty``: how many
+        rows without any cell were left out.
     notes : tuple of str
         What a careful reader must know: rows left out, codes set to missing, items reversed.
     source_rows : ndarray of int, shape (n,)
@@ -252,7 +253,8 @@ def _finish(path: Path, table: RawTable) -> Responses:
         )
     frame = frame[keep].set_axis([names[j] for j in keep], axis=1)
     said[0] = f"{len(frame)} rows, {frame.shape[1]} columns; {said[0]}"
-    return Responses(frame, path, table.format, rows, table.details, tuple(said))
+    details = {**table.details, "n_empty": int(empty.sum())} if empty.any() else table.details
+    return Responses(frame, path, table.format, rows, details, tuple(said))
 
 
 def _refuse_duplicates(path: Path, names: list[str], keep: list[int]) -> None:

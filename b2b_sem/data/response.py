@@ -81,6 +81,7 @@ def observe_ordinal(
         covariates=values[p:].T if covariates else None,
         covariate_names=covariates,
         levels=levels,
+        n_empty=table.n_empty,
     )
     used = values[:, moments.rows]
     strays = [
@@ -92,8 +93,8 @@ def observe_ordinal(
     return Observed(
         tuple(names),
         (GroupMoments(None, moments.nobs, moments.cov, moments.mean),),
-        table.n,
-        table.n - moments.nobs,
+        table.n + table.n_empty,
+        table.n + table.n_empty - moments.nobs,
         moments.notes,
         (used.T,),
         (*strays, *moments.warnings),

@@ -31,7 +31,10 @@ def check_names(names: Sequence[str] | None) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The chosen columns of whatever the caller passed, and how messages name its rows and its file."""
+    """The chosen columns of whatever the caller passed, and how messages name its rows and its file.
+
+    `n_empty` rows more had no answer to anything and were left out when the file was read.
+    """
 
     names: list[str]
     columns: list[Any]
@@ -40,14 +43,16 @@ class Table:
     file: object
     decimal: str
     looks_like_covariance: bool
+    n_empty: int = 0
 
     @classmethod
     def open(cls, data: Any, names: Sequence[str]) -> Table:
         """Pick the columns out of a DataFrame, a mapping or Responses."""
         wanted = check_names(names)
-        file, decimal, row_name = None, ".", "data row {}".format
+        file, decimal, row_name, n_empty = None, ".", "data row {}".format, 0
         source, source_of = getattr(data, "source_rows", None), data
         if source is not None:  # Responses: rows are those of the file
+            n_empty = int(data.details.get("n_empty", 0))
             file, decimal, data = data.path, str(data.details.get("decimal", ".")), data.frame
             row_name = getattr(source_of, "row_text", "row {}").format
         if not hasattr(data, "columns") and not isinstance(data, Mapping):
@@ -70,7 +75,7 @@ class Table:
             raise DataError(f"columns differ in length: {counts}", file=file, hint="Give every column the same rows.")
         n = sizes[wanted[0]]
         labels = (lambda i: row_name(source[i])) if source is not None else (lambda i: row_name(i + 1))
-        return cls(wanted, columns, n, labels, file, decimal, _is_square_symmetric(data, n))
+        return cls(wanted, columns, n, labels, file, decimal, _is_square_symmetric(data, n), n_empty)
 
     def floats(self) -> list[NDArray[np.float64]]:
         """Return every column as float64, or name the cells that are not numbers."""

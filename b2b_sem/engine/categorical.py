@@ -112,7 +112,7 @@ def resolve_ordinal(
     if own_test not in ("standard", test):
         raise Unsupported(
             f"test='{test}' is not available with estimator='{name}', whose test is '{own_test}'",
-            hint=f"leave test out, or use estimator='{base}' with se='robust' and test=",
+            hint=f"leave test out, or use estimator='{base}' with se='robust' and test='{test}'",
         )
     return FitOptions(estimator=base, likelihood="wishart", information="expected", se=se, test=test)  # type: ignore[arg-type]
 

@@ -31,6 +31,7 @@ __all__ = [
     "ingredients",
     "robust_indices",
     "saturated_measures",
+    "unknown_measures",
 ]
 
 NAN = float("nan")
@@ -64,10 +65,25 @@ def corrected_measures(
     casewise : Casewise
         The rows.
     nobs, df, base_df : int
+
+    Returns
+    -------
+    dict
+        NaN with information from products of scores (MLF): the factors then compare two kinds of information, and are
+        far from 1, or negative, although the model holds.
     """
+    if at.options.information == "first.order":
+        return unknown_measures()
     if df == 0:
         return saturated_measures()
     return robust_indices(discrepancy(at, casewise, nobs), discrepancy(base, casewise, nobs), nobs, df, base_df)
+
+
+def unknown_measures() -> dict[str, float]:
+    """Return the ``*_robust`` measures where they have no meaning."""
+    from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
+
+    return dict.fromkeys(ROBUST_MEASURE_NAMES, NAN)
 
 
 def saturated_measures() -> dict[str, float]:
@@ -123,17 +139,10 @@ class Ingredients:
 
 def ingredients(at: Solution, casewise: Casewise, nobs: int) -> Ingredients:
     """Return what :func:`expectation` needs of one group."""
-    plain = Moments(casewise.cov, casewise.mean, make_moments(casewise.cov, None).logdet)
-    point = evaluate(at.structure, plain, at.point.theta)
-    assert point is not None
-    chisq = nobs * max(point.value, 0.0)
+    chisq = _complete_chisq(at, casewise, nobs)
     slopes = casewise.slopes(at.structure, at.point.implied)
     own, full = casewise.observed_moments, casewise.complete_moments
-    kind = at.options.information
-    if kind == "observed":
-        inner = own
-    else:
-        inner = casewise.expected_moments if kind == "expected" else casewise.moment_meat
+    inner = casewise.expected_moments if at.options.information == "expected" else own
     inverse = casewise.inverse_moments
     turned = slopes.T @ inner @ slopes
     empty = np.zeros_like(turned)
@@ -143,10 +152,9 @@ def ingredients(at: Solution, casewise: Casewise, nobs: int) -> Ingredients:
     reach = slopes.T @ wide
     if at.options.test == "standard":
         return Ingredients(chisq, float((full * inverse).sum()), turned, reach, empty, empty)
-    meat = casewise.moment_meat
-    pushed = meat @ inverse
-    level = float((full * (inverse @ pushed)).sum())
-    return Ingredients(chisq, level, turned, reach, slopes.T @ pushed @ wide, slopes.T @ meat @ slopes)
+    pushed, middle = slopes.T @ (casewise.inverse_meat.T @ wide), slopes.T @ (casewise.moment_meat @ slopes)
+    # tr(W_c W^-1 J W^-1) is the same for every model
+    return Ingredients(chisq, casewise.complete_trace, turned, reach, pushed, middle)
 
 
 def expectation(of: Ingredients, options: FitOptions, constraints: LinearConstraints | None) -> Discrepancies:
@@ -169,4 +177,15 @@ def expectation(of: Ingredients, options: FitOptions, constraints: LinearConstra
 
 def discrepancy(at: Solution, casewise: Casewise, nobs: int) -> Discrepancies:
     """Return the misfit of complete data at a solution, with its expectation."""
+    if casewise.complete and at.options.test == "standard":
+        # W is W_c: of the moments there are as many left as have no parameter
+        spent = float((at.bread("expected") * at.expected).sum())
+        return Discrepancies(_complete_chisq(at, casewise, nobs), len(casewise.varying) - spent)
     return expectation(ingredients(at, casewise, nobs), at.options, at.constraints)
+
+
+def _complete_chisq(at: Solution, casewise: Casewise, nobs: int) -> float:
+    plain = Moments(casewise.cov, casewise.mean, make_moments(casewise.cov, None).logdet)
+    point = evaluate(at.structure, plain, at.point.theta)
+    assert point is not None
+    return nobs * max(point.value, 0.0)

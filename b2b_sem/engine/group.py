@@ -16,7 +16,14 @@ import numpy as np
 
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, IntArray
-from b2b_sem.engine.corrected import Ingredients, expectation, ingredients, robust_indices, saturated_measures
+from b2b_sem.engine.corrected import (
+    Ingredients,
+    expectation,
+    ingredients,
+    robust_indices,
+    saturated_measures,
+    unknown_measures,
+)
 from b2b_sem.engine.inference import (
     NAN,
     Pieces,
@@ -176,15 +183,18 @@ def solve_groups(problem: GroupProblem, engine: str) -> EngineFit:
     starts = group_starts(problem)
     weight = problem.moments.weight
     assert isinstance(weight, Grouped)
+    rescue: int | None = None
     try:
         if any(isinstance(part.moments.weight, Casewise) for part in weight.parts):
             starts = [*_complete_start(problem, weight, starts), *starts]
+            rescue = 1
         return minimize(
             problem.structure,
             problem.moments,
             starts,
             constraints=problem.constraints,
             max_iterations=problem.options.max_iterations,
+            rescue=rescue,
         )
     except ValueError as error:
         raise ModelError(
@@ -317,12 +327,16 @@ def infer_groups(
     ModelError
         If a group has no positive definite covariance matrix at the solution, or a defined parameter no value.
     """
-    table, options, constraints = problem.table, problem.options, problem.constraints
+    table, constraints = problem.table, problem.constraints
     at = solution_at(problem, observed, solution.theta)
     n = problem.multiplier
     precision = invert_information(at.metric, n, constraints)
     vcov = at.vcov(n) if precision.identified else precision.vcov
-    raws, lvs, alls, r2, problems = [], [], [], [], []
+    raws: list[RowValues] = []
+    lvs: list[RowValues] = []
+    alls: list[RowValues] = []
+    r2: list[dict[str, float]] = []
+    problems: list[str] = []
     admissible = True
     for label, part, own, place in zip(table.groups, problem.parts, at.parts, problem.places, strict=True):
         implied = own.point.implied
@@ -508,6 +522,8 @@ def _corrected(
 ) -> dict[str, float]:
     """Return the ``*_robust`` measures of full information maximum likelihood."""
     assert problem.cases is not None
+    if at.options.information == "first.order":
+        return unknown_measures()
     if df == 0:
         return saturated_measures()
     groups = range(len(at.parts))

@@ -148,7 +148,8 @@ def infer(
         measures=_measures(table, at, nobs, n, trusted, casewise),
         implied=point.implied,
         vcov=vcov,
-        identified=precision.identified,
+        # without standard errors that were asked for nothing may be said about the parameters
+        identified=precision.identified and (options.se == "none" or bool(np.isfinite(vcov).all())),
         admissible=admissible,
         warnings=(
             *solution_warnings(table, solution, precision, constraints),
@@ -295,9 +296,7 @@ class Pieces:
     groups: int = 1
 
 
-def indices(
-    options: FitOptions, of: Pieces, rmr: float, srmr: float, gfi: float, all_moments: int
-) -> dict[str, float]:
+def indices(options: FitOptions, of: Pieces, rmr: float, srmr: float, gfi: float, all_moments: int) -> dict[str, float]:
     """Return the fit indices without correction.
 
     With G groups RMSEA and its bounds are multiplied by sqrt(G) (Steiger 1998, doi:10.1080/10705519809540115).

@@ -136,9 +136,21 @@ class OrdinalSolution:
         bread = self.precision.vcov
         inner = bread @ self.meat
         first = float(v @ np.diag(gamma)) - float(np.trace(inner))
-        second = float(v @ (gamma * gamma) @ v)
+        second = self._squares[0]
         second -= 2.0 * float((v[:, None] * (p @ bread) * p).sum())
         return first, second + float((inner * inner.T).sum())
+
+    @cached_property
+    def _squares(self) -> tuple[float, float]:
+        """v'(Gamma * Gamma)v for the diagonal of V, and for that part of it that is zero in the baseline model."""
+        v, gamma = self.weight.diagonal, self.moments.gamma
+        assert v is not None
+        both = np.zeros((len(v), 2))
+        both[:, 0] = v
+        zero, _ = self.dependent
+        both[zero, 1] = v[zero]
+        product = (gamma * gamma) @ both
+        return float(v @ product[:, 0]), float(both[:, 1] @ product[:, 1])
 
     @cached_property
     def dependent(self) -> tuple[IntArray, IntArray]:
@@ -166,8 +178,7 @@ class OrdinalSolution:
         value = float(diagonal @ (s * s))
         if self.problem.options.test == "standard":
             return value, len(zero), (NAN, NAN)
-        gamma = self.moments.gamma[np.ix_(zero, zero)]
-        return value, len(zero), (float(diagonal @ np.diag(gamma)), float(diagonal @ (gamma * gamma) @ diagonal))
+        return value, len(zero), (float(diagonal @ np.diag(self.moments.gamma)[zero]), self._squares[1])
 
 
 def solution_of(problem: Problem, moments: OrdinalMoments, theta: Array) -> OrdinalSolution:
@@ -374,7 +385,7 @@ def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
         null = correct(test, base, base_df, *base_traces) if base_df else replace(none, chisq=base)
         out |= scaled_measures(model, null, chisq, df, base, base_df, n, test)
     if robust:
-        out |= _robust_measures(at, n, df, base_df)
+        out |= _robust_measures(at, n, base_df)
     return {name: out.get(name, NAN) for name in names}
 
 
@@ -393,7 +404,7 @@ def _residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
     return rmr, math.sqrt(float(standardized @ standardized) / (len(pairs) + n))
 
 
-def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict[str, float]:
+def _robust_measures(at: OrdinalSolution, n: int, base_df: int) -> dict[str, float]:
     """Return fit indices that estimate what they would be for the continuous responses.
 
     The estimates are put into the normal-theory fit function of the polychoric correlations, whose statistic is then
@@ -417,17 +428,9 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
     value = 2.0 * float(np.log(np.diag(factor)).sum()) + float((sample * omega).sum()) - logdet - p
     chisq, base = moments.nobs * value, -moments.nobs * logdet
     low, high, h = layout.low, layout.high, len(layout.item)
-    shaping = [r.free - 1 for r in at.problem.table.rows if r.free and r.op not in ("|", "~1")]
-    free = np.isin(np.arange(layout.q), shaping)
-    count = int(free.sum())
-    if at.problem.constraints is not None:
-        fixing = np.eye(layout.q) - at.problem.constraints.basis @ at.problem.constraints.basis.T
-        if np.abs(fixing[~free]).max(initial=0.0) > 1e-12:
-            return unknown  # equations between thresholds have no place in a model of correlations
-        count -= at.problem.constraints.rank
-    own_df = len(low) - count
     # tr(X' V X Gamma) with X = I - D E^-1 D'W for the correlations alone
     slopes = state.slopes.dense[h:]
+    own_df = len(low) - _rank(slopes, at)
     weights = at.weight.diagonal
     assert weights is not None
     gamma = moments.gamma[h:, h:]
@@ -436,12 +439,16 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
     spread = slopes @ bread
     middle = (weights[h:, None] * slopes).T @ pulled
     left = pulled - 0.5 * spread @ middle
-    x_gamma = gamma - left @ spread.T - spread @ left.T
-    normal = omega[np.ix_(low, low)] * omega[np.ix_(high, high)] + omega[np.ix_(low, high)] * omega[np.ix_(high, low)]
-    trace = float((normal * x_gamma).sum())
+    # X Gamma X' = Gamma - left spread' - spread left'
+    by_low, by_high = omega[:, low], omega[:, high]
+    normal = by_low[low]
+    normal *= by_high[high]
+    normal += by_low[high] * by_high[low]
+    trace = float((normal * gamma).sum()) - 2.0 * float(((normal @ spread) * left).sum())
     factor_c = trace / own_df if own_df else 1.0
     base_c = float(np.trace(gamma)) / base_df if base_df else NAN
-    six = (chisq, df, base, base_df, factor_c, base_c)
+    # degrees of freedom without thresholds: equal or fixed ones give the model itself more
+    six = (chisq, own_df, base, base_df, factor_c, base_c)
     scaled = chisq / factor_c
     lower, upper = fr.rmsea_ci_robust(scaled, own_df, n, factor_c)
     return unknown | {
@@ -454,3 +461,13 @@ def _robust_measures(at: OrdinalSolution, n: int, df: int, base_df: int) -> dict
         "rmsea_ci_upper_robust": upper,
         "rmsea_pvalue_robust": fr.rmsea_pvalue_robust(scaled, own_df, n, factor_c),
     }
+
+
+def _rank(slopes: Array, at: OrdinalSolution) -> int:
+    """Return how many dimensions the correlations have in the model; `slopes` are their derivatives, (pairs, core)."""
+    if at.problem.constraints is not None:
+        slopes = slopes @ at.problem.constraints.basis[at.layout.core]
+    size = np.linalg.norm(slopes, axis=0)
+    used = size > 1e-10 * size.max(initial=0.0)
+    values = np.linalg.svd(slopes[:, used] / size[used], compute_uv=False)
+    return int((values > 1e-6).sum())

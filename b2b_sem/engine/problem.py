@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,9 @@ from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 
 __all__ = ["Problem", "at_solution", "make_casewise", "prepare", "solve", "starting_values"]
+
+#: Iterations of the first search for a start by complete data.
+QUICK = 50
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,9 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
         If no starting value gives a positive definite covariance matrix.
     """
     starts = starting_values(problem)
-    if isinstance(problem.moments.weight, Casewise) and problem.restrictions is None:
-        starts = [*_complete_start(problem, starts), *starts]
+    costly = isinstance(problem.moments.weight, Casewise)
+    if costly and problem.restrictions is None:
+        starts = _complete_starts(problem, starts)
     guess, notes = (None, ()) if engine == "native" else _ask_semopy(problem, engine, starts[0])
     if guess is not None:
         first = guess
@@ -181,6 +186,7 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
             starts,
             constraints=problem.constraints,
             max_iterations=problem.options.max_iterations,
+            rescue=1 if costly else None,
         )
     except ValueError as error:
         raise ModelError(
@@ -190,14 +196,28 @@ def solve(problem: Problem, engine: str) -> tuple[EngineFit, tuple[str, ...]]:
     return (solution if guess is None else _polished(problem, solution, guess)), notes
 
 
-def _complete_start(problem: Problem, starts: list[Callable[[], Array]]) -> list[Callable[[], Array]]:
-    """Return the estimates of complete data with the moments of the rows with holes: close to the solution."""
+def _complete_starts(problem: Problem, starts: list[Callable[[], Array]]) -> list[Callable[[], Array]]:
+    """Return starts for rows with holes: first the estimates of complete data with their moments, which are close.
+
+    Where these are not found soon, they are looked for at length only once other starts have failed.
+    """
     moments = replace(problem.moments, weight=None)
-    try:
-        found = minimize(problem.structure, moments, starts[:2], constraints=problem.constraints)
-    except ValueError:
-        return []
-    return [lambda: found.theta] if found.converged else []
+
+    def search(number: int, **options: Any) -> EngineFit | None:
+        try:
+            return minimize(problem.structure, moments, starts[:number], constraints=problem.constraints, **options)
+        except ValueError:
+            return None
+
+    soon = search(1, max_iterations=QUICK, rescue=0)
+    if soon is not None and soon.converged:
+        return [lambda: soon.theta, *starts]
+
+    def late() -> Array:
+        found = search(2)
+        return starts[0]() if found is None else found.theta
+
+    return [*starts[:2], late, *starts[2:]]
 
 
 def _ask_semopy(problem: Problem, engine: str, start: Callable[[], Array]) -> tuple[Array | None, tuple[str, ...]]:

@@ -140,7 +140,11 @@ class Solution:
     def _casewise_information(self, kind: str) -> Array:
         if kind not in self._found:
             assert self.casewise is not None
-            self._found[kind] = self.casewise.information(self.structure, self.point, kind)
+            if kind == "observed":  # the costly part is that of h1
+                found = self._casewise_information("h1") + self.casewise.bend(self.structure, self.point)
+                self._found[kind] = (found + found.T) / 2
+            else:
+                self._found[kind] = self.casewise.information(self.structure, self.point, kind)
         return self._found[kind]
 
     def bread(self, kind: str) -> Array:
@@ -196,7 +200,7 @@ def free_trace(solution: Solution) -> float:
     """Return tr(V Gamma): the part of the trace that knows no parameters, at the moments the test takes for V."""
     rows, means = solution.rows, solution.structure.meanstructure
     if solution.casewise is not None:
-        return _casewise_trace(solution.casewise, solution.options.information)
+        return solution.casewise.moment_trace(solution.options.information)
     assert rows is not None
     if solution.options.test == "yuan.bentler.mplus":
         return trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
@@ -220,12 +224,6 @@ def correct(test: str, chisq: float, df: int, trace: float, second: float) -> Sc
 def test_kind(options: FitOptions) -> str:
     """Return the information whose inverse a test from scores takes."""
     return "h1" if options.information == "observed" and options.test_information == "h1" else options.information
-
-
-def _casewise_trace(casewise: Casewise, information: str) -> float:
-    """Return tr(W^-1 J) of the moments without a model: their information and the products of their scores."""
-    weight = casewise.expected_moments if information == "expected" else casewise.observed_moments
-    return float(np.trace(np.linalg.solve(weight, casewise.moment_meat)))
 
 
 def _mean_scaled(chisq: float, df: int, trace: float) -> ScaledTest:

@@ -145,7 +145,7 @@ def _tests(fit: FitResult) -> list[str]:
         ],
     )
     if fit.groups:
-        lines = [_pair(f"  {r.label}", _fixed(float(r.chisq))) for r in fit.group_tests.itertuples()]
+        lines = [_pair(f"  {label}", _fixed(chisq)) for label, _, chisq in fit.group_tests.to_numpy().tolist()]
         blocks.append("\n".join(["Test statistic for each group:", *lines]))
     block(
         "Model Test Baseline Model",

@@ -25,8 +25,8 @@ CASES: dict[str, dict[str, Any]] = {case["id"]: case for case in SPEC["cases"]}
 
 #: Relative differences that are allowed: ten times the largest measured.
 RTOL = 1e-7
-#: Standard errors and scaled tests that rest on lavaan's Hessian, by differences of the gradient, and standard errors of
-#: the standardized solution, whose derivatives lavaan takes by differences.
+#: Standard errors and scaled tests that rest on lavaan's Hessian, by differences of the gradient, and standard errors
+#: of the standardized solution, whose derivatives lavaan takes by differences.
 ERROR_RTOL = 1e-6
 MOMENT_RTOL = 1e-8
 LIKELIHOOD_RTOL = 1e-11
@@ -108,7 +108,9 @@ def compare(fitted: Any, ref: Mapping[str, Any], scale: float = 1.0) -> list[str
         mine, theirs = fitted.r2[label], ref["r2"].get(label) or {}
         out += [f"r2 {label} {name}: only on one side" for name in set(theirs) ^ set(mine)]
         for name in set(theirs) & set(mine):
-            out += difference(f"r2 {name}", mine[name], theirs[name], scale * RTOL * max(abs(_number(theirs[name])), 0.01))
+            out += difference(
+                f"r2 {name}", mine[name], theirs[name], scale * RTOL * max(abs(_number(theirs[name])), 0.01)
+            )
         out += _moments(f"implied {label}", fitted.implied()[label], ref["implied"][label], scale * RTOL)
         out += _moments(f"sample {label}", fitted.sample()[label], ref["sample"][label], scale * MOMENT_RTOL)
     return out

@@ -34,6 +34,11 @@ TAILS = {
 }
 
 
+#: Models whose thresholds or scales are restricted: lavaan's robust indices mix degrees of freedom with and without
+#: thresholds, or are NA. Ours are compared with lavaan's of the same model without these restrictions.
+RESTRICTED = ("equal", "fixed_thresholds", "scales", "residual_variances")
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """Allowed differences, ten times the largest ones measured.
@@ -87,13 +92,18 @@ def fit_run(model: str, setting: str, **more: Any) -> Any:
     return bs.fit("\n".join(case["model"]), data_frame(case["data"]), ordered=case["ordered"], **options)
 
 
-def compare_run(fit: Any, numbers: Mapping[str, Any], tolerance: Tolerance = Tolerance()) -> list[str]:
-    """Return what differs, one line each."""
+def compare_run(
+    fit: Any, numbers: Mapping[str, Any], tolerance: Tolerance = Tolerance(), *, robust: bool = True
+) -> list[str]:
+    """Return what differs, one line each; `robust`: whether the ``*_robust`` measures are compared."""
     out = difference("nobs", fit.nobs, numbers["nobs"], 0)
     out += list(_rows(fit, numbers, tolerance))
     out += list(_r2(fit, numbers, tolerance))
     out += list(_implied(fit, numbers, tolerance))
-    return out + list(_measures(fit.measures, numbers["measures"], tolerance))
+    ours, theirs = fit.measures, numbers["measures"]
+    if not robust:
+        ours, theirs = ({k: v for k, v in m.items() if not k.endswith("_robust")} for m in (ours, theirs))
+    return out + list(_measures(ours, theirs, tolerance))
 
 
 def _rows(fit: Any, numbers: Mapping[str, Any], tolerance: Tolerance) -> Iterator[str]:

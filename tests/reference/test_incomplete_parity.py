@@ -8,10 +8,11 @@ import math
 import incomplete_case as ic
 import numpy as np
 import pytest
-from reference_case import data_path, sha256
+from reference_case import data_frame, data_path, sha256
 
 import b2b_sem as bs
 from b2b_sem.errors import Unsupported
+from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
 
 
 def test_the_numbers_belong_to_script_cases_and_data():
@@ -104,6 +105,16 @@ def test_robust_indices_hardly_depend_on_whether_complete_covariates_are_fixed()
     assert abs(own / fixed["rmsea_robust"] - 1) > 1e-3
 
 
+def test_robust_indices_of_mlf_are_unknown():
+    """With information from products of scores lavaan's factor is not 1 even without holes."""
+    for case in ("hs_mcar", "hs_complete"):
+        measures = ic.fit(case, "MLF").measures
+        assert all(math.isnan(measures[name]) for name in ROBUST_MEASURE_NAMES)
+        assert math.isfinite(measures["cfi"])
+    theirs = ic.reference("hs_complete")["MLF"]["measures"]
+    assert abs(theirs["rmsea_robust"] / theirs["rmsea"] - 1) > 0.01
+
+
 @pytest.mark.parametrize(
     ("where", "name", "factor"),
     [
@@ -138,3 +149,42 @@ def test_lavaan_was_at_its_minimum():
         for setting, ref in ic.reference(case).items():
             assert ref["gradient"]["polished"] < 1e-8, (case, setting)
             assert math.isfinite(ref["measures"]["chisq"])
+
+
+ECSI = """
+IMAG =~ IMAG1 + IMAG2 + IMAG3
+CUEX =~ CUEX1 + CUEX2 + CUEX3
+PERQ =~ PERQ1 + PERQ2 + PERQ3
+PERV =~ PERV1 + PERV2
+CUSA =~ CUSA1 + CUSA2 + CUSA3
+CUEX ~ IMAG
+PERQ ~ CUEX
+PERV ~ PERQ + CUEX
+CUSA ~ PERV + PERQ + IMAG
+"""
+
+
+def ecsi(share, seed):
+    """Return the ECSI survey with holes in all items of the model."""
+    items = [f"{c}{i}" for c in ("CUEX", "CUSA", "IMAG", "PERQ", "PERV") for i in range(1, 3 if c == "PERV" else 4)]
+    return ic.punch(data_frame("shared:mobi"), {"columns": items, "share": share, "seed": seed})
+
+
+@pytest.mark.shared_data
+def test_a_ridge_is_given_up():
+    """The model of the ECSI survey is nearly degenerate: with these holes its likelihood has no maximum."""
+    fit = bs.fit(ECSI, ecsi(0.1, 4), missing="fiml")
+    assert not fit.converged
+    assert not fit.ok
+    assert fit.optimizer.iterations <= 900
+    assert np.isnan(fit.parameters["se"]).all()
+    assert "did not converge" in fit.warnings[0]
+
+
+@pytest.mark.shared_data
+def test_a_start_by_complete_data_is_not_searched_for_long():
+    """Complete data with these moments have no minimum, those with holes have one."""
+    fit = bs.fit(ECSI, ecsi(0.2, 2), missing="fiml")
+    assert fit.converged
+    assert fit.optimizer.message == "Fisher scoring and Newton's method from start 2"
+    assert fit.measures["logl"] == pytest.approx(-5114.2577, abs=1e-3)

@@ -25,9 +25,11 @@ from b2b_sem.engine.native.loss import mean_scales
 __all__ = [
     "case_residuals",
     "complete_information",
+    "complete_spread",
     "moment_information",
     "moment_places",
     "moment_slopes",
+    "pair_products",
     "pattern_form",
     "score_blocks",
 ]
@@ -103,6 +105,8 @@ def moment_information(sums: CaseSums, mean: Array, cov: Array, *, expected: boo
     inverse = np.linalg.inv(cov)
     inverse = (inverse + inverse.T) / 2
     gram, cross, total = np.zeros((count, count)), np.zeros((count, p)), np.zeros((p, p))
+    # many patterns for one product of matrices: each adds to the large result as a whole
+    waiting: list[tuple[Array, Array, Array]] = []
     size = max(LIMIT // (p * p), 1)
     for block in sums.blocks:
         for holes, counts, rows, pattern in _pieces(block, size):
@@ -110,13 +114,16 @@ def moment_information(sums: CaseSums, mean: Array, cov: Array, *, expected: boo
             total += np.tensordot(counts, omega, 1)
             packed = omega[:, i, j]
             if expected:
-                gram += packed.T @ (0.5 * counts[:, None] * packed)
-                continue
-            r = _residuals(sums, mean, omega, rows, pattern)
-            start = np.flatnonzero(np.diff(pattern, prepend=-1))
-            products = np.add.reduceat(r[:, i] * r[:, j], start, axis=0)
-            gram += packed.T @ (products - 0.5 * counts[:, None] * packed)
-            cross += packed.T @ np.add.reduceat(sums.weight[rows, None] * r, start, axis=0)
+                waiting.append((packed, 0.5 * counts[:, None] * packed, packed[:, :0]))
+            else:
+                r = _residuals(sums, mean, omega, rows, pattern)
+                start = np.flatnonzero(np.diff(pattern, prepend=-1))
+                products = np.add.reduceat(r[:, i] * r[:, j], start, axis=0)
+                lever = np.add.reduceat(sums.weight[rows, None] * r, start, axis=0)
+                waiting.append((packed, products - 0.5 * counts[:, None] * packed, lever))
+            if sum(len(part[0]) for part in waiting) * count >= LIMIT:
+                _add_products(waiting, gram, cross)
+    _add_products(waiting, gram, cross)
     out = np.zeros((p + count, p + count))
     out[:p, :p] = total
     out[p:, p:] = _assemble(gram, p)
@@ -127,6 +134,17 @@ def moment_information(sums: CaseSums, mean: Array, cov: Array, *, expected: boo
         out[:p, p:] = mixed
         out[p:, :p] = mixed.T
     return out / sums.nobs
+
+
+def _add_products(waiting: list[tuple[Array, Array, Array]], gram: Array, cross: Array) -> None:
+    """Add the products of elements of Omega_g with those of H_g, and with sums of residuals; empty the list."""
+    if not waiting:
+        return
+    packed, inner, lever = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+    gram += packed.T @ inner
+    if lever.shape[1]:
+        cross += packed.T @ lever
+    waiting.clear()
 
 
 def pattern_form(sums: CaseSums, cov: Array, change: Array, mean_change: Array) -> float:
@@ -150,10 +168,29 @@ def complete_information(cov: Array) -> Array:
     inverse = np.linalg.inv(cov)
     inverse = (inverse + inverse.T) / 2
     i, j = moment_places(p)
-    packed = inverse[i, j]
+    half = np.where(i == j, 0.5, 1.0)
     out = np.zeros((p + len(i), p + len(i)))
     out[:p, :p] = inverse
-    out[p:, p:] = _assemble(0.5 * np.outer(packed, packed), p)
+    out[p:, p:] = pair_products(inverse) * (half[:, None] * half)
+    return out
+
+
+def complete_spread(cov: Array) -> Array:
+    """Return the inverse of :func:`complete_information`: N times the covariance matrix of the moments."""
+    p = len(cov)
+    out = np.zeros((p + p * (p + 1) // 2,) * 2)
+    out[:p, :p] = cov
+    out[p:, p:] = pair_products((cov + cov.T) / 2)
+    return out
+
+
+def pair_products(matrix: Array) -> Array:
+    """Return a_ik a_jl + a_il a_jk for elements (i, j) and (k, l) of the triangle of a symmetric matrix, (p*, p*)."""
+    i, j = moment_places(len(matrix))
+    by_row, by_column = matrix[:, i], matrix[:, j]
+    out = by_row[i]
+    out *= by_column[j]
+    out += by_column[i] * by_row[j]
     return out
 
 
@@ -166,24 +203,26 @@ def _positions(p: int) -> IntArray:
 
 
 def _assemble(gram: Array, p: int) -> Array:
-    """Return tr(Omega X H Y) for elements X and Y of the triangle, from the products of elements of Omega and H."""
+    """Return tr(Omega X H Y) for elements X and Y of the triangle, from the products of elements of Omega and H.
+
+    Summed with X and Y exchanged, as in the information: the products of Omega with H and of H with Omega.
+    """
     i, j = moment_places(p)
     at = _positions(p)
     count = len(i)
     half = np.where(i == j, 0.5, 1.0)
+    both = gram + gram.T
+    one, two = j * count + at[:, i], i * count + at[:, j]
     out = np.empty((count, count))
-    flat = gram.ravel()
-    step = max(LIMIT // count, 1)
-    for first in range(0, count, step):
-        part = slice(first, first + step)
-        a, b = i[part], j[part]
-        ik, il, jk, jl = at[a][:, i], at[a][:, j], at[b][:, i], at[b][:, j]
-        total = flat.take(il * count + jk)
-        total += flat.take(ik * count + jl)
-        total += flat.take(jl * count + ik)
-        total += flat.take(jk * count + il)
-        out[part] = total * (half[part, None] * half)
-    return (out + out.T) / 2
+    first = 0
+    for a in range(p):  # the rows of (a, 0), ..., (a, a)
+        flat = both[at[a]].ravel()
+        rows = flat.take(one[: a + 1])
+        rows += flat.take(two[: a + 1])
+        rows *= half[first : first + a + 1, None] * half
+        out[first : first + a + 1] = rows
+        first += a + 1
+    return out
 
 
 def case_residuals(incomplete: Incomplete, mean: Array, cov: Array) -> Array:

@@ -19,6 +19,7 @@ from b2b_sem.data.incomplete import Incomplete, group_patterns, pairwise_moments
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.casemoment import (
     complete_information,
+    complete_spread,
     moment_information,
     moment_places,
     moment_slopes,
@@ -140,9 +141,9 @@ class Casewise:
         That information is needed anyway, and close to the one at a solution that fits.
         """
         slopes = moment_slopes(structure, point.implied)
-        return 2.0 * (slopes.T @ self._observed_at_best @ slopes + self._bend(structure, point))
+        return 2.0 * (slopes.T @ self._observed_at_best @ slopes + self.bend(structure, point))
 
-    def _bend(self, structure: Structure, point: Point) -> Array:
+    def bend(self, structure: Structure, point: Point) -> Array:
         """Return half the part of the Hessian from second derivatives of the implied moments."""
         at, columns = self._pull(point), point.implied.columns
         bend = curvature(structure, point.implied, columns.T @ (at.omega - at.cross) @ columns, columns.T @ at.lever)
@@ -165,7 +166,7 @@ class Casewise:
         inner = moment_information(self.sums, implied.mu, implied.sigma, expected=kind == "expected")
         out: Array = slopes.T @ inner @ slopes
         if kind == "observed":
-            out = out + self._bend(structure, point)
+            out = out + self.bend(structure, point)
         return (out + out.T) / 2
 
     def _pull(self, point: Point) -> Pull:
@@ -212,10 +213,12 @@ class Casewise:
         return np.flatnonzero(np.concatenate([~fixed, ~(fixed[i] & fixed[j])]))
 
     def _kept(self, matrix: Array) -> Array:
-        return matrix[np.ix_(self.varying, self.varying)]
+        return matrix[np.ix_(self.varying, self.varying)] if self.given else matrix
 
     @cached_property
     def _observed_at_best(self) -> Array:
+        if self.complete:  # residuals have the mean 0 and products whose mean is Omega: nothing is left of them
+            return complete_information(self.cov)
         return moment_information(self.sums, self.mean, self.cov)
 
     @cached_property
@@ -226,6 +229,8 @@ class Casewise:
     @cached_property
     def inverse_moments(self) -> Array | None:
         """Inverse of :attr:`observed_moments`; None if it is not positive definite."""
+        if self.complete and not self.given:
+            return complete_spread(self.cov)
         matrix = self.observed_moments
         if np.diag(matrix).min() <= 0:
             return None
@@ -242,17 +247,46 @@ class Casewise:
     @cached_property
     def expected_moments(self) -> Array:
         """Expected information of the varying moments at their estimates."""
+        if self.complete:
+            return self.complete_moments
         return self._kept(moment_information(self.sums, self.mean, self.cov, expected=True))
 
     @cached_property
     def complete_moments(self) -> Array:
         """Information that the varying moments would have without holes."""
+        if self.complete:
+            return self.observed_moments
         return self._kept(complete_information(self.cov))
 
     @cached_property
     def moment_meat(self) -> Array:
         """Cross-products of the respondents' scores of the varying moments at their estimates."""
         return self._kept(self._crossproduct(self.mean, self.cov))
+
+    @cached_property
+    def inverse_meat(self) -> Array:
+        """W^-1 J: inverse observed information times :attr:`moment_meat`, of the varying moments."""
+        inverse = self.inverse_moments
+        if inverse is None:
+            return np.full_like(self.moment_meat, np.nan)
+        out: Array = inverse @ self.moment_meat
+        return out
+
+    @cached_property
+    def complete_trace(self) -> float:
+        """tr(W_c W^-1 J W^-1) with W_c the information without holes."""
+        if self.complete:
+            return float(np.trace(self.inverse_meat))
+        inverse = self.inverse_moments
+        return np.nan if inverse is None else float(((inverse @ self.complete_moments) * self.inverse_meat.T).sum())
+
+    def moment_trace(self, information: str) -> float:
+        """Return tr(W^-1 J) with W the information of the varying moments, observed unless ``expected``."""
+        expected = information == "expected" and not self.complete
+        if not expected and self.inverse_moments is not None:
+            return float(np.trace(self.inverse_meat))
+        weight = self.expected_moments if expected else self.observed_moments
+        return float(np.trace(np.linalg.solve(weight, self.moment_meat)))
 
     def slopes(self, structure: Structure, implied: Implied) -> Array:
         """Return the derivatives of the varying moments by the parameters."""

@@ -199,6 +199,7 @@ def minimize(
     *,
     constraints: LinearConstraints | None = None,
     max_iterations: int = 150,
+    rescue: int | None = None,
 ) -> EngineFit:
     """Minimise the fit function.
 
@@ -210,6 +211,8 @@ def minimize(
     constraints : LinearConstraints, optional
     max_iterations : int
         For each start.
+    rescue : int, optional
+        From how many of the starts BFGS is tried where none leads to a minimum; all by default.
 
     Returns
     -------
@@ -249,7 +252,7 @@ def minimize(
         # worse of two minima (n and 1 / n fit alike without covariates): look from elsewhere, take the best.
         if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
             best, best_message = solution, message
-    for number, theta in enumerate(tried if best is None or not best.converged else []):
+    for number, theta in enumerate(tried[:rescue] if best is None or not best.converged else []):
         found = _bfgs(structure, moments, theta, constraints)
         solution = None if found is None else _score(structure, moments, found, constraints, max_iterations)
         if solution is None:

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
+from b2b_sem.engine.native.casewise import Casewise
+from b2b_sem.engine.scaled import Solution
 from b2b_sem.errors import DataError, Unsupported
 
 MODEL = "F =~ x1 + a*x2 + x3\nG =~ x4 + x5 + x6\nG ~ b*F + w\nc := a*b"
@@ -69,6 +71,22 @@ def test_complete_data_give_maximum_likelihood(estimator):
         assert one.measures["rmsea_robust"] == pytest.approx(one.measures["rmsea"], rel=1e-9)
 
 
+@pytest.mark.parametrize("estimator", ["ML", "MLR"])
+@pytest.mark.parametrize("model", ["F =~ x1 + x2 + x3\nG =~ x4 + x5 + x6", "F =~ x1 + a*x2 + a*x3\nF ~ w"])
+def test_robust_indices_of_complete_data_do_not_depend_on_the_way(model, estimator, monkeypatch):
+    rows = data(share=0.0)
+    one = bs.fit(model, rows, missing="fiml", estimator=estimator).measures
+    monkeypatch.setattr(Casewise, "complete", property(lambda self: False))
+    other = bs.fit(model, rows, missing="fiml", estimator=estimator).measures
+    names = [name for name in one if name.endswith(("_robust", "_scaled")) or name == "chisq_scaling_factor"]
+    assert len(names) >= 8
+    for name in names:
+        assert one[name] == pytest.approx(other[name], rel=1e-8, abs=1e-8, nan_ok=True), name
+    if estimator == "ML":
+        assert one["cfi_robust"] == pytest.approx(one["cfi"], abs=1e-10)
+        assert one["rmsea_robust"] == pytest.approx(one["rmsea"], abs=1e-10)
+
+
 def test_the_order_of_rows_does_not_matter(fitted):
     other = bs.fit(MODEL, data().sample(frac=1.0, random_state=3), missing="fiml")
     assert np.allclose(fitted.parameters["est"], other.parameters["est"], rtol=1e-8)
@@ -122,7 +140,7 @@ def test_pairs_never_observed_together():
         ({"se": "robust.sem"}, "robust.huber.white"),
         ({"test": "satorra.bentler"}, "MLR"),
         ({"meanstructure": False}, "mean structure"),
-        ({"bounds": "pos.var"}, "bounds"),
+        ({"bounds": "pos.var"}, "missing='listwise'"),
         ({"engine": "semopy"}, "missing values"),
     ],
 )
@@ -190,6 +208,43 @@ def test_a_dropped_path_is_found_by_the_score_test(fitted):
     assert row["mi"] == pytest.approx(difference, rel=0.3)
     total = restricted.score_test("G ~ w")
     assert total.chisq == pytest.approx(row["mi"], rel=1e-8)
+
+
+FACTOR = "F =~ x1 + x2 + x3 + x4 + x5 + x6"
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "others"),
+    [
+        (lambda d: d.assign(x5=d["x2"]), "x2 and x5", ["x1", "x3", "x4", "x6"]),
+        (lambda d: d.assign(x5=3 - 2 * d["x2"]), "x2 and x5", ["x1", "x3", "x4", "x6"]),
+        (lambda d: d.assign(x5=d["x1"] + d["x2"] + d["x3"]), "x1, x2, x3, x5", ["x4", "x6"]),
+    ],
+)
+def test_collinear_columns_are_named(change, words, others):
+    frame = change(data(share=0.0))
+    frame = frame.mask(np.random.default_rng(5).random(frame.shape) < 0.15)
+    with pytest.raises(DataError, match=words) as caught:
+        bs.fit(FACTOR, frame, missing="fiml")
+    assert not any(name in caught.value.message for name in others)
+
+
+def test_chance_agreement_of_few_rows_is_not_collinearity():
+    """Where the moments are found nothing is refused."""
+    frame = data(share=0.0).drop(columns="w")
+    frame.loc[:75, "x1"] = np.nan
+    frame.loc[82:, "x5"] = np.nan
+    frame.loc[76:81, "x5"] = frame.loc[76:81, "x1"]
+    assert bs.fit(FACTOR, frame, missing="fiml").converged
+
+
+def test_without_standard_errors_a_fit_is_not_ok(monkeypatch):
+    monkeypatch.setattr(Solution, "vcov", lambda self, n: np.full((self.structure.q,) * 2, math.nan))
+    fit = bs.fit(MODEL, data(), missing="fiml")
+    assert fit.converged
+    assert not fit.ok
+    assert any("there are no standard errors" in text for text in fit.warnings)
+    assert bs.fit(MODEL, data(), missing="fiml", se="none").ok
 
 
 def test_a_model_that_needs_nearly_all_rows_to_have_their_own_pattern():

@@ -37,9 +37,7 @@ def test_results_are_by_group(fitted):
     assert fitted.group_tests["chisq"].sum() == pytest.approx(fitted.measures["chisq"])
     for found in (fitted.r2, fitted.implied(), fitted.sample(), fitted.latent_cov(), fitted.latent_cor()):
         assert tuple(found) == ("red", "blue")
-    residual = fitted.residuals()["blue"]["cov"] - (
-        fitted.sample()["blue"]["cov"] - fitted.implied()["blue"]["cov"]
-    )
+    residual = fitted.residuals()["blue"]["cov"] - (fitted.sample()["blue"]["cov"] - fitted.implied()["blue"]["cov"])
     assert not residual.to_numpy().any()
     assert sorted(set(fitted.parameters["group"])) == [0, 1, 2]
     assert fitted.model.options["group"] == "team"
@@ -141,7 +139,7 @@ def test_constraints_that_are_not_linear_equations(frame, extra):
 
 
 def test_bad_groups(frame):
-    with pytest.raises(DataError, match="no column 'taem'.*team"):
+    with pytest.raises(DataError, match=r"no column 'taem'.*team"):
         bs.fit(MODEL, frame, group="taem")
     with pytest.raises(DataError, match="single value"):
         bs.fit("f =~ x1 + x2 + x3 + x4", frame[frame["team"] == "red"], group="team")
@@ -168,7 +166,7 @@ def test_advice_works_for_groups(frame):
 
 
 def correlations(r12: float, r13: float, r23: float) -> pd.DataFrame:
-    """Return a matrix of three items; the residual variance of the first is 1 - r12 r13 / r23 in a model of one factor."""
+    """Return a matrix of three items; one factor leaves the first a residual variance of 1 - r12 r13 / r23."""
     names = ["a", "b", "c"]
     return pd.DataFrame([[1, r12, r13], [r12, 1, r23], [r13, r23, 1]], index=names, columns=names)
 

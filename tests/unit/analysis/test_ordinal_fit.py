@@ -40,7 +40,10 @@ def fit(frame: Any, model: str = MODEL, **options: Any) -> Any:
         ({"estimator": "GLS"}, "use one of WLSMV"),
         ({"estimator": "WLSMW"}, "or 'WLSMV'"),
         ({"estimator": "WLS", "se": "robust"}, "estimator='WLS'"),
-        ({"estimator": "WLSMV", "test": "satorra.bentler"}, "estimator='DWLS'"),
+        (
+            {"estimator": "WLSMV", "test": "satorra.bentler"},
+            "estimator='DWLS' with se='robust' and test='satorra.bentler'",
+        ),
         ({"estimator": "DWLS", "test": "yuan.bentler"}, "not available for ordinal items"),
         ({"se": "robust.huber.white"}, "se='robust.huber.white'"),
         ({"information": "observed"}, "information"),
@@ -226,3 +229,32 @@ def test_missing_answers_listwise_and_pairwise(frame: pd.DataFrame) -> None:
 def test_a_failed_fit_cannot_be_asked_for_indices(frame: pd.DataFrame) -> None:
     with pytest.raises(ModelError, match="not identified"):
         fit(frame, MODEL + "\nx1 ~ NA*1").modification_indices()
+
+
+def test_a_list_of_all_ordinal_items_serves_every_model(frame: pd.DataFrame) -> None:
+    fitted = fit(frame, ordered=["x1", "x2", "x3", "x4", "x5"])
+    alone = fit(frame, ordered=["x1", "x2", "x3", "x4"])
+    assert fitted.model.options["ordered"] == ("x1", "x2", "x3", "x4")
+    assert fitted.measures["chisq"] == alone.measures["chisq"]
+    assert [n for n in fitted.notes if n not in alone.notes] == ["Ordered, but not in the model: x5."]
+    advised = fit(frame, ordered=["x1", "x2", "x3", "x4", "x5"], estimator="auto")
+    assert any("4 items were named as ordered" in note for note in advised.notes)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "words"),
+    [(["x1", "y1"], "'y1' is not an observed variable"), (["x5"], "none of the ordinal variables is in the model: x5")],
+)
+def test_names_that_mean_nothing_are_refused(frame: pd.DataFrame, ordered: list[str], words: str) -> None:
+    with pytest.raises(ModelSyntaxError, match=words):
+        fit(frame, ordered=ordered)
+
+
+def test_a_quantity_is_not_an_ordinal_item(frame: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="u has 300 different answers") as caught:
+        fit(frame, MODEL + " + u")
+    assert "Leave u out of `ordered`" in str(caught.value.hint)
+    rounded = frame.assign(u=frame["u"].rank(method="first") // 6)  # 51 values
+    with pytest.raises(DataError, match="51 different answers"):
+        fit(rounded, MODEL + " + u")
+    assert fit(frame.assign(u=frame["u"].rank(method="first") // 15), MODEL + " + u").converged

@@ -274,7 +274,7 @@ def bad(change: str) -> tuple[np.ndarray, dict[str, Any]]:
         ("dependent", ["linearly dependent", "p, q, r"]),
         ("flat covariate", ["p", "do not vary"]),
         ("separated", ["a", "no finite solution"]),
-        ("two values", ["z", "declare it as ordered"]),
+        ("two values", ["z", "declare it as ordered", "fixed_x=True"]),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(change: str, words: list[str]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from b2b_sem.data import chain
 from b2b_sem.data.chain import scale_reduction
 from b2b_sem.data.impute import Imputations, impute
 from b2b_sem.data.read import Responses
@@ -60,6 +61,21 @@ def test_the_order_of_the_items_makes_no_difference(data: pd.DataFrame) -> None:
     one = impute(data, 2, seed=5, items=["a", "b", "c", "d", "e"])
     other = impute(data, 2, seed=5, items=["e", "c", "a", "d", "b"])
     assert one[0].equals(other[0])
+
+
+@pytest.mark.parametrize("scale", ["match", "round", "none"])
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_chain_does_not_depend_on_those_it_runs_with(
+    data: pd.DataFrame, scale: str, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    five = impute(data, 5, seed=3, scale=scale)
+    more = impute(data, 6, seed=3, scale=scale)
+    monkeypatch.setattr(chain, "LIMIT", together * data.size)
+    apart = impute(data, 5, seed=3, scale=scale)
+    for number in range(5):
+        assert five[number].equals(apart[number])
+        assert five[number].equals(more[number])
+        assert not five[number].equals(more[5])
 
 
 def test_rows_without_an_answer_are_left_out_and_counted(data: pd.DataFrame) -> None:

@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from b2b_sem.data.em import compact
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native import casemoment
-from b2b_sem.engine.native.casemoment import case_residuals, complete_information, moment_information
+from b2b_sem.engine.native.casemoment import (
+    case_residuals,
+    complete_information,
+    complete_spread,
+    moment_information,
+)
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.implied import implied_moments
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
@@ -115,8 +121,6 @@ def test_without_holes_everything_is_that_of_complete_data():
     assert made.moments.weight is None
     incomplete = group_patterns(data(share=0.0).to_numpy())
     rows = incomplete.rows
-    from b2b_sem.data.em import compact
-
     mean, cov = rows.mean(axis=0), np.cov(rows.T, bias=True)
     weight = Casewise(incomplete, compact(incomplete), mean, cov)
     moments = replace(made.moments, weight=weight)
@@ -129,6 +133,25 @@ def test_without_holes_everything_is_that_of_complete_data():
         hessian(made.structure, moments, other), hessian(made.structure, made.moments, one), rtol=1e-10, atol=1e-11
     )
     assert np.allclose(moment_information(weight.sums, mean, cov), complete_information(cov), rtol=1e-9, atol=1e-11)
+
+
+def test_closed_forms_of_complete_rows_are_the_sums_over_patterns(monkeypatch):
+    incomplete = group_patterns(data(share=0.0).to_numpy())
+    rows = incomplete.rows
+    alone = Casewise(incomplete, compact(incomplete), rows.mean(axis=0), np.cov(rows.T, bias=True))
+    short = replace(alone, given=(0, 3))
+    names = ("observed_moments", "expected_moments", "complete_moments", "inverse_moments", "complete_trace")
+    for weight in (short, alone):
+        fresh = replace(weight)
+        quick = {name: getattr(fresh, name) for name in names} | {"trace": fresh.moment_trace("expected")}
+        with monkeypatch.context() as patch:
+            patch.setattr(Casewise, "complete", property(lambda self: False))
+            fresh = replace(weight)
+            slow = {name: getattr(fresh, name) for name in names} | {"trace": fresh.moment_trace("expected")}
+        for name, value in quick.items():
+            np.testing.assert_allclose(value, slow[name], rtol=1e-9, atol=1e-10, err_msg=name)
+    spread = complete_spread(alone.cov)
+    np.testing.assert_allclose(spread @ complete_information(alone.cov), np.eye(len(spread)), atol=1e-10)
 
 
 def test_residuals_keep_the_order_of_the_rows():
