@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.imputation import fit_imputed
+    from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.missingness import missingness
     from b2b_sem.analysis.polychoric import polychoric
@@ -53,6 +54,7 @@ __all__ = [
     "fit",
     "fit_imputed",
     "impute",
+    "invariance",
     "load_model",
     "load_simulation",
     "load_study",
@@ -84,6 +86,7 @@ _HOME = {
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
     "impute": "b2b_sem.data.impute",
+    "invariance": "b2b_sem.analysis.invariance",
     "load_model": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",

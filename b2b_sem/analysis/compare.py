@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import Context, context_of
+from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.difference import bread_and_meat, restriction, scaling_factor
-from b2b_sem.engine.nested import Reproduction, reproduce
+from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.nested import Reproduction, reproduce, reproduce_groups
 from b2b_sem.engine.ordinal_score import directions_given_up, reproduce_ordinal
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
@@ -132,7 +134,6 @@ def _check_fits(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
 
 def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
     first, name = fits[0], titles[0]
-    cov = first.sample()["cov"]
     for other, title in zip(fits[1:], titles[1:], strict=True):
         mine = {*first.model.observed, *first.auxiliary}
         theirs = {*other.model.observed, *other.auxiliary}
@@ -158,18 +159,14 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
                     f"{name} was fitted with {option}={a!r} and {title} with {option}={b!r}",
                     hint="fit both with the same options",
                 )
-        order = list(cov.columns)
-        if set(order) != set(other.sample()["cov"].columns):
+        if first.groups != other.groups:
             raise DataError(
-                f"{name} and {title} take different variables as given", hint="fit both with the same fixed_x"
+                f"{name} and {title} have different groups: {', '.join(first.groups) or 'one'}; "
+                f"{', '.join(other.groups) or 'one'}",
+                hint="fit both with the same group",
             )
-        theirs_cov = other.sample()["cov"].loc[order, order].to_numpy()
-        sd = np.sqrt(np.diag(cov))
-        if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other):
-            raise DataError(
-                f"{name} and {title} have different sample moments: they were not fitted to the same data",
-                hint="fit both to the same rows of the data",
-            )
+        for one, two in zip(_samples(first), _samples(other), strict=True):
+            _check_same_moments(one, two, name, title)
         a, b = first.measures.get("unrestricted_logl", math.nan), other.measures.get("unrestricted_logl", math.nan)
         if abs(a - b) > 1e-8 * abs(a):
             raise DataError(
@@ -179,13 +176,32 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
             )
 
 
-def _means_differ(first: FitResult, other: FitResult) -> bool:
-    a, b = first.sample().get("mean"), other.sample().get("mean")
+def _samples(fit: FitResult) -> list[dict[str, Any]]:
+    """Return the sample moments of each group."""
+    return list(fit.sample().values()) if fit.groups else [fit.sample()]
+
+
+def _check_same_moments(first: dict[str, Any], other: dict[str, Any], name: str, title: str) -> None:
+    cov = first["cov"]
+    order = list(cov.columns)
+    if set(order) != set(other["cov"].columns):
+        raise DataError(f"{name} and {title} take different variables as given", hint="fit both with the same fixed_x")
+    theirs_cov = other["cov"].loc[order, order].to_numpy()
+    sd = np.sqrt(np.diag(cov))
+    if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other):
+        raise DataError(
+            f"{name} and {title} have different sample moments: they were not fitted to the same data",
+            hint="fit both to the same rows of the data",
+        )
+
+
+def _means_differ(first: dict[str, Any], other: dict[str, Any]) -> bool:
+    a, b = first.get("mean"), other.get("mean")
     if a is None or b is None:
         return (a is None) != (b is None)
     if set(a.index) != set(b.index):  # of models with ordinal items, only numeric variables have means
         return True
-    names, cov = list(a.index), first.sample()["cov"]
+    names, cov = list(a.index), first["cov"]
     sd = np.sqrt(np.diag(cov.loc[names, names]))
     return bool((np.abs(a.to_numpy() - b.loc[names].to_numpy()) > 1e-8 * sd).any())
 
@@ -231,15 +247,11 @@ def _check_nested(
     if first.problem.table.ordered:
         second = context_of(smaller)
         found = reproduce_ordinal(first.problem, first.solution.theta, second.problem, second.solution.theta)
+    elif isinstance(first.problem, GroupProblem):
+        each = [_named_moments(part) for part in moments.values()]
+        found = reproduce_groups(first.problem, first.solution.theta, each, _same_values(first, context_of(smaller)))
     else:
-        cov, mean = moments["cov"], moments.get("mean")
-        found = reproduce(
-            first.problem,
-            first.solution.theta,
-            tuple(cov.columns),
-            cov.to_numpy(),
-            None if mean is None else mean.loc[list(cov.columns)].to_numpy(),
-        )
+        found = reproduce(first.problem, first.solution.theta, *_named_moments(moments))
     if not found.nested:
         raise ModelError(
             f"{title0} is not nested in {title1}: {title1} cannot reproduce the moments that {title0} implies "
@@ -254,6 +266,25 @@ def _check_nested(
     return found
 
 
+def _same_values(larger: Context, smaller: Context) -> Array | None:
+    """Return the parameters of the larger model with the values the same rows have in the smaller one."""
+    value = smaller.problem.values(smaller.solution.theta).value
+    known = {r.full_name: float(v) for r, v in zip(smaller.problem.table.rows, value, strict=False)}
+    free = [r for r in larger.problem.table.rows if r.free]
+    if any(r.full_name not in known for r in free):
+        return None
+    out = np.array(larger.solution.theta)
+    for row in free:
+        out[row.free - 1] = known[row.full_name]
+    return out
+
+
+def _named_moments(moments: dict[str, Any]) -> tuple[tuple[str, ...], Array, Array | None]:
+    """Return names, covariance matrix and means."""
+    cov, mean = moments["cov"], moments.get("mean")
+    return tuple(cov.columns), cov.to_numpy(), None if mean is None else mean.loc[list(cov.columns)].to_numpy()
+
+
 def _difference(larger: FitResult, smaller: FitResult, method: str, found: Reproduction) -> Difference:
     m1, m0 = larger.measures, smaller.measures
     chisq1, df1, chisq0, df0 = m1["chisq"], int(m1["df"]), m0["chisq"], int(m0["df"])
@@ -262,6 +293,7 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     factor1, factor0 = m1.get("chisq_scaling_factor", 1.0), m0.get("chisq_scaling_factor", 1.0)
     if method == "satorra.bentler.2001":
         return satorra_bentler_2001(chisq1, df1, factor1, chisq0, df0, factor0)
+    refuse_groups(larger, f"difference tests by method={method!r}", "use estimator='MLM' or 'MLR'")
     first, second = context_of(larger), context_of(smaller)
     shifted = larger.model.options.get("test") in ADJUSTED
     if first.problem.table.ordered:
@@ -327,7 +359,9 @@ def _table(fits: Sequence[FitResult], labels: Sequence[str], tests: Sequence[Dif
     for k, (item, label, test) in enumerate(zip(fits, labels, tests, strict=True)):
         m = item.measures
         before = fits[k - 1].measures if k else {}
-        n = moments_divisor(item.nobs, str(item.model.options.get("likelihood", "normal")))
+        count = max(len(item.groups), 1)
+        normal = moments_divisor(item.nobs, str(item.model.options.get("likelihood", "normal"))) == item.nobs
+        n, root = item.nobs if normal else item.nobs - count, math.sqrt(count)
 
         def change(name: str, now: dict[str, float] = m, then: dict[str, float] = before) -> float:
             return now.get(name, math.nan) - then.get(name, math.nan)
@@ -342,7 +376,7 @@ def _table(fits: Sequence[FitResult], labels: Sequence[str], tests: Sequence[Dif
                 "chisq_diff": math.nan if test is None else test.chisq,
                 "df_diff": math.nan if test is None else test.df,
                 "pvalue": math.nan if test is None else test.pvalue,
-                "rmsea_diff": fm.rmsea(test.chisq, test.df, n) if test is not None and plain else math.nan,
+                "rmsea_diff": root * fm.rmsea(test.chisq, test.df, n) if test is not None and plain else math.nan,
                 "aic": m.get("aic", math.nan),
                 "bic": m.get("bic", math.nan),
                 "aic_diff": change("aic"),

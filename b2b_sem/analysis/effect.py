@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from b2b_sem.analysis.bootstrap import bootstrap as resample
-from b2b_sem.analysis.fitted import Fit, context_of, refuse_ordinal
+from b2b_sem.analysis.fitted import Fit, context_of, part_context, refuse_ordinal
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.draw import multivariate_normal
 from b2b_sem.engine.effect import MOST_PATHS, EffectMap, effect_draws, effects_at, find_effects
@@ -41,6 +41,7 @@ def indirect_effects(
     predictor: str | Sequence[str] | None = None,
     bootstrap: Replicates | None = None,
     jobs: int = 1,
+    group: str | None = None,
 ) -> EffectsResult:
     """Return all specific, direct, total indirect and total effects, and the ``:=`` parameters.
 
@@ -59,6 +60,8 @@ def indirect_effects(
         Confidence level.
     draws, seed : int
         Number of Monte Carlo draws (default 20,000) or bootstrap replicates (default 5,000), and their seed.
+    group : str, optional
+        Label of the group, for a fit of several groups; the estimates are those of the joint fit.
     outcome, predictor : str or sequence of str, optional
         Keep only effects on these outcomes, of these predictors.
     bootstrap : object, optional
@@ -84,7 +87,18 @@ def indirect_effects(
     DataError
         If level, draws or the replicates cannot be used.
     """
-    context = context_of(fit)
+    if fit.groups:
+        if group is None:
+            raise Unsupported("effects are those of one group", hint=f"give group={fit.groups[0]!r} or another label")
+        if ci not in ("delta", "mc"):
+            raise Unsupported(
+                f"intervals by ci='{ci}' are not available for several groups", hint="use 'delta' or 'mc'"
+            )
+        context = part_context(fit, group)
+    elif group is not None:
+        raise DataError(f"group={group!r}, but the fit has one group", hint="leave group out")
+    else:
+        context = context_of(fit)
     count = (20_000 if ci == "mc" else 5_000) if draws is None else draws
     _check_settings(ci, level, count)
     if ci != "delta":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import context_of, refuse_ordinal
+from b2b_sem.analysis.fitted import Context, context_of, part_context, refuse_ordinal
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.table import Table
 from b2b_sem.engine.base import Array
@@ -23,7 +23,7 @@ __all__ = ["SCORE_METHODS", "factor_scores"]
 SCORE_METHODS: tuple[str, ...] = ("regression", "bartlett")
 
 
-def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) -> pd.DataFrame:
+def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) -> Any:
     """Return scores of the latent variables, as lavaan's ``lavPredict``.
 
     Parameters
@@ -43,7 +43,8 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
         One column a latent variable, one row for each complete row, labelled with the index of the data; for a model
         fitted with ``missing="fiml"`` one row for each row with an answer (regression scores). Without a
         mean structure, scores are centred at the sample means. Bartlett scores are NaN for a latent variable with
-        latent indicators only: the data say nothing about it beyond its indicators.
+        latent indicators only: the data say nothing about it beyond its indicators. For a fit of several groups a dict
+        of these by label.
 
     Raises
     ------
@@ -59,7 +60,17 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
             f"scores by method {method!r} are not available.{did_you_mean(str(method), SCORE_METHODS)}",
             hint="use " + " or ".join(map(repr, SCORE_METHODS)),
         )
-    context = context_of(fit)
+    if fit.groups:
+        if data is not None:
+            raise Unsupported(
+                "scores of other rows are not available for a fit of several groups", hint="leave data out"
+            )
+        return {label: _scores(part_context(fit, label), method, None) for label in fit.groups}
+    return _scores(context_of(fit), method, data)
+
+
+def _scores(context: Context, method: str, data: Any) -> pd.DataFrame:
+    """Return the scores of one group."""
     problem, observed = context.problem, context.observed
     refuse_ordinal(problem, "factor scores", "use sum scores, or fit the items as numbers (leave ordered out)")
     structure = problem.structure
@@ -71,7 +82,7 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
             "the model was fitted to a covariance matrix without means, so that scores have no zero point",
             hint="fit it to the data, or give sample_mean=... beside the matrix",
         )
-    rows, index = _rows(fit, data)
+    rows, index = _rows(context, data)
     theta = context.solution.theta
     with single_thread():
         implied = implied_moments(structure, theta)
@@ -109,9 +120,9 @@ def _filled(structure: Structure, matrix: int, theta: Array) -> Array:
     return out
 
 
-def _rows(fit: FitResult, data: Any) -> tuple[Array, pd.Index]:
+def _rows(context: Context, data: Any) -> tuple[Array, pd.Index]:
     """Return the complete rows to score, shape (n, p), and their labels."""
-    observed = context_of(fit).observed
+    observed = context.observed
     if data is None:
         if observed.raw is None:
             raise Unsupported(
@@ -124,7 +135,7 @@ def _rows(fit: FitResult, data: Any) -> tuple[Array, pd.Index]:
     columns = np.stack(table.floats(), axis=1)
     frame = getattr(data, "frame", data)
     labels = frame.index if hasattr(frame, "columns") else pd.RangeIndex(table.n)
-    holes_allowed = context_of(fit).problem.options.missing != "listwise"
+    holes_allowed = context.problem.options.missing != "listwise"
     complete = np.isfinite(columns).any(axis=1) if holes_allowed else np.isfinite(columns).all(axis=1)
     if not complete.any():
         what = "row with an answer" if holes_allowed else "complete row"

@@ -8,10 +8,10 @@ results of their own. A fit read back from JSON is a plain ``FitResult``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from b2b_sem.errors import Unsupported
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.fit import FitResult
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
 
-__all__ = ["Context", "Fit", "context_of", "refuse_ordinal"]
+__all__ = ["Context", "Fit", "context_of", "part_context", "refuse_groups", "refuse_ordinal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,14 +191,15 @@ class Fit(FitResult):
         ci : {"delta", "mc", "percentile", "bc", "bca"}
         level : float
         **options
-            ``draws``, ``seed``, ``outcome``, ``predictor``, ``bootstrap``, ``jobs``.
+            ``draws``, ``seed``, ``outcome``, ``predictor``, ``bootstrap``, ``jobs``; ``group`` (a label) for a fit of
+            several groups.
         """
         from b2b_sem.analysis.effect import indirect_effects
 
         return indirect_effects(self, ci, level, **options)
 
-    def factor_scores(self, method: str = "regression", data: Any = None) -> pd.DataFrame:
-        """Return scores of the latent variables: ``factor_scores``.
+    def factor_scores(self, method: str = "regression", data: Any = None) -> Any:
+        """Return scores of the latent variables: ``factor_scores``; a dict by label for several groups.
 
         Parameters
         ----------
@@ -244,3 +245,40 @@ def refuse_ordinal(problem: Problem, what: str, hint: str) -> None:
     """Raise Unsupported for what is not computed from models of ordinal items."""
     if problem.table.ordered:
         raise Unsupported(f"{what} are not available for ordinal items", hint=hint)
+
+
+def part_context(fit: FitResult, group: str) -> Context:
+    """Return what one group of a fit was made from, with its own parameters and their covariance matrix.
+
+    The estimates are those of the joint fit: they do not minimise the fit function of the group alone.
+
+    Raises
+    ------
+    DataError
+        If there is no such group.
+    """
+    import numpy as np
+
+    from b2b_sem.engine.group import GroupProblem
+
+    context = context_of(fit)
+    if group not in fit.groups:
+        raise DataError(
+            f"there is no group '{group}'.{did_you_mean(str(group), fit.groups)}",
+            hint=f"use one of {', '.join(fit.groups)}",
+        )
+    assert isinstance(context.problem, GroupProblem)
+    g = fit.groups.index(group)
+    place = context.problem.places[g]
+    return Context(
+        context.problem.parts[g],
+        context.observed.part(g + 1),
+        replace(context.solution, theta=context.solution.theta[place]),
+        context.vcov[np.ix_(place, place)],
+    )
+
+
+def refuse_groups(fit: FitResult, what: str, hint: str = "fit each group by itself") -> None:
+    """Raise Unsupported for what is not computed from a fit of several groups."""
+    if fit.groups:
+        raise Unsupported(f"{what} are not available for a fit of several groups", hint=hint)

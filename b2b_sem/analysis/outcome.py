@@ -11,13 +11,13 @@ import pandas as pd
 from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, EngineFit
-from b2b_sem.engine.inference import Inference
+from b2b_sem.engine.inference import Inference, Tested
 from b2b_sem.engine.problem import Problem
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import ModelInfo, OptimizerInfo
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["input_warnings", "make_fit"]
+__all__ = ["input_warnings", "make_fit", "parameter_tables"]
 
 
 def make_fit(
@@ -42,17 +42,7 @@ def make_fit(
         Options as they were used.
     notes : tuple of str
     """
-    rows = [(r.lhs, r.op, r.rhs, 1, r.label, r.free) for r in table.rows]
-    rows += [(d.name, ":=", d.text, 0, d.name, 0) for d in table.definitions]
-    raw, std = inference.raw, inference.std_all
-    head = dict(zip(("lhs", "op", "rhs", "group", "label", "free"), zip(*rows, strict=True), strict=True))
-    wald = {"se": raw.se, "z": raw.z, "pvalue": raw.pvalue, "ci_lower": raw.lower, "ci_upper": raw.upper}
-    parameters = pd.DataFrame(
-        {**head, "est": raw.value, **wald, "std_lv": inference.std_lv, "std_all": std.value},
-        columns=list(PARAMETER_COLUMNS),
-    )
-    wald = {"se": std.se, "z": std.z, "pvalue": std.pvalue, "ci_lower": std.lower, "ci_upper": std.upper}
-    standardized = pd.DataFrame({**head, "est_std": std.value, **wald}, columns=list(STANDARDIZED_COLUMNS))
+    parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
     names, latents = list(table.observed), list(table.latents)
     implied = inference.implied
     k = len(latents)
@@ -95,12 +85,29 @@ def make_fit(
     )
 
 
+def parameter_tables(
+    table: ParameterTable, raw: Tested, std_lv: Array, std: Tested
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the parameters and the standardized solution: rows of the table, then its definitions."""
+    rows = [(r.lhs, r.op, r.rhs, r.group, r.label, r.free) for r in table.rows]
+    rows += [(d.name, ":=", d.text, 0, d.name, 0) for d in table.definitions]
+    head = dict(zip(("lhs", "op", "rhs", "group", "label", "free"), zip(*rows, strict=True), strict=True))
+    wald = {"se": raw.se, "z": raw.z, "pvalue": raw.pvalue, "ci_lower": raw.lower, "ci_upper": raw.upper}
+    parameters = pd.DataFrame(
+        {**head, "est": raw.value, **wald, "std_lv": std_lv, "std_all": std.value},
+        columns=list(PARAMETER_COLUMNS),
+    )
+    wald = {"se": std.se, "z": std.z, "pvalue": std.pvalue, "ci_lower": std.lower, "ci_upper": std.upper}
+    standardized = pd.DataFrame({**head, "est_std": std.value, **wald}, columns=list(STANDARDIZED_COLUMNS))
+    return parameters, standardized
+
+
 def input_warnings(table: ParameterTable, observed: Observed) -> tuple[str, ...]:
     """Name what is probably a mistake of the user, although a model was fitted."""
     out = []
     variables = {*table.observed, *table.latents}
     for row in table.rows:
-        if row.user and row.label in variables:
+        if row.user and row.group == 1 and row.label in variables:
             target = row.rhs or "1"
             out.append(
                 f"'{row.label}*{target}' in '{row.lhs} {row.op}' gives the parameter of {target} the label "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import context_of
+from b2b_sem.analysis.fitted import context_of, refuse_groups
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.residual import ResidualSpread, residual_spread
@@ -42,7 +42,8 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
     -------
     dict
         ``"cov"`` (DataFrame) and, under a mean structure, ``"mean"`` (Series); with `se` also ``"cov_se"``,
-        ``"cov_z"``, ``"mean_se"``, ``"mean_z"``. A residual that is 0 by construction has SE 0 and z 0.
+        ``"cov_z"``, ``"mean_se"``, ``"mean_z"``. A residual that is 0 by
+        construction has SE 0 and z 0. For several groups a dict of this by label.
 
     Raises
     ------
@@ -58,7 +59,12 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
             hint="use " + ", ".join(map(repr, RESIDUAL_KINDS)),
         )
     scale = name if name in _SCALES else "raw"
-    out = _moments(fit, scale)
+    if fit.groups:
+        if name != scale or se:
+            refuse_groups(fit, "standard errors of residuals", "use kind='raw', 'cor_bentler' or 'cor_bollen'")
+        sample, implied = fit.sample(), fit.implied()
+        return {label: _moments(sample[label], implied[label], scale) for label in fit.groups}
+    out = _moments(fit.sample(), fit.implied(), scale)
     if name == scale and not se:
         return out
     spread = _spread(fit, name if name in _TESTS else "standardized", scale)
@@ -74,9 +80,8 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
     return out
 
 
-def _moments(fit: FitResult, scale: str) -> dict[str, Any]:
+def _moments(sample: dict[str, Any], implied: dict[str, Any], scale: str) -> dict[str, Any]:
     """Return the residuals on one of the three scales."""
-    sample, implied = fit.sample(), fit.implied()
     s, sigma = sample["cov"], implied["cov"]
     out: dict[str, Any] = {}
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -11,13 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from b2b_sem.analysis.fitted import Context, context_of
+from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
+from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.group_extension import GroupExtension, extend_groups
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.ordinal_score import absent_tests
+from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.measures.multiplicity import false_discovery
@@ -55,8 +58,8 @@ def usable(fit: FitResult, what: str) -> Context:
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
             hint="fit the model with estimator='ML'",
         )
-    weight = context.problem.moments.weight
-    if isinstance(weight, Casewise) and not weight.incomplete.patterns[:, list(weight.given)].all():
+    weights = [part.moments.weight for part in getattr(context.problem, "parts", (context.problem,))]
+    if any(isinstance(w, Casewise) and not w.incomplete.patterns[:, list(w.given)].all() for w in weights):
         raise Unsupported(
             f"{what} are not available where exogenous variables taken as fixed have missing values",
             hint="fit the model with fixed_x=False, or with missing='fiml'",
@@ -82,8 +85,26 @@ def _tangent(context: Context, extension: Extension) -> Array:
     return out
 
 
+def _extend(problem: Problem, theta: Array, *, absent: bool) -> Extension:
+    """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
+    if isinstance(problem, GroupProblem):
+        return extend_groups(problem, theta, [absent_parameters(p.table) for p in problem.parts] if absent else None)
+    return extend(problem, theta, absent_parameters(problem.table) if absent else ())
+
+
 def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
-    table = context.problem.table
+    if isinstance(extension, GroupExtension):
+        assert isinstance(context.problem, GroupProblem)
+        parts = [
+            _part_factors(part.table, own) for part, own in zip(context.problem.parts, extension.parts, strict=True)
+        ]
+        pairs = list(zip(extension.member, extension.local, strict=True))
+        lv, full, nox = (np.array([parts[g][kind][k] for g, k in pairs]) for kind in range(3))
+        return lv, full, nox
+    return _part_factors(context.problem.table, extension)
+
+
+def _part_factors(table: ParameterTable, extension: Extension) -> tuple[Array, Array, Array]:
     values = {r.lhs: float(r.value or 0.0) for r in extension.rows if r.op == "~~" and r.lhs == r.rhs}
     return standardizing_factors(table, extension.rows, extension.point.implied, values)
 
@@ -113,7 +134,7 @@ def modification_indices(
             "lhs": [r.lhs for r in rows],
             "op": [r.op for r in rows],
             "rhs": [r.rhs for r in rows],
-            "group": 1,
+            "group": [r.group for r in rows],
             "mi": mi,
             "epc": epc,
             "sepc_lv": epc * lv,
@@ -137,7 +158,7 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     context = usable(fit, "modification indices")
     problem = context.problem
     with single_thread():
-        extension = extend(problem, context.solution.theta, absent_parameters(problem.table))
+        extension = _extend(problem, context.solution.theta, absent=True)
         entries = extension.extra
         if constrained:
             shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
@@ -186,6 +207,8 @@ def score_test(
     problem = context.problem
     if add is not None and release is not None:
         raise ModelSyntaxError("add and release are both given", hint="use one of them at a time")
+    if add is not None:
+        refuse_groups(fit, "score tests of parameters to add", "look at modification_indices(), group by group")
     with single_thread():
         if add is not None:
             keys = _parameters(problem.table, add)
@@ -201,7 +224,7 @@ def score_test(
             head = [("".join(k), "==", "0") for k in keys]
             found = joint(extension, _tangent(context, extension), entries, np.eye(len(keys)))
         else:
-            extension = extend(problem, context.solution.theta)
+            extension = _extend(problem, context.solution.theta, absent=False)
             constraints = _constraints(problem.table, extension)
             tested = _chosen(constraints, release)
             # a step that breaks one constraint by 1 and keeps the others
@@ -279,7 +302,7 @@ def _expected_change(
             "lhs": [r.lhs for r in rows],
             "op": [r.op for r in rows],
             "rhs": [r.rhs for r in rows],
-            "group": 1,
+            "group": [r.group for r in rows],
             "label": [r.label for r in rows],
             "est": est,
             "epc": epc,
@@ -364,7 +387,10 @@ def _constraints(table: ParameterTable, extension: Extension) -> list[_Constrain
             gradient[j], gradient[k] = 1.0, -1.0
             tied.append(
                 _Constraint(
-                    gradient, extension.rows[own[j]].name, extension.rows[entry].name, extension.rows[entry].label
+                    gradient,
+                    extension.rows[own[j]].full_name,
+                    extension.rows[entry].full_name,
+                    extension.rows[entry].label,
                 )
             )
     kept = _independent([*tied, *stated])

@@ -11,6 +11,7 @@ import pandas as pd
 from b2b_sem.analysis.continuous import fit_continuous
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.analysis.intake import model_text, refuse
+from b2b_sem.analysis.multigroup import fit_groups
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.syntax import parse_model
@@ -184,7 +185,8 @@ def fit(
             orthogonal=orthogonal,
             fixed_x=fixed_x,
         )
-    return fit_continuous(
+    several = group is not None or isinstance(sample_cov, list | tuple | dict)
+    return (fit_groups if several else fit_continuous)(
         parsed,
         data,
         estimator=estimator,

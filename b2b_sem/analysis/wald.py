@@ -8,7 +8,6 @@ from scipy import special
 from b2b_sem.analysis.fitted import context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.constraint import label_values
-from b2b_sem.engine.standardize import row_values
 from b2b_sem.errors import ModelError, ModelSyntaxError, did_you_mean
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import WaldTest
@@ -56,7 +55,7 @@ def restriction_values(fit: FitResult, restrictions: str) -> tuple[tuple[str, ..
         raise ModelError(f"a Wald test cannot be computed: {fit.failure}", hint="fit a simpler model first")
     table = context.problem.table
     statements = _parse(restrictions)
-    raw = row_values(table, context.solution.theta, context.problem.fixed)
+    raw = context.problem.values(context.solution.theta)
     rows = len(table.rows)
     known = label_values(table, raw.value[:rows], raw.jacobian[:rows], table.definitions, undefined_as_nan=True)
     values, slopes = [], []

@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 @click.option(
     "--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml, mi)."
 )
-@click.option("--group", metavar="COLUMN", help="Reserved: one group only so far.")
-@click.option("--group-equal", metavar="A,B", help="Reserved: one group only so far.")
+@click.option(
+    "--group", metavar="COLUMN", help="Fit the model to several groups at once; this column tells them apart."
+)
+@click.option("--group-equal", metavar="A,B", help="Equal in all groups: loadings, intercepts, residuals, ...")
+@click.option("--group-partial", metavar="A,B", help="Parameters that are not equal all the same: F=~x2, x2~1.")
 @click.option(
     "--ordered",
     is_flag=False,
@@ -201,7 +204,7 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "ordered", "auxiliary"):
+    for name in ("group_equal", "group_partial", "ordered", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
     if stated.get("ordered") == ("all",):
@@ -247,7 +250,7 @@ def _fit(
         source: dict[str, Any] = {"sample_cov": read_covariance(sample_cov), "nobs": nobs}
     else:
         assert data is not None
-        source = {"data": _responses(spec, data, sheet, missing_codes, score)}
+        source = {"data": read_answers(spec, data, sheet, missing_codes, score)}
     # a file of plain lavaan syntax goes in as a path, so that messages name its lines
     path = spec.source
     given = spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path
@@ -266,7 +269,10 @@ def _number_or_text(code: str) -> float | str:
         return code
 
 
-def _responses(spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool) -> Responses:
+def read_answers(
+    spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool
+) -> Responses:
+    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr."""
     from b2b_sem.cli.output import say
     from b2b_sem.data.read import read_responses
 

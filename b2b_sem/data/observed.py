@@ -19,6 +19,7 @@ from b2b_sem.errors import DataError, Unsupported, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
+    from b2b_sem.data.group import GroupRows
     from b2b_sem.data.ordinal import OrdinalMoments
     from b2b_sem.data.read import Responses
 
@@ -81,7 +82,7 @@ class Observed:
     warnings : tuple of str
         What is probably a mistake in the data: values that look like undeclared missing codes.
     index : pandas Index or None
-        Labels of the complete rows, None when the data had none.
+        Labels of the complete rows, group after group; None when the data had none.
     clusters : tuple of int arrays, each of shape (n,), or None
         The cluster of each complete row, numbered from 0 in the order of the data; None without clusters.
     raw : tuple of ndarray, each of shape (n, p), or None
@@ -114,6 +115,31 @@ class Observed:
         """Rows used, over all groups."""
         return sum(group.nobs for group in self.groups)
 
+    def part(self, group: int) -> Observed:
+        """Return what one group holds; notes, warnings and counts of rows read stay with the whole.
+
+        Parameters
+        ----------
+        group : int
+            From 1.
+        """
+        if len(self.groups) == 1:
+            return self
+        at = slice(group - 1, group)
+        n = self.groups[group - 1].nobs
+        start = sum(g.nobs for g in self.groups[: group - 1])
+        return Observed(
+            self.names,
+            self.groups[at],
+            n,
+            0,
+            raw=None if self.raw is None else self.raw[at],
+            index=None if self.index is None else self.index[start : start + n],
+            clusters=None if self.clusters is None else self.clusters[at],
+            ordinal=None if self.ordinal is None else self.ordinal[at],
+            incomplete=None if self.incomplete is None else self.incomplete[at],
+        )
+
 
 def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a read-only view, so that the caller's own array stays writeable."""
@@ -123,13 +149,14 @@ def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def observe(
-    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses,
+    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses | GroupRows,
     names: Sequence[str],
     *,
     missing: str = "listwise",
     keep_raw: bool = True,
     cluster: str | None = None,
     complete: Sequence[str] = (),
+    group: str | None = None,
 ) -> Observed:
     """Return mean and covariance of the named columns over the complete rows.
 
@@ -148,17 +175,20 @@ def observe(
         Column that says which rows belong together; it needs no numbers.
     complete : sequence of str
         Variables that must be there in every row that is used, also where others may be missing.
+    group : str, optional
+        Column that tells groups apart; they stand in the order in which they appear.
 
     Returns
     -------
     Observed
-        With one group; covariance with divisor n.
+        Covariance with divisor n, of one group or of each.
 
     Raises
     ------
     DataError
         A column is not there, not numeric, infinite, entirely missing, constant, or repeats the information of
-        others; or there are not more complete rows than variables. Each message names rows and columns.
+        others; or there are not more complete rows than variables; all this in each group. Each message names rows
+        and columns, and the group. There is only one group in the column of groups.
     Unsupported
         `missing` is a method other than listwise deletion.
 
@@ -168,6 +198,15 @@ def observe(
     ``E[xx'] - mm'`` cancels. Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
     """
     _check_missing(missing)
+    if group is not None:
+        from b2b_sem.data.group import join_groups, observe_each, split_rows
+
+        parts, n_read, lost = split_rows(frame, group, [*names, *([] if cluster is None else [cluster])])
+        found = observe_each(
+            parts,
+            lambda part: observe(part, names, missing=missing, keep_raw=keep_raw, cluster=cluster, complete=complete),
+        )
+        return join_groups(found, [part.label for part in parts], n_read, lost)
     table = Table.open(frame, names)
     values = _stack(table.floats(), table.n)
     table.refuse_infinite(values)
@@ -204,12 +243,12 @@ def observe(
     notes += _variance_note(table.names, cov)
     raw = (values.T,) if keep_raw else None
     strays = tuple(stray_values(table.names, values))
-    group = GroupMoments(None, n, cov, mean)
+    moments = GroupMoments(None, n, cov, mean)
     labels = getattr(getattr(frame, "frame", frame), "index", None) if keep_raw else None
     if labels is not None and kept is not None:
         labels = labels[kept]
     clusters = None if cluster is None else (_clusters(frame, cluster, kept),)
-    return Observed(tuple(table.names), (group,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
+    return Observed(tuple(table.names), (moments,), n_read, n_read - n, tuple(notes), raw, strays, labels, clusters)
 
 
 def observe_moments(

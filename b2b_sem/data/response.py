@@ -15,18 +15,21 @@ from b2b_sem.data.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from b2b_sem.data.group import GroupRows
     from b2b_sem.data.read import Responses
 
 __all__ = ["observe_ordinal"]
 
 
 def observe_ordinal(
-    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses,
+    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses | GroupRows,
     names: Sequence[str],
     ordered: Sequence[str],
     *,
     covariates: Sequence[str] = (),
     missing: str = "listwise",
+    group: str | None = None,
+    levels: Mapping[str, Sequence[float]] | None = None,
 ) -> Observed:
     """Return thresholds, means and latent correlations of the named columns.
 
@@ -40,17 +43,25 @@ def observe_ordinal(
     covariates : sequence of str
         Variables conditioned on.
     missing : {"listwise", "pairwise"}
+    group : str, optional
+        Column that tells groups apart. The categories of an item are those of all groups.
+    levels : mapping of str to sequence of float, optional
+        Answers an item must have.
 
     Returns
     -------
     Observed
-        With one group, whose ``ordinal`` holds the statistics, and the rows used (NaN for missing answers).
+        Its ``ordinal`` holds the statistics of one group or of each, and ``raw`` the rows used (NaN for missing
+        answers).
 
     Raises
     ------
     DataError
-        As :func:`b2b_sem.data.observed.observe` and :func:`b2b_sem.data.ordinal.ordinal_moments`.
+        As :func:`b2b_sem.data.observed.observe` and :func:`b2b_sem.data.ordinal.ordinal_moments`; an answer that one
+        group gives and another does not.
     """
+    if group is not None:
+        return _observe_groups(frame, names, ordered, covariates, missing, group)
     table = Table.open(frame, [*names, *covariates])
     values = _stack(table.floats(), table.n)
     table.refuse_infinite(values)
@@ -69,6 +80,7 @@ def observe_ordinal(
         missing=missing,
         covariates=values[p:].T if covariates else None,
         covariate_names=covariates,
+        levels=levels,
         n_empty=table.n_empty,
     )
     used = values[:, moments.rows]
@@ -89,3 +101,34 @@ def observe_ordinal(
         None if labels is None else labels[moments.rows],
         ordinal=(moments,),
     )
+
+
+def _observe_groups(
+    frame: pd.DataFrame | Mapping[str, ArrayLike] | Responses | GroupRows,
+    names: Sequence[str],
+    ordered: Sequence[str],
+    covariates: Sequence[str],
+    missing: str,
+    group: str,
+) -> Observed:
+    """Return the statistics of each group, with the categories that occur in any of them."""
+    from b2b_sem.data.group import join_groups, observe_each, split_rows
+
+    wanted = [*names, *covariates]
+    parts, n_read, notes = split_rows(frame, group, wanted)
+    found: dict[str, set[float]] = {name: set() for name in ordered}
+    for part in parts:
+        table = Table.open(part, wanted)
+        values = _stack(table.floats(), table.n)
+        holes = np.isnan(values)
+        needed = holes if missing == "listwise" else holes[len(names) :]
+        rows = ~needed.any(axis=0)
+        for name in ordered:
+            answers = values[wanted.index(name), rows]
+            found[name].update(answers[~np.isnan(answers)].tolist())
+    levels = {name: sorted(answers) for name, answers in found.items()}
+    each = observe_each(
+        parts,
+        lambda part: observe_ordinal(part, names, ordered, covariates=covariates, missing=missing, levels=levels),
+    )
+    return join_groups(each, [part.label for part in parts], n_read, notes)

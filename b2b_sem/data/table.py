@@ -50,11 +50,11 @@ class Table:
         """Pick the columns out of a DataFrame, a mapping or Responses."""
         wanted = check_names(names)
         file, decimal, row_name, n_empty = None, ".", "data row {}".format, 0
-        source = getattr(data, "source_rows", None)
+        source, source_of = getattr(data, "source_rows", None), data
         if source is not None:  # Responses: rows are those of the file
             n_empty = int(data.details.get("n_empty", 0))
             file, decimal, data = data.path, str(data.details.get("decimal", ".")), data.frame
-            row_name = "row {}".format
+            row_name = getattr(source_of, "row_text", "row {}").format
         if not hasattr(data, "columns") and not isinstance(data, Mapping):
             raise DataError(
                 f"data must be a DataFrame or a mapping of names to columns, not {type(data).__name__}",

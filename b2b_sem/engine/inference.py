@@ -24,9 +24,22 @@ from b2b_sem.engine.scaled import Solution, baseline, scaled_measures, scaled_te
 from b2b_sem.engine.standardize import RowValues, row_values, standardize
 from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
-from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.partable import ParameterTable, Row
 
-__all__ = ["Inference", "Tested", "check_admissible", "count_df", "explained", "infer", "solution_warnings", "wald"]
+__all__ = [
+    "Inference",
+    "Pieces",
+    "Tested",
+    "check_admissible",
+    "count_df",
+    "explained",
+    "indices",
+    "infer",
+    "measure_names",
+    "solution_warnings",
+    "wald",
+    "without_errors",
+]
 
 NAN = float("nan")
 #: A standard error below this is one of a quantity that is fixed by construction, such as a standardized variance of 1.
@@ -140,7 +153,7 @@ def infer(
         admissible=admissible,
         warnings=(
             *solution_warnings(table, solution, precision, constraints),
-            *_no_errors(at, precision, vcov),
+            *without_errors(at, precision, vcov),
             *problems,
         ),
     )
@@ -192,6 +205,16 @@ def explained(table: ParameterTable, std_all: Array) -> dict[str, float]:
     return out
 
 
+def measure_names(options: FitOptions, casewise: bool) -> tuple[str, ...]:
+    """Return the measures that a fit has, in order."""
+    from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
+
+    scaled = options.test != "standard"
+    names = MEASURE_NAMES + (SCALED_MEASURE_NAMES if scaled else ())
+    robust = casewise or (scaled and options.test != "mean.var.adjusted")
+    return names + (ROBUST_MEASURE_NAMES if robust else ())
+
+
 def _measures(
     table: ParameterTable,
     at: Solution,
@@ -200,14 +223,9 @@ def _measures(
     trusted: bool,
     casewise: Casewise | None,
 ) -> dict[str, float]:
-    from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
-
     moments, implied, options, constraints = at.moments, at.point.implied, at.options, at.constraints
     scaled = options.test != "standard"
-    names = MEASURE_NAMES + (SCALED_MEASURE_NAMES if scaled else ())
-    robust = casewise is not None or (scaled and options.test != "mean.var.adjusted")
-    names += ROBUST_MEASURE_NAMES if robust else ()
-
+    names = measure_names(options, casewise is not None)
     p = len(table.observed)
     x = [table.observed.index(v) for v in table.exogenous]
     _, npar, df = count_df(table, constraints)
@@ -233,11 +251,63 @@ def _measures(
         gfi = weight.gfi(moments, implied)
     if at.casewise is not None:
         logl, unrestricted = at.casewise.log_likelihood(at.point.value), at.casewise.log_likelihood(0.0)
+    out |= indices(
+        options,
+        Pieces(value if weight is None else chisq / nobs, chisq, df, base, base_df, logl, unrestricted, npar, nobs, n),
+        fm.rmr(cov, sigma, mean, mu),
+        fm.srmr(cov, sigma, mean, mu),
+        gfi,
+        all_moments,
+    )
+    if scaled:
+        test, null = scaled_test(at, chisq, df), scaled_test(origin, base, base_df)
+        out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
+    if casewise is not None:
+        out |= corrected_measures(at, origin, casewise, nobs, df, base_df)
+    return {name: out[name] for name in names}
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What fit indices are made of.
+
+    Attributes
+    ----------
+    value : float
+        Twice the minimum that is reported.
+    chisq, df, base, base_df : float, int
+        Tests of the model and of the baseline model.
+    logl, unrestricted : float
+    npar, nobs, n : int
+        Free parameters, rows, multiplier of the fit function.
+    groups : int
+    """
+
+    value: float
+    chisq: float
+    df: int
+    base: float
+    base_df: int
+    logl: float
+    unrestricted: float
+    npar: int
+    nobs: int
+    n: int
+    groups: int = 1
+
+
+def indices(options: FitOptions, of: Pieces, rmr: float, srmr: float, gfi: float, all_moments: int) -> dict[str, float]:
+    """Return the fit indices without correction.
+
+    With G groups RMSEA and its bounds are multiplied by sqrt(G) (Steiger 1998, doi:10.1080/10705519809540115).
+    """
+    chisq, df, base, base_df, npar, nobs, n = of.chisq, of.df, of.base, of.base_df, of.npar, of.nobs, of.n
+    logl, root = of.logl, math.sqrt(of.groups)
     # without a likelihood or a weight from the data the statistic has no known distribution
     tested = options.estimator != "ULS"
     lower, upper = fm.rmsea_ci(chisq, df, n)
-    out |= {
-        "fmin": value / 2 if weight is None else chisq / (2 * nobs),
+    return {
+        "fmin": of.value / 2,
         "chisq": chisq,
         "pvalue": fm.chisq_pvalue(chisq, df) if tested else NAN,
         "baseline_chisq": base,
@@ -252,16 +322,16 @@ def _measures(
         "ifi": fm.ifi(chisq, df, base),
         "rni": fm.rni(chisq, df, base, base_df),
         "logl": logl,
-        "unrestricted_logl": unrestricted,
+        "unrestricted_logl": of.unrestricted,
         "aic": fm.aic(logl, npar),
         "bic": fm.bic(logl, npar, nobs),
         "bic2": fm.bic2(logl, npar, nobs),
-        "rmsea": fm.rmsea(chisq, df, n),
-        "rmsea_ci_lower": lower,
-        "rmsea_ci_upper": upper,
-        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n),
-        "rmr": fm.rmr(cov, sigma, mean, mu),
-        "srmr": fm.srmr(cov, sigma, mean, mu),
+        "rmsea": root * fm.rmsea(chisq, df, n),
+        "rmsea_ci_lower": root * lower,
+        "rmsea_ci_upper": root * upper,
+        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n, 0.05 / root),
+        "rmr": rmr,
+        "srmr": srmr,
         "cn_05": fm.critical_n(chisq, df, n, 0.05),
         "cn_01": fm.critical_n(chisq, df, n, 0.01),
         "gfi": gfi,
@@ -270,15 +340,9 @@ def _measures(
         "mfi": fm.mfi(chisq, df, n),
         "ecvi": fm.ecvi(chisq, npar, n),
     }
-    if scaled:
-        test, null = scaled_test(at, chisq, df), scaled_test(origin, base, base_df)
-        out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
-    if casewise is not None:
-        out |= corrected_measures(at, origin, casewise, nobs, df, base_df)
-    return {name: out[name] for name in names}
 
 
-def _no_errors(at: Solution, precision: Precision, vcov: Array) -> list[str]:
+def without_errors(at: Solution, precision: Precision, vcov: Array) -> list[str]:
     """Say why an identified model has no standard errors although they were asked for."""
     if not precision.identified or at.options.se == "none" or np.isfinite(vcov).all():
         return []
@@ -300,7 +364,7 @@ def solution_warnings(
             "data say nothing about, fix or remove them, or give starting values with start()."
         )
     if not precision.identified:
-        names = [r.name for k in precision.unidentified for r in table.rows if r.free == k + 1]
+        names = [_named(table, r) for k in precision.unidentified for r in table.rows if r.free == k + 1]
         out.append(
             "The model is not identified: the data do not determine "
             f"{_listed(names)}. Standard errors cannot be computed: fix one of these parameters or simplify the model."
@@ -316,6 +380,10 @@ def solution_warnings(
             "a mixture)."
         )
     return out
+
+
+def _named(table: ParameterTable, row: Row) -> str:
+    return f"{row.name} (group {table.groups[row.group - 1]})" if table.groups else row.name
 
 
 def _listed(names: tuple[str, ...] | list[str], most: int = 6) -> str:

@@ -25,6 +25,7 @@ from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.native.restricted import constraint_tangent, minimize_restricted
 from b2b_sem.engine.native.restriction import Restrictions, restrict
 from b2b_sem.engine.native.start import plain_start, start_values
+from b2b_sem.engine.standardize import RowValues, row_values
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 
@@ -64,6 +65,10 @@ class Problem:
     options: FitOptions
     constraints: LinearConstraints | None
     restrictions: Restrictions | None = None
+
+    def values(self, theta: Array) -> RowValues:
+        """Return the value of every row and definition at `theta`, with derivatives."""
+        return row_values(self.table, theta, self.fixed)
 
 
 def prepare(

@@ -29,7 +29,17 @@ from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
 from b2b_sem.spec.partable import ParameterTable, Row
 
-__all__ = ["ScaledTest", "Solution", "baseline", "correct", "scaled_measures", "scaled_test"]
+__all__ = [
+    "ScaledTest",
+    "Solution",
+    "baseline",
+    "correct",
+    "free_trace",
+    "scaled_measures",
+    "scaled_test",
+    "test_kind",
+    "traces",
+]
 
 NAN = float("nan")
 
@@ -169,30 +179,37 @@ def scaled_test(solution: Solution, chisq: float, df: int) -> ScaledTest:
     """
     if df == 0:
         return ScaledTest(chisq, 0, NAN, NAN, NAN)
-    rows, options, casewise = solution.rows, solution.options, solution.casewise
-    if casewise is not None:
-        trace = casewise.moment_trace(options.information) - float(
-            (solution.bread(_test_kind(options)) * solution.score_meat).sum()
-        )
-        return _mean_scaled(chisq, df, trace)
+    return correct(solution.options.test, chisq, df, *traces(solution))
+
+
+def traces(solution: Solution) -> tuple[float, float]:
+    """Return tr(U Gamma) and, where the test needs it, tr(U Gamma U Gamma), else NaN."""
+    rows, options = solution.rows, solution.options
+    if solution.casewise is not None or options.test == "yuan.bentler.mplus":
+        meat = float((solution.bread(test_kind(options)) * solution.score_meat).sum())
+        return free_trace(solution) - meat, NAN
     assert rows is not None
-    means = solution.structure.meanstructure
-    if options.test == "yuan.bentler.mplus":
-        kind = _test_kind(options)
-        trace = trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
-        trace -= float((solution.bread(kind) * solution.score_meat).sum())
-        return _mean_scaled(chisq, df, trace)
     bread = solution.bread("expected")
-    trace = trace_of_gamma(solution.point.omega, rows, means) - float((bread * solution.moment_meat).sum())
-    second = NAN
-    if options.test != "satorra.bentler":
-        second = second_trace(solution.structure, solution.point, rows, bread)
-    return correct(options.test, chisq, df, trace, second)
+    trace = free_trace(solution) - float((bread * solution.moment_meat).sum())
+    if options.test == "satorra.bentler":
+        return trace, NAN
+    return trace, second_trace(solution.structure, solution.point, rows, bread)
+
+
+def free_trace(solution: Solution) -> float:
+    """Return tr(V Gamma): the part of the trace that knows no parameters, at the moments the test takes for V."""
+    rows, means = solution.rows, solution.structure.meanstructure
+    if solution.casewise is not None:
+        return solution.casewise.moment_trace(solution.options.information)
+    assert rows is not None
+    if solution.options.test == "yuan.bentler.mplus":
+        return trace_of_gamma(np.linalg.inv(solution.moments.cov), rows, means)
+    return trace_of_gamma(solution.point.omega, rows, means)
 
 
 def correct(test: str, chisq: float, df: int, trace: float, second: float) -> ScaledTest:
     """Return the scaled test of a statistic from tr(U Gamma) and, but for ``satorra.bentler``, tr(U Gamma U Gamma)."""
-    if test == "satorra.bentler":
+    if test in ("satorra.bentler", "yuan.bentler.mplus"):
         return _mean_scaled(chisq, df, trace)
     if test == "mean.var.adjusted":
         adjusted = trace * trace / second
@@ -204,7 +221,8 @@ def correct(test: str, chisq: float, df: int, trace: float, second: float) -> Sc
     return ScaledTest(scaled, df, fm.chisq_pvalue(scaled, df), 1.0 / a, trace, shift)
 
 
-def _test_kind(options: FitOptions) -> str:
+def test_kind(options: FitOptions) -> str:
+    """Return the information whose inverse a test from scores takes."""
     return "h1" if options.information == "observed" and options.test_information == "h1" else options.information
 
 
@@ -282,7 +300,15 @@ def _with_auxiliary(structure: Structure, moments: Moments, estimate: Array, cov
 
 
 def scaled_measures(
-    test: ScaledTest, base: ScaledTest, chisq: float, df: int, base_chisq: float, base_df: int, n: int, name: str
+    test: ScaledTest,
+    base: ScaledTest,
+    chisq: float,
+    df: int,
+    base_chisq: float,
+    base_df: int,
+    n: int,
+    name: str,
+    groups: int = 1,
 ) -> dict[str, float]:
     """Return the measures of a scaled test, with lavaan's definitions.
 
@@ -296,7 +322,10 @@ def scaled_measures(
         Multiplier of the fit function.
     name : str
         The test.
+    groups : int
+        RMSEA and its bounds are multiplied by the root of their number.
     """
+    root = math.sqrt(groups)
     four = (test.chisq, test.df, base.chisq, base.df)
     # RMSEA is scaled by the trace, not by the scaled chi-square, unless that is shifted
     size, freedom = (test.chisq, float(df)) if name == "scaled.shifted" else (chisq, test.trace)
@@ -319,10 +348,10 @@ def scaled_measures(
         "pnfi_scaled": fm.pnfi(*four),
         "ifi_scaled": fm.ifi(*four[:3]),
         "rni_scaled": fm.rni(*four),
-        "rmsea_scaled": fm.rmsea(size, freedom, n) if known else NAN,
-        "rmsea_ci_lower_scaled": lower,
-        "rmsea_ci_upper_scaled": upper,
-        "rmsea_pvalue_scaled": fm.rmsea_pvalue(size, freedom, n) if known else NAN,
+        "rmsea_scaled": root * fm.rmsea(size, freedom, n) if known else NAN,
+        "rmsea_ci_lower_scaled": root * lower,
+        "rmsea_ci_upper_scaled": root * upper,
+        "rmsea_pvalue_scaled": fm.rmsea_pvalue(size, freedom, n, 0.05 / root) if known else NAN,
     }
     if name == "mean.var.adjusted":
         return out
@@ -336,8 +365,8 @@ def scaled_measures(
         "tli_robust": fr.tli_robust(*six),
         "nnfi_robust": fr.tli_robust(*six),
         "rni_robust": fr.rni_robust(*six),
-        "rmsea_robust": fr.rmsea_robust(chisq, df, n, factor),
-        "rmsea_ci_lower_robust": lower,
-        "rmsea_ci_upper_robust": upper,
-        "rmsea_pvalue_robust": fr.rmsea_pvalue_robust(test.chisq, df, n, test.factor),
+        "rmsea_robust": root * fr.rmsea_robust(chisq, df, n, factor),
+        "rmsea_ci_lower_robust": root * lower,
+        "rmsea_ci_upper_robust": root * upper,
+        "rmsea_pvalue_robust": fr.rmsea_pvalue_robust(test.chisq, df, n, test.factor, 0.05 / root),
     }

@@ -12,6 +12,7 @@ import pandas as pd
 
 from b2b_sem.errors import Unsupported
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
+from b2b_sem.results.group import GroupPart
 from b2b_sem.results.io import frame_from_records, matrix_from_json, matrix_to_json, plain, records
 
 __all__ = ["FitResult", "ModelInfo", "OptimizerInfo"]
@@ -114,6 +115,18 @@ class FitResult:
     _implied_th: pd.Series | None = field(default=None, repr=False)
     _sample_slopes: pd.DataFrame | None = field(default=None, repr=False)
     _implied_slopes: pd.DataFrame | None = field(default=None, repr=False)
+    _groups: Mapping[str, GroupPart] | None = field(default=None, repr=False)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Labels of the groups, in the order of their numbers in the tables; empty with one group."""
+        return tuple(self._groups or ())
+
+    @property
+    def group_tests(self) -> pd.DataFrame:
+        """What each group adds to the chi-square: label nobs chisq; no rows with one group."""
+        rows = [(label, part.nobs, part.chisq) for label, part in (self._groups or {}).items()]
+        return pd.DataFrame(rows, columns=["label", "nobs", "chisq"])
 
     @property
     def ok(self) -> bool:
@@ -153,8 +166,10 @@ class FitResult:
         return dict(self._measures)
 
     @property
-    def r2(self) -> dict[str, float]:
-        """Explained variance of each endogenous variable and indicator."""
+    def r2(self) -> dict[str, Any]:
+        """Explained variance of each endogenous variable and indicator; with groups a dict of these by label."""
+        if self._groups is not None:
+            return {label: dict(part.r2) for label, part in self._groups.items()}
         return dict(self._r2)
 
     def standardized(self) -> pd.DataFrame:
@@ -165,21 +180,30 @@ class FitResult:
         """Return the model-implied moments: ``{"cov": DataFrame}``, with ``"mean"`` under a mean structure.
 
         With ordinal items ``"cov"`` holds their latent correlations, ``"mean"`` numeric variables only, and there are
-        ``"th"`` (thresholds) and, given covariates, ``"slopes"``; all other moments are then residual ones.
+        ``"th"`` (thresholds) and, given covariates, ``"slopes"``; all other moments are then residual ones. With
+        groups a dict of all this by label.
         """
+        if self._groups is not None:
+            return {g: _moments(p.implied_cov, p.implied_mean, None, None) for g, p in self._groups.items()}
         parts = (self._implied_mean, self._implied_th, self._implied_slopes)
         return _moments(self._implied_cov, *parts)
 
     def sample(self) -> dict[str, Any]:
-        """Return the sample moments the model was fitted to (divisor as the likelihood says)."""
+        """Return the sample moments the model was fitted to (divisor as the likelihood says); by label with groups."""
+        if self._groups is not None:
+            return {g: _moments(p.sample_cov, p.sample_mean, None, None) for g, p in self._groups.items()}
         return _moments(self._sample_cov, self._sample_mean, self._sample_th, self._sample_slopes)
 
-    def latent_cov(self) -> pd.DataFrame:
-        """Return the model-implied covariance matrix of the latent variables."""
+    def latent_cov(self) -> Any:
+        """Return the model-implied covariance matrix of the latent variables; a dict by label with groups."""
+        if self._groups is not None:
+            return {label: part.latent_cov.copy() for label, part in self._groups.items()}
         return self._latent_cov.copy()
 
-    def latent_cor(self) -> pd.DataFrame:
-        """Return the model-implied correlation matrix of the latent variables."""
+    def latent_cor(self) -> Any:
+        """Return the model-implied correlation matrix of the latent variables; a dict by label with groups."""
+        if self._groups is not None:
+            return {label: part.latent_cor() for label, part in self._groups.items()}
         cov = self._latent_cov
         sd = np.sqrt(np.diag(cov.to_numpy()))
         return pd.DataFrame(cov.to_numpy() / np.outer(sd, sd), index=cov.index, columns=cov.columns)
@@ -196,13 +220,15 @@ class FitResult:
         Returns
         -------
         dict
-            ``{"cov": DataFrame}`` with, under a mean structure and ``"raw"``, ``"mean"``.
+            ``{"cov": DataFrame}`` with, under a mean structure and ``"raw"``, ``"mean"``; by label with groups.
 
         Raises
         ------
         Unsupported
             For other kinds.
         """
+        if self._groups is not None and kind in ("raw", "cor"):
+            return {label: part.residuals(kind) for label, part in self._groups.items()}
         s, sigma = self._sample_cov, self._implied_cov
         if kind == "raw":
             out: dict[str, Any] = {"cov": s - sigma}
@@ -241,7 +267,7 @@ class FitResult:
             "measures": plain(self._measures),
             "parameters": records(self._parameters),
             "standardized": records(self._standardized),
-            "r2": plain(self._r2),
+            "r2": plain(self.r2),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "optimizer": plain(self.optimizer.__dict__),
@@ -259,6 +285,7 @@ class FitResult:
             "sample_mean": None if self._sample_mean is None else plain(self._sample_mean),
             "implied_mean": None if self._implied_mean is None else plain(self._implied_mean),
             **({} if self._sample_th is None else self._ordinal_json()),
+            **({} if self._groups is None else {"groups": {g: part.to_json() for g, part in self._groups.items()}}),
         }
 
     def _ordinal_json(self) -> dict[str, Any]:
@@ -316,7 +343,7 @@ class FitResult:
             _measures=MappingProxyType({k: number(v) for k, v in data["measures"].items()}),
             _parameters=frame_from_records(data["parameters"], PARAMETER_COLUMNS),
             _standardized=frame_from_records(data["standardized"], STANDARDIZED_COLUMNS),
-            _r2=MappingProxyType({k: number(v) for k, v in data["r2"].items()}),
+            _r2=MappingProxyType({} if "groups" in data else {k: number(v) for k, v in data["r2"].items()}),
             _sample_cov=matrix_from_json(data["sample_cov"]),
             _implied_cov=matrix_from_json(data["implied_cov"]),
             _latent_cov=matrix_from_json(data["latent_cov"]),
@@ -326,6 +353,9 @@ class FitResult:
             _implied_th=series(data.get("implied_th")),
             _sample_slopes=slopes(data.get("sample_slopes")),
             _implied_slopes=slopes(data.get("implied_slopes")),
+            _groups=MappingProxyType({g: GroupPart.from_json(part) for g, part in data["groups"].items()})
+            if "groups" in data
+            else None,
         )
 
 

@@ -45,21 +45,29 @@ def summarize(fit: FitResult) -> str:
     groups = list(dict.fromkeys(r["group"] for r in rows if r["op"] not in (":=", "==", "<", ">")))
     for group in groups:
         if len(groups) > 1:
-            blocks.append(f"Group {group}:")
+            blocks.append(f"Group {group} [{fit.groups[group - 1]}]:" if fit.groups else f"Group {group}:")
         blocks.extend(_parameters([r for r in rows if r["group"] == group]))
+        if fit.groups:
+            blocks.extend(_explained(fit.r2[fit.groups[group - 1]]))
     if defined := [r for r in rows if r["op"] == ":="]:
         blocks.append(_table("Defined Parameters", [(None, [(str(r["lhs"]), "", r) for r in defined])]))
     if limits := [r for r in rows if r["op"] in ("==", "<", ">")]:
         blocks.append("\n".join(["Constraints:", *(f"    {r['lhs']} {r['op']} {r['rhs']}" for r in limits)]))
-    if fit.r2:
-        width = max(17, *(len(name) + 4 for name in fit.r2))
-        lines = ["R-Square:", " " * (width + 1) + f"{'Estimate':>{_NUMBER}}"]
-        lines += [f"    {name:<{width - 3}}{_fixed(value):>{_NUMBER}}" for name, value in fit.r2.items()]
-        blocks.append("\n".join(lines))
+    if not fit.groups:
+        blocks.extend(_explained(fit.r2))
     if fit.notes or fit.model.defaults:
         lines = list(dict.fromkeys((*fit.model.defaults, *fit.notes)))
         blocks.append("\n".join(["Notes:", *(_bullet(line) for line in lines)]))
     return "\n\n".join(blocks)
+
+
+def _explained(r2: Mapping[str, float]) -> list[str]:
+    if not r2:
+        return []
+    width = max(17, *(len(name) + 4 for name in r2))
+    lines = ["R-Square:", " " * (width + 1) + f"{'Estimate':>{_NUMBER}}"]
+    lines += [f"    {name:<{width - 3}}{_fixed(value):>{_NUMBER}}" for name, value in r2.items()]
+    return ["\n".join(lines)]
 
 
 def _header(fit: FitResult) -> str:
@@ -81,6 +89,7 @@ def _header(fit: FitResult) -> str:
         *([_pair("  of auxiliary variables (not shown)", str(_auxiliary(fit)))] if fit.auxiliary else []),
         "",
         _pair("Number of observations", str(fit.nobs)),
+        *(_pair(f"  group {r.label}", str(r.nobs)) for r in fit.group_tests.itertuples()),
     ]
     options, ordered = fit.model.options, ordered_of(fit)
     missing = str(options.get("missing") or "listwise")
@@ -145,6 +154,9 @@ def _tests(fit: FitResult) -> list[str]:
             ("  " + str(fit.model.options.get("test")), None, "" if scaled else None),
         ],
     )
+    if fit.groups:
+        lines = [_pair(f"  {label}", _fixed(chisq)) for label, _, chisq in fit.group_tests.to_numpy().tolist()]
+        blocks.append("\n".join(["Test statistic for each group:", *lines]))
     block(
         "Model Test Baseline Model",
         [

@@ -18,13 +18,15 @@ The rules reproduced here (checked against lavaan 0.6 row by row, see tests/refe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec import expression as ex
+from b2b_sem.spec.definition import check_constraints
+from b2b_sem.spec.group import Equality, check_block, describe_groups, free_in_group, models_of_groups
 from b2b_sem.spec.syntax import Constraint, Entry, ParsedModel
 
 __all__ = ["ParameterTable", "Row", "build_table", "ordinal_names"]
@@ -54,6 +56,8 @@ class Row:
         Place in the model text; 0 for defaults.
     lower, upper : float or None
         Bounds.
+    group : int
+        Number of the group from 1.
     """
 
     lhs: str
@@ -69,11 +73,17 @@ class Row:
     column: int = 0
     lower: float | None = None
     upper: float | None = None
+    group: int = 1
 
     @property
     def name(self) -> str:
         """The parameter as text, such as ``PC~NR``."""
         return f"{self.lhs}{self.op}{self.rhs}"
+
+    @property
+    def full_name(self) -> str:
+        """The name with the group behind it as lavaan writes it, such as ``PC~NR.g2``; group 1 has none."""
+        return self.name if self.group == 1 else f"{self.name}.g{self.group}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,10 @@ class ParameterTable:
         What of their scale is a parameter: the variance of the response behind each item, or its residual variance.
     auxiliary : tuple of str
         Observed variables that are no part of the model: see ``b2b_sem.spec.auxiliary``.
+    groups : tuple of str
+        Labels of the groups; empty with one group. Rows of group 1 stand first, then those of group 2, and so on.
+    total : int or None
+        Number of free parameters of the whole model, where the table is the part of one of several groups.
     """
 
     rows: tuple[Row, ...]
@@ -116,6 +130,26 @@ class ParameterTable:
     ordered: tuple[str, ...] = ()
     parameterization: str = "delta"
     auxiliary: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    total: int | None = None
+
+    def part(self, group: int) -> ParameterTable:
+        """Return the rows of one group as a table of one group.
+
+        Its parameters keep their numbers, and ``nfree`` counts those of all groups, so that the parts of all groups
+        read one vector of parameters. Constraints and definitions stay with the whole table.
+
+        Parameters
+        ----------
+        group : int
+            From 1.
+        """
+        if not self.groups:
+            return self
+        rows = tuple(r for r in self.rows if r.group == group)
+        measured = {r.lhs for r in rows if r.op == "=~"}
+        latents = tuple(v for v in self.latents if v in measured)
+        return replace(self, rows=rows, latents=latents, constraints=(), groups=(), total=self.nfree)
 
     @property
     def modelled(self) -> tuple[str, ...]:
@@ -125,7 +159,7 @@ class ParameterTable:
     @property
     def nfree(self) -> int:
         """Number of free parameters before ``==`` constraints."""
-        return max((r.free for r in self.rows), default=0)
+        return max((r.free for r in self.rows), default=0) if self.total is None else self.total
 
     @property
     def definitions(self) -> tuple[Constraint, ...]:
@@ -156,12 +190,17 @@ class ParameterTable:
         Parameters
         ----------
         values : mapping, optional
-            For rows whose value the data fix (``exo``): parameter name -> value. Such rows are left out without it.
+            For rows whose value the data fix (``exo``): parameter name -> value (of groups: the name with its group,
+            as ``x~~x.g2``). Such rows are left out without it.
         """
         lines = []
+        group = 0
         for row in self.rows:
+            if self.groups and row.group != group:
+                group = row.group
+                lines.append(f"group: {group}")
             term = row.rhs or "1"
-            value = row.value if values is None else values.get(row.name, row.value)
+            value = row.value if values is None else values.get(row.full_name if self.groups else row.name, row.value)
             parts = []
             if not row.free:
                 if value is None:
@@ -234,6 +273,9 @@ def build_table(
     categories: Mapping[str, int] | None = None,
     parameterization: str = "delta",
     growth: bool = False,
+    groups: Sequence[str] = (),
+    group_equal: Iterable[str] = (),
+    group_partial: Iterable[str] = (),
 ) -> ParameterTable:
     """Build the parameter table of a parsed model.
 
@@ -241,7 +283,7 @@ def build_table(
     ----------
     model : ParsedModel
     meanstructure : bool, optional
-        Default: only if the model text names an intercept.
+        Default: only if the model text names an intercept, or with several groups.
     std_lv, orthogonal, fixed_x : bool
         As in lavaan.
     categories : mapping of str to int, optional
@@ -251,6 +293,10 @@ def build_table(
     growth : bool
         Intercepts of observed variables are fixed at 0 and means of latent variables are free, unless the text says
         otherwise.
+    groups : sequence of str
+        Labels of the groups, if there are several.
+    group_equal, group_partial : iterable of str
+        What is equal in all groups, and the parameters that are not: see ``b2b_sem.spec.group``.
 
     Returns
     -------
@@ -259,41 +305,57 @@ def build_table(
     Raises
     ------
     ModelSyntaxError
-        If a modifier has values for several groups, a label or ``equal()`` refers to nothing, or a definition is
-        circular or hides a label.
+        If a modifier has values for another number of groups, a label or ``equal()`` refers to nothing, a definition
+        is circular or hides a label, or blocks and groups do not go together.
     """
-    names = _Names.of(model.entries)
+    several = len(groups) > 1
+    models = models_of_groups(model, groups)
+    names = _Names.of(models[0].entries)
     if not names.observed:
         raise ModelSyntaxError("the model has no observed variable", file=model.file)
     ordered = [v for v in names.observed if v in (categories or {})]
     _check_ordinal(model, ordered, categories or {}, parameterization)
-    means = growth or any(e.op == "~1" for e in model.entries) or bool(meanstructure) or bool(ordered)
-    order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
-    entries = [_ordered(e, order) for e in model.entries]
-    rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
-    given = {(r.lhs, r.op, r.rhs) for r in rows}
-    rows += [
-        Row(lhs, op, rhs, 1, None, None, "", False, False)
-        for lhs, op, rhs in _defaults(names, means, {v: (categories or {})[v] for v in ordered})
-        if (lhs, op, rhs) not in given
-    ]
-    rows, notes = _fix_defaults(
-        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
-    )
-    if ordered:
-        rows = _fix_ordinal(rows, ordered)
-        notes.append(_describe_ordinal(parameterization))
-    rows = [
-        _modify(row, entry, model) if entry is not None else row
-        for row, entry in zip(rows, [*entries, *[None] * (len(rows) - len(entries))], strict=True)
-    ]
-    rows = _number_free(_tie(_resolve_equal(rows, entries, model)))
-    constraints = _check_constraints(rows, model)
+    equal = Equality.of(group_equal, group_partial, several, bool(ordered))
+    means = growth or any(e.op == "~1" for e in model.entries) or bool(ordered) or equal.needs_means
+    means = means or (several if meanstructure is None else meanstructure)
+    rows: list[Row] = []
+    notes: list[str] = []
+    latents: list[str] = []
+    for g, own in enumerate(models, start=1):
+        roles = _Names.of(own.entries)
+        if own is not model:
+            check_block(own, roles, names, equal, std_lv=std_lv)
+        part, found = _single(
+            own,
+            roles,
+            means,
+            [v for v in roles.observed if v in ordered],
+            categories or {},
+            std_lv=std_lv,
+            orthogonal=orthogonal,
+            fixed_x=fixed_x,
+            growth=growth,
+            parameterization=parameterization,
+        )
+        if own is model:
+            theta = parameterization == "theta"
+            part = free_in_group(part, g, equal, names, ordered, std_lv=std_lv, growth=growth, theta=theta)
+        else:
+            part = [replace(r, group=g) for r in part]
+        written = [_modify(r, e, model, g, len(groups)) for r, e in zip(part, own.entries, strict=False)]
+        rows += [*written, *part[len(written) :]]
+        notes += [n for n in found if n not in notes]
+        latents += [v for v in roles.latents if v not in latents]
+    if several:
+        notes += describe_groups(equal, model, rows)
+        rows = equal.tie(rows, names, ordered)
+    rows = _number_free(_tie(_resolve_equal(rows, model)))
+    constraints = check_constraints({r.label for r in rows if r.label}, model)
     return ParameterTable(
         tuple(rows),
         constraints,
         tuple(names.observed),
-        tuple(names.latents),
+        tuple(latents),
         tuple(names.exogenous),
         means,
         fixed_x and bool(names.exogenous),
@@ -302,7 +364,40 @@ def build_table(
         model.file,
         tuple(ordered),
         parameterization,
+        groups=tuple(groups) if several else (),
     )
+
+
+def _single(
+    model: ParsedModel,
+    names: _Names,
+    means: bool,
+    ordered: list[str],
+    categories: Mapping[str, int],
+    *,
+    std_lv: bool,
+    orthogonal: bool,
+    fixed_x: bool,
+    growth: bool,
+    parameterization: str,
+) -> tuple[list[Row], list[str]]:
+    """Return the rows of one group before the user's modifiers, in the order of the text, then defaults; and notes."""
+    order = {v: i for i, v in enumerate([*names.latents, *names.observed])}
+    entries = [_ordered(e, order) for e in model.entries]
+    rows = [Row(e.lhs, e.op, e.rhs, 1, None, None, "", True, False, e.line, e.column) for e in entries]
+    given = {(r.lhs, r.op, r.rhs) for r in rows}
+    rows += [
+        Row(lhs, op, rhs, 1, None, None, "", False, False)
+        for lhs, op, rhs in _defaults(names, means, {v: categories[v] for v in ordered})
+        if (lhs, op, rhs) not in given
+    ]
+    rows, notes = _fix_defaults(
+        rows, names, ordered, std_lv=std_lv, orthogonal=orthogonal, fixed_x=fixed_x, growth=growth
+    )
+    if ordered:
+        rows = _fix_ordinal(rows, ordered)
+        notes.append(_describe_ordinal(parameterization))
+    return rows, notes
 
 
 def ordinal_names(model: ParsedModel, ordered: Iterable[str] | bool) -> list[str]:
@@ -503,17 +598,21 @@ def _describe(rows: list[Row], names: _Names, std_lv: bool, orthogonal: bool, si
     return notes
 
 
-def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
+def _modify(row: Row, entry: Entry, model: ParsedModel, group: int = 1, groups: int = 0) -> Row:
     mods = entry.modifiers
     for values in (mods.fixed, mods.start, mods.label, mods.lower, mods.upper):
-        if len(values) > 1:
+        if len(values) > 1 and len(values) != groups:
+            there = f"there are {groups}" if groups > 1 else "there is one"
             raise ModelSyntaxError(
-                f"'{entry.text}' has modifiers for {len(values)} groups, but there is one",
+                f"'{entry.text}' has modifiers for {len(values)} groups, but {there}",
                 file=model.file,
                 line=entry.line,
                 column=entry.column,
-                hint="give one value; models of several groups are not available",
+                hint="give one value for all groups, or one for each of them: c(a, b)*x"
+                if groups > 1
+                else "give one value, or fit with group='column'",
             )
+    mods = mods.of_group(group)
     if mods.fixed:
         value = mods.fixed[0]
         row = replace(row, free=int(value is None), value=value)
@@ -537,13 +636,13 @@ def _modify(row: Row, entry: Entry, model: ParsedModel) -> Row:
     return row
 
 
-def _resolve_equal(rows: list[Row], entries: list[Entry], model: ParsedModel) -> list[Row]:
+def _resolve_equal(rows: list[Row], model: ParsedModel) -> list[Row]:
     """Turn ``equal("f=~x1")`` into a label shared with that parameter."""
     index = {r.name: i for i, r in enumerate(rows)}
     index |= {f"{r.rhs}~~{r.lhs}": i for i, r in enumerate(rows) if r.op == "~~"}
     index |= {r.label: i for i, r in reversed(list(enumerate(rows))) if r.label}
     out = list(rows)
-    for i, entry in enumerate(entries):
+    for i, entry in enumerate(model.entries):
         target = entry.modifiers.equal
         if not target:
             continue
@@ -581,61 +680,3 @@ def _number_free(rows: list[Row]) -> list[Row]:
             row = replace(row, free=numbers.setdefault(key, len(numbers) + 1))
         out.append(row)
     return out
-
-
-def _check_constraints(rows: list[Row], model: ParsedModel) -> tuple[Constraint, ...]:
-    labels = {r.label for r in rows if r.label}
-    defined: dict[str, Constraint] = {}
-    for constraint in model.constraints:
-        if constraint.op != ":=":
-            continue
-        name = constraint.name
-        if name in labels or name in defined:
-            raise ModelSyntaxError(
-                f"'{name}' is defined twice" if name in defined else f"'{name}' is already the label of a parameter",
-                file=model.file,
-                line=constraint.line,
-                column=constraint.column,
-                hint="choose another name",
-            )
-        defined[name] = constraint
-    known = labels | set(defined)
-    for constraint in model.constraints:
-        sides = [constraint.right] if constraint.op == ":=" else [constraint.left, constraint.right]
-        for reference in (n for side in sides for n in ex.names(side)):
-            if reference.name not in known:
-                raise ModelSyntaxError(
-                    f"'{reference.name}' is not the label of any parameter.{did_you_mean(reference.name, known)}",
-                    file=model.file,
-                    line=reference.line,
-                    column=reference.column,
-                    hint=f"label the parameter first, for example 'y ~ {reference.name}*x'",
-                )
-    return (*_sorted(defined, model), *(c for c in model.constraints if c.op != ":="))
-
-
-def _sorted(defined: dict[str, Constraint], model: ParsedModel) -> list[Constraint]:
-    """Order definitions so that each stands after those it uses."""
-    out: dict[str, Constraint] = {}
-    open_: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name in out:
-            return
-        constraint = defined[name]
-        if name in open_:
-            raise ModelSyntaxError(
-                f"the definition of '{name}' refers to itself",
-                file=model.file,
-                line=constraint.line,
-                column=constraint.column,
-            )
-        open_.add(name)
-        for reference in ex.names(constraint.right):
-            if reference.name in defined:
-                visit(reference.name)
-        out[name] = constraint
-
-    for name in defined:
-        visit(name)
-    return list(out.values())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +25,7 @@ __all__ = ["Constraint", "Entry", "Modifiers", "ParsedModel", "parse_model"]
 
 _OPERATOR = re.compile(r"=~|<~|~\*~|~~|~|==|:=|<=|>=|<|>|\||=")
 _BLOCK = re.compile(r"^[ \t]*(group|level|block|class)[ \t]*:(?!=)", re.IGNORECASE)
+_GROUP_BLOCK = re.compile(r"^[ \t]*group[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE)
 _FORMULA_OPERATORS = ("=~", "~", "~~", "|", "~*~")
 #: What other programs write where this syntax has an operator.
 _ARROW = re.compile(r"<-|->|=>|<=>")
@@ -105,6 +106,14 @@ class Modifiers:
         """Whether there is any modifier."""
         return self != Modifiers()
 
+    def of_group(self, group: int) -> Modifiers:
+        """Return the values of one group (from 1); a value that stands alone is that of all groups."""
+        fixed, start, label, lower, upper = (
+            values[group - 1 : group] if len(values) > 1 else values
+            for values in (self.fixed, self.start, self.label, self.lower, self.upper)
+        )
+        return Modifiers(fixed, start, label, self.equal, lower, upper)  # type: ignore[arg-type]
+
     def clash(self, other: Modifiers) -> str:
         """Name the kind of modifier that both have; empty if there is none."""
         kinds = (
@@ -131,7 +140,10 @@ class Modifiers:
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter the user wrote: ``lhs op rhs`` (rhs empty for intercepts, op ``~1``)."""
+    """One parameter the user wrote: ``lhs op rhs`` (rhs empty for intercepts, op ``~1``).
+
+    ``block`` is the number of its ``group:`` block from 1, and 0 in a model without blocks.
+    """
 
     lhs: str
     op: str
@@ -139,6 +151,7 @@ class Entry:
     modifiers: Modifiers
     line: int
     column: int
+    block: int = 0
 
     @property
     def text(self) -> str:
@@ -170,12 +183,13 @@ class Constraint:
 
 @dataclass(frozen=True)
 class ParsedModel:
-    """All statements of a model, in order."""
+    """All statements of a model, in order; ``blocks`` are the numbers or labels behind ``group:``."""
 
     text: str
     file: str | None
     entries: tuple[Entry, ...]
     constraints: tuple[Constraint, ...]
+    blocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -298,8 +312,8 @@ def _mask_strings(text: str) -> str:
     return re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", lambda m: "s" * len(m.group()), text)
 
 
-def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
-    """Cut the text (comments blanked) into statements: (begin, end) offsets."""
+def _statements(source: _Source, text: str) -> tuple[list[tuple[int, int, int]], list[str]]:
+    """Cut the text (comments blanked) into statements, (begin, end, number of the block), and name the blocks."""
     masked = _mask_strings(text)
     pieces: list[tuple[int, int]] = []
     begin = 0
@@ -307,22 +321,21 @@ def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
         if piece not in (";", "\n") and piece.strip():
             pieces.append((begin, begin + len(piece)))
         begin += len(piece)
-    statements: list[tuple[int, int]] = []
+    statements: list[tuple[int, int, int]] = []
+    blocks: list[str] = []
+    block, opened = 0, False
     for start, end in pieces:
         piece = masked[start:end]
         if _BLOCK.match(piece):
-            line, column = source.place(start + len(piece) - len(piece.lstrip()))
-            raise Unsupported(
-                f"model blocks ('{piece.strip()}') are not available",
-                file=source.file,
-                line=line,
-                column=column,
-                hint="write one model for all groups",
-            )
-        if _OPERATOR.search(piece):
-            statements.append((start, end))
-        elif statements and ";" not in masked[statements[-1][1] : start]:
-            statements[-1] = (statements[-1][0], end)
+            name = _block_name(source, start, text[start:end])
+            if name not in blocks:
+                blocks.append(name)
+            block, opened = blocks.index(name) + 1, True
+        elif _OPERATOR.search(piece):
+            statements.append((start, end, block))
+            opened = False
+        elif statements and not opened and ";" not in masked[statements[-1][1] : start]:
+            statements[-1] = (statements[-1][0], end, block)
         else:
             source.fail(
                 f"'{_clip(piece.strip())}' has no operator",
@@ -330,7 +343,28 @@ def _statements(source: _Source, text: str) -> list[tuple[int, int]]:
                 hint="write 'F =~ x1 + x2' (measurement), 'y ~ x' (regression), 'a ~~ b' (covariance), 'x ~ 1' "
                 "(intercept), 'name := a*b' (defined), or 'a == b' or 'a > 0' (constraint)",
             )
-    return statements
+    return statements, blocks
+
+
+def _block_name(source: _Source, begin: int, piece: str) -> str:
+    """Return what stands behind ``group:``; other kinds of blocks are refused."""
+    offset = begin + len(piece) - len(piece.lstrip())
+    found = _GROUP_BLOCK.match(piece)
+    if found is None:
+        line, column = source.place(offset)
+        raise Unsupported(
+            f"model blocks ('{piece.strip()}') are not available",
+            file=source.file,
+            line=line,
+            column=column,
+            hint="only blocks for groups are: 'group: 1'",
+        )
+    name = found[1]
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
+        name = name[1:-1]
+    if not name.strip():
+        source.fail("the block names no group", offset, hint="write 'group: 1' or the group's label: 'group: women'")
+    return name.strip()
 
 
 @lru_cache(maxsize=64)  # texts are refitted many times, and the result is frozen
@@ -358,13 +392,14 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
     text = re.sub(r"\r(?!\n)", "\n", text)  # old Macintosh line ends; nothing moves
     source = _Source(text, file)
     clean = _blank_comments(text)
-    entries: dict[tuple[str, str, str], Entry] = {}
     constraints: list[Constraint] = []
     if not clean.strip():
         raise ModelSyntaxError("the model is empty", file=file, hint="write at least one statement, as 'F =~ x1 + x2'")
     _refuse_lookalikes(source, clean)
     cleaned = _Source(clean, file)
-    for begin, end in _statements(source, clean):
+    statements, blocks = _statements(source, clean)
+    entries: list[dict[tuple[str, str, str], Entry]] = [{} for _ in range(len(blocks) + 1)]
+    for begin, end, block in statements:
         masked = _mask_strings(clean[begin:end])
         found = list(_OPERATOR.finditer(masked))
         first = found[0]
@@ -390,7 +425,13 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
                 hint="use '=~' for measurement, '~' for regression, '==' for a constraint or ':=' for a definition",
             )
         if op in _FORMULA_OPERATORS:
-            _read_formula(cleaned, op, begin, middle, after, end, entries)
+            if blocks and not block:
+                source.fail(
+                    "this statement stands before the first block, so it belongs to no group",
+                    middle,
+                    hint="repeat it in the block of each group",
+                )
+            _read_formula(cleaned, op, begin, middle, after, end, entries[block])
         elif op in (":=", "=="):
             constraints.append(_read_constraint(cleaned, op, begin, middle, after, end))
         elif op in ("<", ">", "<=", ">="):
@@ -404,7 +445,8 @@ def parse_model(text: str, file: str | None = None) -> ParsedModel:
                 column=column,
                 hint="measure the variable by '=~'",
             )
-    return ParsedModel(text, file, tuple(entries.values()), tuple(constraints))
+    written = tuple(replace(e, block=k) if k else e for k, own in enumerate(entries) for e in own.values())
+    return ParsedModel(text, file, written, tuple(constraints), tuple(blocks))
 
 
 def _read_formula(
@@ -523,6 +565,8 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         return Modifiers(fixed=(None,)) if name == "NA" else Modifiers(label=(_label(source, name, offset),))
     function, *arguments = factor.children
     function = str(function)
+    if function in ("start", "label", "lower", "upper") and len(arguments) == 1 and _is_vector(arguments[0]):
+        arguments = arguments[0].children[1:]  # start(c(0.5, 0.7))*x
     if not arguments:
         source.fail(f"{function}() needs an argument", offset)
     if function == "c":
@@ -561,6 +605,10 @@ def _modifier(source: _Source, factor: Any, *, start: bool) -> Modifiers:
         offset,
         hint="known modifiers: a number, NA, a label, c(), start(), equal(), label(), lower(), upper()",
     )
+
+
+def _is_vector(factor: Any) -> bool:
+    return bool(factor.data == "call" and str(factor.children[0]) == "c")
 
 
 def _is_na(factor: Any) -> bool:

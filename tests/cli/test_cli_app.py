@@ -14,7 +14,7 @@ import pytest
 from b2b_sem.cli import app
 from b2b_sem.errors import B2BSemWarning, DataError, ModelError
 
-COMMANDS = ["copy", "fit", "list", "run", "simulate", "survey"]
+COMMANDS = ["copy", "fit", "invariance", "list", "run", "simulate", "survey"]
 
 
 @pytest.fixture

@@ -166,7 +166,12 @@ def test_a_heywood_case_is_exit_code_1_and_still_written(here: Path, capsys: pyt
         (["fit", "lima2025", "--data", "d.csv"], "Did you mean 'lima2026'?"),
         (["fit", "m", "--data", "d.csv"], "Your own file is named by its path: ./m.lav"),
         (["fit", "lima2026", "--data", "d.csv"], "columns not found"),
-        (["fit", "m.lav", "--data", "d.csv", "--group", "x1"], "group='x1' is not available"),
+        (
+            ["fit", "m.lav", "--data", "d.csv", "--group", "x1"],
+            "'x1' tells groups apart and is a variable of the model",
+        ),
+        (["fit", "m.lav", "--data", "d.csv", "--group", "none"], "there is no column 'none'"),
+        (["fit", "m.lav", "--data", "d.csv", "--group-equal", "loadings"], "group_equal"),
         (["fit", "m.lav", "--data", "d.csv", "--ordered", "x1,x9"], "the ordinal variable 'x9' is not"),
         (["fit", "m.lav", "--data", "d.csv", "--ordered", "x1", "--estimator", "MLR"], "for ordinal items"),
         (["fit", "m.lav", "--data", "d.csv", "--estimator", "MLX"], "estimator='MLX' is not available"),

@@ -29,6 +29,7 @@ PUBLIC = [
     "fit",
     "fit_imputed",
     "impute",
+    "invariance",
     "load_model",
     "load_simulation",
     "load_study",

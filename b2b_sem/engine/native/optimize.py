@@ -16,6 +16,7 @@ from scipy.linalg import lapack
 
 from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.grouped import Grouped
 from b2b_sem.engine.native.implied import BETA, Structure
 from b2b_sem.engine.native.information import RANK_TOLERANCE
 from b2b_sem.engine.native.loss import Moments, Point, evaluate, gradient, hessian, objective, scoring_information
@@ -239,7 +240,7 @@ def minimize(
             continue
         total += solution.iterations
         regular = solution.converged and _regular(structure, solution.point, constraints)
-        stable = regular and _stable(structure, solution.point.theta)
+        stable = regular and _stable(structure, moments, solution.point.theta)
         if regular and (lowest is None or solution.point.value < lowest[0].point.value):
             lowest = (solution, message)
         if stable and lowest is not None:
@@ -276,8 +277,10 @@ def _regular(structure: Structure, point: Point, constraints: LinearConstraints 
     return bool(np.linalg.eigvalsh(info / np.outer(scale, scale))[0] > RANK_TOLERANCE)
 
 
-def _stable(structure: Structure, theta: Array) -> bool:
-    """Whether effects around loops die out: no eigenvalue of B is 1 or more in absolute value."""
+def _stable(structure: Structure, moments: Moments, theta: Array) -> bool:
+    """Whether effects around loops die out, in every group: no eigenvalue of B is 1 or more in absolute value."""
+    if isinstance(moments.weight, Grouped):
+        return all(_stable(part.structure, part.moments, theta[part.index]) for part in moments.weight.parts)
     if not structure.paths:
         return True
     coefficients = structure.templates[BETA].copy()

@@ -212,7 +212,7 @@ def test_close_words_are_offered(text: str, guess: str) -> None:
     [
         ("f =~ x1\nf <~ x2", 2, 3, "composite"),
         ("y ~ x + x:z", 1, 9, "interaction 'x:z'"),
-        ("\n group: 1\ny ~ x", 2, 2, "blocks"),
+        ("\n class: 1\ny ~ x", 2, 2, "blocks"),
         ("level : 2\ny ~ x", 1, 1, "blocks"),
         ("y ~ prior(0)*x", 1, 5, "prior"),
         ("y ~ rv('a')*x", 1, 5, "rv"),

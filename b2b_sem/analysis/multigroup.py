@@ -1,0 +1,283 @@
+"""Fitting one model to several groups at once: parameters may be equal across groups, or free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from b2b_sem.analysis.fitted import Context, Fit
+from b2b_sem.analysis.intake import check_columns, check_names, refuse
+from b2b_sem.analysis.outcome import input_warnings, parameter_tables
+from b2b_sem.data.group import group_labels, observe_group_moments
+from b2b_sem.data.observed import Observed, observe
+from b2b_sem.data.table import Table
+from b2b_sem.engine.base import Array, EngineFit, FitOptions
+from b2b_sem.engine.group import (
+    GroupInference,
+    GroupProblem,
+    count_group_df,
+    infer_groups,
+    prepare_groups,
+    solve_groups,
+)
+from b2b_sem.engine.native.constraint import linear_constraints
+from b2b_sem.engine.setting import SAME_MISSING, resolve_options
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.results.fit import ModelInfo, OptimizerInfo
+from b2b_sem.results.group import GroupPart
+from b2b_sem.spec.partable import ParameterTable, build_table
+from b2b_sem.spec.syntax import ParsedModel
+
+__all__ = ["fit_groups"]
+
+
+def fit_groups(
+    parsed: ParsedModel,
+    data: Any,
+    *,
+    estimator: str,
+    likelihood: str,
+    information: str | None,
+    se: str,
+    test: str,
+    missing: str,
+    group: str | None,
+    group_equal: Sequence[str],
+    group_partial: Sequence[str],
+    cluster: str | None,
+    parameterization: str,
+    meanstructure: bool | None,
+    std_lv: bool,
+    orthogonal: bool,
+    fixed_x: bool,
+    bounds: str | None,
+    kind: str,
+    interaction: str,
+    engine: str,
+    sample_cov: Any,
+    sample_mean: Any,
+    nobs: Any,
+    auxiliary: Sequence[str],
+) -> Fit:
+    """Fit a model of continuous answers to several groups; arguments and errors are those of :func:`b2b_sem.fit`.
+
+    The estimates minimise the sum of the groups' fit functions, weighted by their numbers of rows (Joreskog 1971,
+    doi:10.1007/BF02291366).
+    """
+    refuse(
+        missing=(
+            SAME_MISSING.get(missing, missing),
+            ("listwise", "fiml", "fiml.x"),
+            "use missing='fiml' (all answers are used) or 'listwise' (rows with holes are left out and counted)",
+        ),
+        cluster=(cluster, (None,), "clusters are not available with several groups"),
+        auxiliary=(tuple(auxiliary), ((),), "auxiliary variables are not available with several groups"),
+        parameterization=(parameterization, ("delta", "theta"), "leave it out"),
+        bounds=(bounds, (None, "none"), "bounds are not available with several groups"),
+        kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),
+        interaction=(interaction, ("lms",), "leave it out"),
+        engine=(engine, ("auto", "native"), "use 'native': semopy cannot fit several groups in one model"),
+    )
+    options = resolve_options(estimator, likelihood, information, se, test, False, missing)
+    if meanstructure is False and (options.missing != "listwise" or kind == "growth"):
+        what = "a growth model" if kind == "growth" else "missing='fiml'"
+        raise Unsupported(f"{what} needs a mean structure", hint="leave meanstructure out")
+    labels, moments = _labels(data, group, sample_cov, sample_mean, nobs, options)
+    if sample_cov is not None and sample_mean is None and meanstructure is None:
+        meanstructure = False
+    table = build_table(
+        parsed,
+        meanstructure=meanstructure,
+        std_lv=std_lv,
+        orthogonal=orthogonal,
+        fixed_x=fixed_x,
+        growth=kind == "growth",
+        groups=labels,
+        group_equal=group_equal,
+        group_partial=group_partial,
+    )
+    constraints = linear_constraints(table, skip_nonlinear=True)
+    with single_thread():
+        if moments is None:
+            assert group is not None
+            observed = _observe(table, data, group, options)
+        else:
+            observed = _in_order(table, moments)
+        problem = prepare_groups(table, observed, options, constraints)
+        _require_df(problem)
+        solution = solve_groups(problem, engine)
+        inference = infer_groups(problem, observed, solution)
+    settings: dict[str, Any] = {
+        "estimator": str(estimator).upper(),
+        "likelihood": likelihood if options.estimator == "ML" else None,
+        "information": options.information,
+        "se": options.se,
+        "test": options.test,
+        "missing": options.missing,
+        "meanstructure": table.meanstructure,
+        "std_lv": std_lv,
+        "orthogonal": orthogonal,
+        "fixed_x": fixed_x,
+        "group": group,
+        "group_equal": tuple(group_equal),
+        "group_partial": tuple(group_partial),
+    }
+    if kind == "growth":
+        settings["kind"] = kind
+    notes = ("The native engine was used: semopy cannot fit several groups in one model.",) if engine == "auto" else ()
+    return _make_fit(problem, observed, solution, inference, settings, notes)
+
+
+def _labels(
+    data: Any, group: str | None, sample_cov: Any, sample_mean: Any, nobs: Any, options: FitOptions
+) -> tuple[tuple[str, ...], Observed | None]:
+    """Return the labels of the groups, and the moments if these were given."""
+    if (data is None) == (sample_cov is None):
+        raise DataError(
+            "no data" if data is None else "data and sample_cov are both given",
+            hint="give either data=... with group=..., or lists of sample_cov=... and nobs=...",
+        )
+    if sample_cov is not None:
+        if group is not None:
+            raise DataError(
+                "group names a column, but there are covariance matrices", hint="leave group out, or give data=..."
+            )
+        if options.missing != "listwise":
+            raise Unsupported("missing='fiml' needs the data, not covariance matrices", hint="give data=...")
+        if nobs is None:
+            raise DataError("sample_cov needs the number of rows of each group", hint="give nobs=[...]")
+        moments = observe_group_moments(sample_cov, nobs, sample_mean)
+        return tuple(str(g.label) for g in moments.groups), moments
+    columns = check_columns(data)
+    if group not in columns:
+        raise DataError(
+            f"there is no column '{group}' to tell groups apart.{did_you_mean(str(group), columns)}",
+            hint="check the spelling; names are case-sensitive",
+        )
+    labels, _ = group_labels(Table.open(data, [str(group)]).columns[0])
+    if len(labels) < 2:
+        what = f"has a single value, {labels[0]}" if labels else "has no value"
+        raise DataError(
+            f"the group column {group} {what}: there are no groups to compare",
+            hint="leave group out, or name the column that tells groups apart",
+        )
+    return labels, None
+
+
+def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions) -> Observed:
+    columns = check_columns(data)
+    details = getattr(data, "details", {})
+    check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
+    if group in (*table.observed, *table.latents):
+        raise DataError(
+            f"'{group}' tells groups apart and is a variable of the model, too",
+            hint="within a group it does not vary: leave it out of the model",
+        )
+    fixed = table.exogenous if table.fixed_x and options.missing == "fiml" else ()
+    return observe(data, table.observed, missing=options.missing, keep_raw=True, complete=fixed, group=group)
+
+
+def _in_order(table: ParameterTable, whole: Observed) -> Observed:
+    """Return given moments in the order of the model."""
+    check_names(table, list(whole.names))
+    if table.meanstructure and any(g.mean is None for g in whole.groups):
+        raise DataError(
+            "the model has a mean structure, but there are no means beside the covariance matrices",
+            hint="give sample_mean=[...], or leave intercepts and the mean structure out",
+        )
+    at = [whole.names.index(v) for v in table.observed]
+    names = list(table.observed)
+    means = None
+    if all(g.mean is not None for g in whole.groups):
+        means = {str(g.label): pd.Series(np.asarray(g.mean)[at], index=names) for g in whole.groups}
+    covs = {str(g.label): pd.DataFrame(g.cov[np.ix_(at, at)], index=names, columns=names) for g in whole.groups}
+    return observe_group_moments(covs, {str(g.label): g.nobs for g in whole.groups}, means, rescale=False)
+
+
+def _require_df(problem: GroupProblem) -> None:
+    """Refuse a model with more parameters than moments."""
+    counted, free, df = count_group_df(problem)
+    if df < 0:
+        raise ModelSyntaxError(
+            f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
+            file=problem.table.file,
+            hint="remove or fix parameters, or make some equal in all groups",
+        )
+    if free == 0:
+        raise ModelSyntaxError("the model has no free parameter", file=problem.table.file)
+
+
+def _make_fit(
+    problem: GroupProblem,
+    observed: Observed,
+    solution: EngineFit,
+    inference: GroupInference,
+    settings: Mapping[str, Any],
+    notes: tuple[str, ...],
+) -> Fit:
+    table = problem.table
+    parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
+    names = list(table.observed)
+
+    def labelled(matrix: Array, labels: list[str]) -> pd.DataFrame:
+        return pd.DataFrame(matrix, index=labels, columns=labels)
+
+    parts: dict[str, GroupPart] = {}
+    for g, label in enumerate(table.groups):
+        part, implied = problem.parts[g], inference.implied[g]
+        mean, latents = part.moments.mean, list(part.table.latents)
+        k = len(latents)
+        parts[label] = GroupPart(
+            part.nobs,
+            inference.tests[g],
+            MappingProxyType(inference.r2[g]),
+            labelled(part.moments.cov, names),
+            labelled(implied.sigma, names),
+            labelled(implied.eta_cov[:k, :k], latents),
+            None if mean is None else pd.Series(mean, index=names),
+            None if implied.mu is None else pd.Series(implied.mu, index=names),
+        )
+    empty = pd.DataFrame()
+    return Fit(
+        model=ModelInfo(
+            table.text,
+            _syntax(problem),
+            table.defaults,
+            table.modelled,
+            table.latents,
+            MappingProxyType(dict(settings)),
+        ),
+        estimator=settings["estimator"],
+        engine=solution.engine,
+        converged=solution.converged,
+        identified=inference.identified,
+        admissible=inference.admissible,
+        nobs=observed.nobs,
+        n_read=observed.n_read,
+        n_dropped=observed.n_dropped,
+        optimizer=OptimizerInfo(solution.iterations, solution.gradient, solution.polish, solution.message),
+        warnings=(*observed.warnings, *inference.warnings, *input_warnings(table, observed)),
+        notes=(*observed.notes, *notes),
+        _measures=MappingProxyType(inference.measures),
+        _parameters=parameters,
+        _standardized=standardized,
+        _r2=MappingProxyType({}),
+        _sample_cov=empty,
+        _implied_cov=empty,
+        _latent_cov=empty,
+        _groups=MappingProxyType(parts),
+        _context=Context(problem, observed, solution, inference.vcov),
+    )
+
+
+def _syntax(problem: GroupProblem) -> str:
+    """Return the whole table as lavaan syntax, with a block for each group."""
+    table = problem.table
+    blocks = [f"group: {g}\n{table.part(g).to_lavaan(part.fixed)}" for g, part in enumerate(problem.parts, 1)]
+    statements = [c.statement for c in table.constraints]
+    return "\n".join([*blocks, *statements])

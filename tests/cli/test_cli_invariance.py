@@ -1,0 +1,57 @@
+"""``b2b-sem invariance``: the ladder on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from b2b_sem.cli.app import run
+from b2b_sem.results.invariance import InvarianceResult
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    rng = np.random.default_rng(3)
+    f = rng.normal(size=(600, 1))
+    frame = pd.DataFrame(f + rng.normal(size=(600, 4)), columns=["x1", "x2", "x3", "x4"])
+    frame["sector"] = np.where(np.arange(600) < 300, "regulated", "free")
+    frame.loc[300:, "x2"] += 0.9
+    model, data = tmp_path / "model.lav", tmp_path / "data.csv"
+    model.write_text("F =~ x1 + x2 + x3 + x4\n", encoding="utf-8")
+    frame.to_csv(data, index=False)
+    return str(model), str(data)
+
+
+def test_summary_and_json(files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    out = tmp_path / "ladder.json"
+    assert run(["invariance", model, "--data", data, "--group", "sector", "--json", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "Measurement invariance across sector: regulated (n = 300), free (n = 300)" in shown
+    assert "scalar (partial)" in shown
+    result = InvarianceResult.from_json(json.loads(out.read_text(encoding="utf-8")))
+    assert result.releases["parameter"][0] == "x2~1"
+
+
+def test_options_reach_the_ladder(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    options = ["--no-partial", "--steps", "configural,metric", "--estimator", "MLR", "--criteria", "chisq"]
+    assert run(["invariance", model, "--data", data, "--group", "sector", *options, "--json", "-"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["estimator"] == "MLR"
+    assert content["criteria"] == "chisq"
+    assert [row["step"] for row in content["steps"]] == ["configural", "metric"]
+
+
+def test_mistakes(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    assert run(["invariance", model, "--data", data]) == 2
+    assert "--group" in capsys.readouterr().err
+    assert run(["invariance", model, "--data", data, "--group", "sektor"]) == 2
+    assert "Did you mean 'sector'" in capsys.readouterr().err
+    assert run(["invariance", model, "--data", data, "--group", "sector", "--json", data]) == 2
+    assert "read by the same command" in capsys.readouterr().err

@@ -1,0 +1,190 @@
+"""Fits of several groups through the door: results, further questions, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import b2b_sem as bs
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.results.fit import FitResult
+
+MODEL = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\ng ~ c(p1, p2)*f\ngap := p1 - p2"
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    n = 260
+    f = rng.normal(size=n)
+    g = 0.5 * f + rng.normal(size=n)
+    items = np.column_stack([f, f, f, g, g, g]) * [1, 0.8, 1.2, 1, 0.7, 1.1] + rng.normal(size=(n, 6))
+    data = pd.DataFrame(items, columns=[f"x{i}" for i in range(1, 7)])
+    return data.assign(team=np.where(np.arange(n) % 5 < 2, "red", "blue"))
+
+
+@pytest.fixture(scope="module")
+def fitted(frame):
+    return bs.fit(MODEL, frame, group="team", group_equal=["loadings", "intercepts"])
+
+
+def test_results_are_by_group(fitted):
+    assert fitted.groups == ("red", "blue")
+    assert fitted.group_tests["nobs"].tolist() == [104, 156]
+    assert fitted.group_tests["chisq"].sum() == pytest.approx(fitted.measures["chisq"])
+    for found in (fitted.r2, fitted.implied(), fitted.sample(), fitted.latent_cov(), fitted.latent_cor()):
+        assert tuple(found) == ("red", "blue")
+    residual = fitted.residuals()["blue"]["cov"] - (fitted.sample()["blue"]["cov"] - fitted.implied()["blue"]["cov"])
+    assert not residual.to_numpy().any()
+    assert sorted(set(fitted.parameters["group"])) == [0, 1, 2]
+    assert fitted.model.options["group"] == "team"
+
+
+def test_json_brings_everything_back(fitted):
+    again = FitResult.from_json(json.loads(json.dumps(fitted.to_json())))
+    assert again.groups == fitted.groups
+    assert again.r2 == fitted.r2
+    assert again.implied()["red"]["cov"].equals(fitted.implied()["red"]["cov"])
+    assert again.group_tests.equals(fitted.group_tests)
+    assert again.parameters.equals(fitted.parameters)
+    assert again.summary() == fitted.summary()
+
+
+def test_the_summary_goes_group_by_group(fitted):
+    text = fitted.summary()
+    assert text.index("Group 1 [red]:") < text.index("Group 2 [blue]:") < text.index("Defined Parameters:")
+    assert text.count("R-Square:") == 2
+    assert "Test statistic for each group:" in text
+
+
+def test_a_difference_of_paths(fitted):
+    row = fitted.parameters.query("lhs == 'gap'").iloc[0]
+    paths = fitted.parameters.query("lhs == 'g' and op == '~'")["est"].tolist()
+    assert row["est"] == pytest.approx(paths[0] - paths[1])
+    assert fitted.wald_test("p1 == p2").chisq == pytest.approx(row["z"] ** 2)
+    assert fitted.wald_test("gap == 0").chisq == pytest.approx(row["z"] ** 2)
+
+
+def test_moments_give_the_same_fit(frame, fitted):
+    parts = {team: frame[frame["team"] == team].drop(columns="team") for team in ("red", "blue")}
+    found = bs.fit(
+        MODEL,
+        sample_cov={team: part.cov() for team, part in parts.items()},
+        sample_mean={team: part.mean() for team, part in parts.items()},
+        nobs={team: len(part) for team, part in parts.items()},
+        group_equal=["loadings", "intercepts"],
+    )
+    assert found.groups == fitted.groups
+    assert found.parameters["est"].to_numpy() == pytest.approx(fitted.parameters["est"].to_numpy(), abs=1e-8)
+    assert found.measures == pytest.approx(fitted.measures, rel=1e-8, abs=1e-8)
+
+
+def test_effects_and_scores_of_a_group(frame, fitted):
+    found = fitted.indirect_effects(group="blue").table.query("kind == 'direct'").iloc[0]
+    own = fitted.parameters.query("lhs == 'g' and op == '~' and group == 2").iloc[0]
+    assert found["est"] == pytest.approx(own["est"])
+    assert found["se"] == pytest.approx(own["se"])
+    assert found["est_std"] == pytest.approx(own["std_all"])
+    scores = fitted.factor_scores()
+    assert {team: len(part) for team, part in scores.items()} == {"red": 104, "blue": 156}
+    assert scores["red"].index.equals(frame.index[frame["team"] == "red"])
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda fit: fit.indirect_effects(), "one group"),
+        (lambda fit: fit.indirect_effects(ci="bca", group="red"), "several groups"),
+        (lambda fit: fit.residuals("standardized"), "several groups"),
+        (lambda fit: fit.residuals(se=True), "several groups"),
+        (lambda fit: fit.score_test("x1 ~~ x2"), "several groups"),
+        (lambda fit: fit.bootstrap(10, seed=1), "several groups"),
+        (lambda fit: bs.reliability(fit), "one group"),
+        (lambda fit: bs.validity(fit), "one group"),
+    ],
+)
+def test_what_is_not_computed_from_several_groups(fitted, call, match):
+    with pytest.raises(Unsupported, match=match):
+        call(fitted)
+
+
+def test_an_unknown_group_is_named(fitted):
+    with pytest.raises(DataError, match="no group 'rd'"):
+        fitted.indirect_effects(group="rd")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"missing": "mi", "seed": 1}, "group"),
+        ({"ordered": True}, "group"),
+        ({"cluster": "x1"}, "cluster"),
+        ({"auxiliary": ["x1"], "missing": "fiml"}, "auxiliary"),
+        ({"bounds": "pos.var"}, "bounds"),
+        ({"engine": "semopy"}, "semopy"),
+    ],
+)
+def test_what_does_not_go_with_groups(frame, options, match):
+    with pytest.raises(Unsupported, match=match):
+        bs.fit("f =~ x1 + x2 + x3 + x4", frame, group="team", **options)
+
+
+@pytest.mark.parametrize("extra", ["p1 < p2", "p1*p2 == 0.2", "x1 ~~ lower(0)*x1"])
+def test_constraints_that_are_not_linear_equations(frame, extra):
+    with pytest.raises(Unsupported, match="several groups"):
+        bs.fit(MODEL + "\n" + extra, frame, group="team")
+
+
+def test_bad_groups(frame):
+    with pytest.raises(DataError, match=r"no column 'taem'.*team"):
+        bs.fit(MODEL, frame, group="taem")
+    with pytest.raises(DataError, match="single value"):
+        bs.fit("f =~ x1 + x2 + x3 + x4", frame[frame["team"] == "red"], group="team")
+    with pytest.raises(DataError, match="variable of the model"):
+        bs.fit("f =~ x1 + x2 + x3 + half", frame.assign(half=1 * (frame["x1"] > 0)), group="half")
+    with pytest.raises(ModelSyntaxError, match="not identified"):
+        bs.fit("f =~ x1 + x2", frame, group="team")
+
+
+def test_models_of_groups_are_compared(frame, fitted):
+    free = bs.fit(MODEL, frame, group="team", group_equal=["loadings"])
+    table = bs.compare(free, fitted).table
+    assert table["df_diff"].iloc[1] == 4
+    assert table["chisq_diff"].iloc[1] == pytest.approx(fitted.measures["chisq"] - free.measures["chisq"])
+    other = bs.fit(MODEL, frame.assign(team=frame["team"].replace({"red": "crimson"})), group="team")
+    with pytest.raises(DataError, match="different groups"):
+        bs.compare(other, fitted)
+
+
+def test_advice_works_for_groups(frame):
+    found = bs.fit("f =~ x1 + x2 + x3 + x4", frame, group="team", estimator="auto")
+    assert found.groups == ("red", "blue")
+    assert found.estimator in ("ML", "MLR")
+
+
+def correlations(r12: float, r13: float, r23: float) -> pd.DataFrame:
+    """Return a matrix of three items; one factor leaves the first a residual variance of 1 - r12 r13 / r23."""
+    names = ["a", "b", "c"]
+    return pd.DataFrame([[1, r12, r13], [r12, 1, r23], [r13, r23, 1]], index=names, columns=names)
+
+
+def test_warnings_name_the_group():
+    found = bs.fit(
+        "f =~ a + b + c",
+        sample_cov={"fine": correlations(0.5, 0.5, 0.5), "odd": correlations(0.7, 0.7, 0.3)},
+        nobs={"fine": 200, "odd": 200},
+    )
+    assert not found.admissible
+    heywood = [text for text in found.warnings if "Heywood" in text]
+    assert len(heywood) == 1
+    assert heywood[0].startswith("Group odd: Heywood case: negative variance of a")
+
+
+def test_the_group_of_an_unidentified_parameter_is_named(frame):
+    model = "f =~ x1 + x2 + x3 + x4\nf ~ c(0, NA)*1"
+    found = bs.fit(model, frame, group="team")
+    assert not found.identified
+    assert any("f~1 (group blue)" in text for text in found.warnings)
