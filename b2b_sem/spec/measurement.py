@@ -52,7 +52,8 @@ def measurement_model(parsed: ParsedModel) -> MeasurementModel:
     ModelSyntaxError
         If the model has no latent variable.
     Unsupported
-        For blocks of groups, latent variables that indicate others, ordinal items, and constraints within the measurement part.
+        For blocks of groups, latent variables that indicate others, ordinal items, and constraints within the
+        measurement part.
     """
     if parsed.blocks:
         raise _unsupported(
