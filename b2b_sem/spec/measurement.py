@@ -52,8 +52,13 @@ def measurement_model(parsed: ParsedModel) -> MeasurementModel:
     ModelSyntaxError
         If the model has no latent variable.
     Unsupported
-        For latent variables that indicate others, ordinal items, and constraints within the measurement part.
+        For blocks of groups, latent variables that indicate others, ordinal items, and constraints within the
+        measurement part.
     """
+    if parsed.blocks:
+        raise _unsupported(
+            parsed, parsed.entries[0], "the groups have models of their own", "give one model, without 'group:' blocks"
+        )
     items: dict[str, list[str]] = {}
     for e in parsed.entries:
         if e.op == "=~":
