@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.measures.notation import interval, number, p_phrase
@@ -22,6 +22,8 @@ from b2b_sem.spec.model import Proposition
 __all__ = ["adjust", "judge"]
 
 NAN = float("nan")
+#: Quantile of the normal distribution behind 95 % intervals.
+NORMAL = 1.959963984540054
 METHODS = {"holm": "Holm", "bonferroni": "Bonferroni", "bh": "Benjamini-Hochberg", "none": "not adjusted"}
 
 
@@ -35,6 +37,8 @@ class _Path:
     pvalue: float
     std: float
     std_se: float
+    #: Half the width of the 95 % interval of the standardized estimate, in standard errors.
+    reach: float = NORMAL
 
 
 def adjust(pvalues: Sequence[float], method: str) -> list[float]:
@@ -95,7 +99,6 @@ def judge(
     tuple of Verdict
         In the order of `propositions`.
     """
-    quantile = _normal_quantile(0.5 + level / 2)
     paths: dict[str, _Path] = {}
     reasons: dict[str, str] = {}
     for prop in propositions:
@@ -120,6 +123,7 @@ def judge(
             verdict = SUPPORTED if positive == expected else CONTRADICTED
         else:
             verdict = NOT_SUPPORTED
+        quantile = _quantile(level, path.reach)
         ci = (path.std - quantile * path.std_se, path.std + quantile * path.std_se)
         out.append(
             Verdict(
@@ -147,10 +151,20 @@ def judge(
     return tuple(out)
 
 
-def _normal_quantile(p: float) -> float:
-    from scipy.special import ndtri
+def _quantile(level: float, reach: float) -> float:
+    """Return what an interval adds on either side in standard errors.
 
-    return float(ndtri(p))
+    `reach` is that of the 95 % interval. Pooled fits to imputed data have t distributions with degrees of freedom of
+    their own for each parameter; the one that leads to this reach serves other levels.
+    """
+    from scipy.special import ndtri, stdtridf, stdtrit
+
+    normal = float(ndtri(0.5 + level / 2))
+    if not reach > NORMAL * (1 + 1e-6):
+        return normal
+    if level == 0.95:
+        return reach
+    return float(stdtrit(stdtridf(0.975, reach), 0.5 + level / 2))
 
 
 def _effects(fit: FitResult) -> EffectsResult | None:
@@ -209,7 +223,8 @@ def _find(prop: Proposition, fit: FitResult, effects: EffectsResult | None) -> _
         return f"The path from {predictor} to {outcome} is fixed in the model, so there is nothing to test."
     if not all(map(math.isfinite, values)):
         return f"The path from {predictor} to {outcome} has no standard error."
-    return _Path(*values)
+    reach = (float(std["ci_upper"].iloc[0]) - float(std["ci_lower"].iloc[0])) / 2 / values[-1]
+    return replace(_Path(*values), reach=reach)
 
 
 def _untested(prop: Proposition, reason: str, alpha: float, level: float, multiplicity: str) -> Verdict:

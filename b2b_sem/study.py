@@ -120,6 +120,7 @@ def run_study(
     if "missingness" in spec.steps and scored.responses is not None:
         say("looking at missing answers")
         missing = _missing(fit, survey, scored.responses, spec.alpha)
+    holes = () if missing is None else _biased(fit, missing)
     rivals = []
     for name in spec.rivals:
         say(f"fitting the rival model {name}")
@@ -127,7 +128,7 @@ def run_study(
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), command)
-    return found if missing is None else replace(found, missingness=missing)
+    return replace(found, missingness=missing, warnings=(*holes, *found.warnings))
 
 
 def _command(
@@ -298,6 +299,25 @@ def _missing(fit: FitResult, survey: SurveySpec | None, responses: Responses, al
     return missingness(responses, items, others=[v for v in dict.fromkeys(others) if v not in items], alpha=alpha)
 
 
+def _biased(fit: FitResult, missing: MissingnessResult) -> tuple[str, ...]:
+    """Warn where the fit rests on answers missing completely at random and Little's test speaks against that."""
+    how = fit.model.options.get("missing", "listwise")
+    if not missing.pvalue < missing.alpha or not (how == "pairwise" or (how == "listwise" and fit.n_dropped)):
+        return ()
+    done = (
+        f"{fit.n_dropped} of {fit.n_read} rows with missing answers were left out"
+        if how == "listwise"
+        else "Each correlation was estimated from those who gave both answers"
+    )
+    p = "p < .001" if missing.pvalue < 0.001 else f"p = {missing.pvalue:.3f}".replace("0.", ".", 1)
+    ordered = " with 'estimator: MLR' (ordered items become numbers)" if fit.model.options.get("ordered") else ""
+    return (
+        f"{done}, but answers are not missing completely at random (Little's test, {p}): estimates and verdicts can be "
+        f"biased. Use 'missing: fiml' or 'missing: mi' among the options of the study{ordered} and compare. (The test "
+        "takes answers for normally distributed; with skewed ones it rejects too often.)",
+    )
+
+
 def _assemble(
     spec: StudySpec,
     model: ModelSpec,
@@ -433,12 +453,21 @@ def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None
     """Set the known truth of simulated data beside the estimates.
 
     `truth` is what the standardized solution of the recorded answers tends to; `population` is the value before
-    answers were rounded to the response scale. The two differ only for loadings and residuals of items.
+    answers were rounded to the response scale. The two differ only for loadings and residuals of items that were fitted
+    as numbers.
     """
     if truth is None:
         return None
     estimates = fit.standardized()[["lhs", "op", "rhs", "est_std", "se", "ci_lower", "ci_upper"]]
     table = truth.rename(columns={"expected": "truth", "value": "population"})
+    if ordered := set(fit.model.options.get("ordered") or ()):
+        # ordinal items are modelled as they were before the rounding; pairs of one such and one number are left out
+        items = set(fit.model.observed)
+        own = (table["lhs"].isin(ordered) | ~table["lhs"].isin(items)) & (
+            table["rhs"].isin(ordered) | ~table["rhs"].isin(items)
+        )
+        table["truth"] = table["truth"].where(~own, table["population"])
+        table = table[own | ~(table["lhs"].isin(ordered) | table["rhs"].isin(ordered))]
     swapped = estimates[estimates["op"] == "~~"].rename(columns={"lhs": "rhs", "rhs": "lhs"})
     import pandas as pd
 

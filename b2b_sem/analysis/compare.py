@@ -188,18 +188,22 @@ def _check_same_moments(first: dict[str, Any], other: dict[str, Any], name: str,
         raise DataError(f"{name} and {title} take different variables as given", hint="fit both with the same fixed_x")
     theirs_cov = other["cov"].loc[order, order].to_numpy()
     sd = np.sqrt(np.diag(cov))
-    if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other, sd):
+    if (np.abs(cov.to_numpy() - theirs_cov) > 1e-8 * np.outer(sd, sd)).any() or _means_differ(first, other):
         raise DataError(
             f"{name} and {title} have different sample moments: they were not fitted to the same data",
             hint="fit both to the same rows of the data",
         )
 
 
-def _means_differ(first: dict[str, Any], other: dict[str, Any], sd: Array) -> bool:
+def _means_differ(first: dict[str, Any], other: dict[str, Any]) -> bool:
     a, b = first.get("mean"), other.get("mean")
     if a is None or b is None:
         return (a is None) != (b is None)
-    return bool((np.abs(a.to_numpy() - b.loc[list(a.index)].to_numpy()) > 1e-8 * sd).any())
+    if set(a.index) != set(b.index):  # of models with ordinal items, only numeric variables have means
+        return True
+    names, cov = list(a.index), first["cov"]
+    sd = np.sqrt(np.diag(cov.loc[names, names]))
+    return bool((np.abs(a.to_numpy() - b.loc[names].to_numpy()) > 1e-8 * sd).any())
 
 
 def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> str:

@@ -27,6 +27,11 @@ def _free(fit: FitResult) -> dict[tuple[str, str, str], str]:
 def _fixed(fit: FitResult) -> dict[tuple[str, str, str], float]:
     table = fit.parameters
     rows = table[(table["free"] == 0) & (table["op"] != ":=")]
+    if ordered := fit.model.options.get("ordered"):
+        # what is computed from the other parameters differs between nested models and restricts nothing
+        delta = fit.model.options.get("parameterization") == "delta"
+        computed = (rows["op"] == "~~") & (rows["lhs"] == rows["rhs"]) if delta else rows["op"] == "~*~"
+        rows = rows[~(computed & rows["lhs"].isin(list(ordered)))]
     return {
         (lhs, op, rhs): float(est)
         for lhs, op, rhs, est in rows[["lhs", "op", "rhs", "est"]].itertuples(index=False)

@@ -279,7 +279,7 @@ def _check(m: Any, seed: Any, scale: str, limits: Any, iterations: Any, donors: 
     if seed is None:
         raise DataError(
             "multiple imputation draws random numbers and needs a seed, so that its numbers can be repeated",
-            hint="give seed=1, or any whole number",
+            hint="give any whole number: seed=1, --seed 1 on the command line, 'seed: 1' in a file",
         )
     whole = {"seed": (seed, 0), "m": (m, 2), "iterations": (iterations, 1), "donors": (donors, 1), "jobs": (jobs, 1)}
     for name, (value, least) in whole.items():

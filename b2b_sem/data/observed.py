@@ -355,7 +355,7 @@ def _observe_incomplete(
         dropped = dropped | empty
     used = ~dropped
     rows = np.ascontiguousarray(values[:, used].T)
-    table.refuse_too_few(len(rows), notes)
+    table.refuse_too_few(len(rows), notes, listwise=False)
     seen = ~np.isnan(rows)
     table.refuse_empty({name: ~seen[:, k] for k, name in enumerate(table.names)})
     # in each column the first answer stands for the missing ones: nothing changes for extremes
@@ -535,13 +535,13 @@ def _refuse_dependent(names: Sequence[str], rows: NDArray[np.float64], cov: NDAr
     """Raise where columns are linearly dependent in the rows that hold them, given where a search for moments ended."""
     sd = np.sqrt(np.diag(cov))
     weights = np.abs(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, 0])
-    involved = np.flatnonzero(weights > 0.02 * weights.max())
+    involved = np.flatnonzero(weights > 0.02 * weights.max()).tolist()
     part = rows[:, involved]
     part = part[~np.isnan(part).any(axis=1)]
     # more rows than the equation can fit by chance, and values that vary in them
     if len(part) > 2 * len(involved) and (np.ptp(part, axis=0) > 0).all():
         mean, own = _moments(np.ascontiguousarray(part.T))
-        _refuse_collinear([names[i] for i in involved], own, mean, file)
+        _refuse_collinear([names[int(i)] for i in involved], own, mean, file)
 
 
 def _variance_note(names: Sequence[str], cov: NDArray[np.float64]) -> list[str]:

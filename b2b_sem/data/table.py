@@ -109,8 +109,8 @@ class Table:
                 hint="Leave the column out of the model, or check the missing codes.",
             )
 
-    def refuse_too_few(self, n: int, notes: list[str]) -> None:
-        """Raise when there are not more complete rows than variables."""
+    def refuse_too_few(self, n: int, notes: list[str], *, listwise: bool = True) -> None:
+        """Raise when there are not more rows to use than variables; `notes` say why rows were left out."""
         p = len(self.names)
         if n > max(p, 1):
             return
@@ -126,13 +126,15 @@ class Table:
             raise DataError(
                 f"no complete rows: every row has a missing value{why}",
                 file=self.file,
-                hint="Leave out the columns with most missing values, or check the missing codes.",
+                hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing "
+                "values, or check the missing codes.",
             )
+        use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes and listwise else "C"
         raise DataError(
             f"{n} complete {'rows' if n != 1 else 'row'} for {variables}: the covariance matrix needs more rows than "
             f"variables{why}",
             file=self.file,
-            hint="Collect more answers, or use fewer variables.",
+            hint=f"{use}ollect more answers, or use fewer variables.",
         )
 
     def refuse_out_of_scale(self, values: NDArray[np.float64]) -> None:

@@ -86,7 +86,7 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition(
             "p",
             "two-sided Wald test of the unstandardized coefficient: estimate divided by its standard error, against "
-            "the normal distribution",
+            "the normal distribution (of imputed data, the t distribution of the pooled estimate)",
             "Wald 1943, doi:10.1090/S0002-9947-1943-0012401-3",
         ),
         Definition(
@@ -107,7 +107,9 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition(
             "Chi-square",
             "N times the minimum of the maximum likelihood fit function; under the model it has a chi-square "
-            "distribution with (known moments minus free parameters) degrees of freedom",
+            "distribution with (known moments minus free parameters) degrees of freedom. With missing answers under "
+            "full information: twice the log-likelihood lost against free means and covariances; of ordered items: "
+            "N - 1 times the minimum of weighted least squares",
             "Joreskog 1969, doi:10.1007/BF02289343",
         ),
         Definition(
@@ -119,7 +121,8 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         Definition(
             "Robust CFI, TLI, RMSEA",
             "the same formulas with the expected value of chi-square, scaling factor x df, in the place of df: they "
-            "estimate what CFI, TLI and RMSEA do for normal answers",
+            "estimate what CFI, TLI and RMSEA do for normal answers, and with missing answers those of complete ones "
+            "(Zhang & Savalei 2023, doi:10.1080/10705511.2022.2118114)",
             "Brosseau-Liard & Savalei 2014, doi:10.1080/00273171.2014.933697; Brosseau-Liard, Savalei & Li 2012, "
             "doi:10.1080/00273171.2012.715252",
         ),

@@ -26,7 +26,9 @@ from b2b_sem.report.missingness import describe_treatment, missing_figures, miss
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.table import Table, link_dois
 from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals, tabulate_truth
+from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
+from b2b_sem.results.method import describe_method, ordered_of
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import Verdict
 
@@ -92,6 +94,9 @@ def render_report(result: StudyResult) -> str:
             verdict_text=describe_verdicts(result),
             trust_text=describe_trust(result.fit),
             fit_text=describe_fit(result.fit, TYPESET),
+            method_text=" ".join(describe_method(result.fit)),
+            options=_options(result.fit),
+            repeatable=_repeatable(result.fit),
             sentences=[_sentence(v) for v in result.verdicts],
             settings=_settings(result.study),
             missing_text=[] if missing is None else [*missing.conclusions(), describe_treatment(result)],
@@ -156,6 +161,29 @@ def _settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     walk("", {k: v for k, v in study.items() if k not in ("construct_names", "instrument_notice")})
     return [(name.replace("_", " "), text) for name, text in rows]
+
+
+def _options(fit: FitResult) -> list[tuple[str, str]]:
+    """Return the options of the fit as readable lines; those that do not apply are left out."""
+    rows = []
+    for key, value in fit.model.options.items():
+        if key == "estimator" or value is None:
+            continue
+        if key == "ordered":
+            value = ordered_of(fit)
+        text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        rows.append((key.replace("_", " "), "yes" if value is True else "no" if value is False else text))
+    return rows
+
+
+def _repeatable(fit: FitResult) -> str:
+    """Return what is needed to fit the model again, beside the software."""
+    if ordered_of(fit):
+        return "Thresholds, their weights and the scaled test of ordered items need the answers."
+    if fit.model.options.get("missing", "listwise") != "listwise":
+        return "Rows with missing values were used, so that fitting the model again needs the data."
+    more = " (the standard errors and the scaled test need the rows)" if "chisq_scaled" in fit.measures else ""
+    return f"sample_covariance.csv with n = {fit.nobs} is enough to fit the model again{more}."
 
 
 def _entry(value: Any) -> str:

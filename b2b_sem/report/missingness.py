@@ -61,13 +61,30 @@ def describe_treatment(result: StudyResult) -> str:
         return text
     if method == "listwise":
         if not fit.n_dropped:
-            return "No row was left out: the model uses none of the items with holes."
+            return "No row was left out."
+        others = "'missing: pairwise'" if fit.model.options.get("ordered") else "'missing: fiml' (or 'mi')"
         return (
             f"Rows with a hole in any variable of the model were left out: {fit.n_dropped} of {fit.n_read}. That is "
             "right only if answers are missing completely at random, and it wastes the answers of those rows; "
-            "'missing: fiml' among the options of the study uses them."
+            f"{others} among the options of the study uses them."
         )
-    return f"Missing answers were treated with the option missing = {method}."
+    if method == "pairwise":
+        text = (
+            "Each threshold and each correlation was estimated from all who gave the answers it needs (pairwise "
+            "deletion). That keeps all rows, but is right only if answers are missing completely at random. Full "
+            "information ('missing: fiml', 'estimator: MLR') needs less, and takes the answers as numbers: compare."
+        )
+    else:
+        m, seed = (fit.model.options.get(key) for key in ("imputations", "seed"))
+        drawn = "" if seed is None else f" (seed {seed})"
+        text = (
+            f"Missing answers were imputed {m} times{drawn}, the model was fitted to each completed data set and "
+            "the results were pooled by Rubin's rules, so that standard errors know what was not answered. They are "
+            "right if answers are missing at random, given the columns used for the imputation."
+        )
+        if fit.auxiliary:
+            text += f" Columns outside the model that took part: {', '.join(fit.auxiliary)}."
+    return f"{text} {fit.n_dropped} of {fit.n_read} rows were left out." if fit.n_dropped else text
 
 
 def tabulate_missing(found: MissingnessResult) -> Table:
@@ -146,7 +163,8 @@ def tabulate_related(found: MissingnessResult, largest: int | None = None) -> Ta
     notes = [
         "d: standardized difference; t, df, p: Welch's test; p (FDR): adjusted over all comparisons "
         "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x). A variable with a difference and a "
-        "correlation is a candidate for the model or for the auxiliary variables."
+        "correlation is a candidate for the model or for the auxiliary variables. With few who left an item out and "
+        "skewed answers Welch's test finds too many differences."
     ]
     if largest is not None and len(found.related) > largest:
         notes.append(f"The {largest} smallest p of {len(found.related)} comparisons.")
@@ -260,8 +278,10 @@ def draw_patterns(found: MissingnessResult) -> Figure:
         )
     )
     axis = {"showgrid": False, "zeroline": False, "fixedrange": True, "tickmode": "array", "automargin": True}
+    base = base_layout(height=100 + 24 * len(rows))
+    base["margin"] = {"l": 10, "r": 46, "t": 30, "b": 14}  # labels stand above, beside the button of the figure
     plot.update_layout(
-        **base_layout(height=130 + 24 * len(rows)),
+        **base,
         xaxis={
             **axis,
             "tickvals": list(range(len(names))),
@@ -276,7 +296,7 @@ def draw_patterns(found: MissingnessResult) -> Figure:
             "tickvals": list(range(len(rows))),
             "ticktext": labels,
             "range": [len(rows) - 0.5, -0.5],
-            "title": {"text": "Respondents", "font": {"size": 13}},
+            "title": {"text": "Respondents", "font": {"size": 13}, "standoff": 14},
         },
     )
     hidden = found.n_patterns - len(rows)

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.measures.notation import ASCII, Glyphs, count, interval, number, probability
+from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
-from b2b_sem.report.definition import FIT_CAUTION, FORNELL_LARCKER, GUIDES, HAIR, HENSELER, ROEMER
+from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
+from b2b_sem.report.fit import tabulate_fit, tabulate_measures
 from b2b_sem.report.missingness import missing_tables
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
+from b2b_sem.results.method import label_method
 from b2b_sem.results.study import StudyResult
-from b2b_sem.results.variant import TEST_TITLES, variant
+from b2b_sem.results.variant import variant
 
 __all__ = [
     "build_tables",
@@ -60,6 +62,8 @@ def tabulate_verdicts(result: StudyResult) -> Table:
         notes.append(f"p ({adjusted}) is adjusted over the {tested} propositions tested.")
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
+        if result.ok:
+            notes.append(f"They rest on one fit: {label_method(result.fit)}.")
     columns = [
         Column("id", "", "value"),
         Column("path", "Path", "path"),
@@ -106,117 +110,6 @@ def tabulate_verdicts(result: StudyResult) -> Table:
         for v in verdicts
     ]
     return table("verdicts", "Verdicts on the propositions", columns, rows, notes)
-
-
-def tabulate_fit(fit: FitResult, glyphs: Glyphs = ASCII) -> Table:
-    """Return the fit measures as papers print them, each with its customary guide and the source of the guide."""
-    m = fit.measures
-
-    def value(name: str) -> float:
-        return m.get(name, float("nan"))
-
-    def bounded(name: str, digits: int = 3) -> str:
-        return number(value(name), digits, bounded=True, glyphs=glyphs)
-
-    def plain(name: str, digits: int = 2) -> str:
-        return number(value(name), digits, glyphs=glyphs)
-
-    def span(low: str, high: str) -> str:
-        return interval(value(low), value(high), 3, bounded=True, glyphs=glyphs)
-
-    spelled: dict[str, tuple[str, str]] = {
-        "chisq": (
-            "Chi-square (df), p",
-            f"{plain('chisq')} ({count(value('df'), glyphs=glyphs)}), {probability(value('pvalue'), glyphs=glyphs)}",
-        ),
-        "cfi": ("CFI", bounded("cfi")),
-        "tli": ("TLI", bounded("tli")),
-        "rmsea": ("RMSEA [90% CI]", f"{bounded('rmsea')} {span('rmsea_ci_lower', 'rmsea_ci_upper')}"),
-        "rmsea_pvalue": ("p of close fit", probability(value("rmsea_pvalue"), glyphs=glyphs)),
-        "srmr": ("SRMR", bounded("srmr")),
-        "baseline_chisq": (
-            "Baseline chi-square (df)",
-            f"{plain('baseline_chisq')} ({count(value('baseline_df'), glyphs=glyphs)})",
-        ),
-        "npar": ("Free parameters", count(value("npar"), glyphs=glyphs)),
-        "logl": ("Log-likelihood", plain("logl")),
-        "aic": ("AIC", plain("aic")),
-        "bic": ("BIC", plain("bic")),
-        "bic2": ("BIC, sample-size adjusted", plain("bic2")),
-    }
-    notes = [FIT_CAUTION]
-    if variant(m, "chisq"):
-        spelled, note = _with_scaled(fit, spelled, glyphs)
-        notes.insert(0, note)
-    rows = []
-    for key, (label, text) in spelled.items():
-        stem = key.removesuffix("_scaled").removesuffix("_robust")
-        guide = None if key == stem and f"{key}_scaled" in m else GUIDES.get(stem)
-        rows.append((key, label, text, guide.text if guide else "", guide.source if guide else ""))
-    columns = [
-        Column("measure", "Measure", shown=False),
-        Column("label", "Measure"),
-        Column("value", "Value", "value"),
-        Column("guide", "Customary guide"),
-        Column("source", "Source of the guide"),
-    ]
-    return table("fit", "Fit of the model", columns, rows, notes)
-
-
-def _with_scaled(
-    fit: FitResult, spelled: Mapping[str, tuple[str, str]], glyphs: Glyphs
-) -> tuple[dict[str, tuple[str, str]], str]:
-    """Return the lines of the fit table, scaled test and robust indices first, and a note that explains them."""
-    m = fit.measures
-
-    def value(name: str) -> float:
-        return m.get(name, float("nan"))
-
-    def bounded(name: str) -> str:
-        return number(value(name), 3, bounded=True, glyphs=glyphs)
-
-    df, p = count(value("df_scaled"), glyphs=glyphs), probability(value("pvalue_scaled"), glyphs=glyphs)
-    first = {
-        "chisq_scaled": (
-            "Scaled chi-square (df), p",
-            f"{number(value('chisq_scaled'), glyphs=glyphs)} ({df}), {p}",
-        )
-    }
-    kinds = {name: variant(m, name) for name in ("cfi", "tli", "rmsea")}
-    words = {"_robust": "Robust", "_scaled": "Scaled"}
-    for name in ("cfi", "tli"):
-        if kind := kinds[name]:
-            first[name + kind] = (f"{words[kind]} {name.upper()}", bounded(name + kind))
-    if kind := kinds["rmsea"]:
-        low, high = (value(f"rmsea_ci_{side}{kind}") for side in ("lower", "upper"))
-        limits = interval(low, high, 3, bounded=True, glyphs=glyphs)
-        first[f"rmsea{kind}"] = (f"{words[kind]} RMSEA [90% CI]", f"{bounded(f'rmsea{kind}')} {limits}")
-        close = probability(value(f"rmsea_pvalue{kind}"), glyphs=glyphs)
-        first[f"rmsea_pvalue{kind}"] = (f"{words[kind]} p of close fit", close)
-    rest = {
-        key: (f"{label}, not scaled" if key + "_scaled" in m else label, text) for key, (label, text) in spelled.items()
-    }
-    title = TEST_TITLES.get(str(fit.model.options.get("test")), "scaled")
-    note = (
-        f"The test is {title}, scaling factor {number(value('chisq_scaling_factor'), 3, glyphs=glyphs)}: read the "
-        "first lines. The values that are not scaled take the answers for normally distributed."
-    )
-    return {**first, **rest}, note
-
-
-def tabulate_measures(fit: FitResult) -> Table:
-    """Return every fit measure by its lavaan name, for machines."""
-    columns = [
-        Column("measure", "Measure", "code"),
-        Column("value", "Value", "number3"),
-        Column("guide", "Guide"),
-        Column("source", "Source"),
-    ]
-    rows = []
-    for name, value in fit.measures.items():
-        guide = GUIDES.get(name.removesuffix("_scaled").removesuffix("_robust"))
-        rows.append((name, value, guide.text if guide else "", guide.source if guide else ""))
-    return table("fit", "Fit measures", columns, rows, [FIT_CAUTION])
 
 
 def tabulate_parameters(fit: FitResult) -> Table:
@@ -347,6 +240,11 @@ def tabulate_reliability(result: StudyResult) -> Table | None:
     ]
     rows = [tuple(r.get(c.key) for c in columns) for r in frame.to_dict("records")]
     notes = [f"Guides: alpha, omega and CR .70 to .90 ({HAIR}); AVE .50 or higher ({FORNELL_LARCKER})."]
+    if ordinal:
+        notes.append(
+            "Omega of the sum is the reliability of the answers as they are added up; ordinal alpha, latent omega, CR "
+            "and AVE speak of the responses behind the answers."
+        )
     a = result.measurement.adequacy
     if a.get("kmo", float("nan")) == a.get("kmo"):
         bartlett = (
@@ -447,6 +345,7 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         return None
     main = result.fit.measures
     read = {name: name + variant(main, name) for name in ("chisq", "df", "cfi", "rmsea")}
+    likely = any(not is_missing(f.measures.get("aic")) for f in (result.fit, *(r.fit for r in result.rivals)) if f)
     columns = [
         Column("name", "Name", "code", shown=False),
         Column("title", "Model"),
@@ -456,8 +355,8 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         Column(read["cfi"], _heading(read["cfi"]), "bounded3"),
         Column(read["rmsea"], _heading(read["rmsea"]), "bounded3"),
         Column("srmr", "SRMR", "bounded3"),
-        Column("aic", "AIC", "number"),
-        Column("bic", "BIC", "number"),
+        Column("aic", "AIC", "number", shown=likely),
+        Column("bic", "BIC", "number", shown=likely),
         Column("chisq_diff", "Δχ²", "number"),
         Column("df_diff", "Δdf", "count"),
         Column("pvalue_diff", "p of Δχ²", "p"),
@@ -477,10 +376,16 @@ def tabulate_rivals(result: StudyResult) -> Table | None:
         usable = r.fit is not None and r.fit.ok
         m: Mapping[str, float] = r.fit.measures if r.fit is not None and usable else {}
         failure = "" if r.fit is None else r.fit.failure
-        remark = "; ".join(p for p in (failure, r.message) if p) if not usable else r.message or words[r.relation]
+        said = (failure if failure not in r.message else "", r.message)
+        remark = "; ".join(p for p in said if p) if not usable else r.message or words[r.relation]
         diff = (r.chisq_diff, r.df_diff, r.pvalue_diff) if usable else (None, None, None)
         rows.append((r.name, r.title, r.relation, *(m.get(k) for k in measures), *diff, remark, r.why))
-    notes = ["Lower AIC and BIC are better. Δχ² is given for nested models only; a failed rival shows no numbers."]
+    notes = ["Lower AIC and BIC are better."] if likely else ["This estimator has no AIC and BIC."]
+    notes.append("Δχ² is given for nested models only; a failed rival shows no numbers.")
+    if read["chisq"] != "chisq":
+        notes.append("Δχ² is a scaled difference test, not the difference of the scaled χ².")
+    elif result.fit.model.options.get("missing") == "mi":
+        notes.append("χ² and Δχ² are pooled over the imputed data sets.")
     return table("rivals", "Rival models on the same data", columns, rows, notes)
 
 
@@ -518,7 +423,20 @@ def tabulate_residuals(fit: FitResult, largest: int | None = None) -> Table:
     ]
     big = int(np.sum(np.abs(values[i, j]) > 0.10))
     notes = [f"{big} of {len(i)} absolute residuals exceed .10, the size worth explaining (Kline 2023)."]
+    if what := _moments_of(fit):
+        notes.append(f"Observed: {what}.")
     return table("residuals", "Largest correlation residuals", columns, rows, notes)
+
+
+def _moments_of(fit: FitResult) -> str:
+    """Return what the sample moments are, where they are not those of the rows as they stand."""
+    missing = fit.model.options.get("missing", "listwise")
+    if fit.model.options.get("ordered"):
+        pairs = ", each from all who answered both items" if missing == "pairwise" else ""
+        return f"correlations of the responses behind ordered answers (polychoric, polyserial){pairs}"
+    if missing in ("fiml", "fiml.x"):
+        return "estimated by maximum likelihood from all answers, without the model"
+    return "means over the imputed data sets" if missing == "mi" else ""
 
 
 def _correlation(cov: pd.DataFrame) -> np.ndarray:
@@ -561,7 +479,8 @@ def tabulate_truth(result: StudyResult, ops: Collection[str] | None = None) -> T
     target = "expected" if both else "population"
     notes = [f"{sum(known)} of {len(known)} intervals cover the {target} value; in the long run 95% should."]
     if both:
-        notes.append("Expected: the population value as it shows in answers on the survey's response scale.")
+        ordered = "; of ordered items, the population value itself" if result.fit.model.options.get("ordered") else ""
+        notes.append(f"Expected: the population value as it shows in answers on the survey's response scale{ordered}.")
     return table("truth", "Known values and estimates", columns, rows, notes) if rows else None
 
 
@@ -593,12 +512,22 @@ def tabulate_provenance(result: StudyResult) -> Table:
 
 
 def tabulate_sample_covariance(fit: FitResult) -> Table:
-    """Return the sample covariance matrix with divisor n - 1: with n, enough to fit the model again."""
+    """Return the sample covariance matrix with divisor n - 1: with n, enough to fit the model to complete data again.
+
+    With ordinal items it holds what the model was fitted to: their latent correlations.
+    """
     cov = fit.sample()["cov"]
-    if fit.model.options.get("likelihood", "normal") == "normal" and fit.nobs > 1:
-        cov = cov * (fit.nobs / (fit.nobs - 1))
-    notes = [f"n = {fit.nobs}; divisor n - 1."]
-    return _square("sample_covariance", "Sample covariance matrix", cov, notes, lower=False)
+    notes = [f"n = {fit.nobs}."]
+    if fit.model.options.get("ordered"):
+        title = "Sample correlations of the responses behind the answers"
+    else:
+        title = "Sample covariance matrix"
+        notes.append("Divisor n - 1.")
+        if fit.model.options.get("likelihood", "normal") == "normal" and fit.nobs > 1:
+            cov = cov * (fit.nobs / (fit.nobs - 1))
+    if what := _moments_of(fit):
+        notes.append(f"{what[0].upper()}{what[1:]}.")
+    return _square("sample_covariance", title, cov, notes, lower=False)
 
 
 def build_tables(result: StudyResult) -> dict[str, Table]:

@@ -6,6 +6,7 @@ import textwrap
 
 from b2b_sem.measures.notation import interval, number, probability
 from b2b_sem.report.narrative import describe_fit, describe_instrument, describe_trust, describe_verdicts, warnings_of
+from b2b_sem.results.method import label_method
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import NOT_TESTABLE
 
@@ -73,6 +74,7 @@ def verdict_table(result: StudyResult) -> str:
 def fit_lines(result: StudyResult) -> str:
     """Return the fit, whether it may be trusted, and the warnings, in lines of at most :data:`WIDTH` characters."""
     lines = textwrap.wrap(f"Fit: {describe_fit(result.fit)}", WIDTH, subsequent_indent="     ")
+    lines += textwrap.wrap(label_method(result.fit), WIDTH, initial_indent="     ", subsequent_indent="     ")
     lines += textwrap.wrap(describe_trust(result.fit), WIDTH, initial_indent="     ", subsequent_indent="     ")
     found = warnings_of(result)
     if found:

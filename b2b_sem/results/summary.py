@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.method import ordered_of
 
 __all__ = ["summarize"]
 
@@ -90,6 +91,15 @@ def _header(fit: FitResult) -> str:
         _pair("Number of observations", str(fit.nobs)),
         *(_pair(f"  group {r.label}", str(r.nobs)) for r in fit.group_tests.itertuples()),
     ]
+    options, ordered = fit.model.options, ordered_of(fit)
+    missing = str(options.get("missing") or "listwise")
+    if missing != "listwise":
+        lines.append(_pair("Missing answers", missing))
+    if missing == "mi":
+        lines.append(_pair("Number of imputations", str(options.get("imputations"))))
+    if ordered:
+        lines.append(_pair("Ordered variables", f"{len(ordered)} of {len(fit.model.observed)}"))
+        lines.append(_pair("Parameterization", str(options.get("parameterization"))))
     if fit.n_dropped:
         lines += [_pair("Number of rows read", str(fit.n_read)), _pair("Number of rows left out", str(fit.n_dropped))]
     return "\n".join(lines)

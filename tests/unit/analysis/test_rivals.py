@@ -121,3 +121,40 @@ def test_failed_fits_are_not_compared(main_failed: bool, who: str) -> None:
     assert math.isnan(found.chisq_diff)
     assert math.isnan(found.pvalue_diff)
     assert found.df_diff is None
+
+
+@cache
+def ordinal(text: str, parameterization: str = "delta") -> FitResult:
+    cut = pd.DataFrame({name: np.digitize(x, np.quantile(x, [0.2, 0.5, 0.8])) for name, x in data().items()})
+    found = bs.fit(text, cut, ordered=True, parameterization=parameterization)
+    assert found.ok
+    return found
+
+
+@pytest.mark.parametrize("parameterization", ["delta", "theta"])
+def test_rivals_of_ordinal_items_are_nested(parameterization: str) -> None:
+    # residual variances (delta) and scales (theta) are computed from the rest: they differ between nested models
+    main = ordinal(MAIN, parameterization)
+    rival = ordinal(MEASURES + "B ~ A\nC ~ B", parameterization)
+    found = compare_rival("r", "R", "why", main, rival)
+    assert found.relation == "restricted"
+    assert found.df_diff == 1
+    expected = bs.compare(main, rival).table.iloc[1]
+    assert (found.chisq_diff, found.pvalue_diff) == (expected["chisq_diff"], expected["pvalue"])
+    assert 0 <= found.pvalue_diff <= 1
+
+
+def test_a_fixed_residual_variance_of_an_ordinal_item_is_no_nesting() -> None:
+    assert relation(ordinal(MAIN, "theta"), ordinal(MAIN + "\na1 ~~ 2*a1", "theta")) == "other"
+
+
+def test_rivals_of_ordinal_items_and_numbers_are_compared() -> None:
+    items = ["a1", "a2", "a3"]
+    mixed = data().assign(**{v: np.digitize(data()[v], [-0.5, 0.5]) for v in items})
+    main, rival = (bs.fit(text, mixed, ordered=items) for text in (MAIN, MEASURES + "B ~ A\nC ~ B"))
+    found = compare_rival("r", "R", "why", main, rival)
+    assert (found.relation, found.df_diff) == ("restricted", 1)
+    assert 0 <= found.pvalue_diff <= 1
+    shifted = bs.fit(MAIN, mixed.assign(c1=mixed["c1"] + 1), ordered=items)
+    with pytest.raises(bs.DataError, match="different sample moments"):
+        bs.compare(shifted, rival)
