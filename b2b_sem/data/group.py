@@ -150,7 +150,12 @@ def _named(label: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"group {label}: {error.message}", file=error.file, hint=error.hint) from error
+        raise DataError(f"{_title(label)}: {error.message}", file=error.file, hint=error.hint) from error
+
+
+def _title(label: str) -> str:
+    """Return the label as messages write it; groups without labels are "Group 1" and so on."""
+    return label if label.startswith("Group ") else f"group {label}"
 
 
 def observe_each(parts: Sequence[GroupRows], look: Callable[[GroupRows], Observed]) -> list[Observed]:
@@ -190,7 +195,7 @@ def join_groups(
 
     def named(field: str) -> tuple[str, ...]:
         pairs = zip(labels, parts, strict=True)
-        return tuple(f"group {label}: {text}" for label, part in pairs for text in getattr(part, field))
+        return tuple(f"{_title(label)}: {text}" for label, part in pairs for text in getattr(part, field))
 
     def joined(field: str) -> tuple[Any, ...] | None:
         values = [getattr(part, field) for part in parts]
