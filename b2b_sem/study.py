@@ -238,7 +238,7 @@ def _fit(
         if settings.get("group") is not None:
             raise Unsupported(
                 "a study reports one group at a time, and its fit settings name a group",
-                hint="leave 'group' out of the study; fit the groups with bs.fit(..., group=...) or 'b2b-sem fit --group'",
+                hint="leave 'group' out of the study; fit groups with bs.fit(..., group=...) or 'b2b-sem fit --group'",
             )
         return fit(text, data.responses, **settings)
     return fit(text, sample_cov=data.cov, nobs=data.nobs, **settings)
