@@ -265,7 +265,7 @@ def _rows(
     dropped = total - len(rows)
     if dropped:
         if missing == "listwise":
-            counts = [*(hole.sum(axis=0) + n_empty).tolist(), int((~given).sum())]
+            counts = [*(hole.sum(axis=0) + n_empty).tolist(), int((~given).sum()) + (n_empty if x.shape[1] else 0)]
             note = dropped_note([*names, "covariates"], counts, dropped, total, where)
             notes.append(f"{note}; missing='pairwise' uses all answers")
         else:
