@@ -195,9 +195,7 @@ def compare_groups(
     )
 
 
-def _check(
-    estimator: str, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str
-) -> None:
+def _check(estimator: str, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str) -> None:
     if str(estimator).upper() not in ESTIMATORS:
         raise Unsupported(
             f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
@@ -329,7 +327,11 @@ def _difference(free: Fit, equal: Fit, what: str, warnings: list[str]) -> dict[s
         warnings.append(f"With {what} the model has no difference test: {equal.failure}.")
         return dict.fromkeys(("chisq_diff", "df_diff", "pvalue_diff"), math.nan)
     row = compare(free, equal).table.iloc[-1]
-    out = {"chisq_diff": float(row["chisq_diff"]), "df_diff": float(row["df_diff"]), "pvalue_diff": float(row["pvalue"])}
+    out = {
+        "chisq_diff": float(row["chisq_diff"]),
+        "df_diff": float(row["df_diff"]),
+        "pvalue_diff": float(row["pvalue"]),
+    }
     if math.isnan(out["pvalue_diff"]):
         warnings.append(f"With {what} the scaled difference of chi-squares has no p-value: take the Wald test.")
     return out
@@ -348,9 +350,8 @@ def _test_loadings(
     """Test the equality of loadings that the comparison rests on."""
     others = tuple(k for k in kinds if k != "loadings")
     table = context_of(free).problem.table
-    if len({r.free for r in table.rows if r.op == "=~" and r.free}) == sum(
-        1 for r in table.rows if r.op == "=~" and r.free
-    ):
+    numbers = [r.free for r in table.rows if r.op == "=~" and r.free]
+    if len(set(numbers)) == len(numbers):
         return {}
     loose = fit_model(text, data, group_equal=others, group_partial=exempt, **settings)
     found = _difference(loose, free, "equal loadings", warnings) if loose.converged and loose.identified else {}

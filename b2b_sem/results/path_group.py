@@ -14,7 +14,7 @@ import pandas as pd
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records
 
-__all__ = ["DIFFERENCE_COLUMNS", "ESTIMATE_COLUMNS", "EQUALITY_COLUMNS", "PathGroupResult"]
+__all__ = ["DIFFERENCE_COLUMNS", "EQUALITY_COLUMNS", "ESTIMATE_COLUMNS", "PathGroupResult"]
 
 EQUALITY_COLUMNS = (
     "path",
@@ -147,7 +147,7 @@ class PathGroupResult:
         lines = [
             f"Paths across {self.group}: {sizes}",
             f"Estimator {self.estimator}, missing answers: {self.missing}. Equal in all groups: {equal}{but}.",
-            f"Adjusted p-values: {self.multiplicity}. Power is that to find a standardized difference of {self.size:g}.",
+            f"Adjustment of p-values: {self.multiplicity}. Power: for a standardized difference of {self.size:g}.",
             "",
             "Equal paths, one at a time (Wald test; difference of chi-squares):",
             _table(self._tests),

@@ -29,7 +29,7 @@ slope <- function(model, fit) {
 solve_model <- function(case, model, equal, partial) {
   options <- case$options
   if (identical(options$missing, "fiml")) options <- c(options, list(em.h1.tol = 1e-13, em.h1.iter.max = 20000L))
-  arguments <- c(list(model = model, data = read.csv(data_path(case$data)), group = case$group), options)
+  arguments <- c(list(model = model, data = read.csv(data_path(case$data)), group = case$group, fixed.x = TRUE), options)
   if (length(equal)) arguments$group.equal <- equal
   if (length(partial)) arguments$group.partial <- partial
   default <- do.call("sem", arguments)
