@@ -147,9 +147,9 @@ def compare_groups(
 
     warnings = [*free.warnings]
     omnibus = {**_wald(contrasts, chosen), **_difference(free, restricted(chosen), "all paths equal", warnings)}
-    tests = []
+    tests: list[dict[str, Any]] = []
     for path in chosen:
-        row = {"path": path.name, **_wald(contrasts, [path])}
+        row: dict[str, Any] = {"path": path.name, **_wald(contrasts, [path])}
         if len(chosen) == 1:
             row.update({k: omnibus[k] for k in ("chisq_diff", "df_diff", "pvalue_diff")})
         else:
@@ -298,12 +298,14 @@ class _Contrasts:
 def _contrasts(free: Fit, paths: Sequence[_Path]) -> _Contrasts:
     context = context_of(free)
     raw = context.problem.values(context.solution.theta)
-    values, slopes, place = [], [], {}
+    values: list[float] = []
+    slopes: list[Array] = []
+    place: dict[str, list[int]] = {}
     for path in paths:
         first = path.places[0]
         place[path.name] = list(range(len(values), len(values) + len(path.places) - 1))
         for other in path.places[1:]:
-            values.append(raw.value[other] - raw.value[first])
+            values.append(float(raw.value[other] - raw.value[first]))
             slopes.append(raw.jacobian[other] - raw.jacobian[first])
     jacobian = np.array(slopes)
     return _Contrasts(np.array(values), jacobian @ context.vcov @ jacobian.T, place)
