@@ -99,10 +99,7 @@ def compare_split(
         As in :func:`b2b_sem.compare_groups`.
     """
     label, groups = split_answers(frame, survey, name)
-    column = "group"
-    while column in frame.columns or column in text:
-        column += "_"
-    data = frame.assign(**{column: groups})
+    data = frame.assign(**{name: groups})
     estimator = str(settings.get("estimator", "ML")).upper()
     reasons = []
     if estimator not in ESTIMATORS:
@@ -114,7 +111,7 @@ def compare_split(
         missing = "fiml"
     steps = ("configural", "metric", "scalar")
     try:
-        ladder = invariance(text, data, column, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
+        ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
     except B2BSemError as error:
         return GroupComparison(name, label, None, None, (*reasons, f"Invariance was not tested: {error.message}."))
     if ladder.holds in ("", "configural"):
@@ -125,7 +122,7 @@ def compare_split(
         found = compare_groups(
             text,
             data,
-            column,
+            name,
             paths=paths,
             partial=released,
             estimator=estimator,
