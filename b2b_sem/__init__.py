@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.missingness import missingness
+    from b2b_sem.analysis.path_group import compare_groups
     from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.impute import impute
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "advise",
     "compare",
+    "compare_groups",
     "fit",
     "fit_imputed",
     "impute",
@@ -83,6 +85,7 @@ _HOME = {
     "Unsupported": "b2b_sem.errors",
     "advise": "b2b_sem.analysis.advice",
     "compare": "b2b_sem.analysis.compare",
+    "compare_groups": "b2b_sem.analysis.path_group",
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
     "impute": "b2b_sem.data.impute",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.measures.notation import interval, number, p_phrase
+from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Verdict
@@ -78,6 +79,7 @@ def judge(
     multiplicity: str = "holm",
     names: Mapping[str, str] | None = None,
     effects: EffectsResult | None = None,
+    comparisons: Sequence[GroupComparison] = (),
 ) -> tuple[Verdict, ...]:
     """Return a verdict for each proposition.
 
@@ -93,6 +95,9 @@ def judge(
         Construct code -> name, for the sentences.
     effects : EffectsResult, optional
         Effects of the model by the delta method, for propositions on indirect effects. Computed from `fit` without it.
+    comparisons : sequence of GroupComparison
+        For propositions on groups. All parts of such a claim must hold: its p-value is the largest of theirs
+        (intersection-union test; Berger 1982, doi:10.1080/00401706.1982.10487790).
 
     Returns
     -------
@@ -100,8 +105,13 @@ def judge(
         In the order of `propositions`.
     """
     paths: dict[str, _Path] = {}
+    claims: dict[str, tuple[ClaimPart, ...]] = {}
     reasons: dict[str, str] = {}
     for prop in propositions:
+        compared = next((c for c in comparisons if prop.test == "group" and c.name == prop.group), None)
+        if compared is not None:
+            claims[prop.id] = _claim(prop, fit, compared, alpha)
+            continue
         if prop.test == "indirect" and effects is None and fit.ok:
             effects = _effects(fit)
         found = _find(prop, fit, effects)
@@ -109,9 +119,17 @@ def judge(
             paths[prop.id] = found
         else:
             reasons[prop.id] = found
-    adjusted = dict(zip(paths, adjust([p.pvalue for p in paths.values()], multiplicity), strict=True))
+    tested = {name: p.pvalue for name, p in paths.items()}
+    # a claim with several parts is as sure as the least sure of them; without all of them it is not tested
+    whole = {name for name, parts in claims.items() if all(p.outcome != ABSENT for p in parts)}
+    tested |= {name: max(p.pvalue for p in claims[name]) for name in claims if name in whole}
+    adjusted = dict(zip(tested, adjust(list(tested.values()), multiplicity), strict=True))
     out = []
     for prop in propositions:
+        if prop.id in claims:
+            p = adjusted.get(prop.id, NAN)
+            out.append(_judge_claim(prop, claims[prop.id], p, alpha, level, multiplicity, len(tested)))
+            continue
         path = paths.get(prop.id)
         if path is None:
             out.append(_untested(prop, reasons[prop.id], alpha, level, multiplicity))
@@ -149,6 +167,53 @@ def judge(
             )
         )
     return tuple(out)
+
+
+def _claim(prop: Proposition, fit: FitResult, comparison: GroupComparison, alpha: float) -> tuple[ClaimPart, ...]:
+    from b2b_sem.analysis.group_claim import claim_parts
+
+    return claim_parts(prop, fit, comparison, alpha)
+
+
+def _judge_claim(
+    prop: Proposition,
+    parts: tuple[ClaimPart, ...],
+    p: float,
+    alpha: float,
+    level: float,
+    multiplicity: str,
+    family: int,
+) -> Verdict:
+    """Judge a claim with several parts: supported if all hold, contradicted if one is surely the opposite."""
+    found = "; ".join(f"{part.id}, {part.claim}: {part.text}" for part in parts)
+    absent = [part for part in parts if part.outcome == ABSENT]
+    if absent:
+        names = " and ".join(part.id for part in absent)
+        reason = f"{names} could not be tested. {_capital(found)}."
+        return replace(_untested(prop, reason, alpha, level, multiplicity), parts=parts)
+    # one opposite part is enough, so that its p-value pays for all parts and all propositions (Bonferroni)
+    against = [q for q in parts if q.outcome == OPPOSITE and q.pvalue * len(parts) * family < alpha]
+    if against:
+        verdict = CONTRADICTED
+        verb = "is" if len(against) == 1 else "are"
+        why = f"{' and '.join(q.id for q in against)} {verb} the opposite of what is stated"
+    elif p < alpha and all(q.outcome == HOLDS for q in parts):
+        verdict, why = SUPPORTED, "All parts hold"
+    else:
+        verdict = NOT_SUPPORTED
+        words = {OPEN: "is not significant", OPPOSITE: "has the opposite sign", HOLDS: "holds"}
+        why = ", ".join(f"{q.id} {words[q.outcome]}" for q in parts)
+    test = f"{_adjusted(multiplicity)} of the least sure part {p_phrase(p).removeprefix('p ')}"
+    blank = _untested(prop, "", alpha, level, multiplicity)
+    return replace(
+        blank,
+        verdict=verdict,
+        reason=f"{why} ({test}). {_capital(found)}.",
+        sentence=f"{_capital(why)} ({found}; {test}): {prop.id} is {verdict}.",
+        pvalue=max(q.pvalue for q in parts),
+        p_adjusted=p,
+        parts=parts,
+    )
 
 
 def _quantile(level: float, reach: float) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from b2b_sem.data.read import Responses
+    from b2b_sem.results.comparison import GroupComparison
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
@@ -125,9 +126,15 @@ def run_study(
     for name in spec.rivals:
         say(f"fitting the rival model {name}")
         rivals.append(_rival(name, model, survey, scored, settings, fit, spec.alpha))
+    comparisons = []
+    for name in spec.splits:
+        say(f"comparing the groups of {name}")
+        comparisons.append(_compare(name, spec, model, survey, scored, settings))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
-    found = _assemble(spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), command)
+    found = _assemble(
+        spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), tuple(comparisons), command
+    )
     return replace(found, missingness=missing, warnings=(*holes, *found.warnings))
 
 
@@ -244,6 +251,36 @@ def _fit(
     return fit(text, sample_cov=data.cov, nobs=data.nobs, **settings)
 
 
+def _compare(
+    name: str,
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+) -> GroupComparison:
+    """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
+    from b2b_sem.analysis.group_claim import compare_split
+    from b2b_sem.errors import DataError
+
+    if survey is None or data.responses is None:
+        raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
+    own = model.regressions()
+    claimed = [p.claims()[0][0] for p in model.propositions if p.path is not None and p.readable]
+    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in own]
+    return compare_split(
+        name,
+        model.syntax(survey),
+        data.responses.frame,
+        survey,
+        list(dict.fromkeys(named)) or None,
+        settings,
+        alpha=spec.alpha,
+        level=spec.confidence,
+        multiplicity=spec.multiplicity,
+    )
+
+
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:
     """Return `error` with the place where the option that it refuses is written, if a file states it."""
     for document in documents:
@@ -328,6 +365,7 @@ def _assemble(
     measured: MeasurementResult | None,
     effects: EffectsResult | None,
     rivals: tuple[RivalResult, ...],
+    comparisons: tuple[GroupComparison, ...],
     command: str,
 ) -> StudyResult:
     from b2b_sem.propositions import judge
@@ -344,6 +382,7 @@ def _assemble(
             multiplicity=spec.multiplicity,
             names=names,
             effects=effects,
+            comparisons=comparisons,
         )
     warnings = [*fit.warnings, *_misfit(fit), *(measured.warnings if measured is not None else ())]
     for rival in rivals:
@@ -365,6 +404,7 @@ def _assemble(
         provenance=_provenance(spec, model, survey, data, fit, command),
         warnings=tuple(dict.fromkeys(warnings)),
         effects=effects,
+        comparisons=comparisons,
     )
 
 

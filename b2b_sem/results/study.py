@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from b2b_sem.errors import DataError
+from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records, write_json
@@ -100,6 +101,8 @@ class StudyResult:
         Direct, indirect and total effects, if the study asks for them.
     missingness : MissingnessResult or None
         Which answers are missing, if the study asks for it and there are answers to look at.
+    comparisons : tuple of GroupComparison
+        Groups of respondents, if the study compares any.
     """
 
     id: str
@@ -116,6 +119,7 @@ class StudyResult:
     warnings: tuple[str, ...]
     effects: EffectsResult | None = None
     missingness: MissingnessResult | None = None
+    comparisons: tuple[GroupComparison, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -151,6 +155,7 @@ class StudyResult:
             "measurement": None if self.measurement is None else self.measurement.to_json(),
             "effects": None if self.effects is None else self.effects.to_json(),
             "missingness": None if self.missingness is None else self.missingness.to_json(),
+            "comparisons": [c.to_json() for c in self.comparisons],
             "sample": {
                 "source": self.sample.source,
                 "n_read": self.sample.n_read,
@@ -224,6 +229,7 @@ class StudyResult:
             warnings=tuple(data["warnings"]),
             effects=None if data.get("effects") is None else EffectsResult.from_json(data["effects"]),
             missingness=None if data.get("missingness") is None else MissingnessResult.from_json(data["missingness"]),
+            comparisons=tuple(GroupComparison.from_json(c) for c in data.get("comparisons") or ()),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

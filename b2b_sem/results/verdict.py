@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from b2b_sem.results.comparison import ClaimPart
 from b2b_sem.results.io import plain
 
 __all__ = ["CONTRADICTED", "NOT_SUPPORTED", "NOT_TESTABLE", "SUPPORTED", "Verdict"]
@@ -38,6 +39,8 @@ class Verdict:
         Decision level and confidence level.
     adjustment : str
         ``holm``, ``bonferroni``, ``bh`` or ``none``.
+    parts : tuple of ClaimPart
+        Of a proposition that claims several things together; `pvalue` is then the largest of theirs.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Verdict:
     alpha: float
     level: float
     adjustment: str
+    parts: tuple[ClaimPart, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -69,6 +73,9 @@ class Verdict:
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
         """Rebuild a verdict from the output of :meth:`to_json`."""
         values: dict[str, Any] = {
-            f.name: float("nan") if data[f.name] is None and f.type == "float" else data[f.name] for f in fields(cls)
+            f.name: float("nan") if data[f.name] is None and f.type == "float" else data[f.name]
+            for f in fields(cls)
+            if f.name != "parts"
         }
+        values["parts"] = tuple(ClaimPart.from_json(p) for p in data.get("parts") or ())
         return cls(**values)

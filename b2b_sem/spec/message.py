@@ -24,7 +24,7 @@ _LIMITS = {
 }
 
 #: Names of the two ways to write an analysis; pydantic adds them to the location, but no file contains them.
-_ALTERNATIVES = ("by name", "with settings")
+_ALTERNATIVES = ("by name", "with settings", "of groups")
 
 _CODE = "a letter, then letters, digits, '_' or '.'"
 _PATTERNS = {

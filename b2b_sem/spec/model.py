@@ -105,6 +105,9 @@ class Proposition(Node):
         default=(), description="Instead of path and sign: several paths that must all hold."
     )
     group: Code | None = Field(default=None, description="Group of the survey that is compared (test: group).")
+    level: Code | None = Field(
+        default=None, description="Level of the group that the parts are about, against the other (test: group)."
+    )
     needs: Text | None = Field(default=None, description="What a test needs that this model does not have.")
     source: Text | None = None
 
@@ -359,6 +362,8 @@ class ModelSpec(Document):
             yield Problem(loc, f"{prop.id} compares groups but names no 'group'")
         if prop.group is not None and prop.test != "group":
             yield Problem((*loc, "group"), f"{prop.id} names a group, but its test is '{prop.test}'")
+        if prop.level is not None and prop.test != "group":
+            yield Problem((*loc, "level"), f"{prop.id} names a level, but its test is '{prop.test}'")
         texts = [((*loc, "path"), prop.path)] if prop.path else []
         texts += [((*loc, "parts", i, "path"), part.path) for i, part in enumerate(prop.parts)]
         for at, text in texts:
@@ -477,6 +482,13 @@ class ModelSpec(Document):
             yield Problem(
                 (*loc, "group"), f"the survey has no group '{prop.group}'.{did_you_mean(prop.group, survey.groups)}"
             )
+        elif prop.group is not None and prop.level is not None:
+            levels = survey.groups[prop.group].levels
+            if prop.level not in levels:
+                yield Problem(
+                    (*loc, "level"),
+                    f"the group '{prop.group}' has no level '{prop.level}'.{did_you_mean(prop.level, levels)}",
+                )
         known = (*self.latents, *survey.scales, *survey.facts)
         if prop.needs is None or not prop.readable:
             return  # without 'needs', every name has to be in the model: see problems()

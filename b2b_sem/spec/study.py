@@ -67,15 +67,26 @@ class RivalsAnalysis(Node):
     rivals: tuple[Code, ...]
 
 
+class GroupsAnalysis(Node):
+    """Groups of respondents to compare: invariance, latent means, and paths."""
+
+    groups: Code = Field(description="A group of the survey, or a categorical background fact.")
+
+
 AnalysisName = Literal["fit", "measurement", "effects", "missingness", "propositions", "rivals"]
 
 
 def _analysis_form(value: Any) -> str:
-    return "by name" if isinstance(value, str) else "with settings"
+    if isinstance(value, str):
+        return "by name"
+    of_groups = isinstance(value, GroupsAnalysis) or (isinstance(value, dict) and "groups" in value)
+    return "of groups" if of_groups else "with settings"
 
 
 Analysis = Annotated[
-    Annotated[AnalysisName, Tag("by name")] | Annotated[RivalsAnalysis, Tag("with settings")],
+    Annotated[AnalysisName, Tag("by name")]
+    | Annotated[RivalsAnalysis, Tag("with settings")]
+    | Annotated[GroupsAnalysis, Tag("of groups")],
     Discriminator(_analysis_form),
 ]
 
@@ -126,7 +137,7 @@ class StudySpec(Document):
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
         default=("fit", "measurement", "missingness", "propositions"),
-        description="fit, measurement, effects, missingness, propositions, and 'rivals: [names]'.",
+        description="fit, measurement, effects, missingness, propositions, 'rivals: [names]' and 'groups: name'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."
@@ -162,7 +173,10 @@ class StudySpec(Document):
     @property
     def steps(self) -> tuple[str, ...]:
         """Names of the analyses in the order of the file, each once."""
-        names = (entry if isinstance(entry, str) else "rivals" for entry in self.analyses)
+        names = (
+            entry if isinstance(entry, str) else "groups" if isinstance(entry, GroupsAnalysis) else "rivals"
+            for entry in self.analyses
+        )
         return tuple(dict.fromkeys(names))
 
     @property
@@ -173,6 +187,11 @@ class StudySpec(Document):
         return tuple(
             dict.fromkeys(n for entry in self.analyses if isinstance(entry, RivalsAnalysis) for n in entry.rivals)
         )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Groups to compare, each a group of the survey or a background fact."""
+        return tuple(dict.fromkeys(entry.groups for entry in self.analyses if isinstance(entry, GroupsAnalysis)))
 
     @property
     def data_path(self) -> Path | None:
@@ -214,6 +233,8 @@ class StudySpec(Document):
                             f"the model '{model.id}' has no rival '{name}'.{did_you_mean(name, model.rivals)}",
                             hint=f"Its rivals: {listing}.",
                         )
+            elif isinstance(entry, GroupsAnalysis):
+                yield from self._split_problems(("analyses", position, "groups"), entry.groups, survey)
             elif entry == "propositions" and not model.propositions and "analyses" in self.model_fields_set:
                 yield Problem(
                     ("analyses", position),
@@ -230,3 +251,18 @@ class StudySpec(Document):
                         ("data", "rename", column),
                         f"the survey '{survey.id}' has no '{code}'.{did_you_mean(code, known)}",
                     )
+
+    def _split_problems(self, at: tuple[str | int, ...], name: str, survey: SurveySpec | None) -> Iterator[Problem]:
+        if survey is None:
+            yield Problem(at, "groups are compared by the facts of a survey, and this study has none")
+            return
+        if self.data.origin == "covariance":
+            yield Problem(at, "groups cannot be compared: a covariance matrix does not say who belongs to which")
+        facts = {code: fact for code, fact in survey.facts.items() if fact.type != "number"}
+        known = dict.fromkeys([*survey.groups, *facts])
+        if name not in known:
+            yield Problem(
+                at,
+                f"the survey '{survey.id}' has no groups '{name}'.{did_you_mean(name, known)}",
+                hint=f"It has: {', '.join(known) or 'none'}.",
+            )

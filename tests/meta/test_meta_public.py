@@ -26,6 +26,7 @@ PUBLIC = [
     "__version__",
     "advise",
     "compare",
+    "compare_groups",
     "fit",
     "fit_imputed",
     "impute",

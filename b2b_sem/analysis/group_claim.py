@@ -1,0 +1,252 @@
+"""Propositions on groups: which answers can be compared in a study, and what each part of a claim is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from b2b_sem.analysis.invariance import ESTIMATORS, invariance
+from b2b_sem.analysis.path_group import compare_groups
+from b2b_sem.errors import B2BSemError, DataError
+from b2b_sem.measures.notation import number, p_phrase
+from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
+from b2b_sem.results.fit import FitResult
+from b2b_sem.spec.model import Proposition
+from b2b_sem.spec.survey import SurveySpec
+
+__all__ = ["claim_parts", "compare_split", "split_answers"]
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[str, pd.Series]:
+    """Return what a split of the respondents is called, and the group of each.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    survey : SurveySpec
+    name : str
+        A group of the survey, or a background fact, whose categories (or texts) are the groups.
+
+    Returns
+    -------
+    str, Series of text
+        Missing for respondents whose answer is missing or belongs to no group.
+
+    Raises
+    ------
+    DataError
+        For a name that the survey or the data do not have, and for facts that are numbers.
+    """
+    if name in survey.groups:
+        group = survey.groups[name]
+        fact, label = group.fact, group.label
+        levels = {str(value): level for level, values in group.levels.items() for value in values}
+    elif name in survey.facts:
+        fact, label = name, survey.facts[name].label
+        if survey.facts[name].type == "number":
+            raise DataError(f"'{name}' is a number: it names no groups", hint="use a categorical fact")
+        levels = {str(k): v for k, v in survey.facts[name].categories.items()}
+    else:
+        raise DataError(
+            f"the survey '{survey.id}' has no group or fact '{name}'",
+            hint="it has " + ", ".join(dict.fromkeys([*survey.groups, *survey.facts])),
+        )
+    if fact not in frame.columns:
+        raise DataError(f"the data have no column '{fact}', which tells the groups of '{name}' apart")
+
+    def place(value: Any) -> Any:
+        if pd.isna(value):
+            return None
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+        return levels.get(text) if levels else text
+
+    return label, frame[fact].map(place).astype(object)
+
+
+def compare_split(
+    name: str,
+    text: str,
+    frame: pd.DataFrame,
+    survey: SurveySpec,
+    paths: Sequence[str] | None,
+    settings: Mapping[str, Any],
+    *,
+    alpha: float,
+    level: float,
+    multiplicity: str,
+) -> GroupComparison:
+    """Compare groups of respondents: invariance up to equal intercepts, latent means, and paths.
+
+    Parameters
+    ----------
+    name : str
+        A group of the survey, or a background fact.
+    text : str
+        The model.
+    frame : DataFrame
+        Scored answers and background facts.
+    survey : SurveySpec
+    paths : sequence of str or None
+        To compare; None for all.
+    settings : mapping
+        Of the fit; estimators other than ML, MLM, MLR and MLF are replaced by MLR, which is said.
+    alpha, level, multiplicity
+        As in :func:`b2b_sem.compare_groups`.
+    """
+    label, groups = split_answers(frame, survey, name)
+    data = frame.assign(**{name: groups})
+    estimator = str(settings.get("estimator", "ML")).upper()
+    reasons = []
+    if estimator not in ESTIMATORS:
+        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
+        estimator = "MLR"
+    missing = str(settings.get("missing", "listwise"))
+    if missing not in ("listwise", "fiml"):
+        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
+        missing = "fiml"
+    steps = ("configural", "metric", "scalar")
+    try:
+        ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
+    except B2BSemError as error:
+        return GroupComparison(name, label, None, None, (*reasons, f"Invariance was not tested: {error.message}."))
+    if ladder.holds in ("", "configural"):
+        reasons.append("Paths were not compared: loadings are not equal in the groups.")
+        return GroupComparison(name, label, ladder, None, tuple(reasons))
+    released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p]
+    try:
+        found = compare_groups(
+            text,
+            data,
+            name,
+            paths=paths,
+            partial=released,
+            estimator=estimator,
+            missing=missing,
+            alpha=alpha,
+            level=level,
+            multiplicity=multiplicity,
+        )
+    except B2BSemError as error:
+        return GroupComparison(name, label, ladder, None, (*reasons, f"Paths were not compared: {error.message}."))
+    return GroupComparison(name, label, ladder, found, tuple(reasons))
+
+
+def claim_parts(
+    prop: Proposition, fit: FitResult, comparison: GroupComparison | None, alpha: float
+) -> tuple[ClaimPart, ...]:
+    """Return each part of a proposition on groups, tested at `alpha`.
+
+    A single path is claimed for every group, each a part. Of several parts, ``RG -> AU`` is the regression on measured
+    RG where the model has it, else the latent mean of AU in the level that the proposition names minus that in the
+    other; and the paths of the model must differ.
+    """
+    claims = prop.claims()
+    if not prop.parts:
+        return _in_each_group(prop, comparison, alpha)
+    out = []
+    for letter, (path, sign) in zip(LETTERS, claims, strict=False):
+        claim, identity = f"{path.start} -> {path.end} ({sign})", f"{prop.id}{letter}"
+        found = _regression(fit, path.start, path.end)
+        what = f"the path from {path.start} to {path.end}"
+        if found is None:
+            what = f"the mean of {path.end} in {prop.level} minus that in the other group"
+            found = _mean(prop, path.end, comparison)
+        if isinstance(found, str):
+            out.append(ClaimPart(identity, claim, ABSENT, found))
+            continue
+        est, se, p = found
+        outcome = _outcome(est, p, sign, alpha)
+        text = f"{what} is {number(est)} (SE = {number(se)}, {p_phrase(p)})"
+        out.append(ClaimPart(identity, claim, outcome, text, est, se, p))
+    identity = f"{prop.id}{LETTERS[len(claims)]}"
+    out.append(_paths_differ(identity, comparison, alpha))
+    return tuple(out)
+
+
+def _outcome(est: float, p: float, sign: str, alpha: float) -> str:
+    if not p < alpha:
+        return OPEN
+    return HOLDS if (est > 0) == (sign == "+") else OPPOSITE
+
+
+def _in_each_group(prop: Proposition, comparison: GroupComparison | None, alpha: float) -> tuple[ClaimPart, ...]:
+    path, sign = prop.claims()[0]
+    claim = f"{path.start} -> {path.end} ({sign})"
+    found = None if comparison is None else comparison.paths
+    if comparison is None or found is None:
+        why = "no groups were compared" if comparison is None else "; ".join(comparison.reasons).rstrip(".")
+        return (ClaimPart(f"{prop.id}a", f"{claim} in each group", ABSENT, why),)
+    if found.fit is not None and not found.fit.ok:
+        return (ClaimPart(f"{prop.id}a", f"{claim} in each group", ABSENT, found.fit.failure),)
+    table = found.estimates
+    rows = table[table["path"] == f"{path.end}~{path.start}"]
+    if rows.empty:
+        return (ClaimPart(f"{prop.id}a", f"{claim} in each group", ABSENT, "this path was not compared"),)
+    out = []
+    for letter, row in zip(LETTERS, rows.to_dict("records"), strict=False):
+        est, se, p = (float(row[c]) for c in ("est", "se", "pvalue"))
+        identity, own = f"{prop.id}{letter}", f"{claim} in {row['group']}"
+        if not math.isfinite(p):
+            out.append(ClaimPart(identity, own, ABSENT, "the path has no standard error"))
+            continue
+        text = f"the path is {number(est)} (SE = {number(se)}, {p_phrase(p)})"
+        out.append(ClaimPart(identity, own, _outcome(est, p, sign, alpha), text, est, se, p))
+    return tuple(out)
+
+
+def _regression(fit: FitResult, start: str, end: str) -> tuple[float, float, float] | str | None:
+    table = fit.parameters
+    row = table[(table["op"] == "~") & (table["lhs"] == end) & (table["rhs"] == start) & (table["group"] <= 1)]
+    if row.empty:
+        return None
+    if not fit.ok:
+        return f"no verdict rests on this fit: {fit.failure}"
+    est, se, p = (float(row[c].iloc[0]) for c in ("est", "se", "pvalue"))
+    return (est, se, p) if math.isfinite(p) else f"the path from {start} to {end} has no standard error"
+
+
+def _mean(prop: Proposition, latent: str, comparison: GroupComparison | None) -> tuple[float, float, float] | str:
+    if comparison is None:
+        return "no groups were compared"
+    ladder = comparison.invariance
+    if ladder is None:
+        return "; ".join(comparison.reasons).rstrip(".")
+    if prop.level is None:
+        return "the proposition does not say which group is meant ('level')"
+    if len(ladder.groups) != 2 or prop.level not in ladder.groups:
+        return f"the groups are {', '.join(ladder.groups)}, not '{prop.level}' and one other"
+    means = ladder.means
+    if means.empty:
+        return "latent means may not be compared: equal intercepts were not established"
+    row = means[means["latent"] == latent]
+    if row.empty:
+        return f"the model has no {latent}"
+    est, se, p = (float(row[c].iloc[0]) for c in ("est", "se", "pvalue"))
+    if not (math.isfinite(est) and math.isfinite(p)):
+        return f"the difference in {latent} has no standard error"
+    # results hold the second group minus the first
+    return (-est if prop.level == next(iter(ladder.groups)) else est), se, p
+
+
+def _paths_differ(identity: str, comparison: GroupComparison | None, alpha: float) -> ClaimPart:
+    claim = "paths differ"
+    if comparison is None:
+        return ClaimPart(identity, claim, ABSENT, "no groups were compared")
+    found = comparison.paths
+    if found is None:
+        return ClaimPart(identity, claim, ABSENT, "; ".join(comparison.reasons).rstrip("."))
+    if found.fit is not None and not found.fit.ok:
+        return ClaimPart(identity, claim, ABSENT, f"paths cannot be compared: {found.fit.failure}")
+    p, chisq, df = (found.omnibus[k] for k in ("pvalue_diff", "chisq_diff", "df_diff"))
+    if not math.isfinite(p):
+        p, chisq, df = (found.omnibus[k] for k in ("wald_pvalue", "wald", "df"))
+    if not math.isfinite(p):
+        return ClaimPart(identity, claim, ABSENT, "the test of equal paths has no p-value")
+    count = len(found.tests)
+    text = f"equality of {count} path{'s' * (count > 1)}: chi-square = {number(chisq)}, df = {df:.0f}, {p_phrase(p)}"
+    return ClaimPart(identity, claim, HOLDS if p < alpha else OPEN, text, pvalue=p)
