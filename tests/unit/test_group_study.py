@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,21 @@ def test_study(tmp_path: Path) -> None:
 
 def test_terminal_and_report_show_the_claim(tmp_path: Path) -> None:
     from b2b_sem.report.html import render_report
+    from b2b_sem.report.tables import build_tables
     from b2b_sem.report.terminal import verdict_table
 
     result = bs.run_study(write(tmp_path))
     assert "supported" in next(line for line in verdict_table(result).splitlines() if line.startswith("P10"))
-    assert "P10 is supported." in render_report(result)
+    page = render_report(result)
+    assert "P10 is supported." in page
+    assert "Groups compared" in page
+    assert "regulatory environment of the sector (sector)" in page
+    assert "Latent means minus those of regulated" in page
+    tables = build_tables(result)
+    assert tables["groups_sector_paths"].rows[0][0] == "AU -> PC"
+    assert {"groups_sector_steps", "groups_sector_means", "groups_sector_differences"} <= set(tables)
+    bare = render_report(replace(result, comparisons=()))
+    assert "Groups compared" not in bare
 
 
 @pytest.mark.parametrize(
