@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from b2b_sem.measures.notation import TYPESET
 from b2b_sem.report.answer import spread_answers
 from b2b_sem.report.canvas import Figure
+from b2b_sem.report.comparison import describe_comparisons
 from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.figures import build_figures
@@ -99,6 +100,7 @@ def render_report(result: StudyResult) -> str:
             repeatable=_repeatable(result.fit),
             sentences=[_sentence(v) for v in result.verdicts],
             settings=_settings(result.study),
+            comparisons=describe_comparisons(result),
             missing_text=[] if missing is None else [*missing.conclusions(), describe_treatment(result)],
             missing_notes=() if missing is None else missing.notes,
             command=_command(result),

@@ -12,6 +12,7 @@ import pandas as pd
 
 from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
+from b2b_sem.report.comparison import comparison_tables
 from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
@@ -552,6 +553,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_answers(result),
         lambda: tabulate_background(result),
         *(lambda made=made: made for made in missing_tables(result).values()),
+        *(lambda made=made: made for made in comparison_tables(result).values()),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),

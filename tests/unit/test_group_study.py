@@ -1,0 +1,115 @@
+"""A study that compares groups, from files to report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_group_claim import respondents
+
+import b2b_sem as bs
+from b2b_sem.errors import SpecError
+from b2b_sem.results.study import StudyResult
+
+MODEL = """kind: model
+schema_version: 1
+id: sectors
+title: Sectors
+survey: lima2026
+measurement:
+  AU: {items: [au1, au2, au3]}
+  LG: {items: [lg1, lg2, lg3]}
+  PC: {items: [pc1, pc2, pc3]}
+structural: PC ~ AU + LG
+propositions:
+  - {id: P1, statement: Authentic people are credible., path: AU -> PC, sign: "+"}
+  - id: P10
+    statement: Regulation matters.
+    test: group
+    group: sector
+    level: regulated
+    needs: a comparison of groups
+    parts:
+      - {path: RG -> AU, sign: "-"}
+      - {path: RG -> LG, sign: "+"}
+"""
+STUDY = """kind: study
+schema_version: 1
+id: sectors
+title: Sectors
+survey: lima2026
+model: model.yaml
+data: {file: answers.csv}
+analyses:
+  - fit
+  - propositions
+  - groups: sector
+"""
+
+
+def write(folder: Path, study: str = STUDY, model: str = MODEL) -> Path:
+    data = respondents(n=300)
+    codes = {f"{a}{i}": f"{b}{i}" for a, b in (("a", "au"), ("l", "lg"), ("p", "pc")) for i in (1, 2, 3)}
+    data = data.rename(columns=codes)
+    items = list(codes.values())
+    data[items] = data[items].round().clip(1, 7).astype(int)
+    data.to_csv(folder / "answers.csv", index=False)
+    (folder / "model.yaml").write_text(model, encoding="utf-8")
+    (folder / "study.yaml").write_text(study, encoding="utf-8")
+    return folder / "study.yaml"
+
+
+def test_study(tmp_path: Path) -> None:
+    result = bs.run_study(write(tmp_path))
+    (found,) = result.comparisons
+    assert (found.name, found.reasons) == ("sector", ())
+    assert found.invariance is not None
+    assert found.invariance.holds == "scalar"
+    assert found.paths is not None
+    assert dict(found.paths.groups) == {"regulated": 300, "non_regulated": 300}
+    assert found.paths.tests["path"].tolist() == ["PC~AU"]  # what P1 names
+    path, claim = result.verdicts
+    assert path.verdict == claim.verdict == "supported"
+    assert [p.outcome for p in claim.parts] == ["holds", "holds", "holds"]
+    result.save(tmp_path / "results.json")
+    again = bs.read_study_result(tmp_path / "results.json")
+    assert isinstance(again, StudyResult)
+    assert again.to_json() == result.to_json()
+
+
+def test_terminal_and_report_show_the_claim(tmp_path: Path) -> None:
+    from b2b_sem.report.html import render_report
+    from b2b_sem.report.tables import build_tables
+    from b2b_sem.report.terminal import verdict_table
+
+    result = bs.run_study(write(tmp_path))
+    assert "supported" in next(line for line in verdict_table(result).splitlines() if line.startswith("P10"))
+    page = render_report(result)
+    assert "P10 is supported." in page
+    assert "Groups compared" in page
+    assert "regulatory environment of the sector (sector)" in page
+    assert "Latent means minus those of regulated" in page
+    tables = build_tables(result)
+    assert tables["groups_sector_paths"].rows[0][0] == "AU -> PC"
+    assert {"groups_sector_steps", "groups_sector_means", "groups_sector_differences"} <= set(tables)
+    bare = render_report(replace(result, comparisons=()))
+    assert "Groups compared" not in bare
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("groups: sector", "groups: sectr", "has no groups 'sectr'. Did you mean 'sector'"),
+        ("groups: sector", "groups: firm_size", "has no groups 'firm_size'"),
+        ("groups: sector", "groups: [sector]", "'groups' must be text"),
+        ("data: {file: answers.csv}", "data: {covariance: answers.csv, n: 100}", "who belongs to which"),
+        ("    level: regulated", "    level: regulatd", "has no level 'regulatd'. Did you mean 'regulated'"),
+        ("path: AU -> PC", "level: x, path: AU -> PC", "P1 names a level, but its test is 'path'"),
+    ],
+)
+def test_bad_files(tmp_path: Path, old: str, new: str, text: str) -> None:
+    assert (old in STUDY) != (old in MODEL)
+    with pytest.raises(SpecError) as error:
+        bs.load_study(write(tmp_path, STUDY.replace(old, new), MODEL.replace(old, new)))
+    assert text in str(error.value)
