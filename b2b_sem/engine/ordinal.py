@@ -454,7 +454,7 @@ def ordinal_measures(
         "pgfi": fm.pgfi(of.gfi, of.count, df),
         "mfi": fm.mfi(chisq, df, n),
         "ecvi": fm.ecvi(chisq, of.npar, n),
-        "wrmr": math.sqrt(chisq / of.count),
+        "wrmr": math.sqrt(chisq * of.groups / of.count),  # lavaan: statistics of one group
     }
     if test != "standard":
         none = ScaledTest(chisq, 0, NAN, NAN, NAN)
