@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from b2b_sem.data.observed import Observed
-from b2b_sem.engine.base import Array, EngineFit, FitOptions
+from b2b_sem.engine.base import Array, EngineFit, FitOptions, IntArray
 from b2b_sem.engine.categorical import count_ordinal_df, prepare_ordinal, start_ordinal, weight_of
 from b2b_sem.engine.group import GroupInference, GroupProblem, _joined, _widened, group_starts, local_table
 from b2b_sem.engine.inference import NAN, check_admissible, explained, solution_warnings, wald
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.grouped import Part, add_blocks, grouped_moments
+from b2b_sem.engine.native.grouped import Grouped, Part, add_blocks, grouped_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.nested import Reproduction
 from b2b_sem.engine.ordinal import (
     LatentFit,
     OrdinalSolution,
@@ -35,6 +36,7 @@ from b2b_sem.engine.ordinal import (
     robust_measures,
     solution_of,
 )
+from b2b_sem.engine.ordinal_score import given_up, statistic_order
 from b2b_sem.engine.standardize import RowValues, scale_rows
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import ParameterTable
@@ -42,8 +44,10 @@ from b2b_sem.spec.partable import ParameterTable
 __all__ = [
     "OrdinalGroupInference",
     "count_ordinal_groups",
+    "directions_of_groups",
     "infer_ordinal_groups",
     "prepare_ordinal_groups",
+    "reproduce_ordinal_groups",
     "solve_ordinal_groups",
 ]
 
@@ -175,6 +179,67 @@ def _join(problem: GroupProblem, observed: Observed, theta: Array) -> _Joint:
     return _Joint(problem, parts, precision, meat)
 
 
+def reproduce_ordinal_groups(
+    larger: GroupProblem, theta: Array, smaller: GroupProblem, theta0: Array, guess: Array | None = None
+) -> Reproduction:
+    """Fit the larger model to the thresholds and correlations that the restricted one implies in each group.
+
+    Parameters
+    ----------
+    larger, smaller : GroupProblem
+    theta, theta0 : (q,) arrays
+        Their estimates.
+    guess : (q,) array, optional
+        Parameters of the larger model that probably reproduce them.
+    """
+    joint = larger.moments.weight
+    assert isinstance(joint, Grouped)
+    parts = []
+    for g, own in enumerate(joint.parts):
+        weight = weight_of(larger.parts[g])
+        state = weight_of(smaller.parts[g]).layout.state(theta0[smaller.places[g]])
+        assert state is not None
+        target = state.statistic[statistic_order(larger.parts[g], smaller.parts[g])]
+        parts.append(replace(own, moments=replace(own.moments, weight=replace(weight, statistic=target))))
+    made = grouped_moments(parts, larger.table.nfree)
+    assert made.weight is not None
+    size = made.weight.unit
+    best = Reproduction(float("inf"), theta, False)
+    for start in (theta,) if guess is None else (guess, theta):
+        try:
+            found = minimize(larger.structure, made, [lambda at=start: at], constraints=larger.constraints)
+        except ValueError:
+            continue
+        now = Reproduction(larger.nobs * max(found.fmin, 0.0) * size, found.theta, found.converged)
+        best = min(best, now, key=lambda r: r.chisq)
+        if best.nested:
+            break
+    return best
+
+
+def directions_of_groups(
+    larger: GroupProblem, theta1: Array, smaller: GroupProblem, theta0: Array, observed: Observed
+) -> tuple[Array, Array, Array]:
+    """Return A (r0 - r1, q1), the inverse information and the middle of the sandwich of the larger model."""
+    at = _join(larger, observed, theta1)
+    assert at.meat is not None
+    firsts, seconds = [], []
+    for g, own in enumerate(at.parts):
+        state = weight_of(smaller.parts[g]).layout.state(theta0[smaller.places[g]])
+        assert state is not None
+        order = statistic_order(larger.parts[g], smaller.parts[g])
+        firsts.append(_wide(own.state.slopes.matrix(), larger.places[g], larger.table.nfree))
+        seconds.append(_wide(state.slopes.matrix()[order], smaller.places[g], smaller.table.nfree))
+    complement = given_up(np.concatenate(firsts), larger, np.concatenate(seconds), smaller)
+    return complement, at.precision.vcov, at.meat
+
+
+def _wide(slopes: Array, place: IntArray, q: int) -> Array:
+    out = np.zeros((len(slopes), q))
+    out[:, place] = slopes
+    return out
+
+
 def infer_ordinal_groups(
     problem: GroupProblem, observed: Observed, solution: EngineFit, *, level: float = 0.95
 ) -> OrdinalGroupInference:
@@ -232,6 +297,19 @@ def infer_ordinal_groups(
     return OrdinalGroupInference(main, tuple(s.covariance for s in states), tuple(s.thresholds for s in states))
 
 
+def _levels_tied(problem: GroupProblem) -> bool:
+    """Whether thresholds, intercepts or scales are restricted, for which robust indices have no outside truth."""
+    rows = [r for r in problem.table.rows if r.free and r.op in ("|", "~1", "~*~")]
+    numbers = [r.free - 1 for r in rows]
+    if len(set(numbers)) < len(numbers) or any(r.op == "~*~" for r in rows):
+        return True
+    if problem.constraints is None:
+        return False
+    # the basis is orthonormal: a parameter that no equation touches has a row of length 1
+    moves = np.linalg.norm(problem.constraints.basis[numbers], axis=1)
+    return bool((moves < 1.0 - 1e-8).any())
+
+
 def _measures(at: _Joint, known: bool, converged: bool) -> tuple[dict[str, float], tuple[float, ...]]:
     """Return the measures, and what each group adds to the chi-square."""
     problem, shares = at.problem, at.problem.shares
@@ -258,7 +336,7 @@ def _measures(at: _Joint, known: bool, converged: bool) -> tuple[dict[str, float
     )
     out = ordinal_measures(options, totals, at.traces)
     if has_robust(options.test):
-        found: list[LatentFit] | None = []
+        found: list[LatentFit] | None = None if _levels_tied(problem) else []
         for part, place in zip(at.parts, problem.places, strict=True):
             own = latent_fit(part)
             if own is None or found is None:

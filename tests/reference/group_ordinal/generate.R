@@ -6,7 +6,9 @@
 # from the checkout root; data and versions as in ../lavaan/generate.R. lavaan's solution is polished with its own gradient and
 # numerical Hessian before any number is written. Exogenous variables are conditioned on. Thresholds and correlations are
 # lavaan's own: its optimiser finds polychoric correlations to about 1e-6. Every row counts in correlations with numeric
-# variables, also where lavaan drops some (../polychoric/every_row.R).
+# variables, also where lavaan drops some (../polychoric/every_row.R). In robust indices lavaan divides Gamma of each group by
+# n_g / N in the trace of the baseline model, but does not multiply the weight by it, as it does in the trace of the model: two
+# copies of a data set would not have the index of one. Both are weighted here.
 
 source(file.path("tests", "reference", "lavaan", "common.R"))
 OUT <- file.path(REFERENCE, "group_ordinal")
@@ -15,6 +17,17 @@ every_row(TRUE)
 spec <- read_json(file.path(OUT, "cases.json"), simplifyVector = TRUE, simplifyDataFrame = FALSE)
 cases <- setNames(spec$cases, vapply(spec$cases, function(m) m$id, ""))
 output <- function(id) file.path(OUT, paste0(id, ".json"))
+
+weighted_baseline <- function() {
+  f <- lavaan:::lav_fit_catml_dwls
+  text <- paste(deparse(body(f), width.cutoff = 500L), collapse = "\n")
+  rule <- "kbs <- sum(diag(Gamma.all))"
+  stopifnot(lengths(regmatches(text, gregexpr(rule, text, fixed = TRUE))) == 1L)
+  new <- "kbs <- sum(vapply(seq_along(Gamma.f), function(g) fg[g] * sum(diag(Gamma.f[[g]])), 0))"
+  body(f) <- parse(text = sub(rule, new, text, fixed = TRUE))[[1]]
+  assignInNamespace("lav_fit_catml_dwls", f, ns = "lavaan")
+}
+weighted_baseline()
 
 data_of <- function(case) {
   frame <- read.csv(data_path(case$data))
