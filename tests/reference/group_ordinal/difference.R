@@ -8,18 +8,18 @@ spec <- read_json(file.path(OUT, "cases.json"), simplifyVector = TRUE, simplifyD
 case <- Filter(function(m) m$id == "sat_configural", spec$cases)[[1]]
 frame <- read.csv(data_path(case$data))
 for (name in names(case$cut)) frame[[name]] <- findInterval(frame[[name]], case$cut[[name]]) + 1
-steps <- list(character(0), "loadings", c("loadings", "thresholds"))
+steps <- list("", "loadings", c("loadings", "thresholds"))
 found <- list()
 for (parameterization in c("delta", "theta")) {
   for (estimator in c("WLSMV", "WLSM", "DWLS")) {
     if (parameterization == "theta" && estimator != "WLSMV") next
     fits <- lapply(steps, function(equal) suppressWarnings(
       sem(paste(case$model, collapse = "\n"), frame, group = case$group, ordered = case$ordered, group.equal = equal,
-          estimator = estimator, parameterization = parameterization, control = list(rel.tol = 1e-14, x.tol = 1e-12))))
+          estimator = estimator, parameterization = parameterization)))
     if (estimator == "DWLS") fits <- fits[1:2]
     table <- suppressWarnings(do.call(lavTestLRT, fits))
     found[[paste(estimator, parameterization, sep = "_")]] <- list(
-      estimator = estimator, parameterization = parameterization, steps = lapply(steps[seq_along(fits)], I),
+      estimator = estimator, parameterization = parameterization, steps = lapply(steps[seq_along(fits)], function(s) I(s[nzchar(s)])),
       chisq_diff = table[["Chisq diff"]][-1], df_diff = table[["Df diff"]][-1], pvalue = table[["Pr(>Chisq)"]][-1])
   }
 }
