@@ -8,20 +8,21 @@ spec <- read_json(file.path(OUT, "cases.json"), simplifyVector = TRUE, simplifyD
 case <- Filter(function(m) m$id == "sat_configural", spec$cases)[[1]]
 frame <- read.csv(data_path(case$data))
 for (name in names(case$cut)) frame[[name]] <- findInterval(frame[[name]], case$cut[[name]]) + 1
-steps <- list("", "loadings", c("loadings", "thresholds"))
-found <- list()
-for (parameterization in c("delta", "theta")) {
-  for (estimator in c("WLSMV", "WLSM", "DWLS")) {
-    if (parameterization == "theta" && estimator != "WLSMV") next
-    fits <- lapply(steps, function(equal) suppressWarnings(
-      sem(paste(case$model, collapse = "\n"), frame, group = case$group, ordered = case$ordered, group.equal = equal,
-          estimator = estimator, parameterization = parameterization)))
-    if (estimator == "DWLS") fits <- fits[1:2]
-    table <- suppressWarnings(do.call(lavTestLRT, fits))
-    found[[paste(estimator, parameterization, sep = "_")]] <- list(
-      estimator = estimator, parameterization = parameterization, steps = lapply(steps[seq_along(fits)], function(s) I(s[nzchar(s)])),
-      chisq_diff = table[["Chisq diff"]][-1], df_diff = table[["Df diff"]][-1], pvalue = table[["Pr(>Chisq)"]][-1])
-  }
-}
+none <- ""
+loadings <- "loadings"
+thresholds <- c("loadings", "thresholds")
+residuals <- c("loadings", "thresholds", "residuals")
+# equal loadings without equal thresholds are not between: they hold scales equal, which equal thresholds free
+pairs <- list(list("WLSMV", "delta", none, loadings), list("WLSMV", "delta", none, thresholds),
+              list("WLSM", "delta", none, thresholds), list("DWLS", "delta", none, loadings),
+              list("WLSMV", "theta", none, thresholds), list("WLSMV", "theta", thresholds, residuals))
+found <- lapply(pairs, function(pair) {
+  fits <- lapply(pair[3:4], function(equal) suppressWarnings(
+    sem(paste(case$model, collapse = "\n"), frame, group = case$group, ordered = case$ordered, group.equal = equal,
+        estimator = pair[[1]], parameterization = pair[[2]])))
+  table <- suppressWarnings(lavTestLRT(fits[[1]], fits[[2]]))
+  list(estimator = pair[[1]], parameterization = pair[[2]], larger = I(pair[[3]][nzchar(pair[[3]])]), smaller = I(pair[[4]]),
+       chisq_diff = table[["Chisq diff"]][2], df_diff = table[["Df diff"]][2], pvalue = table[["Pr(>Chisq)"]][2])
+})
 write_numbers(list(about = "Written by tests/reference/group_ordinal/difference.R", versions = versions(c("lavaan", "jsonlite")),
                    script = sha256(file.path(OUT, "difference.R")), tests = found), file.path(OUT, "difference.json"))
