@@ -217,6 +217,7 @@ def fit_ordinal(
             "seldom right: use ULSMV.",
         )
     if labels:
+        assert observed.ordinal is not None
         fit = make_group_fit(several, observed, solution, found.main, settings, notes)
         parts = {}
         for g, (label, part) in enumerate((fit._groups or {}).items()):

@@ -22,7 +22,15 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["ORDINAL_ESTIMATORS", "count_ordinal_df", "prepare_ordinal", "resolve_ordinal", "solve_ordinal", "start_ordinal", "weight_of"]
+__all__ = [
+    "ORDINAL_ESTIMATORS",
+    "count_ordinal_df",
+    "prepare_ordinal",
+    "resolve_ordinal",
+    "solve_ordinal",
+    "start_ordinal",
+    "weight_of",
+]
 
 #: Name -> (weight, default standard errors, default test).
 ORDINAL_ESTIMATORS: dict[str, tuple[str, str, str]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -207,7 +208,7 @@ def reproduce_ordinal_groups(
     best = Reproduction(float("inf"), theta, False)
     for start in (theta,) if guess is None else (guess, theta):
         try:
-            found = minimize(larger.structure, made, [lambda at=start: at], constraints=larger.constraints)
+            found = minimize(larger.structure, made, [partial(np.array, start)], constraints=larger.constraints)
         except ValueError:
             continue
         now = Reproduction(larger.nobs * max(found.fmin, 0.0) * size, found.theta, found.converged)

@@ -415,9 +415,7 @@ def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
     return {name: out.get(name, NAN) for name in names}
 
 
-def ordinal_measures(
-    options: FitOptions, of: Totals, traces: Callable[[], tuple[float, float]]
-) -> dict[str, float]:
+def ordinal_measures(options: FitOptions, of: Totals, traces: Callable[[], tuple[float, float]]) -> dict[str, float]:
     """Return all fit indices but the robust ones; `traces` gives tr(U Gamma) and tr(U Gamma U Gamma) if asked."""
     test, chisq, df, base, base_df, n = options.test, of.chisq, of.df, of.base, of.base_df, of.n
     tested = options.estimator != "ULS"  # without a weight from the data the distribution is unknown
@@ -483,7 +481,7 @@ def residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
 class LatentFit:
     """How the estimates fit the polychoric correlations of one group by normal theory, for robust fit indices.
 
-    With V the normal-theory weight of correlations, W that of the estimator, D their derivatives by the core parameters.
+    V is the normal-theory weight of correlations, W that of the estimator, D their derivatives by the core parameters.
 
     Attributes
     ----------

@@ -195,8 +195,7 @@ class FitResult:
         """Return the sample moments the model was fitted to (divisor as the likelihood says); by label with groups."""
         if self._groups is not None:
             return {
-                g: _moments(p.sample_cov, p.sample_mean, p.sample_th, p.sample_slopes)
-                for g, p in self._groups.items()
+                g: _moments(p.sample_cov, p.sample_mean, p.sample_th, p.sample_slopes) for g, p in self._groups.items()
             }
         return _moments(self._sample_cov, self._sample_mean, self._sample_th, self._sample_slopes)
 

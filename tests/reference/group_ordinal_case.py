@@ -20,6 +20,7 @@ import b2b_sem as bs
 
 HERE = Path(__file__).resolve().parent / "group_ordinal"
 SPEC = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
+TOLERANCE = Tolerance()
 CASES: dict[str, dict[str, Any]] = {case["id"]: case for case in SPEC["cases"]}
 
 
@@ -63,7 +64,7 @@ def fit(case: str, setting: str) -> Any:
     return bs.fit("\n".join(spec["model"]), case_data(case), group=spec["group"], ordered=spec["ordered"], **more)
 
 
-def compare(fitted: Any, ref: Mapping[str, Any], tolerance: Tolerance = Tolerance()) -> list[str]:
+def compare(fitted: Any, ref: Mapping[str, Any], tolerance: Tolerance = TOLERANCE) -> list[str]:
     """Return what differs, one line each."""
     out = [] if list(fitted.groups) == ref["groups"] else [f"groups: {fitted.groups}, reference {ref['groups']}"]
     tests = fitted.group_tests
