@@ -13,6 +13,7 @@ from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.difference import bread_and_meat, restriction, scaling_factor
 from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.group_ordinal import directions_of_groups, reproduce_ordinal_groups
 from b2b_sem.engine.nested import Reproduction, reproduce, reproduce_groups
 from b2b_sem.engine.ordinal_score import directions_given_up, reproduce_ordinal
 from b2b_sem.engine.threads import single_thread
@@ -251,7 +252,14 @@ def _check_nested(
     first, moments = context_of(larger), smaller.implied()
     if first.problem.table.ordered:
         second = context_of(smaller)
-        found = reproduce_ordinal(first.problem, first.solution.theta, second.problem, second.solution.theta)
+        if isinstance(first.problem, GroupProblem):
+            assert isinstance(second.problem, GroupProblem)
+            guess = _same_values(first, second)
+            found = reproduce_ordinal_groups(
+                first.problem, first.solution.theta, second.problem, second.solution.theta, guess
+            )
+        else:
+            found = reproduce_ordinal(first.problem, first.solution.theta, second.problem, second.solution.theta)
     elif isinstance(first.problem, GroupProblem):
         each = [_named_moments(part) for part in moments.values()]
         found = reproduce_groups(first.problem, first.solution.theta, each, _same_values(first, context_of(smaller)))
@@ -298,15 +306,23 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     factor1, factor0 = m1.get("chisq_scaling_factor", 1.0), m0.get("chisq_scaling_factor", 1.0)
     if method == "satorra.bentler.2001":
         return satorra_bentler_2001(chisq1, df1, factor1, chisq0, df0, factor0)
-    refuse_groups(larger, f"difference tests by method={method!r}", "use estimator='MLM' or 'MLR'")
     first, second = context_of(larger), context_of(smaller)
+    if not first.problem.table.ordered:
+        refuse_groups(larger, f"difference tests by method={method!r}", "use estimator='MLM' or 'MLR'")
     shifted = larger.model.options.get("test") in ADJUSTED
     if first.problem.table.ordered:
         _refuse_2010(method)
         assert first.observed.ordinal is not None
-        given_up, bread, meat = directions_given_up(
-            first.problem, first.solution.theta, second.problem, second.solution.theta, first.observed.ordinal[0]
-        )
+        thetas = first.solution.theta, second.solution.theta
+        if isinstance(first.problem, GroupProblem):
+            assert isinstance(second.problem, GroupProblem)
+            given_up, bread, meat = directions_of_groups(
+                first.problem, thetas[0], second.problem, thetas[1], first.observed
+            )
+        else:
+            given_up, bread, meat = directions_given_up(
+                first.problem, thetas[0], second.problem, thetas[1], first.observed.ordinal[0]
+            )
         return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
     raw = _rows(larger, first, method)
     if method == "satorra.bentler.2010":

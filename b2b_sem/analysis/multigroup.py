@@ -33,7 +33,7 @@ from b2b_sem.results.group import GroupPart
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["fit_groups"]
+__all__ = ["fit_groups", "group_labels_of", "make_group_fit"]
 
 
 def fit_groups(
@@ -130,7 +130,7 @@ def fit_groups(
     if kind == "growth":
         settings["kind"] = kind
     notes = ("The native engine was used: semopy cannot fit several groups in one model.",) if engine == "auto" else ()
-    return _make_fit(problem, observed, solution, inference, settings, notes)
+    return make_group_fit(problem, observed, solution, inference, settings, notes)
 
 
 def _labels(
@@ -153,6 +153,18 @@ def _labels(
             raise DataError("sample_cov needs the number of rows of each group", hint="give nobs=[...]")
         moments = observe_group_moments(sample_cov, nobs, sample_mean)
         return tuple(str(g.label) for g in moments.groups), moments
+    assert group is not None
+    return group_labels_of(data, group), None
+
+
+def group_labels_of(data: Any, group: str) -> tuple[str, ...]:
+    """Return the labels of the groups in a column of the data.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or only one group.
+    """
     columns = check_columns(data)
     if group not in columns:
         raise DataError(
@@ -166,7 +178,7 @@ def _labels(
             f"the group column {group} {what}: there are no groups to compare",
             hint="leave group out, or name the column that tells groups apart",
         )
-    return labels, None
+    return labels
 
 
 def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions) -> Observed:
@@ -212,7 +224,7 @@ def _require_df(problem: GroupProblem) -> None:
         raise ModelSyntaxError("the model has no free parameter", file=problem.table.file)
 
 
-def _make_fit(
+def make_group_fit(
     problem: GroupProblem,
     observed: Observed,
     solution: EngineFit,
@@ -220,6 +232,7 @@ def _make_fit(
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
 ) -> Fit:
+    """Make the result of several groups."""
     table = problem.table
     parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
     names = list(table.observed)

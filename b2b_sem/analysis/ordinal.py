@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.analysis.intake import check_columns, check_names
+from b2b_sem.analysis.multigroup import group_labels_of, make_group_fit
 from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.observed import GroupMoments
@@ -25,12 +27,18 @@ from b2b_sem.engine.categorical import (
     solve_ordinal,
     weight_of,
 )
+from b2b_sem.engine.group_ordinal import (
+    count_ordinal_groups,
+    infer_ordinal_groups,
+    prepare_ordinal_groups,
+    solve_ordinal_groups,
+)
 from b2b_sem.engine.native.constraint import linear_constraints
 from b2b_sem.engine.native.restriction import restrict
-from b2b_sem.engine.ordinal import OrdinalInference, infer_ordinal
+from b2b_sem.engine.ordinal import infer_ordinal
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import ModelSyntaxError, Unsupported
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
 from b2b_sem.spec.partable import ParameterTable, build_table, ordinal_names
 from b2b_sem.spec.syntax import ParsedModel
 
@@ -61,6 +69,9 @@ def fit_ordinal(
     std_lv: bool = False,
     orthogonal: bool = False,
     fixed_x: bool = True,
+    group: str | None = None,
+    group_equal: Sequence[str] = (),
+    group_partial: Sequence[str] = (),
 ) -> Fit:
     """Fit a model whose items are ordinal.
 
@@ -77,6 +88,10 @@ def fit_ordinal(
         As in :func:`b2b_sem.fit`. With `fixed_x`, statistics are those given the exogenous variables.
     missing : {"listwise", "pairwise"}
     parameterization : {"delta", "theta"}
+    group : str, optional
+        Column that tells groups apart; the categories of an item are those of all groups.
+    group_equal, group_partial : sequence of str
+        As in :func:`b2b_sem.fit`.
 
     Raises
     ------
@@ -103,9 +118,15 @@ def fit_ordinal(
         "fixed_x": fixed_x,
     }
     entries = tuple(e for e in model.entries if e.op not in ("|", "~*~"))
-    plain = build_table(replace(model, entries=entries, constraints=()), **choices)
+    labels = group_labels_of(data, group) if group is not None else ()
+    plain = build_table(replace(model, entries=entries, constraints=()), groups=labels, **choices)
     columns = check_columns(data)
     check_names(plain, columns)
+    if group in (*plain.observed, *plain.latents):
+        raise DataError(
+            f"'{group}' tells groups apart and is a variable of the model, too",
+            hint="within a group it does not vary: leave it out of the model",
+        )
     unused: list[str] = []
     if given is not None and not isinstance(given, bool):
         # a list of all ordinal items of a survey serves every model of it
@@ -122,27 +143,47 @@ def fit_ordinal(
     covariates = plain.exogenous if fixed_x else ()
     with single_thread():
         observed = observe_ordinal(
-            data, [v for v in plain.observed if v not in covariates], names, covariates=covariates, missing=missing
+            data,
+            [v for v in plain.observed if v not in covariates],
+            names,
+            covariates=covariates,
+            missing=missing,
+            group=group,
         )
         assert observed.ordinal is not None
         moments = observed.ordinal[0]
         levels = dict(zip(moments.names, moments.levels, strict=True))
         table = build_table(
-            model, categories={v: len(levels[v] or ()) for v in names}, parameterization=parameterization, **choices
+            model,
+            categories={v: len(levels[v] or ()) for v in names},
+            parameterization=parameterization,
+            groups=labels,
+            group_equal=group_equal,
+            group_partial=group_partial,
+            **choices,
         )
         _refuse_restrictions(table)
         constraints = linear_constraints(table)
-        problem = prepare_ordinal(table, moments, options, constraints)
-        _require_df(problem)
-        solution = solve_ordinal(problem)
-        inference = infer_ordinal(problem, moments, solution)
-    cov, mean = joint_moments(table, moments)
-    observed = replace(
-        observed,
-        names=table.observed,
-        groups=(GroupMoments(None, moments.nobs, np.asarray(cov, float), np.asarray(mean, float)),),
-    )
-    settings = {
+        joint = [joint_moments(table, own) for own in observed.ordinal]
+        observed = replace(
+            observed,
+            names=table.observed,
+            groups=tuple(
+                GroupMoments(old.label, old.nobs, np.asarray(cov, float), np.asarray(mean, float))
+                for old, (cov, mean) in zip(observed.groups, joint, strict=True)
+            ),
+        )
+        if labels:
+            several = prepare_ordinal_groups(table, observed, options, constraints)
+            _require_df(table, *count_ordinal_groups(several))
+            solution = solve_ordinal_groups(several)
+            found = infer_ordinal_groups(several, observed, solution)
+        else:
+            problem = prepare_ordinal(table, moments, options, constraints)
+            _require_df(table, *count_ordinal_df(problem))
+            solution = solve_ordinal(problem)
+            inference = infer_ordinal(problem, moments, solution)
+    settings: dict[str, Any] = {
         "estimator": chosen,
         "likelihood": None,
         "information": options.information,
@@ -156,6 +197,8 @@ def fit_ordinal(
         "ordered": tuple(sorted(names)),
         "parameterization": parameterization,
     }
+    if labels:
+        settings |= {"group": group, "group_equal": tuple(group_equal), "group_partial": tuple(group_partial)}
     notes: tuple[str, ...] = ()
     if unused:
         notes += (f"Ordered, but not in the model: {listed(unused)}.",)
@@ -173,12 +216,36 @@ def fit_ordinal(
             "The standard errors of ULS take thresholds and correlations as uncorrelated and equally precise; they are "
             "seldom right: use ULSMV.",
         )
+    if labels:
+        assert observed.ordinal is not None
+        fit = make_group_fit(several, observed, solution, found.main, settings, notes)
+        parts = {}
+        for g, (label, part) in enumerate((fit._groups or {}).items()):
+            slopes = _implied_slopes(several.parts[g], solution.theta[several.places[g]])
+            parts[label] = replace(
+                part, **_statistics(several.parts[g], observed.ordinal[g], found.cov[g], found.thresholds[g], slopes)
+            )
+        return replace(fit, _groups=MappingProxyType(parts))
     fit = make_fit(table, observed, problem, solution, inference.main, settings, notes)
-    return _with_statistics(fit, problem, moments, inference)
+    slopes = _implied_slopes(problem, solution.theta)
+    more = _statistics(problem, moments, inference.cov, inference.thresholds, slopes)
+    return replace(fit, **{f"_{name}": value for name, value in more.items()})
 
 
-def _with_statistics(fit: Fit, problem: Problem, moments: OrdinalMoments, inference: OrdinalInference) -> Fit:
-    """Put sample and implied statistics in the metric of the answers into a result."""
+def _implied_slopes(problem: Problem, theta: Array) -> Array | None:
+    """Return the implied regressions on the covariates, (n, number of covariates)."""
+    layout = weight_of(problem).layout
+    if not len(layout.x):
+        return None
+    state = layout.state(theta)
+    assert state is not None
+    return state.slopes_on_x
+
+
+def _statistics(
+    problem: Problem, moments: OrdinalMoments, cov: Array, thresholds: Array, slopes: Array | None
+) -> dict[str, Any]:
+    """Return sample and implied statistics in the metric of the answers, as the fields of a result."""
     weight = weight_of(problem)
     layout = weight.layout
     names = [problem.table.observed[i] for i in layout.y]
@@ -193,22 +260,18 @@ def _with_statistics(fit: Fit, problem: Problem, moments: OrdinalMoments, infere
     def series(values: Array, index: list[str]) -> pd.Series:
         return pd.Series(values, index=index)
 
-    more: dict[str, Any] = {}
-    if moments.covariates:
-        point = weight.layout.state(fit._context.solution.theta) if fit._context is not None else None
-        assert point is not None
-        more["_implied_slopes"] = pd.DataFrame(point.slopes_on_x, index=names, columns=list(moments.covariates))
-        more["_sample_slopes"] = pd.DataFrame(moments.slopes, index=names, columns=list(moments.covariates))
-    return replace(
-        fit,
-        _sample_cov=frame(np.array(moments.cov)),
-        _implied_cov=frame(inference.cov),
-        _sample_mean=series(-weight.statistic[:h][~ordinal], numeric) if numeric else None,
-        _implied_mean=series(-inference.thresholds[~ordinal], numeric) if numeric else None,
-        _sample_th=series(weight.statistic[:h][ordinal], labels),
-        _implied_th=series(inference.thresholds[ordinal], labels),
-        **more,
-    )
+    out: dict[str, Any] = {
+        "sample_cov": frame(np.array(moments.cov)),
+        "implied_cov": frame(cov),
+        "sample_mean": series(-weight.statistic[:h][~ordinal], numeric) if numeric else None,
+        "implied_mean": series(-thresholds[~ordinal], numeric) if numeric else None,
+        "sample_th": series(weight.statistic[:h][ordinal], labels),
+        "implied_th": series(thresholds[ordinal], labels),
+    }
+    if slopes is not None:
+        out["implied_slopes"] = pd.DataFrame(slopes, index=names, columns=list(moments.covariates))
+        out["sample_slopes"] = pd.DataFrame(moments.slopes, index=names, columns=list(moments.covariates))
+    return out
 
 
 def _refuse_restrictions(table: ParameterTable) -> None:
@@ -220,16 +283,15 @@ def _refuse_restrictions(table: ParameterTable) -> None:
         )
 
 
-def _require_df(problem: Problem) -> None:
+def _require_df(table: ParameterTable, count: int, free: int, df: int) -> None:
     """Refuse a model with more parameters than statistics."""
-    count, free, df = count_ordinal_df(problem)
     if df < 0:
         raise ModelSyntaxError(
             f"the model is not identified: it has {free} free parameters, but the data give only {count} thresholds, "
             "means, variances and correlations",
-            file=problem.table.file,
+            file=table.file,
             hint="remove or fix parameters: a factor with two indicators, for example, must be related to another "
             "variable",
         )
     if free == 0:
-        raise ModelSyntaxError("the model has no free parameter", file=problem.table.file)
+        raise ModelSyntaxError("the model has no free parameter", file=table.file)

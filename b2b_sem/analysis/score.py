@@ -177,6 +177,7 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
 def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
     """Return the same for a model of ordinal items."""
     context = context_of(fit)
+    refuse_groups(fit, "modification indices of ordinal items", "fit each group by itself, or compare() nested models")
     if not fit.converged or not fit.identified:
         raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
     if constrained:

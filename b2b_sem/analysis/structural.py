@@ -171,9 +171,6 @@ def fit(
 
         refuse(
             auxiliary=(auxiliary, ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
-            group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
-            group_equal=(tuple(group_equal), ((),), "leave it out"),
-            group_partial=(tuple(group_partial), ((),), "leave it out"),
             cluster=(cluster, (None,), "clusters are not available for ordinal items"),
             bounds=(bounds, (None,), "bounds are not available for ordinal items"),
             meanstructure=(meanstructure, (None, True), "models of ordinal items have a mean structure: leave it out"),
@@ -197,6 +194,9 @@ def fit(
             std_lv=std_lv,
             orthogonal=orthogonal,
             fixed_x=fixed_x,
+            group=group,
+            group_equal=group_equal,
+            group_partial=group_partial,
         )
     several = group is not None or isinstance(sample_cov, list | tuple | dict)
     return (fit_groups if several else fit_continuous)(

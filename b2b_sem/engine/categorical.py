@@ -22,7 +22,15 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["ORDINAL_ESTIMATORS", "count_ordinal_df", "prepare_ordinal", "resolve_ordinal", "solve_ordinal", "weight_of"]
+__all__ = [
+    "ORDINAL_ESTIMATORS",
+    "count_ordinal_df",
+    "prepare_ordinal",
+    "resolve_ordinal",
+    "solve_ordinal",
+    "start_ordinal",
+    "weight_of",
+]
 
 #: Name -> (weight, default standard errors, default test).
 ORDINAL_ESTIMATORS: dict[str, tuple[str, str, str]] = {
@@ -217,7 +225,7 @@ def solve_ordinal(problem: Problem) -> EngineFit:
     table, moments = problem.table, problem.moments
 
     def thresholds(theta: Array) -> Array:
-        return _start_ordinal(problem, theta)
+        return start_ordinal(problem, theta)
 
     def perturbed(seed: int) -> Array:
         rng = np.random.default_rng(seed)
@@ -245,7 +253,7 @@ def solve_ordinal(problem: Problem) -> EngineFit:
         ) from error
 
 
-def _start_ordinal(problem: Problem, theta: Array) -> Array:
+def start_ordinal(problem: Problem, theta: Array) -> Array:
     """Put thresholds and scales of the sample, in the metric of the parameterization, into starting values."""
     table, weight = problem.table, weight_of(problem)
     layout = weight.layout

@@ -9,7 +9,7 @@ estimates is E^-1 D'V Gamma V D E^-1 / (N - 1), and the tests use tr(U Gamma) an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,10 +17,12 @@ import numpy as np
 from scipy.linalg import lapack
 
 from b2b_sem.data.ordinal import OrdinalMoments
-from b2b_sem.engine.base import Array, EngineFit, IntArray
+from b2b_sem.engine.base import Array, EngineFit, FitOptions, IntArray
 from b2b_sem.engine.categorical import count_ordinal_df, weight_of
 from b2b_sem.engine.inference import Inference, check_admissible, explained, solution_warnings, wald
 from b2b_sem.engine.native.categorical import CategoricalWeight, OrdinalPoint
+from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.grouped import add_blocks
 from b2b_sem.engine.native.implied import Implied, Structure, compile_structure, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.ordinal import Layout, State
@@ -31,7 +33,22 @@ from b2b_sem.errors import ModelError
 from b2b_sem.measures import fit as fm
 from b2b_sem.measures import robust as fr
 
-__all__ = ["OrdinalInference", "OrdinalRows", "OrdinalSolution", "infer_ordinal", "ordinal_rows", "solution_of"]
+__all__ = [
+    "LatentFit",
+    "OrdinalInference",
+    "OrdinalRows",
+    "OrdinalSolution",
+    "Totals",
+    "has_robust",
+    "infer_ordinal",
+    "latent_fit",
+    "ordinal_measure_names",
+    "ordinal_measures",
+    "ordinal_rows",
+    "residual_sizes",
+    "robust_measures",
+    "solution_of",
+]
 
 NAN = float("nan")
 #: Smallest eigenvalue of polychoric correlations with which robust fit indices are computed (lavaan's rule).
@@ -132,14 +149,16 @@ class OrdinalSolution:
 
     def traces(self) -> tuple[float, float]:
         """Return tr(U Gamma) and tr(U Gamma U Gamma)."""
+        inner = self.precision.vcov @ self.meat
+        free, second = self.own_traces(self.precision.vcov)
+        return free - float(np.trace(inner)), second + float((inner * inner.T).sum())
+
+    def own_traces(self, bread: Array) -> tuple[float, float]:
+        """Return tr(V Gamma), and tr(V Gamma V Gamma) - 2 tr(V Gamma V D E^-1 D'V Gamma) with E^-1 the `bread`."""
         v, gamma, p = self.weight.diagonal, self.moments.gamma, self.gamma_slopes
         assert v is not None
-        bread = self.precision.vcov
-        inner = bread @ self.meat
-        first = float(v @ np.diag(gamma)) - float(np.trace(inner))
-        second = self._squares[0]
-        second -= 2.0 * float((v[:, None] * (p @ bread) * p).sum())
-        return first, second + float((inner * inner.T).sum())
+        second = self._squares[0] - 2.0 * float((v[:, None] * (p @ bread) * p).sum())
+        return float(v @ np.diag(gamma)), second
 
     @cached_property
     def _squares(self) -> tuple[float, float]:
@@ -347,29 +366,84 @@ def _computed(state: State, problem: Problem) -> tuple[Array, Array]:
     return value, slopes
 
 
-def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
+@dataclass(frozen=True)
+class Totals:
+    """What the fit measures are made of, of one group or added over groups.
+
+    Attributes
+    ----------
+    nobs, n, groups : int
+        Rows, multiplier of the fit function, number of groups.
+    count, npar, df : int
+        Statistics, free parameters, degrees of freedom.
+    chisq, base : float
+        Uncorrected, of the model and of the baseline model.
+    base_df : int
+    base_traces : tuple of float
+        tr(U Gamma) and tr(U Gamma U Gamma) of the baseline model.
+    gfi, rmr, srmr : float
+    """
+
+    nobs: int
+    n: int
+    groups: int
+    count: int
+    npar: int
+    df: int
+    chisq: float
+    base: float
+    base_df: int
+    base_traces: tuple[float, float]
+    gfi: float
+    rmr: float
+    srmr: float
+
+
+def ordinal_measure_names(test: str) -> tuple[str, ...]:
+    """Return the names of the measures that go with a test."""
     from b2b_sem.results.columns import MEASURE_NAMES, ROBUST_MEASURE_NAMES, SCALED_MEASURE_NAMES
 
+    scaled = SCALED_MEASURE_NAMES if test != "standard" else ()
+    return (*MEASURE_NAMES, "wrmr", *scaled, *(ROBUST_MEASURE_NAMES if has_robust(test) else ()))
+
+
+def has_robust(test: str) -> bool:
+    """Whether robust fit indices go with a test."""
+    return test not in ("standard", "mean.var.adjusted")
+
+
+def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
     problem = at.problem
     test = problem.options.test
-    scaled = test != "standard"
-    robust = scaled and test != "mean.var.adjusted"
-    names = (*MEASURE_NAMES, "wrmr", *(SCALED_MEASURE_NAMES if scaled else ()))
-    names += ROBUST_MEASURE_NAMES if robust else ()
+    names = ordinal_measure_names(test)
     count, npar, df = count_ordinal_df(problem)
     nobs = at.moments.nobs
-    out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
+        out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
         return {name: out.get(name, NAN) for name in names}
     chisq = n * max(at.point.value, 0.0) * at.weight.size
     base_value, base_df, base_traces = at.baseline()
-    base = n * base_value
-    tested = problem.options.estimator != "ULS"  # without a weight from the data the distribution is unknown
-    lower, upper = fm.rmsea_ci(chisq, df, n)
+    rmr, srmr = residual_sizes(at)
     gfi = at.weight.fit_index(at.point)
-    rmr, srmr = _residual_sizes(at)
-    out |= {
-        "fmin": chisq / (2 * nobs),
+    totals = Totals(nobs, n, 1, count, npar, df, chisq, n * base_value, base_df, base_traces, gfi, rmr, srmr)
+    out = ordinal_measures(problem.options, totals, at.traces)
+    if has_robust(test):
+        own = latent_fit(at)
+        out |= robust_measures(None if own is None else [own], at.precision.vcov, problem.constraints, totals)
+    return {name: out.get(name, NAN) for name in names}
+
+
+def ordinal_measures(options: FitOptions, of: Totals, traces: Callable[[], tuple[float, float]]) -> dict[str, float]:
+    """Return all fit indices but the robust ones; `traces` gives tr(U Gamma) and tr(U Gamma U Gamma) if asked."""
+    test, chisq, df, base, base_df, n = options.test, of.chisq, of.df, of.base, of.base_df, of.n
+    tested = options.estimator != "ULS"  # without a weight from the data the distribution is unknown
+    root = math.sqrt(of.groups)
+    lower, upper = fm.rmsea_ci(chisq, df, n)
+    out: dict[str, float] = {
+        "npar": of.npar,
+        "df": df,
+        "ntotal": of.nobs,
+        "fmin": chisq / (2 * of.nobs),
         "chisq": chisq,
         "pvalue": fm.chisq_pvalue(chisq, df) if tested else NAN,
         "baseline_chisq": base,
@@ -383,32 +457,30 @@ def _measures(at: OrdinalSolution, n: int, trusted: bool) -> dict[str, float]:
         "pnfi": fm.pnfi(chisq, df, base, base_df),
         "ifi": fm.ifi(chisq, df, base),
         "rni": fm.rni(chisq, df, base, base_df),
-        "rmsea": fm.rmsea(chisq, df, n),
-        "rmsea_ci_lower": lower,
-        "rmsea_ci_upper": upper,
-        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n),
-        "rmr": rmr,
-        "srmr": srmr,
+        "rmsea": root * fm.rmsea(chisq, df, n),
+        "rmsea_ci_lower": root * lower,
+        "rmsea_ci_upper": root * upper,
+        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n, 0.05 / root),
+        "rmr": of.rmr,
+        "srmr": of.srmr,
         "cn_05": fm.critical_n(chisq, df, n, 0.05),
         "cn_01": fm.critical_n(chisq, df, n, 0.01),
-        "gfi": gfi,
-        "agfi": fm.agfi(gfi, count, df),
-        "pgfi": fm.pgfi(gfi, count, df),
+        "gfi": of.gfi,
+        "agfi": fm.agfi(of.gfi, of.count, df),
+        "pgfi": fm.pgfi(of.gfi, of.count, df),
         "mfi": fm.mfi(chisq, df, n),
-        "ecvi": fm.ecvi(chisq, npar, n),
-        "wrmr": math.sqrt(chisq / count),
+        "ecvi": fm.ecvi(chisq, of.npar, n),
+        "wrmr": math.sqrt(chisq * of.groups / of.count),  # lavaan: statistics of one group
     }
-    if scaled:
+    if test != "standard":
         none = ScaledTest(chisq, 0, NAN, NAN, NAN)
-        model = none if df == 0 else correct(test, chisq, df, *at.traces())
-        null = correct(test, base, base_df, *base_traces) if base_df else replace(none, chisq=base)
-        out |= scaled_measures(model, null, chisq, df, base, base_df, n, test)
-    if robust:
-        out |= _robust_measures(at, n, base_df)
-    return {name: out.get(name, NAN) for name in names}
+        model = none if df == 0 else correct(test, chisq, df, *traces())
+        null = correct(test, base, base_df, *of.base_traces) if base_df else replace(none, chisq=base)
+        out |= scaled_measures(model, null, chisq, df, base, base_df, n, test, of.groups)
+    return out
 
 
-def _residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
+def residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
     """Return RMR over covariances and thresholds, and SRMR over correlations; variances count as fitted."""
     layout, state = at.layout, at.state
     sample = at.weight.statistic
@@ -423,49 +495,125 @@ def _residual_sizes(at: OrdinalSolution) -> tuple[float, float]:
     return rmr, math.sqrt(float(standardized @ standardized) / (len(pairs) + n))
 
 
-def _robust_measures(at: OrdinalSolution, n: int, base_df: int) -> dict[str, float]:
-    """Return fit indices that estimate what they would be for the continuous responses.
+@dataclass(frozen=True)
+class LatentFit:
+    """How the estimates fit the polychoric correlations of one group by normal theory, for robust fit indices.
 
-    The estimates are put into the normal-theory fit function of the polychoric correlations, whose statistic is then
-    scaled: Savalei (2021), doi:10.1080/00273171.2020.1717922. NaN with numeric variables or covariates, for which there
-    is no such theory, and where the polychoric correlations are not positive definite.
+    V is the normal-theory weight of correlations, W that of the estimator, D their derivatives by the core parameters.
+
+    Attributes
+    ----------
+    chisq, base : float
+        N times the fit function of the model and of the model of unrelated items.
+    free, base_trace : float
+        tr(V Gamma) and tr(Gamma).
+    reach, cross, middle : (c, c) arrays
+        D'VD, D'V Gamma W D and D'W Gamma W D.
+    slopes : (pairs, c) array
+        D.
+    core : (c,) int array
+        Places of the parameters.
     """
-    from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
 
-    unknown = dict.fromkeys(ROBUST_MEASURE_NAMES, NAN)
+    chisq: float
+    base: float
+    free: float
+    base_trace: float
+    reach: Array
+    cross: Array
+    middle: Array
+    slopes: Array
+    core: IntArray
+
+
+def latent_fit(at: OrdinalSolution) -> LatentFit | None:
+    """Return how well the estimates fit the polychoric correlations of a group.
+
+    None with numeric variables or covariates, for which there is no such theory, and where the correlations are not
+    positive definite.
+    """
     layout, state, moments = at.layout, at.state, at.moments
     sample, implied = np.array(moments.cov), state.covariance
     if not layout.ordered.all() or len(layout.x) or np.linalg.eigvalsh(sample)[0] < PROPER:
-        return unknown
+        return None
     factor, info = lapack.dpotrf(implied, lower=1)
     if info != 0:
-        return unknown
+        return None
     omega, _ = lapack.dpotri(factor, lower=1)
     omega = np.tril(omega) + np.tril(omega, -1).T
     logdet = float(np.linalg.slogdet(sample)[1])
     p = len(sample)
     value = 2.0 * float(np.log(np.diag(factor)).sum()) + float((sample * omega).sum()) - logdet - p
-    chisq, base = moments.nobs * value, -moments.nobs * logdet
     low, high, h = layout.low, layout.high, len(layout.item)
-    # tr(X' V X Gamma) with X = I - D E^-1 D'W for the correlations alone
     slopes = state.slopes.dense[h:]
-    own_df = len(low) - _rank(slopes, at)
     weights = at.weight.diagonal
     assert weights is not None
     gamma = moments.gamma[h:, h:]
-    bread = at.precision.vcov[np.ix_(layout.core, layout.core)]
-    pulled = gamma @ (weights[h:, None] * slopes)
-    spread = slopes @ bread
-    middle = (weights[h:, None] * slopes).T @ pulled
-    left = pulled - 0.5 * spread @ middle
-    # X Gamma X' = Gamma - left spread' - spread left'
+    weighted = weights[h:, None] * slopes
+    pulled = gamma @ weighted
     by_low, by_high = omega[:, low], omega[:, high]
     normal = by_low[low]
     normal *= by_high[high]
     normal += by_low[high] * by_high[low]
-    trace = float((normal * gamma).sum()) - 2.0 * float(((normal @ spread) * left).sum())
+    pushed = normal @ slopes
+    return LatentFit(
+        moments.nobs * value,
+        -moments.nobs * logdet,
+        float((normal * gamma).sum()),
+        float(np.trace(gamma)),
+        slopes.T @ pushed,
+        pushed.T @ pulled,
+        weighted.T @ pulled,
+        slopes,
+        layout.core,
+    )
+
+
+def robust_measures(
+    parts: list[LatentFit] | None,
+    bread: Array,
+    constraints: LinearConstraints | None,
+    of: Totals,
+    shares: Sequence[float] = (1.0,),
+) -> dict[str, float]:
+    """Return fit indices that estimate what they would be for the continuous responses.
+
+    The estimates are put into the normal-theory fit function of the polychoric correlations, whose statistic is then
+    scaled: Savalei (2021), doi:10.1080/00273171.2020.1717922. With E^-1 the bread, the trace is
+    tr(V Gamma) - 2 tr(E^-1 D'V Gamma W D) + tr(E^-1 D'VD E^-1 D'W Gamma W D), each matrix added over groups with
+    weights n_g / N: parameters that groups share give cross terms.
+
+    Parameters
+    ----------
+    parts : list of LatentFit or None
+        One for each group, with places among all parameters; NaN for all measures if None.
+    bread : (q, q) array
+    constraints : LinearConstraints or None
+    of : Totals
+    shares : sequence of float
+    """
+    from b2b_sem.results.columns import ROBUST_MEASURE_NAMES
+
+    unknown = dict.fromkeys(ROBUST_MEASURE_NAMES, NAN)
+    if parts is None:
+        return unknown
+    q, n, base_df, root = len(bread), of.n, of.base_df, math.sqrt(of.groups)
+    chisq, base = sum(part.chisq for part in parts), sum(part.base for part in parts)
+    places = [part.core for part in parts]
+    reach, cross, middle = (
+        add_blocks([getattr(part, name) for part in parts], places, shares, q) for name in ("reach", "cross", "middle")
+    )
+    slopes = np.zeros((sum(len(part.slopes) for part in parts), q))
+    first = 0
+    for part in parts:
+        slopes[first : first + len(part.slopes), part.core] = part.slopes
+        first += len(part.slopes)
+    own_df = len(slopes) - _rank(slopes, constraints)
+    inner = bread @ middle
+    trace = sum(part.free for part in parts) - 2.0 * float((bread * cross).sum())
+    trace += float(((bread @ reach) * inner.T).sum())
     factor_c = trace / own_df if own_df else 1.0
-    base_c = float(np.trace(gamma)) / base_df if base_df else NAN
+    base_c = sum(part.base_trace for part in parts) / base_df if base_df else NAN
     # degrees of freedom without thresholds: equal or fixed ones give the model itself more
     six = (chisq, own_df, base, base_df, factor_c, base_c)
     scaled = chisq / factor_c
@@ -475,17 +623,17 @@ def _robust_measures(at: OrdinalSolution, n: int, base_df: int) -> dict[str, flo
         "tli_robust": fr.tli_robust(*six),
         "nnfi_robust": fr.tli_robust(*six),
         "rni_robust": fr.rni_robust(*six),
-        "rmsea_robust": fr.rmsea_robust(chisq, own_df, n, factor_c),
-        "rmsea_ci_lower_robust": lower,
-        "rmsea_ci_upper_robust": upper,
-        "rmsea_pvalue_robust": fr.rmsea_pvalue_robust(scaled, own_df, n, factor_c),
+        "rmsea_robust": root * fr.rmsea_robust(chisq, own_df, n, factor_c),
+        "rmsea_ci_lower_robust": root * lower,
+        "rmsea_ci_upper_robust": root * upper,
+        "rmsea_pvalue_robust": fr.rmsea_pvalue_robust(scaled, own_df, n, factor_c, 0.05 / root),
     }
 
 
-def _rank(slopes: Array, at: OrdinalSolution) -> int:
-    """Return how many dimensions the correlations have in the model; `slopes` are their derivatives, (pairs, core)."""
-    if at.problem.constraints is not None:
-        slopes = slopes @ at.problem.constraints.basis[at.layout.core]
+def _rank(slopes: Array, constraints: LinearConstraints | None) -> int:
+    """Return how many dimensions the correlations have in the model; `slopes` are their derivatives, (pairs, q)."""
+    if constraints is not None:
+        slopes = slopes @ constraints.basis
     size = np.linalg.norm(slopes, axis=0)
     used = size > 1e-10 * size.max(initial=0.0)
     values = np.linalg.svd(slopes[:, used] / size[used], compute_uv=False)

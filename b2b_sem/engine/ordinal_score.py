@@ -19,7 +19,7 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import Row
 
-__all__ = ["Candidates", "absent_tests", "directions_given_up", "reproduce_ordinal"]
+__all__ = ["Candidates", "absent_tests", "directions_given_up", "given_up", "reproduce_ordinal", "statistic_order"]
 
 #: Share of its information that a direction must keep once the model's own parameters are accounted for.
 LEAST_SHARE = 1e-9
@@ -137,7 +137,7 @@ def reproduce_ordinal(larger: Problem, theta: Array, smaller: Problem, theta0: A
     weight = weight_of(larger)
     state = weight_of(smaller).layout.state(theta0)
     assert state is not None
-    target = state.statistic[_order(larger, smaller)]
+    target = state.statistic[statistic_order(larger, smaller)]
     made = replace(weight, statistic=target)
     moments = replace(larger.moments, weight=made)
     try:
@@ -154,7 +154,19 @@ def directions_given_up(
     first = solution_of(larger, moments, theta1)
     second = weight_of(smaller).layout.state(theta0)
     assert second is not None
-    one, two = first.state.slopes.matrix(), second.slopes.matrix()[_order(larger, smaller)]
+    one, two = first.state.slopes.matrix(), second.slopes.matrix()[statistic_order(larger, smaller)]
+    return given_up(one, larger, two, smaller), first.precision.vcov, first.meat
+
+
+def given_up(one: Array, larger: Problem, two: Array, smaller: Problem) -> Array:
+    """Return the directions of the larger model that the smaller one gives up, (r0 - r1, q1).
+
+    Parameters
+    ----------
+    one, two : (K, q1) and (K, q0) arrays
+        Derivatives of the statistics, in the same order.
+    larger, smaller : Problem
+    """
     if larger.constraints is not None:
         one = one @ larger.constraints.basis
     if smaller.constraints is not None:
@@ -164,10 +176,10 @@ def directions_given_up(
     complement = np.linalg.svd(image)[0][:, rank:].T
     if larger.constraints is not None:
         complement = complement @ larger.constraints.basis.T
-    return complement, first.precision.vcov, first.meat
+    return complement
 
 
-def _order(larger: Problem, smaller: Problem) -> list[int]:
+def statistic_order(larger: Problem, smaller: Problem) -> list[int]:
     """Return where each statistic of the larger model stands among those of the smaller."""
     return [statistic_names(smaller).index(name) for name in statistic_names(larger)]
 

@@ -184,14 +184,19 @@ class FitResult:
         groups a dict of all this by label.
         """
         if self._groups is not None:
-            return {g: _moments(p.implied_cov, p.implied_mean, None, None) for g, p in self._groups.items()}
+            return {
+                g: _moments(p.implied_cov, p.implied_mean, p.implied_th, p.implied_slopes)
+                for g, p in self._groups.items()
+            }
         parts = (self._implied_mean, self._implied_th, self._implied_slopes)
         return _moments(self._implied_cov, *parts)
 
     def sample(self) -> dict[str, Any]:
         """Return the sample moments the model was fitted to (divisor as the likelihood says); by label with groups."""
         if self._groups is not None:
-            return {g: _moments(p.sample_cov, p.sample_mean, None, None) for g, p in self._groups.items()}
+            return {
+                g: _moments(p.sample_cov, p.sample_mean, p.sample_th, p.sample_slopes) for g, p in self._groups.items()
+            }
         return _moments(self._sample_cov, self._sample_mean, self._sample_th, self._sample_slopes)
 
     def latent_cov(self) -> Any:

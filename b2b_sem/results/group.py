@@ -26,6 +26,10 @@ class GroupPart:
     r2 : mapping of str to float
     sample_cov, implied_cov, latent_cov : DataFrame
     sample_mean, implied_mean : Series or None
+    sample_th, implied_th : Series or None
+        Thresholds of ordinal items.
+    sample_slopes, implied_slopes : DataFrame or None
+        Regressions on covariates that models of ordinal items condition on.
     """
 
     nobs: int
@@ -36,6 +40,10 @@ class GroupPart:
     latent_cov: pd.DataFrame
     sample_mean: pd.Series | None = None
     implied_mean: pd.Series | None = None
+    sample_th: pd.Series | None = None
+    implied_th: pd.Series | None = None
+    sample_slopes: pd.DataFrame | None = None
+    implied_slopes: pd.DataFrame | None = None
 
     def residuals(self, kind: str) -> dict[str, Any]:
         """Return sample minus implied moments, ``"raw"`` or of ``"cor"``relations."""
@@ -46,6 +54,10 @@ class GroupPart:
         out: dict[str, Any] = {"cov": s - sigma}
         if self.sample_mean is not None and self.implied_mean is not None:
             out["mean"] = self.sample_mean - self.implied_mean
+        if self.sample_th is not None and self.implied_th is not None:
+            out["th"] = self.sample_th - self.implied_th
+        if self.sample_slopes is not None and self.implied_slopes is not None:
+            out["slopes"] = self.sample_slopes - self.implied_slopes
         return out
 
     def latent_cor(self) -> pd.DataFrame:
@@ -63,7 +75,13 @@ class GroupPart:
             "latent_cov": matrix_to_json(self.latent_cov),
             "sample_mean": None if self.sample_mean is None else plain(self.sample_mean),
             "implied_mean": None if self.implied_mean is None else plain(self.implied_mean),
+            **{f"{w}_th": plain(v) for w, v in self._pairs("th") if v is not None},
+            **{f"{w}_slopes": matrix_to_json(v) for w, v in self._pairs("slopes") if v is not None},
         }
+
+    def _pairs(self, what: str) -> list[tuple[str, Any]]:
+        """Return moments of the sample and those implied, with these words."""
+        return [(which, getattr(self, f"{which}_{what}")) for which in ("sample", "implied")]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> GroupPart:
@@ -84,6 +102,10 @@ class GroupPart:
             matrix_from_json(data["latent_cov"]),
             series(data["sample_mean"]),
             series(data["implied_mean"]),
+            series(data.get("sample_th")),
+            series(data.get("implied_th")),
+            matrix_from_json(data["sample_slopes"]) if data.get("sample_slopes") else None,
+            matrix_from_json(data["implied_slopes"]) if data.get("implied_slopes") else None,
         )
 
 

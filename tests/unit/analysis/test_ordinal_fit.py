@@ -54,7 +54,6 @@ def fit(frame: Any, model: str = MODEL, **options: Any) -> Any:
         ({"cluster": "z"}, "clusters are not available"),
         ({"bounds": "standard"}, "bounds are not available"),
         ({"meanstructure": False}, "mean structure"),
-        ({"group": "z"}, "fit each group"),
     ],
 )
 def test_what_is_not_tested_is_refused(frame: pd.DataFrame, options: dict[str, Any], words: str) -> None:
