@@ -221,6 +221,11 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
                 f"{labels[k - 1]} and {labels[k]} have the same degrees of freedom: neither restricts the other",
                 hint="compare their AIC and BIC with method='none'",
             )
+    if method == "standard" and not any_scaled and any(f.estimator == "ULS" for f in fits):
+        raise Unsupported(
+            "the chi-square of ULS has no known distribution, and so has no difference of two",
+            hint="fit with estimator='ULSMV' (ordinal items) or 'MLM', or compare with method='none'",
+        )
     if method != "standard" and not (any_scaled and all(scaled)):
         raise Unsupported(
             f"method={method!r} needs fits with a scaled test",

@@ -63,7 +63,8 @@ def fit_continuous(
         missing=(
             SAME_MISSING.get(missing, missing),
             ("listwise", "fiml", "fiml.x"),
-            "use missing='fiml' (all answers are used) or 'listwise' (rows with holes are left out and counted)",
+            "use missing='fiml' (all answers are used), 'mi' (imputation) or 'listwise' (rows with holes are left out "
+            "and counted); 'pairwise' goes with ordered items",
         ),
         group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),

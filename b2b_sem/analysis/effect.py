@@ -99,6 +99,11 @@ def indirect_effects(
         raise DataError(f"group={group!r}, but the fit has one group", hint="leave group out")
     else:
         context = context_of(fit)
+    if ci == "mc" and not np.isfinite(context.vcov).all():
+        raise Unsupported(
+            "Monte Carlo intervals are drawn from the standard errors, and this fit has none",
+            hint="fit again without se='none'" if context.problem.options.se == "none" else "see fit.warnings",
+        )
     count = (20_000 if ci == "mc" else 5_000) if draws is None else draws
     _check_settings(ci, level, count)
     if ci != "delta":

@@ -559,7 +559,7 @@ def _warnings(
             f"The solution is not admissible (Heywood case) in {improper} of {len(fits)} imputed data sets; they were "
             "pooled with the others."
         )
-    if pooling.riv < 0:
+    if pooling.riv < -1e-6:  # below that it is rounding: nothing was missing
         out.append(
             "The pooled likelihood ratio says that missing answers add information, which they cannot: its relative "
             f"increase in variance is {pooling.riv:.3f}. Use pooled_test(method='D4'), or more imputations."

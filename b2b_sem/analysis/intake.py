@@ -10,7 +10,27 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["check_columns", "check_names", "model_text", "refuse"]
+__all__ = ["check_columns", "check_names", "model_text", "name_list", "refuse"]
+
+
+def name_list(option: str, value: Any) -> tuple[str, ...]:
+    """Return names given as one name, or as any list of names (a tuple, an array, an Index, ...).
+
+    Raises
+    ------
+    DataError
+        If the value is neither.
+    """
+    if value is None or isinstance(value, str):
+        return () if not value else (value,)
+    try:
+        names = list(value)
+    except TypeError:
+        names = [value]
+    odd = next((name for name in names if not isinstance(name, str)), None)
+    if odd is not None:
+        raise DataError(f"{option} holds {odd!r}, which is no name of a column", hint=f"give {option}=['x1', 'x2']")
+    return tuple(str(name) for name in names)
 
 
 def refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:

@@ -56,7 +56,11 @@ def usable(fit: FitResult, what: str) -> Context:
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
-            hint="fit the model with estimator='ML'",
+            hint="use modification_indices()"
+            if table.ordered and what.startswith("score")
+            else "fit the model with estimator='ML', without ordered"
+            if table.ordered
+            else "fit the model with estimator='ML'",
         )
     weights = [part.moments.weight for part in getattr(context.problem, "parts", (context.problem,))]
     if any(isinstance(w, Casewise) and not w.incomplete.patterns[:, list(w.given)].all() for w in weights):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from b2b_sem.analysis.continuous import fit_continuous
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import model_text, refuse
+from b2b_sem.analysis.intake import model_text, name_list, refuse
 from b2b_sem.analysis.multigroup import fit_groups
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
@@ -149,6 +149,10 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    if not (ordered is None or type(ordered).__name__ in ("bool", "bool_")):
+        ordered = name_list("ordered", ordered)
+    ordered = ordered if isinstance(ordered, tuple) or ordered is None else bool(ordered)
+    auxiliary = name_list("auxiliary", auxiliary)
     arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice
@@ -166,7 +170,7 @@ def fit(
         from b2b_sem.analysis.ordinal import fit_ordinal
 
         refuse(
-            auxiliary=(tuple(auxiliary), ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
+            auxiliary=(auxiliary, ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
             group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
             group_equal=(tuple(group_equal), ((),), "leave it out"),
             group_partial=(tuple(group_partial), ((),), "leave it out"),

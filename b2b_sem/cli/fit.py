@@ -177,7 +177,8 @@ def _check_bootstrap(
             if imputed and name == "seed":
                 continue
             if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"'{flag}' goes with '--bootstrap' only.", ctx)
+                where = "'--bootstrap' or '--missing mi'" if name == "seed" else "'--bootstrap'"
+                raise click.UsageError(f"'{flag}' goes with {where} only.", ctx)
         return
     if seed is None:
         raise click.UsageError("'--bootstrap' needs '--seed', so that the numbers can be repeated.", ctx)

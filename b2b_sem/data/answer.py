@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from b2b_sem.data.read import Responses
 
-__all__ = ["Answers", "read_answers"]
+__all__ = ["Answers", "number_categories", "read_answers"]
 
 Array = NDArray[np.float64]
 
@@ -76,7 +76,15 @@ def read_answers(
     DataError
         A column is not there, or holds something that is neither a number nor an ordered category; cells are named.
     """
-    table = Table.open(data, names)
+    table, texts, notes = number_categories(Table.open(data, names), ordered)
+    values = np.array(table.floats())
+    table.refuse_infinite(values)
+    table.refuse_empty(dict(zip(table.names, np.isnan(values), strict=True)))
+    return Answers(tuple(table.names), values.T, texts, tuple(notes))
+
+
+def number_categories(table: Table, ordered: Sequence[str]) -> tuple[Table, dict[str, tuple[str, ...]], list[str]]:
+    """Return a table whose ordered categories with text labels are numbered, the labels, and notes on unused ones."""
     columns, texts, notes = [], {}, []
     for name, column in zip(table.names, table.columns, strict=True):
         numbers, labels, unused = _categories(column) if name in ordered else (column, None, [])
@@ -85,11 +93,7 @@ def read_answers(
             texts[name] = labels
         if unused:
             notes.append(f"nobody answered {listed(unused)} to {name}: it has no threshold there")
-    table = replace(table, columns=columns)
-    values = np.array(table.floats())
-    table.refuse_infinite(values)
-    table.refuse_empty(dict(zip(table.names, np.isnan(values), strict=True)))
-    return Answers(tuple(table.names), values.T, texts, tuple(notes))
+    return replace(table, columns=columns), texts, notes
 
 
 def _categories(column: Any) -> tuple[Any, tuple[str, ...] | None, list[str]]:

@@ -13,7 +13,7 @@ from b2b_sem.data.covariance import check_nobs, labelled_matrix, labelled_mean
 from b2b_sem.data.em import em_moments
 from b2b_sem.data.incomplete import Incomplete, group_patterns, matching_pairs, refuse_unseen_pairs
 from b2b_sem.data.numeric import listed
-from b2b_sem.data.table import Table
+from b2b_sem.data.table import Table, dropped_note
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 
 if TYPE_CHECKING:
@@ -228,10 +228,7 @@ def observe(
         gone = {
             name: table.n_empty + int(holes[name].sum()) if name in holes else table.n_empty for name in table.names
         }
-        counts = sorted(((count, name) for name, count in gone.items() if count), key=lambda c: -c[0])
-        where = listed(f"{name} ({count})" for count, name in counts)
-        what = "row" if n_read - n == 1 else "rows"
-        notes.append(f"{n_read - n} of {n_read} {what} dropped: missing values in {where}")
+        notes.append(dropped_note(tuple(gone), tuple(gone.values()), n_read - n, n_read))
     table.refuse_too_few(n, notes)
     if kept is not None:
         values = _keep(values, kept)

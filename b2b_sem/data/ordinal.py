@@ -13,6 +13,7 @@ from b2b_sem.data.category import code_answers, describe_categories
 from b2b_sem.data.margin import Margin, fit_numeric, fit_ordered
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.pair import Layout, Pairs
+from b2b_sem.data.table import dropped_note
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 
 __all__ = ["OrdinalMoments", "ordinal_moments"]
@@ -263,9 +264,10 @@ def _rows(
     total += n_empty
     dropped = total - len(rows)
     if dropped:
-        what = "row" if dropped == 1 else "rows"
         if missing == "listwise":
-            notes.append(f"{dropped} of {total} {what} dropped{where}: missing values")
+            counts = [*(hole.sum(axis=0) + n_empty).tolist(), int((~given).sum()) + (n_empty if x.shape[1] else 0)]
+            note = dropped_note([*names, "covariates"], counts, dropped, total, where)
+            notes.append(f"{note}; missing='pairwise' uses all answers")
         else:
             unknown = int((~given).sum()) + (n_empty if x.shape[1] else 0)
             if unknown:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from b2b_sem.data.answer import number_categories
 from b2b_sem.data.observed import GroupMoments, Observed, _stack, stray_values
 from b2b_sem.data.ordinal import ordinal_moments
-from b2b_sem.data.table import Table
+from b2b_sem.data.table import Table, dropped_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,14 +63,18 @@ def observe_ordinal(
     """
     if group is not None:
         return _observe_groups(frame, names, ordered, covariates, missing, group)
-    table = Table.open(frame, [*names, *covariates])
+    table, texts, notes = number_categories(Table.open(frame, [*names, *covariates]), ordered)
+    notes += [
+        f"{name}: answers in words are numbered in their order: {', '.join(words)}" for name, words in texts.items()
+    ]
     values = _stack(table.floats(), table.n)
     table.refuse_infinite(values)
     holes = np.isnan(values)
     table.refuse_empty({name: hole for name, hole in zip(table.names, holes, strict=True) if hole.any()})
     complete = ~holes.any(axis=0)
     if missing == "listwise":
-        table.refuse_too_few(int(complete.sum()), [])
+        lost = [dropped_note(table.names, holes.sum(axis=1).tolist(), int((~complete).sum()), table.n)]
+        table.refuse_too_few(int(complete.sum()), lost if holes.any() else [], use="missing='pairwise'")
         after = ", once rows with missing values are left out" if holes.any() else ""
         table.refuse_constant(values[:, complete], after)
     p = len(names)
@@ -95,7 +100,7 @@ def observe_ordinal(
         (GroupMoments(None, moments.nobs, moments.cov, moments.mean),),
         table.n + table.n_empty,
         table.n + table.n_empty - moments.nobs,
-        moments.notes,
+        (*notes, *moments.notes),
         (used.T,),
         (*strays, *moments.warnings),
         None if labels is None else labels[moments.rows],

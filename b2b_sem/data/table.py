@@ -29,6 +29,14 @@ def check_names(names: Sequence[str] | None) -> list[str]:
     return wanted
 
 
+def dropped_note(names: Sequence[str], counts: Sequence[int], dropped: int, total: int, where: str = "") -> str:
+    """Say how many rows were left out, and in which columns, most missing values first."""
+    found = sorted(((count, name) for name, count in zip(names, counts, strict=True) if count), key=lambda c: -c[0])
+    what = "row" if dropped == 1 else "rows"
+    columns = listed(f"{name} ({count})" for count, name in found)
+    return f"{dropped} of {total} {what} dropped{where}: missing values in {columns}"
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """The chosen columns of whatever the caller passed, and how messages name its rows and its file.
@@ -109,7 +117,9 @@ class Table:
                 hint="Leave the column out of the model, or check the missing codes.",
             )
 
-    def refuse_too_few(self, n: int, notes: list[str], *, listwise: bool = True) -> None:
+    def refuse_too_few(
+        self, n: int, notes: list[str], *, listwise: bool = True, use: str = "missing='fiml' or 'mi'"
+    ) -> None:
         """Raise when there are not more rows to use than variables; `notes` say why rows were left out."""
         p = len(self.names)
         if n > max(p, 1):
@@ -126,15 +136,15 @@ class Table:
             raise DataError(
                 f"no complete rows: every row has a missing value{why}",
                 file=self.file,
-                hint="Use all answers there are (missing='fiml' or 'mi'), leave out the columns with most missing "
+                hint=f"Use all answers there are ({use}), leave out the columns with most missing "
                 "values, or check the missing codes.",
             )
-        use = "Use all answers there are (missing='fiml' or 'mi'), c" if notes and listwise else "C"
+        start = f"Use all answers there are ({use}), c" if notes and listwise else "C"
         raise DataError(
             f"{n} complete {'rows' if n != 1 else 'row'} for {variables}: the covariance matrix needs more rows than "
             f"variables{why}",
             file=self.file,
-            hint=f"{use}ollect more answers, or use fewer variables.",
+            hint=f"{start}ollect more answers, or use fewer variables.",
         )
 
     def refuse_out_of_scale(self, values: NDArray[np.float64]) -> None:

@@ -9,6 +9,7 @@ estimates is E^-1 D'V Gamma V D E^-1 / (N - 1), and the tests use tr(U Gamma) an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -197,6 +198,20 @@ def solution_of(problem: Problem, moments: OrdinalMoments, theta: Array) -> Ordi
     return OrdinalSolution(problem, moments, point)
 
 
+def _disorder(layout: Layout, state: State, names: Sequence[str]) -> list[str]:
+    """Name items whose thresholds do not increase: a category between two of them has no room."""
+    bad = []
+    for k in np.flatnonzero(layout.ordered):
+        if (np.diff(state.thresholds[layout.item == k]) <= 0).any():
+            bad.append(names[layout.y[k]])
+    if not bad:
+        return []
+    return [
+        f"The thresholds of {', '.join(bad)} are not in increasing order: an answer between two of them would be "
+        "impossible. Look at the values and labels that the model gives to thresholds."
+    ]
+
+
 def infer_ordinal(
     problem: Problem, moments: OrdinalMoments, solution: EngineFit, *, level: float = 0.95
 ) -> OrdinalInference:
@@ -227,7 +242,11 @@ def infer_ordinal(
         vcov=vcov,
         identified=precision.identified,
         admissible=proper,
-        warnings=(*solution_warnings(table, solution, precision, constraints), *problems),
+        warnings=(
+            *solution_warnings(table, solution, precision, constraints),
+            *problems,
+            *_disorder(at.layout, at.state, table.observed),
+        ),
     )
     return OrdinalInference(main, at.state.covariance, at.state.thresholds)
 

@@ -43,7 +43,7 @@ def test_text_shows_the_test(files: tuple[str, str], capsys: pytest.CaptureFixtu
     ("extra", "message"),
     [
         (["--bootstrap", "50"], "needs '--seed'"),
-        (["--seed", "1"], "'--seed' goes with '--bootstrap' only"),
+        (["--seed", "1"], "'--seed' goes with '--bootstrap' or '--missing mi' only"),
         (["--jobs", "2"], "'--jobs' goes with '--bootstrap' only"),
     ],
 )

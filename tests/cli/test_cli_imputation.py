@@ -67,7 +67,7 @@ def test_study(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--missing", "mi"], "needs a seed"),
         (["--missing", "mi", "--seed", "1", "--bootstrap", "10"], "not available with '--missing mi'"),
-        (["--seed", "1"], "goes with '--bootstrap' only"),
+        (["--seed", "1"], "goes with '--bootstrap' or '--missing mi' only"),
         (["--imputations", "5"], "goes with missing='mi'"),
     ],
 )
