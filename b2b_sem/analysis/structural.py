@@ -48,7 +48,7 @@ def fit(
     engine: str = "auto",
     sample_cov: Any = None,
     sample_mean: Any = None,
-    nobs: int | None = None,
+    nobs: Any = None,
     imputations: int | None = None,
     seed: int | None = None,
     auxiliary: Sequence[str] = (),
@@ -114,7 +114,16 @@ def fit(
         be given.
     parameterization : {"delta", "theta"}
         Of ordinal items: scale of the response behind an item, or its residual variance, as the parameter.
-    group, group_equal, group_partial, interaction
+    group : str, optional
+        Column that tells several groups apart: they are fitted together, in the order in which they appear. Tables then
+        have the number of the group, and ``r2``, ``implied()`` and the like are dicts by label. `sample_cov`,
+        `sample_mean` and `nobs` may be lists, or mappings by label, of several groups instead.
+    group_equal : sequence of str
+        What is equal in all groups: "loadings", "intercepts", "means", "residuals", "residual.covariances",
+        "lv.variances", "lv.covariances", "regressions".
+    group_partial : sequence of str
+        Parameters that are not equal all the same: "F=~x2", "x2~1".
+    interaction
         Part of the public signature; other values than the default raise ``Unsupported``.
 
     Returns

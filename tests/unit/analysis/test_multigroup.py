@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported
 from b2b_sem.results.fit import FitResult
 
 MODEL = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6\ng ~ c(p1, p2)*f\ngap := p1 - p2"
@@ -188,3 +188,25 @@ def test_the_group_of_an_unidentified_parameter_is_named(frame):
     found = bs.fit(model, frame, group="team")
     assert not found.identified
     assert any("f~1 (group blue)" in text for text in found.warnings)
+
+
+def test_nesting_is_found_in_another_parameterization(frame):
+    model = "f =~ x1 + x2 + x3\ng =~ x4 + x5 + x6"
+    free = bs.fit(model, frame, group="team")
+    equal = bs.fit(model, frame, group="team", group_equal=["loadings"], std_lv=True)
+    test = bs.compare(free, equal).table.iloc[1]
+    assert test["df_diff"] == 4
+    assert test["chisq_diff"] == pytest.approx(equal.measures["chisq"] - free.measures["chisq"])
+    other = bs.fit("f =~ x1 + x2 + x4\ng =~ x3 + x5 + x6", frame, group="team", group_equal=["loadings"])
+    with pytest.raises(ModelError, match="not nested"):
+        bs.compare(free, other)
+
+
+def test_a_study_names_no_group():
+    from types import SimpleNamespace
+
+    from b2b_sem import study
+
+    model, data = SimpleNamespace(syntax=lambda survey, rival: "f =~ a"), SimpleNamespace(responses=object())
+    with pytest.raises(Unsupported, match="one group at a time"):
+        study._fit(model, None, data, {"group": "sector"}, None)
