@@ -155,5 +155,5 @@ def test_effects_and_wald_tests_are_those_of_definitions() -> None:
 def test_an_answer_of_one_group_only_is_refused_by_name() -> None:
     frame = gc.case_data("three_thresholds")
     only = frame["c1"].where((frame["part"] == "a") | (frame["c1"] < frame["c1"].max()), frame["c1"].max() - 1)
-    with pytest.raises(bs.DataError, match="nobody answered .* to c1"):
+    with pytest.raises(bs.DataError, match=r"nobody answered .* to c1"):
         bs.fit("g =~ c1 + c2 + c3", frame.assign(c1=only), ordered=True, group="part")
