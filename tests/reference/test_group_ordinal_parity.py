@@ -137,3 +137,23 @@ def test_what_is_not_tested_is_refused() -> None:
     for call in (fit.score_test, fit.factor_scores, lambda: fit.residuals("standardized")):
         with pytest.raises(bs.Unsupported):
             call()
+
+
+@pytest.mark.shared_data
+def test_effects_and_wald_tests_are_those_of_definitions() -> None:
+    fit, numbers = gc.fit("sat_labels", "WLSMV"), gc.reference("sat_labels")["WLSMV"]["parameters"]
+    rows = {(r["lhs"], r["op"], r["rhs"], r["group"]): r for r in numbers}
+    gap = next(r for r in numbers if r["op"] == ":=")
+    assert fit.wald_test("b1 == b2").chisq == pytest.approx((gap["est"] / gap["se"]) ** 2, rel=1e-4)
+    for g, label in enumerate(fit.groups, 1):
+        effect = fit.indirect_effects(group=label).table.iloc[0]
+        row = rows["loy", "~", "sat", g]
+        for ours, theirs in (("est", "est"), ("se", "se"), ("est_std", "est_std"), ("se_std", "se_std")):
+            assert effect[ours] == pytest.approx(row[theirs], rel=1e-5), (label, ours)
+
+
+def test_an_answer_of_one_group_only_is_refused_by_name() -> None:
+    frame = gc.case_data("three_thresholds")
+    only = frame["c1"].where((frame["part"] == "a") | (frame["c1"] < frame["c1"].max()), frame["c1"].max() - 1)
+    with pytest.raises(bs.DataError, match=r"nobody answered .* to c1"):
+        bs.fit("g =~ c1 + c2 + c3", frame.assign(c1=only), ordered=True, group="part")

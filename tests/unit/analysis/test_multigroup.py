@@ -120,7 +120,6 @@ def test_an_unknown_group_is_named(fitted):
     ("options", "match"),
     [
         ({"missing": "mi", "seed": 1}, "group"),
-        ({"ordered": True}, "group"),
         ({"cluster": "x1"}, "cluster"),
         ({"auxiliary": ["x1"], "missing": "fiml"}, "auxiliary"),
         ({"bounds": "pos.var"}, "bounds"),
