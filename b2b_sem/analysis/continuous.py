@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import check_columns, check_names, refuse
+from b2b_sem.analysis.intake import check_data, check_names, refuse, require_df
 from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import Observed, observe, observe_moments
 from b2b_sem.engine.base import FitOptions, moments_divisor
@@ -21,7 +21,7 @@ from b2b_sem.engine.problem import at_solution, make_casewise, prepare, solve
 from b2b_sem.engine.robust import rows_of
 from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.spec.auxiliary import add_auxiliary, check_auxiliary
 from b2b_sem.spec.bound import BOUNDS, add_bounds
 from b2b_sem.spec.partable import ParameterTable, build_table
@@ -66,7 +66,6 @@ def fit_continuous(
             "use missing='fiml' (all answers are used), 'mi' (imputation) or 'listwise' (rows with holes are left out "
             "and counted); 'pairwise' goes with ordered items",
         ),
-        group=(group, (None,), "fit each group by itself; equality across groups cannot be tested"),
         group_equal=(tuple(group_equal), ((),), "leave it out"),
         group_partial=(tuple(group_partial), ((),), "leave it out"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
@@ -99,7 +98,7 @@ def fit_continuous(
     if extra:
         table = add_auxiliary(table, extra)
     constraints = linear_constraints(table, skip_nonlinear=True)
-    _require_df(table, constraints, spare=len(table.equalities) - _equations(constraints))
+    require_df(count_df(table, constraints), table.file, spare=len(table.equalities) - _equations(constraints))
     with single_thread():
         observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster, options.missing)
         if bounds is not None:
@@ -116,7 +115,7 @@ def fit_continuous(
         if problem.restrictions is not None:
             problem = at_solution(problem, solution.theta)
             constraints = problem.constraints
-            _require_df(table, constraints)
+            require_df(count_df(table, constraints), table.file)
         weight = problem.moments.weight
         casewise = weight if isinstance(weight, Casewise) else make_casewise(table, observed)
         inference = infer(
@@ -188,15 +187,11 @@ def _observe(
             hint="give either data=... or sample_cov=... with nobs=...",
         )
     if data is not None:
-        columns = check_columns(data)
-        details = getattr(data, "details", {})
-        check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
+        check_data(table, data)
         fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
         return observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
     if nobs is None:
         raise DataError("sample_cov needs the number of rows", hint="give nobs=...")
-    if isinstance(sample_cov, list | tuple):
-        raise Unsupported("several covariance matrices (groups) are not available", hint="fit one group at a time")
     if table.meanstructure and sample_mean is None:
         raise DataError(
             "the model has a mean structure, but there are no means beside the covariance matrix",
@@ -224,17 +219,3 @@ def _bounded(
 
 def _equations(constraints: LinearConstraints | None) -> int:
     return 0 if constraints is None else constraints.rank + len(constraints.redundant)
-
-
-def _require_df(table: ParameterTable, constraints: LinearConstraints | None, spare: int = 0) -> None:
-    """Refuse a model with more parameters than moments; `spare` parameters may be taken away by other constraints."""
-    counted, free, df = count_df(table, constraints)
-    if df + spare < 0:
-        raise ModelSyntaxError(
-            f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
-            file=table.file,
-            hint="remove or fix parameters: a factor with two indicators, for example, must be related to another "
-            "variable",
-        )
-    if free == 0:
-        raise ModelSyntaxError("the model has no free parameter", file=table.file)

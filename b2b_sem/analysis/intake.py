@@ -10,7 +10,7 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["check_columns", "check_names", "model_text", "name_list", "refuse"]
+__all__ = ["check_columns", "check_data", "check_names", "model_text", "name_list", "refuse", "require_df"]
 
 
 def name_list(option: str, value: Any) -> tuple[str, ...]:
@@ -104,3 +104,47 @@ def check_names(table: ParameterTable, columns: list[str], sheets: Sequence[str]
                 column=row.column if row is not None and row.rhs == name else None,
                 hint=hint,
             )
+
+
+def check_data(table: ParameterTable, data: Any) -> None:
+    """Name variables of the model that are no columns of the data, with the sheets of a workbook as a hint."""
+    columns = check_columns(data)
+    details = getattr(data, "details", {})
+    check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
+
+
+def require_df(
+    counts: tuple[int, int, int],
+    file: str | None,
+    *,
+    spare: int = 0,
+    given: str = "moments",
+    hint: str = "remove or fix parameters: a factor with two indicators, for example, must be related to another "
+    "variable",
+) -> None:
+    """Refuse a model with more parameters than statistics, or with none.
+
+    Parameters
+    ----------
+    counts : tuple of int
+        Statistics, free parameters, degrees of freedom.
+    file : str or None
+        Of the model.
+    spare : int
+        Parameters that may be taken away by other constraints.
+    given, hint : str
+        What the statistics are, and what to do.
+
+    Raises
+    ------
+    ModelSyntaxError
+    """
+    counted, free, df = counts
+    if df + spare < 0:
+        raise ModelSyntaxError(
+            f"the model is not identified: it has {free} free parameters, but the data give only {counted} {given}",
+            file=file,
+            hint=hint,
+        )
+    if free == 0:
+        raise ModelSyntaxError("the model has no free parameter", file=file)

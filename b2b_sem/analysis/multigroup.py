@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import Context, Fit
-from b2b_sem.analysis.intake import check_columns, check_names, refuse
-from b2b_sem.analysis.outcome import input_warnings, parameter_tables
+from b2b_sem.analysis.fitted import Fit
+from b2b_sem.analysis.intake import check_columns, check_data, check_names, refuse, require_df
+from b2b_sem.analysis.outcome import assemble
 from b2b_sem.data.group import group_labels, observe_group_moments
 from b2b_sem.data.observed import Observed, observe
 from b2b_sem.data.table import Table
@@ -27,8 +27,7 @@ from b2b_sem.engine.group import (
 from b2b_sem.engine.native.constraint import linear_constraints
 from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
-from b2b_sem.results.fit import ModelInfo, OptimizerInfo
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.group import GroupPart
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import ParsedModel
@@ -109,7 +108,9 @@ def fit_groups(
         else:
             observed = _in_order(table, moments)
         problem = prepare_groups(table, observed, options, constraints)
-        _require_df(problem)
+        require_df(
+            count_group_df(problem), table.file, hint="remove or fix parameters, or make some equal in all groups"
+        )
         solution = solve_groups(problem, engine)
         inference = infer_groups(problem, observed, solution)
     settings: dict[str, Any] = {
@@ -182,9 +183,7 @@ def group_labels_of(data: Any, group: str) -> tuple[str, ...]:
 
 
 def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions) -> Observed:
-    columns = check_columns(data)
-    details = getattr(data, "details", {})
-    check_names(table, columns, sorted(details.get("sheets", ()), key=lambda s: s != details.get("sheet")))
+    check_data(table, data)
     if group in (*table.observed, *table.latents):
         raise DataError(
             f"'{group}' tells groups apart and is a variable of the model, too",
@@ -211,19 +210,6 @@ def _in_order(table: ParameterTable, whole: Observed) -> Observed:
     return observe_group_moments(covs, {str(g.label): g.nobs for g in whole.groups}, means, rescale=False)
 
 
-def _require_df(problem: GroupProblem) -> None:
-    """Refuse a model with more parameters than moments."""
-    counted, free, df = count_group_df(problem)
-    if df < 0:
-        raise ModelSyntaxError(
-            f"the model is not identified: it has {free} free parameters, but the data give only {counted} moments",
-            file=problem.table.file,
-            hint="remove or fix parameters, or make some equal in all groups",
-        )
-    if free == 0:
-        raise ModelSyntaxError("the model has no free parameter", file=problem.table.file)
-
-
 def make_group_fit(
     problem: GroupProblem,
     observed: Observed,
@@ -234,7 +220,6 @@ def make_group_fit(
 ) -> Fit:
     """Make the result of several groups."""
     table = problem.table
-    parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
     names = list(table.observed)
 
     def labelled(matrix: Array, labels: list[str]) -> pd.DataFrame:
@@ -256,35 +241,19 @@ def make_group_fit(
             None if implied.mu is None else pd.Series(implied.mu, index=names),
         )
     empty = pd.DataFrame()
-    return Fit(
-        model=ModelInfo(
-            table.text,
-            _syntax(problem),
-            table.defaults,
-            table.modelled,
-            table.latents,
-            MappingProxyType(dict(settings)),
-        ),
-        estimator=settings["estimator"],
-        engine=solution.engine,
-        converged=solution.converged,
-        identified=inference.identified,
-        admissible=inference.admissible,
-        nobs=observed.nobs,
-        n_read=observed.n_read,
-        n_dropped=observed.n_dropped,
-        optimizer=OptimizerInfo(solution.iterations, solution.gradient, solution.polish, solution.message),
-        warnings=(*observed.warnings, *inference.warnings, *input_warnings(table, observed)),
-        notes=(*observed.notes, *notes),
-        _measures=MappingProxyType(inference.measures),
-        _parameters=parameters,
-        _standardized=standardized,
+    return assemble(
+        problem,
+        _syntax(problem),
+        observed,
+        solution,
+        inference,
+        settings,
+        notes,
         _r2=MappingProxyType({}),
         _sample_cov=empty,
         _implied_cov=empty,
         _latent_cov=empty,
         _groups=MappingProxyType(parts),
-        _context=Context(problem, observed, solution, inference.vcov),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import check_columns, check_names
+from b2b_sem.analysis.intake import check_columns, check_names, require_df
 from b2b_sem.analysis.multigroup import group_labels_of, make_group_fit
 from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.numeric import listed
@@ -52,6 +52,9 @@ DEFAULT_NOTE = (
     "Estimator WLSMV was used: {count} are ordinal, and maximum likelihood takes answers as continuous numbers. It "
     "fits thresholds and polychoric correlations, with robust standard errors and a scaled and shifted test."
 )
+
+#: What the data give a model of ordinal items.
+STATISTICS = "thresholds, means, variances and correlations"
 
 
 def fit_ordinal(
@@ -175,12 +178,12 @@ def fit_ordinal(
         )
         if labels:
             several = prepare_ordinal_groups(table, observed, options, constraints)
-            _require_df(table, *count_ordinal_groups(several))
+            require_df(count_ordinal_groups(several), table.file, given=STATISTICS)
             solution = solve_ordinal_groups(several)
             found = infer_ordinal_groups(several, observed, solution)
         else:
             problem = prepare_ordinal(table, moments, options, constraints)
-            _require_df(table, *count_ordinal_df(problem))
+            require_df(count_ordinal_df(problem), table.file, given=STATISTICS)
             solution = solve_ordinal(problem)
             inference = infer_ordinal(problem, moments, solution)
     settings: dict[str, Any] = {
@@ -281,17 +284,3 @@ def _refuse_restrictions(table: ParameterTable) -> None:
             "bounds, inequalities and nonlinear constraints are not available for ordinal items",
             hint="remove them; labels and linear equations can be used",
         )
-
-
-def _require_df(table: ParameterTable, count: int, free: int, df: int) -> None:
-    """Refuse a model with more parameters than statistics."""
-    if df < 0:
-        raise ModelSyntaxError(
-            f"the model is not identified: it has {free} free parameters, but the data give only {count} thresholds, "
-            "means, variances and correlations",
-            file=table.file,
-            hint="remove or fix parameters: a factor with two indicators, for example, must be related to another "
-            "variable",
-        )
-    if free == 0:
-        raise ModelSyntaxError("the model has no free parameter", file=table.file)

@@ -11,13 +11,14 @@ import pandas as pd
 from b2b_sem.analysis.fitted import Context, Fit
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, EngineFit
+from b2b_sem.engine.group import GroupInference, GroupProblem
 from b2b_sem.engine.inference import Inference, Tested
 from b2b_sem.engine.problem import Problem
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import ModelInfo, OptimizerInfo
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["input_warnings", "make_fit", "parameter_tables"]
+__all__ = ["assemble", "input_warnings", "make_fit", "parameter_tables"]
 
 
 def make_fit(
@@ -42,7 +43,6 @@ def make_fit(
         Options as they were used.
     notes : tuple of str
     """
-    parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
     names, latents = list(table.observed), list(table.latents)
     implied = inference.implied
     k = len(latents)
@@ -51,14 +51,39 @@ def make_fit(
         return pd.DataFrame(matrix, index=labels, columns=labels)
 
     mean = problem.moments.mean
+    return assemble(
+        problem,
+        table.to_lavaan(problem.fixed),
+        observed,
+        solution,
+        inference,
+        settings,
+        notes,
+        _r2=MappingProxyType(inference.r2),
+        _sample_cov=labelled(problem.moments.cov, names),
+        _implied_cov=labelled(implied.sigma, names),
+        _latent_cov=labelled(implied.eta_cov[:k, :k], latents),
+        _sample_mean=None if mean is None else pd.Series(mean, index=names),
+        _implied_mean=None if implied.mu is None else pd.Series(implied.mu, index=names),
+    )
+
+
+def assemble(
+    problem: Problem | GroupProblem,
+    syntax: str,
+    observed: Observed,
+    solution: EngineFit,
+    inference: Inference | GroupInference,
+    settings: Mapping[str, Any],
+    notes: tuple[str, ...],
+    **moments: Any,
+) -> Fit:
+    """Return the result of a fit of one group or several; `moments` are the fields that differ between the two."""
+    table = problem.table
+    parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
     return Fit(
         model=ModelInfo(
-            table.text,
-            table.to_lavaan(problem.fixed),
-            table.defaults,
-            table.modelled,
-            table.latents,
-            MappingProxyType(dict(settings)),
+            table.text, syntax, table.defaults, table.modelled, table.latents, MappingProxyType(dict(settings))
         ),
         estimator=settings["estimator"],
         engine=solution.engine,
@@ -75,13 +100,8 @@ def make_fit(
         _measures=MappingProxyType(inference.measures),
         _parameters=parameters,
         _standardized=standardized,
-        _r2=MappingProxyType(inference.r2),
-        _sample_cov=labelled(problem.moments.cov, names),
-        _implied_cov=labelled(implied.sigma, names),
-        _latent_cov=labelled(implied.eta_cov[:k, :k], latents),
-        _sample_mean=None if mean is None else pd.Series(mean, index=names),
-        _implied_mean=None if implied.mu is None else pd.Series(implied.mu, index=names),
         _context=Context(problem, observed, solution, inference.vcov),
+        **moments,
     )
 
 
