@@ -309,6 +309,15 @@ def build_table(
         is circular or hides a label, or blocks and groups do not go together.
     """
     several = len(groups) > 1
+    product = next((e for e in model.entries if ":" in e.rhs), None)
+    if product is not None:
+        raise Unsupported(
+            f"the interaction '{product.rhs}' is not available here",
+            file=model.file,
+            line=product.line,
+            column=product.column,
+            hint="remove the term; products of latent variables go with continuous answers and one group",
+        )
     models = models_of_groups(model, groups)
     names = _Names.of(models[0].entries)
     if not names.observed:

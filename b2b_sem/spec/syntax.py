@@ -513,15 +513,14 @@ def _read_term(source: _Source, op: str, left: Token, term: Any) -> Entry:
             hint = "names stand without quotes; rename a column whose name has blanks or other signs"
         source.fail("expected a variable name at the end of the term", offset, hint)
     names = [str(t) for t in target.children]
-    if len(names) > 1:
-        raise Unsupported(
-            f"the interaction '{':'.join(names)}' is not available",
-            file=source.file,
-            line=line,
-            column=column,
-            hint="remove the term; a product of observed variables can be a column of the data: mean-centre both, "
-            "multiply them, and name that column",
+    if len(names) > 1 and (op != "~" or len(names) > 2 or str(left) in names):
+        source.fail(
+            f"the product '{':'.join(names)}' cannot stand here",
+            offset,
+            hint="a product of two variables predicts a third one: 'y ~ x + z + x:z'",
         )
+    if len(names) > 1:
+        return Entry(str(left), op, ":".join(names), _modifiers(source, prefix, signs), line, column)
     name = names[0]
     if name == "NA":
         source.fail("NA is a modifier, not a variable", offset, hint="write 'NA*x' to free a parameter")

@@ -34,8 +34,10 @@ __all__ = ["Grid", "Mixture", "MixturePoint", "Product", "extend_structure", "ma
 
 #: Ends of the grid, in standard deviations of the given variable.
 REACH = 6.0
-#: Rows that are held at every point at a time.
-BLOCK = 4_000_000
+#: Respondents that are enough for the metric of the search.
+SOME = 400
+#: Posterior weight below which a point adds nothing to scores and Hessian.
+NOTHING = 1e-17
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,53 @@ class Mixture:
         columns = np.concatenate([identity, g, h], axis=2)
         return _Stack(tau + eta_mean @ lam.T, sigma, eta_cov, eta_mean, inverse, columns, psi, th)
 
+    def joint_covariance(self, theta: Array) -> Array | None:
+        """Return the covariance matrices of answers and given variables at all points, (Q, p + d, p + d)."""
+        stack = self._stack(theta)
+        return None if stack is None else stack.sigma
+
+    def whole_moments(self, theta: Array) -> Implied:
+        """Return the moments of all variables, whatever is given: sums over the points.
+
+        Given c the variables are normal: with mean and covariance matrix (m, V) of the linear model at c and C the
+        given variables, E[eta | c] = m + V_C (V_CC)^-1 (c - m_C), and the rest follows.
+        """
+        s = self.structure
+        stack = self._stack(theta)
+        if stack is None:
+            raise ValueError("I - B is singular")
+        at = list(self.given)
+        p, d = len(self.center), self.dimensions
+        lam, tau = s.templates[LAMBDA].copy(), s.templates[TAU].copy()
+        entries, i, j = s.where[LAMBDA]
+        lam[i, j] = theta[s.free[entries]]
+        entries, i, _ = s.where[TAU]
+        tau[i] = theta[s.free[entries]]
+        inner = stack.eta_cov[:, at][:, :, at]
+        away = self.grid.points - stack.eta_mean[:, at]
+        solved = np.linalg.solve(inner, np.concatenate([away[:, :, None], stack.eta_cov[:, at]], axis=2))
+        _, logdet = np.linalg.slogdet(inner)
+        log = -0.5 * ((away * solved[:, :, 0]).sum(axis=1) + logdet + d * np.log(2.0 * np.pi))
+        weight = np.exp(log) * self.grid.volume
+        if len(weight) == 1:  # no grid yet: the model without products
+            weight, mean, cov = np.ones(1), stack.eta_mean, stack.eta_cov
+        else:
+            weight = weight / weight.sum()
+            across = stack.eta_cov[:, :, at]
+            mean = stack.eta_mean + (across @ solved[:, :, :1])[:, :, 0]
+            cov = stack.eta_cov - across @ solved[:, :, 1:]
+        eta_mean = weight @ mean
+        gap = mean - eta_mean
+        eta_cov = np.einsum("q,qij->ij", weight, cov) + (gap * weight[:, None]).T @ gap
+        eta_cov = (eta_cov + eta_cov.T) / 2
+        lam, tau = lam[:p], tau[:p]
+        theta_ = stack.theta[:p, :p]
+        sigma = lam @ eta_cov @ lam.T + theta_
+        middle = self._implied(stack, len(weight) // 2)
+        return replace(
+            middle, sigma=(sigma + sigma.T) / 2, mu=tau + lam @ eta_mean, eta_cov=eta_cov, eta_mean=eta_mean, theta=theta_
+        )
+
     def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
         """Return the fit function at `theta`, or None where a covariance matrix is not positive definite."""
         stack = self._stack(theta)
@@ -362,8 +411,8 @@ class Mixture:
         values = np.concatenate([np.ones((len(stack.eta_mean), 1)), stack.eta_mean], axis=1)
         return np.where(s.mean_scale < 0, 0.0, values[:, s.mean_scale])
 
-    def _each(self, point: MixturePoint, q: int) -> list[Array]:
-        """Return the scores (n, E) of the entries at one point, of all rows, by cell."""
+    def _each(self, point: MixturePoint, q: int, every: int) -> list[Array]:
+        """Return the scores (n, E) of the entries at one point, of each `every`-th row, by cell."""
         s, stack = self.structure, point.stack
         assert stack is not None
         p, d = len(self.center), self.dimensions
@@ -375,7 +424,7 @@ class Mixture:
             at = np.concatenate([cell.observed, np.arange(p, p + d)])
             columns = stack.columns[q][at]
             fixed = columns.T @ inverse[q] @ columns
-            force = (cell.answers @ inverse[q][:k] + lever[q]) @ columns  # (n, K)
+            force = (cell.answers[::every] @ inverse[q][:k] + lever[q]) @ columns  # (n, K)
             own = s.w * scale
             scores = force[:, s.u] * force[:, s.v] * own - own * fixed[s.u, s.v]
             scores += means * force[:, s.mean_column]
@@ -386,18 +435,20 @@ class Mixture:
         """Return the score of each respondent, d log L_i / dtheta, shape (N, q)."""
         return self._spread(_own(point), variance=False)[0]
 
-    def _spread(self, point: MixturePoint, *, variance: bool) -> tuple[Array, Array]:
-        """Return the respondents' scores (N, q) and the sum of w s s' over respondents and points (q, q)."""
+    def _spread(self, point: MixturePoint, *, variance: bool, every: int = 1) -> tuple[Array, Array]:
+        """Return the respondents' scores (N, q) and the sum of w s s' over respondents and points (q, q).
+
+        Only each `every`-th row of a cell is looked at; the scores of others are 0.
+        """
         s = self.structure
         total = np.zeros((self.nobs, len(s.free)))
         square = np.zeros((len(s.free), len(s.free)))
         for q in range(len(self.grid.points)):
-            if not any(w[:, q].any() for w in point.weights):
+            if max(float(w[:, q].max()) for w in point.weights) < NOTHING:
                 continue
-            for cell, weight, scores in zip(self.cells, point.weights, self._each(point, q), strict=True):
-                share = weight[:, q]
-                weighted = scores * share[:, None]
-                total[cell.rows] += weighted
+            for cell, weight, scores in zip(self.cells, point.weights, self._each(point, q, every), strict=True):
+                weighted = scores * weight[::every, q, None]
+                total[cell.rows[::every]] += weighted
                 if variance:
                     square += scores.T @ weighted
         return s.gather(total), s.gather(s.gather(square).T)
@@ -408,8 +459,14 @@ class Mixture:
         return scores.T @ scores / self.nobs
 
     def scoring_information(self, structure: Structure, point: Point) -> Array:
-        """Return the metric of the search, shape (q, q)."""
-        return self.first_order(point)
+        """Return the metric of the search, shape (q, q): the first-order information of some of the respondents."""
+        every = max(1, self.nobs // max(SOME, 10 * self.structure.q))
+        scores = self._spread(_own(point), variance=False, every=every)[0]
+        return scores.T @ scores / max(1, sum(len(range(0, len(c.rows), every)) for c in self.cells))
+
+    def near_hessian(self, structure: Structure, point: Point) -> Array:
+        """Return the Hessian, which is kept for as many steps as it serves."""
+        return 2.0 * self._information(_own(point))
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return the observed information of one respondent: there is no closed form of the expected one."""
