@@ -14,6 +14,7 @@ from b2b_sem.analysis.intake import model_text, name_list, refuse
 from b2b_sem.analysis.multigroup import fit_groups
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.product import product_entries
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
@@ -198,6 +199,10 @@ def fit(
             group_equal=group_equal,
             group_partial=group_partial,
         )
+    if product_entries(parsed):
+        from b2b_sem.analysis.moderated import fit_products
+
+        return fit_products(parsed, data, arguments)
     several = group is not None or isinstance(sample_cov, list | tuple | dict)
     return (fit_groups if several else fit_continuous)(
         parsed,
