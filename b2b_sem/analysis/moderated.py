@@ -36,7 +36,7 @@ class ProductResult(Fit):
             hint="ask the model without products, or compare models by logl, AIC and BIC",
         )
 
-    def modification_indices(self, **_: Any) -> NoReturn:  # type: ignore[override]
+    def modification_indices(self, **_: Any) -> NoReturn:
         """Not available."""
         self._refuse("modification indices")
 
@@ -86,7 +86,11 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         estimator=(estimator, tuple(ERRORS), "products of latent variables are fitted by ML, MLR or MLF"),
         missing=(missing, ("listwise", "fiml", "fiml.x"), "use 'listwise' or 'fiml'"),
         likelihood=(arguments["likelihood"], ("normal",), "leave it out"),
-        test=(arguments["test"], ("default", "standard", "none"), "leave it out: the likelihood has no chi-square test"),
+        test=(
+            arguments["test"],
+            ("default", "standard", "none"),
+            "leave it out: there is no chi-square test",
+        ),
         group=(arguments["group"], (None,), "fit each group by itself"),
         group_equal=(tuple(arguments["group_equal"]), ((),), "leave it out"),
         meanstructure=(arguments["meanstructure"], (None, True), "products of latent variables need the means"),

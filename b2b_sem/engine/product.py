@@ -30,7 +30,7 @@ from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Mixture, MixturePoint, Product, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve
-from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
+from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.measures import fit as fm
 from b2b_sem.spec.partable import ParameterTable
@@ -190,7 +190,7 @@ def solve_products(problem: ProductProblem) -> ProductFit:
         If the model without products has no start, or the integral needs more points than are available.
     """
     linear, _ = solve(problem.linear, "native")
-    theta = np.zeros(problem.problem.table.nfree)
+    theta: Array = np.zeros(problem.problem.table.nfree)
     theta[: len(linear.theta)] = linear.theta
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
@@ -201,7 +201,6 @@ def solve_products(problem: ProductProblem) -> ProductFit:
             flat[x.parameter] = 0.0
     mean, sd, spread = _spread(problem, flat)
     grid, count = _grid(mean, sd, spread)
-    options, constraints = problem.problem.options, problem.problem.constraints
     solution = _minimize(problem.with_grid(_grid(mean, sd, 1.6 * spread)[0]), theta)
     iterations, theta = solution.iterations, solution.theta
     for _ in range(ROUNDS):
@@ -352,7 +351,7 @@ def infer_products(
     return Inference(
         raw=tests,
         std_lv=std_lv.value,
-        std_all=_standardized(std_all, vcov, level, solution.converged, constraints is not None),
+        std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
         measures=_measures(fit, implied),
         implied=implied,
@@ -361,10 +360,6 @@ def infer_products(
         admissible=admissible,
         warnings=tuple(warnings),
     )
-
-
-def _standardized(values: RowValues, vcov: Array, level: float, trusted: bool, constrained: bool):  # type: ignore[no-untyped-def]
-    return wald(values, vcov, level, trusted, drop_zero=True, constrained=constrained)
 
 
 def _vcov(
@@ -416,7 +411,6 @@ def _measures(fit: ProductFit, implied: Implied) -> dict[str, float]:
         "srmr": fm.srmr(cov, implied.sigma, mean, implied.mu),
     }
     if fit.linear.converged and linear.constraints is None and inner.constraints is None:
-        mixture = fit.problem.mixture
         flat = np.zeros(table.nfree)
         flat[: len(fit.linear.theta)] = fit.linear.theta
         at = evaluate(inner.structure, inner.moments, flat)
@@ -429,7 +423,6 @@ def _measures(fit: ProductFit, implied: Implied) -> dict[str, float]:
                 "product_df": df,
                 "product_pvalue": fm.chisq_pvalue(difference, df) if df else NAN,
             }
-        del mixture
     return out
 
 

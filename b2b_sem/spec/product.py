@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported
 from b2b_sem.spec.definition import check_constraints
@@ -78,10 +79,10 @@ def add_products(table: ParameterTable, parsed: ParsedModel) -> ParameterTable:
     known = {*table.observed, *table.latents}
     numbers = {r.label: r.free for r in table.rows if r.label and r.free}
     fixed = {r.label: r.value for r in table.rows if r.label and not r.free}
-    free, seen, rows = table.nfree, set[tuple[str, str, str]](), []
+    free, seen, rows = table.nfree, set[tuple[str, ...]](), []
     for e in entries:
         first, second = factors_of(e)
-        where = {"file": parsed.file, "line": e.line, "column": e.column}
+        where: dict[str, Any] = {"file": parsed.file, "line": e.line, "column": e.column}
         for name in (first, second):
             if name not in known:
                 raise ModelSyntaxError(f"'{name}' of the product '{e.rhs}' is no variable of the model", **where)

@@ -1,9 +1,9 @@
 """Products of latent variables by maximum likelihood: latent moderated structural equations (LMS).
 
-With products the structural part is  eta = alpha + B eta + sum_j omega_j eta_a(j) eta_b(j) + zeta. Given the values c of
-the latent variables a(j), each product is linear: omega_j c_a is an element of a matrix B(c). In a recursive model the
-density of the answers y and of c is then the normal density of the linear model with B(c), taken at (y, c), because the
-determinant of I - B is 1 with products and without. Hence
+With products the structural part is  eta = alpha + B eta + sum_j omega_j eta_a(j) eta_b(j) + zeta. Given the values c
+of the latent variables a(j), each product is linear: omega_j c_a is an element of a matrix B(c). In a recursive model
+the density of the answers y and of c is then the normal density of the linear model with B(c), taken at (y, c), because
+the determinant of I - B is 1 with products and without. Hence
 
     L_i = int N((y_i, c); mu(c), Sigma(c)) dc,
 
@@ -307,11 +307,16 @@ class Mixture:
         eta_cov = np.einsum("q,qij->ij", weight, cov) + (gap * weight[:, None]).T @ gap
         eta_cov = (eta_cov + eta_cov.T) / 2
         lam, tau = lam[:p], tau[:p]
-        theta_ = stack.theta[:p, :p]
-        sigma = lam @ eta_cov @ lam.T + theta_
+        residual = stack.theta[:p, :p]
+        sigma = lam @ eta_cov @ lam.T + residual
         middle = self._implied(stack, len(weight) // 2)
         return replace(
-            middle, sigma=(sigma + sigma.T) / 2, mu=tau + lam @ eta_mean, eta_cov=eta_cov, eta_mean=eta_mean, theta=theta_
+            middle,
+            sigma=(sigma + sigma.T) / 2,
+            mu=tau + lam @ eta_mean,
+            eta_cov=eta_cov,
+            eta_mean=eta_mean,
+            theta=residual,
         )
 
     def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
