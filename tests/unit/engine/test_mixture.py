@@ -13,7 +13,7 @@ from b2b_sem.analysis.fitted import context_of
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.mixture import Mixture, make_grid
-from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported
+from b2b_sem.errors import ModelSyntaxError, Unsupported
 
 MEASURED = """
 X =~ x1 + x2 + x3
@@ -177,7 +177,7 @@ def test_labels_and_equations() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("Y ~ X + M + X:Q", DataError, "Q"),
+        ("Y ~ X + M + X:Q", ModelSyntaxError, "Q"),
         ("Y ~ X + M + X:M + M:X", ModelSyntaxError, "stands twice"),
         ("P ~ Y\nY ~ P + M + P:M", Unsupported, "loops"),
         ("Y ~ X + M + x1:m1", Unsupported, "no latent variable"),
