@@ -295,6 +295,9 @@ def _syntax_problems(model: ModelSpec) -> Iterator[Problem]:
         ]
         if rival.structural:
             texts.append((("rivals", name, "structural"), rival.structural))
+    for i, prop in enumerate(model.propositions):
+        if prop.structural:
+            texts.append((("propositions", i, "structural"), prop.structural))
     for loc, text in texts:
         try:
             parse_model(text)
