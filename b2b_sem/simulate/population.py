@@ -219,7 +219,7 @@ def population(
     """
     own = None if level is None or spec.groups is None else spec.groups.levels[level]
     latents, loadings, facets = _measurement(spec, model, survey, own)
-    regressions = dict.fromkeys(model.regressions())
+    regressions = dict.fromkeys(model.regressions(spec.claims))
     given = spec.paths(own)
     nodes = set(latents)
     covariates = []
@@ -443,7 +443,7 @@ def _measurement(
 ) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
     """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
     terms: dict[str, list[str]] = {}
-    for statement in model.statements(survey):
+    for statement in model.statements(survey, claims=spec.claims):
         if statement.op == "=~":
             terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}

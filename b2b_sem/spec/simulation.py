@@ -120,6 +120,9 @@ class SimulationSpec(Document):
     survey: Text | None = Field(
         default=None, description="Survey the answers are given to. Default: that of the model."
     )
+    claims: bool = Field(
+        default=False, description="Whether latents that only propositions measure are in the population, too."
+    )
     standardized: Literal[True] = Field(
         default=True, description="All values are standardized; nothing else is supported."
     )
@@ -142,6 +145,10 @@ class SimulationSpec(Document):
     def survey_spec(self) -> SurveySpec | None:
         """The survey that was loaded with the population."""
         return self._survey
+
+    def latents(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return the latents of the population that stand for constructs."""
+        return (*model.latents, *(model.claim_latents() if self.claims else ()))
 
     def loading(self, item: str, latent: str, level: LevelValues | None = None) -> float:
         """Return the loading of an item (as scored) on its latent, standardized for the reference level."""
@@ -189,15 +196,22 @@ class SimulationSpec(Document):
 
     def problems_with(self, model: ModelSpec, survey: SurveySpec | None) -> Iterator[Problem]:
         """Yield what does not fit together with the model and the survey."""
-        items = model.items(survey)
-        latents = model.latents
+        if hidden := [name for name in model.claim_latents() if not self.claims and name in self._named()]:
+            yield Problem(
+                ("model",),
+                f"{', '.join(hidden)}: measured by propositions of '{model.id}' only, and so not in the population",
+                hint="Write 'claims: true' to draw what only propositions measure.",
+            )
+            return
+        items = model.items(survey, claims=self.claims)
+        latents = self.latents(model)
         loadings: Location = ("values", "loadings")
         yield from unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
         yield from unknown((*loadings, "items"), self.values.loadings.items, items, "item")
         yield from self._path_problems(("values", "paths"), self.values.paths, model)
         yield from self._absent_paths(model)
         yield from self._correlation_problems(("values", "correlations"), self.values.correlations, model)
-        outcomes = {outcome for outcome, _ in model.regressions()}
+        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
         for text in self.values.residual_correlations:
             for name in read_pair(text, "~~") or ():
                 at = ("values", "residual_correlations", text)
@@ -221,8 +235,20 @@ class SimulationSpec(Document):
         if survey is not None:
             yield from self._survey_problems(survey)
 
+    def _named(self) -> set[str]:
+        """Return all names of latents and items that values are given for."""
+        values, levels = self.values, () if self.groups is None else tuple(self.groups.levels.values())
+        names = {*values.loadings.scales, *values.loadings.items}
+        for level in levels:
+            names |= {*level.means, *level.loadings, *level.intercepts}
+        every: tuple[PopulationValues | LevelValues, ...] = (values, *levels)
+        pairs = [read_pair(text, "~") for own in every for text in own.paths]
+        pairs += [read_pair(text, "~~") for own in every for text in own.correlations]
+        pairs += [read_pair(text, "~~") for text in values.residual_correlations]
+        return names.union(*(pair for pair in pairs if pair is not None))
+
     def _path_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
-        regressions = model.regressions()
+        regressions = model.regressions(self.claims)
         texts = [f"{outcome} ~ {predictor}" for outcome, predictor in regressions]
         for text in values:
             pair = read_pair(text, "~")
@@ -235,7 +261,7 @@ class SimulationSpec(Document):
 
     def _absent_paths(self, model: ModelSpec) -> Iterator[Problem]:
         given = {read_pair(text, "~") for text in self.values.paths}
-        absent = [f"{pair[0]} ~ {pair[1]}" for pair in model.regressions() if pair not in given]
+        absent = [f"{pair[0]} ~ {pair[1]}" for pair in model.regressions(self.claims) if pair not in given]
         if absent:
             yield Problem(
                 ("values", "paths"),
@@ -245,11 +271,11 @@ class SimulationSpec(Document):
             )
 
     def _correlation_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
-        outcomes = {outcome for outcome, _ in model.regressions()}
+        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
         for text in values:
             for name in read_pair(text, "~~") or ():
-                if name not in model.latents:
-                    near = did_you_mean(name, model.latents)
+                if name not in self.latents(model):
+                    near = did_you_mean(name, self.latents(model))
                     yield Problem((*at, text), f"the model has no latent '{name}'.{near}", at_key=True)
                 elif name in outcomes:
                     yield Problem(
