@@ -392,6 +392,13 @@ def _role_problems(
                 f"no path leads from '{name}' to {' or '.join(ends)}",
                 f"Add it to the structural part of {prop.id}, for example: {ends[0]} ~ {name}",
             )
+        for end in ends if name in prop.covariates and name in known else ():
+            if name != end and (end, name) not in paths and leads_to(paths, name) & set(ends):
+                yield Problem(
+                    at,
+                    f"'{name}' is to be held equal, but no path '{end} ~ {name}' does so",
+                    f"Add it to the structural part of {prop.id}.",
+                )
     measured = [s for s in starts if leads_to(paths, s) & set(ends)]
     for outcome, predictor in paths:
         if predictor not in (*prop.between, *measured) and predictor in known:
