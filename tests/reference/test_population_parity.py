@@ -19,7 +19,7 @@ from b2b_sem.simulate.respond import SimulatedData
 HERE = Path(__file__).resolve().parent / "population"
 #: Both sides multiply a few numbers of size 1.
 MOMENTS = 1e-12
-#: One model for all levels does not fit their mixture, which moves also estimates of what is equal in all: at most .0019.
+#: One model for all levels does not fit their mixture, which moves estimates of what is equal in all: at most .0019.
 POOLED = 3e-3
 #: Less than what values that do not hold in the mixture are away: the least is .0084.
 APART = 8e-3

@@ -81,7 +81,7 @@ def test_too_few_rows_name_level_and_size() -> None:
 
 def test_bad_names_are_named() -> None:
     spec = load_survey("lima2026")
-    with pytest.raises(DataError, match="no group or fact 'rool'. Did you mean 'role'"):
+    with pytest.raises(DataError, match=r"no group or fact 'rool'\. Did you mean 'role'"):
         split_answers(frame(2, 2), spec, "rool")
     with pytest.raises(DataError, match="'experience' is a number"):
         small_groups(frame(2, 2), spec, "experience")
