@@ -129,7 +129,10 @@ def run_study(
     comparisons = []
     for name in spec.splits:
         say(f"comparing the groups of {name}")
-        comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
+        try:
+            comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
