@@ -456,8 +456,9 @@ class ModelSpec(Document):
                 (*loc, "group"), f"the survey has no group '{prop.group}'.{did_you_mean(prop.group, survey.groups)}"
             )
         elif prop.group is not None and prop.level is not None:
-            levels = survey.groups[prop.group].levels
-            if prop.level not in levels:
+            group = survey.groups[prop.group]
+            levels = (*group.levels, *filter(None, (group.rest,)))
+            if group.levels and prop.level not in levels:
                 yield Problem(
                     (*loc, "level"),
                     f"the group '{prop.group}' has no level '{prop.level}'.{did_you_mean(prop.level, levels)}",
