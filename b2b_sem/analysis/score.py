@@ -31,7 +31,7 @@ from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["modification_indices", "score_test", "usable"]
+__all__ = ["extension_of", "modification_indices", "score_test", "tangent_of", "usable"]
 
 OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
@@ -74,7 +74,7 @@ def usable(fit: FitResult, what: str) -> Context:
     return context
 
 
-def _tangent(context: Context, extension: Extension) -> Array:
+def tangent_of(context: Context, extension: Extension) -> Array:
     """Return the directions the model may move in, as changes of its entries and of the exogenous moments."""
     q = context.problem.table.nfree
     pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
@@ -87,7 +87,7 @@ def _tangent(context: Context, extension: Extension) -> Array:
     return out
 
 
-def _extend(problem: Problem, theta: Array, *, absent: bool) -> Extension:
+def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
     """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
     make = extend_ordinal if problem.table.ordered else extend
     if isinstance(problem, GroupProblem):
@@ -161,13 +161,13 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     context = usable(fit, "modification indices")
     problem = context.problem
     with single_thread():
-        extension = _extend(problem, context.solution.theta, absent=True)
+        extension = extension_of(problem, context.solution.theta, absent=True)
         entries = extension.extra
         if constrained:
             shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
             own = extension.own
             entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, _tangent(context, extension), entries)
+        found = profile(extension, tangent_of(context, extension), entries)
     mi = problem.nobs * found.score**2 / found.variance
     factors = tuple(f[entries] for f in _factors(context, extension))
     return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
@@ -211,15 +211,15 @@ def score_test(
                 )
             entries = np.array([at[k] for k in keys], dtype=np.intp)
             head = [("".join(k), "==", "0") for k in keys]
-            found = joint(extension, _tangent(context, extension), entries, np.eye(len(keys)))
+            found = joint(extension, tangent_of(context, extension), entries, np.eye(len(keys)))
         else:
-            extension = _extend(problem, context.solution.theta, absent=False)
+            extension = extension_of(problem, context.solution.theta, absent=False)
             constraints = _constraints(problem.table, extension)
             tested = _chosen(constraints, release)
             # a step that breaks one constraint by 1 and keeps the others
             inverse = np.linalg.pinv(np.array([c.gradient for c in constraints]))[:, tested]
             head = [(constraints[i].lhs, "==", constraints[i].rhs) for i in tested]
-            found = joint(extension, _tangent(context, extension), extension.own, inverse)
+            found = joint(extension, tangent_of(context, extension), extension.own, inverse)
         return _score_result(context, extension, head, found)
 
 

@@ -16,7 +16,7 @@ from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.candidate import standardizing_factors
 from b2b_sem.engine.categorical import weight_of
-from b2b_sem.engine.extension import Extension
+from b2b_sem.engine.extension import Extension, joint
 from b2b_sem.engine.group_extension import GroupExtension
 from b2b_sem.engine.native.categorical import CategoricalWeight
 from b2b_sem.engine.native.ordinal import State, compile_layout
@@ -25,10 +25,12 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable, Row
 
-__all__ = ["OrdinalExtension", "extend_ordinal", "scatter"]
+__all__ = ["OrdinalExtension", "extend_ordinal", "generalized_test", "scatter"]
 
 #: Entries that are no parameters: what the data fix, and residual variances or scales that follow from the rest.
 CLOSED = -3
+#: Share of its information that a direction must keep to be tested: those the model can follow have none but rounding.
+RANK = 1e-8
 
 
 @dataclass(frozen=True)
@@ -195,3 +197,42 @@ def scatter(extension: Extension, observed: Observed, follow: Array) -> Array:
         weighted = own.diagonal[:, None] * part.moves(local)
         out += share * weighted.T @ (observed.ordinal[g].gamma @ weighted)
     return (out + out.T) / 2
+
+
+def generalized_test(
+    extension: Extension, tangent: Array, observed: Observed, entries: IntArray, nobs: int
+) -> tuple[float, int]:
+    """Test giving some entries values of their own, together: chi-square and degrees of freedom.
+
+    The generalized score test of Boos (1992), doi:10.1080/00031305.1992.10475921: with s the scores once the model's
+    own parameters are accounted for, N s' M^+ s with M the variance of :func:`scatter`. Unlike the test that takes V
+    for the inverse of Gamma it is chi-square distributed for least squares with any weight.
+
+    Parameters
+    ----------
+    extension, observed
+        As :func:`scatter` takes them.
+    tangent : (own, r) array
+        Directions the model is free to move in.
+    entries : (c,) int array
+        Directions that the model's own parameters can follow are left out, which lowers the degrees of freedom.
+    nobs : int
+
+    Returns
+    -------
+    float, int
+        NaN and 0 if the model is not identified with any of the entries.
+    """
+    found = joint(extension, tangent, entries, np.eye(len(entries)))
+    own = extension.information_diagonal(entries)
+    scale = np.sqrt(np.where(own > 0, own, 1.0))
+    values, vectors = np.linalg.eigh(found.variance / np.outer(scale, scale))
+    kept = vectors[:, values > RANK] / scale[:, None]
+    df = kept.shape[1]
+    if df == 0:
+        return float("nan"), 0
+    score = kept.T @ found.score
+    middle = scatter(extension, observed, found.follow @ kept)
+    size = np.sqrt(np.diag(middle))
+    z = score / size
+    return nobs * float(z @ np.linalg.solve(middle / np.outer(size, size), z)), df
