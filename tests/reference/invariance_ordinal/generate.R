@@ -198,7 +198,11 @@ dmacs <- function(fit, ordered) {
                                                        sum(a$cdf(a$slope * e - a$cuts)), 0)
         over <- function(h) integrate(function(e) h(e) * dnorm(e, mean, abs(spread)), mean - 10 * abs(spread),
                                       mean + 10 * abs(spread), rel.tol = 1e-11, subdivisions = 2000L)$value
-        sds <- vapply(c(1, g), function(k) sd(raw[[k]][[i]], na.rm = TRUE), 0)
+        # pairwise: the size of the group counts, not the number of answers
+        sds <- vapply(c(1, g), function(k) {
+          x <- na.omit(raw[[k]][[i]])
+          sqrt(base::mean((x - base::mean(x))^2) * n[k] / (n[k] - 1))
+        }, 0)
         pooled <- weighted.mean(sds, c(n[1], n[g]) - 1)
         out[[length(out) + 1]] <- data.frame(latent = f, item = i, group = labels[g], referent = items[1],
                                              dmacs = sqrt(over(function(e) gap(e)^2)) / pooled, signed = over(gap) / pooled)
