@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
@@ -13,7 +13,7 @@ from b2b_sem.spec.measurement import MeasurementModel
 __all__ = ["comparable", "latent_means"]
 
 
-def comparable(ladder: Ladder, operator: Mapping[str, str]) -> tuple[str, ...]:
+def comparable(ladder: Ladder, operator: Mapping[str, str], untested: Sequence[str] = ()) -> tuple[str, ...]:
     """Say what may be compared.
 
     Parameters
@@ -22,6 +22,8 @@ def comparable(ladder: Ladder, operator: Mapping[str, str]) -> tuple[str, ...]:
         Its plan has steps called configural, metric, scalar and strict.
     operator : mapping of str to str
         What marks a released equality of each kind.
+    untested : sequence of str
+        Latent variables whose loadings the metric step does not test.
     """
     exempt, names = ladder.exempt, list(ladder.plan.steps)
     reached = {name: ladder.reached >= i for i, name in enumerate(names)}
@@ -31,10 +33,18 @@ def comparable(ladder: Ladder, operator: Mapping[str, str]) -> tuple[str, ...]:
         out.append("Nothing may be compared: the model does not describe the answers of all groups.")
     else:
         out.append("The same items measure the same latent variables in all groups (configural invariance).")
-    if reached["metric"]:
+    unsure = untested if reached["metric"] and not reached["scalar"] else ()
+    if unsure:
+        what = "latent variables" if len(unsure) == len(ladder.plan.measured.items) else ", ".join(unsure)
+        out.append(
+            f"Paths, covariances and variances of {what} may not be compared: loadings of items with two categories "
+            "can only be tested together with thresholds and intercepts (scalar)."
+        )
+    if reached["metric"] and len(unsure) < len(ladder.plan.measured.items):
         but = f", except {', '.join(released['loadings'])}" if released["loadings"] else ""
-        out.append(f"Paths, covariances and variances of latent variables may be compared: loadings are equal{but}.")
-    elif reached["configural"]:
+        which = "other latent variables" if unsure else "latent variables"
+        out.append(f"Paths, covariances and variances of {which} may be compared: loadings are equal{but}.")
+    if reached["configural"] and not reached["metric"]:
         out.append("Paths, covariances and variances of latent variables may not be compared: no equal loadings.")
     if reached["scalar"]:
         levels = [*released.get("thresholds", ()), *released["intercepts"]]

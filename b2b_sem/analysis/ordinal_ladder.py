@@ -213,14 +213,21 @@ class OrdinalPlan:
                 f"nothing to test: all ordinal items have {few} categories, whose thresholds can always be made equal "
                 "by the free intercepts and scales of the responses"
             )
-        if step == "metric":
-            own = [[i for i in items if self.levels.get(i) != 1] for items in self.measured.items.values()]
-            if all(len(items) < 2 for items in own):
-                return (
-                    "nothing to test: the loadings of items with two categories are tested together with their "
-                    "thresholds and intercepts"
-                )
+        several = sum(len(items) > 1 for items in self.measured.items.values())
+        if step == "metric" and len(self.untested()) == several:
+            return (
+                "nothing to test: the loadings of items with two categories are tested together with their thresholds "
+                "and intercepts"
+            )
         return ""
+
+    def untested(self) -> list[str]:
+        """Return the latent variables of which the metric step makes no two loadings equal."""
+        return [
+            latent
+            for latent, items in self.measured.items.items()
+            if len(items) > 1 and sum(self.levels.get(i) != 1 for i in items) < 2
+        ]
 
     def tests(self, step: str, found: Fit) -> list[Tested]:
         """Return a generalized score test of each item's or parameter's equality that the step adds."""
@@ -305,7 +312,7 @@ class OrdinalPlan:
         return {
             "group": self.group,
             "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
-            "statements": comparable(ladder, OPERATOR),
+            "statements": comparable(ladder, OPERATOR, self.untested()),
             "notes": [*self._notes(ladder), *notes],
             "means": means,
             "effects": effects,
@@ -328,6 +335,12 @@ class OrdinalPlan:
                 "With two categories, thresholds, loadings and intercepts are made equal together, in the scalar step: "
                 f"{', '.join(binary)}."
             )
+            if not all(f.converged and f.identified for f in ladder.fits.values()):
+                notes.append(
+                    "Scales of items with two categories are told apart from the variance of the latent variable only "
+                    "by items whose thresholds differ in units of their loadings: a model that cannot be estimated may "
+                    "say no more than that these are alike."
+                )
         if self.parameterization == "delta" and "strict" in ladder.fits:
             notes.append(
                 "Equal residual variances were tested in the theta parameterization, of which they are parameters."
