@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.analysis.ordinal_ladder import model_of_step
 from b2b_sem.results.invariance import InvarianceResult
 
 MODEL = "F =~ x1 + x2 + x3 + x4 + x5"
@@ -137,7 +136,7 @@ def test_two_categories_are_tested_at_once() -> None:
 def test_scales_that_cannot_be_told_apart_are_explained() -> None:
     """Items with the same threshold and loading leave the scales and the latent variance open."""
     data = sample(cuts=np.array([0.2]), n=800, spread=0.0)
-    result = climb(data)
+    result = bs.invariance("F =~ x1 + x2 + x3 + x4", data, "sector", ordered=True)
     assert result.stopped == "scalar"
     assert any("thresholds differ in units of their loadings" in n for n in result.notes)
 
@@ -169,15 +168,15 @@ def test_at_least_two_items_stay_equal() -> None:
     assert any("fewer than 2 items" in n for n in result.notes)
 
 
-def test_the_text_of_a_step_can_be_fitted_alone() -> None:
-    levels = dict.fromkeys(ITEMS, 4)
-    text = model_of_step(MODEL, levels, 2, "scalar", ["x2~1"], "delta")
-    assert "x2 ~ c(0, NA)*1" in text
+def test_values_of_the_user_stay() -> None:
     data = sample(n=300)
-    fit = bs.fit(text, data, ordered=True, group="sector", std_lv=True)
-    held = climb(data, partial=False, stop=False).fit("scalar")
-    assert fit.measures["df"] == held.measures["df"] - 1
-    assert fit.measures["chisq"] < held.measures["chisq"]
+    text = "F =~ x1 + x2 + x3 + 0.5*x4 + x5\nx1 ~~ 0.1*x2"
+    result = bs.invariance(text, data, "sector", ordered=True, partial=False, stop=False)
+    for step in result.steps["step"]:
+        rows = result.fit(step).parameters
+        name = rows["lhs"] + rows["op"] + rows["rhs"]
+        assert set(rows[name == "F=~x4"]["est"]) == {0.5}
+        assert set(rows[name == "x1~~x2"]["est"]) == {0.1}
 
 
 def test_json_and_summary() -> None:
