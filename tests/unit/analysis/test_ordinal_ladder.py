@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,12 @@ def test_two_categories_are_tested_at_once() -> None:
     assert not any("loadings are equal" in s for s in half.statements)
 
 
-def test_scales_that_cannot_be_told_apart_are_explained() -> None:
+def test_scales_that_cannot_be_told_apart_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items with the same threshold and loading leave the scales and the latent variance open."""
+    from b2b_sem.analysis import ordinal
+
+    usual = ordinal.resolve_ordinal
+    monkeypatch.setattr(ordinal, "resolve_ordinal", lambda *a: replace(usual(*a), max_iterations=60))
     data = sample(cuts=np.array([0.2]), n=800, spread=0.0)
     result = bs.invariance("F =~ x1 + x2 + x3 + x4", data, "sector", ordered=True)
     assert result.stopped == "scalar"
