@@ -1,4 +1,4 @@
-"""Measurement invariance across groups, step by step: ``invariance``."""
+"""Measurement invariance across groups or over waves, step by step: ``invariance``."""
 
 from __future__ import annotations
 
@@ -34,14 +34,19 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {"configural": "", "metric": "loadings", "scalar": "intercepts", "strict": "residuals"}
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
+Estimates = Mapping[tuple[int, str, str, str], Mapping[Any, Any]]
 ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
 
 
 def invariance(
     model: str | Path | ModelSpec,
     data: Any,
-    group: str,
+    group: str | None = None,
     *,
+    waves: Any = None,
+    wave: str | None = None,
+    person: str | None = None,
+    correlated: bool = True,
     steps: Sequence[str] = tuple(STEPS),
     estimator: str = "ML",
     missing: str = "listwise",
@@ -51,15 +56,18 @@ def invariance(
     stop: bool = True,
     ordered: Any = None,
 ) -> InvarianceResult:
-    """Test whether items measure the same in several groups: configural, metric, scalar and strict invariance.
+    """Test whether items measure the same in several groups or waves: configural, metric, scalar, strict invariance.
 
-    Each step makes more of the measurement model equal in all groups and is compared with the last model that held.
+    Each step makes more of the measurement model equal in all groups (or waves) and is compared with the last model that held.
     A step that fails is taken up again with parameters released one at a time (partial invariance; Byrne, Shavelson &
     Muthen 1989, doi:10.1037/0033-2909.105.3.456): the equality with the largest score test, if its p-value, adjusted
     for all tests of the round (Benjamini & Hochberg), is below `alpha`. At least two items of each latent variable
     keep equal loadings and intercepts. An item with a released loading has its intercept released, too.
 
     All latent variables have variance 1 and mean 0 in the first group, so that every loading is estimated and tested.
+
+    Waves are one group of respondents who were asked the same items several times: one model has the latent variables
+    of all waves, which covary freely, and equal parameters stand in the place of equal groups.
 
     Parameters
     ----------
@@ -68,6 +76,17 @@ def invariance(
     data : DataFrame or Responses
     group : str
         Column that tells groups apart. The first group in the data is the one that others are compared with.
+    waves : mapping, optional
+        In place of `group`. For a model of one wave: the label of each wave, and what follows the names of items and
+        latent variables in it (``{"T1": "_t1", "T2": "_t2"}``), a pattern (``"t1_{}"``), a list of columns in the order
+        in which the items stand in the model, or a mapping of items to columns. For a model of all waves: the latent
+        variables of each scale (``{"dem": ["dem60", "dem65"]}``), whose items belong together by their order.
+    wave, person : str, optional
+        In place of `group` and `waves`, for long data with a row for each person and wave: the columns that tell waves
+        and persons apart. Numbers are sorted, other waves stand as they first appear; ``waves=["before", "after"]``
+        names them in another order.
+    correlated : bool
+        Whether, with waves, the residuals of an item covary with those of the same item in other waves.
     steps : sequence of str
         The first ones of "configural", "metric" (equal loadings), "scalar" (and intercepts), "strict" (and residual
         variances).
@@ -95,7 +114,7 @@ def invariance(
     Raises
     ------
     DataError
-        For a group column that cannot be used and for wrong arguments.
+        For a group column or waves that cannot be used, and for wrong arguments.
     Unsupported
         For ordinal items, latent variables of a second order, other estimators, and constraints within the measurement
         part.
@@ -114,10 +133,17 @@ def invariance(
             f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
             hint="use " + ", ".join(ESTIMATORS),
         )
+    if sum(given is not None for given in (group, waves if wave is None else wave)) != 1:
+        message = "no group" if group is None else "group and waves are both given"
+        raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
+    parsed = parse_model(*model_text(model))
+    plan: GroupPlan
     if group is None:
-        raise DataError("no group", hint="name the column that tells groups apart")
-    measured = measurement_model(parse_model(*model_text(model)))
-    plan = GroupPlan(measured, data, str(group), str(estimator).upper(), missing)
+        from b2b_sem.analysis.wave import wave_plan
+
+        plan = wave_plan(parsed, data, waves, wave, person, correlated, str(estimator).upper(), missing)
+    else:
+        plan = GroupPlan(measurement_model(parsed), data, str(group), str(estimator).upper(), missing)
     return Ladder(plan, plan.estimator, missing, limits, alpha, partial).climb(wanted, stop)
 
 
@@ -154,6 +180,8 @@ class GroupPlan:
     steps = STEPS
     #: What to do when the configural model cannot be fitted.
     alone = "fit each group by itself first"
+    #: What is compared.
+    noun = "groups"
 
     def fit(self, step: str, exempt: Sequence[str]) -> Fit:
         """Fit the model with all kinds equal up to a step."""
@@ -215,18 +243,22 @@ class GroupPlan:
     def settle(self, ladder: Ladder) -> dict[str, Any]:
         """Return latent means, effect sizes, and what may be compared."""
         first = ladder.fits["configural"]
-        means = _means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
-        effects, notes = _effects(first, self.measured, set(ladder.exempt)) if first.converged else ([], [])
+        sizes = dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True))
+        means = mean_rows(estimates_of(ladder.fits["scalar"]), sizes, self.measured) if ladder.reached >= 2 else []
+        effects, notes = [], []
+        if first.converged:
+            covs = [first.sample()[label]["cov"] for label in sizes]
+            effects, notes = effect_rows(estimates_of(first), sizes, covs, self.measured, set(ladder.exempt), self.noun)
         return {
             "group": self.group,
-            "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
-            "statements": self._statements(ladder),
+            "groups": sizes,
+            "statements": self.statements(ladder),
             "notes": notes,
             "means": means,
             "effects": effects,
         }
 
-    def _statements(self, ladder: Ladder) -> tuple[str, ...]:
+    def statements(self, ladder: Ladder) -> tuple[str, ...]:
         """Say what may be compared."""
         exempt, reached = ladder.exempt, ladder.reached
         released = {
@@ -234,9 +266,9 @@ class GroupPlan:
         }
         out = []
         if reached < 0:
-            out.append("Nothing may be compared: the model does not describe the answers of all groups.")
+            out.append(f"Nothing may be compared: the model does not describe the answers of all {self.noun}.")
         else:
-            out.append("The same items measure the same latent variables in all groups (configural invariance).")
+            out.append(f"The same items measure the same latent variables in all {self.noun} (configural invariance).")
         if reached >= 1:
             but = f", except {', '.join(released['loadings'])}" if released["loadings"] else ""
             out.append(
@@ -266,12 +298,20 @@ class GroupPlan:
         return tuple(out)
 
 
-def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
-    at, sizes = estimates_of(found), found.group_tests["nobs"].tolist()
-    out = []
+def mean_rows(at: Estimates, groups: Mapping[str, int], measured: MeasurementModel) -> list[dict[str, Any]]:
+    """Return the latent means of all groups but the first.
+
+    Parameters
+    ----------
+    at : mapping of (group, lhs, op, rhs) to rows
+    groups : mapping of str to int
+        Labels and sizes.
+    measured : MeasurementModel
+    """
+    out, sizes = [], list(groups.values())
     for latent in measured.items:
         first, own = at[1, latent, "~1", ""], at[1, latent, "~~", latent]
-        for g, label in enumerate(found.groups[1:], 2):
+        for g, label in enumerate(list(groups)[1:], 2):
             row, variance = at[g, latent, "~1", ""], at[g, latent, "~~", latent]
             d = mean_effect(first["est"], own["est"], sizes[0], row["est"], variance["est"], sizes[g - 1])
             numbers = {name: row[name] for name in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
@@ -279,14 +319,38 @@ def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
     return out
 
 
-def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return dMACS of all items from the configural model, its scales linked by one item of each latent variable."""
-    at, factor = estimates_of(found), measured.factor
-    sizes = found.group_tests["nobs"].tolist()
-    sds = []
-    for label, n in zip(found.groups, sizes, strict=True):
-        cov = found.sample()[label]["cov"]
-        sds.append(pd.Series(np.sqrt(np.diag(cov.to_numpy()) * n / (n - 1)), index=cov.index))
+def effect_rows(
+    at: Estimates,
+    groups: Mapping[str, int],
+    covs: Sequence[pd.DataFrame],
+    measured: MeasurementModel,
+    exempt: set[str],
+    noun: str,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return dMACS of all items from the configural model, its scales linked by one item of each latent variable.
+
+    Parameters
+    ----------
+    at : mapping of (group, lhs, op, rhs) to rows
+    groups : mapping of str to int
+        Labels and sizes.
+    covs : sequence of DataFrame
+        Sample covariances of the items in each group, with divisor n.
+    measured : MeasurementModel
+    exempt : set of str
+        Released parameters.
+    noun : str
+        What is compared.
+
+    Returns
+    -------
+    rows, notes
+    """
+    factor, sizes = measured.factor, list(groups.values())
+    sds = [
+        pd.Series(np.sqrt(np.diag(cov.to_numpy()) * n / (n - 1)), index=cov.index)
+        for cov, n in zip(covs, sizes, strict=True)
+    ]
     out, crossed = [], []
     for latent, items in measured.items.items():
         single = [i for i in items if factor.get(i) == latent]
@@ -299,7 +363,7 @@ def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[
         def line(g: int, item: str, latent: str = latent) -> tuple[float, float]:
             return at[g, latent, "=~", item]["est"], at[g, item, "~1", ""]["est"]
 
-        for g, label in enumerate(found.groups[1:], 2):
+        for g, label in enumerate(list(groups)[1:], 2):
             (slope1, level1), (slope2, level2) = line(1, referent), line(g, referent)
             # the group's latent variable on the scale of the first group: mean + spread * eta
             mean, spread = (level2 - level1) / slope1, slope2 / slope1
@@ -312,7 +376,7 @@ def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[
                 row = {"latent": latent, "item": item, "group": label, "referent": referent}
                 out.append({**row, "dmacs": size.dmacs, "signed": size.signed})
     notes = [
-        "dMACS compares the expected answers of two groups over the latent distribution of the second, in standard "
+        f"dMACS compares the expected answers of two {noun} over the latent distribution of the second, in standard "
         "deviations of the item; scales are linked by the referent, whose own difference is 0 by construction."
     ]
     if crossed:
