@@ -14,7 +14,7 @@ from scipy import special
 from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
-from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile, tangent_of
+from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.group_extension import GroupExtension, extend_groups
 from b2b_sem.engine.native.casewise import Casewise
@@ -31,7 +31,7 @@ from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["modification_indices", "score_test", "usable"]
+__all__ = ["extension_of", "modification_indices", "score_test", "tangent_of", "usable"]
 
 OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
@@ -76,7 +76,20 @@ def usable(fit: FitResult, what: str) -> Context:
     return context
 
 
-def _extend(problem: Problem, theta: Array, *, absent: bool) -> Extension:
+def tangent_of(context: Context, extension: Extension) -> Array:
+    """Return the directions the model may move in, as changes of its entries and of the exogenous moments."""
+    q = context.problem.table.nfree
+    pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
+    constraints = context.problem.constraints
+    free = pick if constraints is None else pick @ constraints.basis
+    nuisance = len(extension.nuisance)
+    out = np.zeros((len(free) + nuisance, free.shape[1] + nuisance))
+    out[: len(free), : free.shape[1]] = free
+    out[len(free) :, free.shape[1] :] = np.eye(nuisance)
+    return out
+
+
+def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
     """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
     if isinstance(problem, GroupProblem):
         return extend_groups(problem, theta, [absent_parameters(p.table) for p in problem.parts] if absent else None)
@@ -149,13 +162,13 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     context = usable(fit, "modification indices")
     problem = context.problem
     with single_thread():
-        extension = _extend(problem, context.solution.theta, absent=True)
+        extension = extension_of(problem, context.solution.theta, absent=True)
         entries = extension.extra
         if constrained:
             shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
             own = extension.own
             entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, tangent_of(problem, extension), entries)
+        found = profile(extension, tangent_of(context, extension), entries)
     mi = problem.nobs * found.score**2 / found.variance
     factors = tuple(f[entries] for f in _factors(context, extension))
     return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
@@ -214,15 +227,15 @@ def score_test(
                 )
             entries = np.array([at[k] for k in keys], dtype=np.intp)
             head = [("".join(k), "==", "0") for k in keys]
-            found = joint(extension, tangent_of(problem, extension), entries, np.eye(len(keys)))
+            found = joint(extension, tangent_of(context, extension), entries, np.eye(len(keys)))
         else:
-            extension = _extend(problem, context.solution.theta, absent=False)
+            extension = extension_of(problem, context.solution.theta, absent=False)
             constraints = _constraints(problem.table, extension)
             tested = _chosen(constraints, release)
             # a step that breaks one constraint by 1 and keeps the others
             inverse = np.linalg.pinv(np.array([c.gradient for c in constraints]))[:, tested]
             head = [(constraints[i].lhs, "==", constraints[i].rhs) for i in tested]
-            found = joint(extension, tangent_of(problem, extension), extension.own, inverse)
+            found = joint(extension, tangent_of(context, extension), extension.own, inverse)
         return _score_result(context, extension, head, found)
 
 

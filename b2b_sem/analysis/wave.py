@@ -10,6 +10,7 @@ from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns
 from b2b_sem.analysis.invariance import GroupPlan, effect_rows, mean_rows
 from b2b_sem.analysis.ladder import Ladder, Tested, estimates_of
+from b2b_sem.analysis.score import extension_of, tangent_of
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.data.panel import widen
 from b2b_sem.engine.threads import single_thread
@@ -88,7 +89,9 @@ class WavePlan(GroupPlan):
             if len({number[name] for name in names}) == 1:
                 shared.append((each, names))
         with single_thread():
-            tested = tied_tests(context.problem, context.solution.theta, [names for _, names in shared])
+            extension = extension_of(context.problem, context.solution.theta, absent=False)
+            tangent = tangent_of(context, extension)
+            tested = tied_tests(extension, tangent, context.problem.nobs, [names for _, names in shared])
         return [
             Tested(each.parameter, each.latents, each.item, test.chisq, test.df, test.pvalue)
             for (each, _), test in zip(shared, tested, strict=True)

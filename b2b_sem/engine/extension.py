@@ -29,7 +29,7 @@ from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import Row
 
-__all__ = ["LEAST_SHARE", "Extension", "Joint", "Schur", "extend", "joint", "profile", "tangent_of"]
+__all__ = ["LEAST_SHARE", "Extension", "Joint", "Schur", "extend", "joint", "profile"]
 
 #: Share of its information that a direction must keep once the model's own parameters are accounted for; below it the
 #: model would not be identified with the direction. Free of units, unlike a bound on V itself.
@@ -217,24 +217,6 @@ def _taken(structure: Structure, count: int) -> set[int]:
     second = np.where(symmetric, np.maximum(structure.row, structure.col), structure.col)
     _, kept = np.unique(np.stack([structure.matrix, first, second]), axis=1, return_index=True)
     return set(range(len(first) - count)) - {int(k) - count for k in kept}
-
-
-def tangent_of(problem: Problem, extension: Extension) -> Array:
-    """Return the directions a model may move in, as changes of its entries and of the exogenous moments.
-
-    Returns
-    -------
-    (own + nuisance, r) array
-        T, one column a direction.
-    """
-    q = problem.table.nfree
-    pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
-    free = pick if problem.constraints is None else pick @ problem.constraints.basis
-    nuisance = len(extension.nuisance)
-    out = np.zeros((len(free) + nuisance, free.shape[1] + nuisance))
-    out[: len(free), : free.shape[1]] = free
-    out[len(free) :, free.shape[1] :] = np.eye(nuisance)
-    return out
 
 
 def profile(extension: Extension, tangent: Array, entries: IntArray) -> Schur:

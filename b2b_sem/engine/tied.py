@@ -15,9 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.extension import LEAST_SHARE, extend, joint, tangent_of
-from b2b_sem.engine.problem import Problem
-from b2b_sem.errors import Unsupported
+from b2b_sem.engine.extension import LEAST_SHARE, Extension, joint
 from b2b_sem.measures.fit import chisq_pvalue
 
 __all__ = ["Split", "tied_tests"]
@@ -32,33 +30,30 @@ class Split:
     pvalue: float
 
 
-def tied_tests(problem: Problem, theta: Array, places: Sequence[Sequence[str]]) -> list[Split]:
-    """Test parameters that stand in several places of a model of one group.
+def tied_tests(extension: Extension, tangent: Array, nobs: int, places: Sequence[Sequence[str]]) -> list[Split]:
+    """Test parameters that stand in several places of a model of one group, fitted by maximum likelihood.
 
     Parameters
     ----------
-    problem : Problem
-    theta : (q,) array
-        The estimates.
+    extension : Extension
+        The model at its estimates.
+    tangent : (own + nuisance, r) array
+        Directions the model is free to move in.
+    nobs : int
     places : sequence of sequences of str
         Names of the rows of each shared parameter.
 
     Raises
     ------
-    Unsupported
-        For other estimators than maximum likelihood.
+    ModelError
+        If the model's information is singular.
     """
-    if problem.options.estimator != "ML":
-        raise Unsupported(
-            "score tests of equal parameters need maximum likelihood", hint="use estimator='ML', 'MLM' or 'MLR'"
-        )
     if not places:
         return []
-    extension = extend(problem, theta)
     at = {row.name: i for i, row in enumerate(extension.rows)}
     rows = [[at[name] for name in names[1:]] for names in places]
     entries = np.array([i for part in rows for i in part], dtype=np.intp)
-    found = joint(extension, tangent_of(problem, extension), entries, np.eye(len(entries)))
+    found = joint(extension, tangent, entries, np.eye(len(entries)))
     scale = np.sqrt(extension.information_diagonal(entries))
     out, start = [], 0
     for part in rows:
@@ -69,6 +64,6 @@ def tied_tests(problem: Problem, theta: Array, places: Sequence[Sequence[str]]) 
             out.append(Split(float("nan"), len(part), float("nan")))
             continue
         z = found.score[use] / scale[use]
-        chisq = problem.nobs * float(z @ np.linalg.solve(left, z))
+        chisq = nobs * float(z @ np.linalg.solve(left, z))
         out.append(Split(chisq, len(part), chisq_pvalue(chisq, len(part))))
     return out
