@@ -8,19 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
+from b2b_sem.analysis.comparability import comparable, drift_effects, latent_means
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.ladder import LEAST_EQUAL, Ladder, Tested, check_steps, corrected_difference, estimates_of
+from b2b_sem.analysis.intake import model_text, refuse
+from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference
+from b2b_sem.analysis.ordinal_ladder import ORDINAL_STEPS, OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.release import release_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.measures.difference import Difference
-from b2b_sem.measures.equivalence import CRITERIA, Criteria, drift, mean_effect
+from b2b_sem.measures.equivalence import CRITERIA, Criteria
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.measurement import MeasurementModel, measurement_model
 from b2b_sem.spec.model import ModelSpec
@@ -34,8 +33,8 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {"configural": "", "metric": "loadings", "scalar": "intercepts", "strict": "residuals"}
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
-Estimates = Mapping[tuple[int, str, str, str], Mapping[Any, Any]]
 ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 
 def invariance(
@@ -47,7 +46,7 @@ def invariance(
     wave: str | None = None,
     person: str | None = None,
     correlated: bool = True,
-    steps: Sequence[str] = tuple(STEPS),
+    steps: Sequence[str] | None = None,
     estimator: str = "ML",
     missing: str = "listwise",
     criteria: str | Criteria = "chen",
@@ -55,10 +54,11 @@ def invariance(
     alpha: float = 0.05,
     stop: bool = True,
     ordered: Any = None,
+    parameterization: str = "delta",
 ) -> InvarianceResult:
     """Test whether items measure the same in several groups or waves: configural, metric, scalar, strict invariance.
 
-    Each step makes more of the measurement model equal in all groups (or waves) and is compared with the last model that held.
+    Each step makes more of the measurement model equal in all groups and is compared with the last model that held.
     A step that fails is taken up again with parameters released one at a time (partial invariance; Byrne, Shavelson &
     Muthen 1989, doi:10.1037/0033-2909.105.3.456): the equality with the largest score test, if its p-value, adjusted
     for all tests of the round (Benjamini & Hochberg), is below `alpha`. At least two items of each latent variable
@@ -66,8 +66,14 @@ def invariance(
 
     All latent variables have variance 1 and mean 0 in the first group, so that every loading is estimated and tested.
 
-    Waves are one group of respondents who were asked the same items several times: one model has the latent variables
-    of all waves, which covary freely, and equal parameters stand in the place of equal groups.
+    Waves (`waves`, or `wave` and `person`) are one group that was asked the same items several times: one model has the
+    latent variables of all waves, which covary freely, and its parameters become equal over waves instead of groups.
+
+    With ordinal items (`ordered`) a step of equal thresholds comes before that of equal loadings, and models are
+    identified as by Wu & Estabrook (2016), doi:10.1007/s11336-016-9506-0. Differences are tested by the scaled (and
+    shifted) difference of Satorra (2000), releases by the generalized score test of Boos (1992),
+    doi:10.1080/00031305.1992.10475921, which is chi-square distributed with any weight. Thresholds are released item by
+    item, all of them: nothing else of such an item is then compared. CFI and RMSEA are the scaled ones.
 
     Parameters
     ----------
@@ -88,10 +94,12 @@ def invariance(
     correlated : bool
         Whether, with waves, the residuals of an item covary with those of the same item in other waves.
     steps : sequence of str
-        The first ones of "configural", "metric" (equal loadings), "scalar" (and intercepts), "strict" (and residual
-        variances).
+        The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
+        intercepts), "strict" (and residual variances). Default: all.
     estimator : {"ML", "MLM", "MLR", "MLF"}
+        With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
+        With ordinal items "listwise" or "pairwise".
     criteria : str or Criteria
         "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030
         (metric) or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010
@@ -104,8 +112,11 @@ def invariance(
     stop : bool
         Whether to stop at the first step that fails. If not, later steps are fitted and compared with the last model
         that held, but make no claim: ``holds`` names the last step before the first failure.
-    ordered
-        Not available for ordinal items: anything but None is refused.
+    ordered : sequence of str, str or True, optional
+        Ordinal items; True for all.
+    parameterization : {"delta", "theta"}
+        Of ordinal items. Equal residual variances are parameters of "theta" only, which the last step takes in any
+        case.
 
     Returns
     -------
@@ -116,35 +127,51 @@ def invariance(
     DataError
         For a group column or waves that cannot be used, and for wrong arguments.
     Unsupported
-        For ordinal items, latent variables of a second order, other estimators, and constraints within the measurement
-        part.
+        For latent variables of a second order, other estimators, and constraints within the measurement part.
     """
     limits = _criteria(criteria, alpha)
-    wanted = check_steps(steps, STEPS)
+    ordinal = ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered)
+    known = ORDINAL_STEPS if ordinal else STEPS
+    wanted = check_steps(tuple(known) if steps is None else steps, known)
     if not 0 < alpha < 1:
         raise DataError(f"alpha is {alpha!r}", hint="give an error rate between 0 and 1, such as 0.05")
-    if ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered):
+    name = str(estimator).upper()
+    name = "WLSMV" if ordinal and name in ("ML", "DEFAULT") else name
+    available = ORDINAL_ESTIMATORS if ordinal else ESTIMATORS
+    if name not in available:
         raise Unsupported(
-            "invariance of ordinal items is not available",
-            hint="treat items of five or more answers as continuous, with estimator='MLR'",
+            f"estimator={estimator!r} is not available here.{did_you_mean(name, available)}",
+            hint="use " + ", ".join(available) + ("" if ordinal or name not in ORDINAL_ESTIMATORS else ", or ordered"),
         )
-    if str(estimator).upper() not in ESTIMATORS:
-        raise Unsupported(
-            f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
-            hint="use " + ", ".join(ESTIMATORS),
+    refuse(
+        parameterization=(
+            parameterization,
+            ("delta", "theta") if ordinal else ("delta",),
+            "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
         )
-    if sum(given is not None for given in (group, waves if wave is None else wave)) != 1:
-        message = "no group" if group is None else "group and waves are both given"
+    )
+    over_waves = any(given is not None for given in (waves, wave, person))
+    if over_waves == (group is not None):
+        message = "group and waves are both given" if over_waves else "no group"
         raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
     parsed = parse_model(*model_text(model))
-    plan: GroupPlan
-    if group is None:
+    if over_waves:
         from b2b_sem.analysis.wave import wave_plan
 
-        plan = wave_plan(parsed, data, waves, wave, person, correlated, str(estimator).upper(), missing)
-    else:
-        plan = GroupPlan(measurement_model(parsed), data, str(group), str(estimator).upper(), missing)
-    return Ladder(plan, plan.estimator, missing, limits, alpha, partial).climb(wanted, stop)
+        if ordinal:
+            raise Unsupported(
+                "invariance of ordinal items over waves is not available",
+                hint="treat items of five or more answers as continuous, with estimator='MLR'",
+            )
+        waved = wave_plan(parsed, data, waves, wave, person, correlated, name, missing)
+        return Ladder(waved, name, missing, limits, alpha, partial).climb(wanted, stop)
+    if not correlated:
+        raise DataError("correlated=False goes with waves", hint="leave it out: residuals of groups do not covary")
+    measured = measurement_model(parsed)
+    plan: Plan = GroupPlan(measured, data, str(group), name, missing)
+    if ordinal:
+        plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
+    return Ladder(plan, name, missing, limits, alpha, partial).climb(wanted, stop)
 
 
 def _criteria(criteria: str | Criteria, alpha: float) -> Criteria:
@@ -180,8 +207,6 @@ class GroupPlan:
     steps = STEPS
     #: What to do when the configural model cannot be fitted.
     alone = "fit each group by itself first"
-    #: What is compared.
-    noun = "groups"
 
     def fit(self, step: str, exempt: Sequence[str]) -> Fit:
         """Fit the model with all kinds equal up to a step."""
@@ -243,142 +268,13 @@ class GroupPlan:
     def settle(self, ladder: Ladder) -> dict[str, Any]:
         """Return latent means, effect sizes, and what may be compared."""
         first = ladder.fits["configural"]
-        sizes = dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True))
-        means = mean_rows(estimates_of(ladder.fits["scalar"]), sizes, self.measured) if ladder.reached >= 2 else []
-        effects, notes = [], []
-        if first.converged:
-            covs = [first.sample()[label]["cov"] for label in sizes]
-            effects, notes = effect_rows(estimates_of(first), sizes, covs, self.measured, set(ladder.exempt), self.noun)
+        means = latent_means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
+        effects, notes = drift_effects(first, self.measured, ladder.exempt) if first.converged else ([], [])
         return {
             "group": self.group,
-            "groups": sizes,
-            "statements": self.statements(ladder),
+            "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
+            "statements": comparable(ladder, OPERATOR),
             "notes": notes,
             "means": means,
             "effects": effects,
         }
-
-    def statements(self, ladder: Ladder) -> tuple[str, ...]:
-        """Say what may be compared."""
-        exempt, reached = ladder.exempt, ladder.reached
-        released = {
-            kind: [n for n in exempt if OPERATOR[kind] in n] for kind in ("loadings", "intercepts", "residuals")
-        }
-        out = []
-        if reached < 0:
-            out.append(f"Nothing may be compared: the model does not describe the answers of all {self.noun}.")
-        else:
-            out.append(f"The same items measure the same latent variables in all {self.noun} (configural invariance).")
-        if reached >= 1:
-            but = f", except {', '.join(released['loadings'])}" if released["loadings"] else ""
-            out.append(
-                f"Paths, covariances and variances of latent variables may be compared: loadings are equal{but}."
-            )
-        elif reached == 0:
-            out.append("Paths, covariances and variances of latent variables may not be compared: no equal loadings.")
-        if reached >= 2:
-            but = f", except {', '.join(released['intercepts'])}" if released["intercepts"] else ""
-            out.append(f"Latent means may be compared: intercepts are equal{but}.")
-        elif reached >= 0:
-            out.append("Latent means may not be compared: equal intercepts were not established.")
-        if reached >= 3 and not exempt:
-            out.append("Sums and means of observed answers may be compared: all parameters of the items are equal.")
-        elif reached >= 0:
-            why = "some items work differently" if reached >= 2 and exempt else "strict invariance does not hold"
-            if ladder.stopped == "" and reached < 3:
-                why = "strict invariance was not tested"
-            out.append(f"Sums and means of observed answers may not be compared: {why}.")
-        for latent in self.measured.items:
-            equal = self.equal_items(latent, exempt)
-            if reached >= 1 and len(equal) < LEAST_EQUAL:
-                out.append(
-                    f"{latent} has {len(equal)} item{'' if len(equal) == 1 else 's'} with equal parameters: that these "
-                    "are equal cannot be tested by the data."
-                )
-        return tuple(out)
-
-
-def mean_rows(at: Estimates, groups: Mapping[str, int], measured: MeasurementModel) -> list[dict[str, Any]]:
-    """Return the latent means of all groups but the first.
-
-    Parameters
-    ----------
-    at : mapping of (group, lhs, op, rhs) to rows
-    groups : mapping of str to int
-        Labels and sizes.
-    measured : MeasurementModel
-    """
-    out, sizes = [], list(groups.values())
-    for latent in measured.items:
-        first, own = at[1, latent, "~1", ""], at[1, latent, "~~", latent]
-        for g, label in enumerate(list(groups)[1:], 2):
-            row, variance = at[g, latent, "~1", ""], at[g, latent, "~~", latent]
-            d = mean_effect(first["est"], own["est"], sizes[0], row["est"], variance["est"], sizes[g - 1])
-            numbers = {name: row[name] for name in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
-            out.append({"latent": latent, "group": label, **numbers, "d": d})
-    return out
-
-
-def effect_rows(
-    at: Estimates,
-    groups: Mapping[str, int],
-    covs: Sequence[pd.DataFrame],
-    measured: MeasurementModel,
-    exempt: set[str],
-    noun: str,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return dMACS of all items from the configural model, its scales linked by one item of each latent variable.
-
-    Parameters
-    ----------
-    at : mapping of (group, lhs, op, rhs) to rows
-    groups : mapping of str to int
-        Labels and sizes.
-    covs : sequence of DataFrame
-        Sample covariances of the items in each group, with divisor n.
-    measured : MeasurementModel
-    exempt : set of str
-        Released parameters.
-    noun : str
-        What is compared.
-
-    Returns
-    -------
-    rows, notes
-    """
-    factor, sizes = measured.factor, list(groups.values())
-    sds = [
-        pd.Series(np.sqrt(np.diag(cov.to_numpy()) * n / (n - 1)), index=cov.index)
-        for cov, n in zip(covs, sizes, strict=True)
-    ]
-    out, crossed = [], []
-    for latent, items in measured.items.items():
-        single = [i for i in items if factor.get(i) == latent]
-        crossed += [i for i in items if i not in factor and i not in crossed]
-        free = [i for i in single if f"{latent}=~{i}" not in exempt and f"{i}~1" not in exempt]
-        if len(single) < 2:
-            continue
-        referent = (free or single)[0]
-
-        def line(g: int, item: str, latent: str = latent) -> tuple[float, float]:
-            return at[g, latent, "=~", item]["est"], at[g, item, "~1", ""]["est"]
-
-        for g, label in enumerate(list(groups)[1:], 2):
-            (slope1, level1), (slope2, level2) = line(1, referent), line(g, referent)
-            # the group's latent variable on the scale of the first group: mean + spread * eta
-            mean, spread = (level2 - level1) / slope1, slope2 / slope1
-            for item in single:
-                loading, intercept = line(g, item)
-                loading /= spread
-                weights = np.array([sizes[0] - 1, sizes[g - 1] - 1], dtype=float)
-                sd = float(np.average([sds[0][item], sds[g - 1][item]], weights=weights))
-                size = drift(*line(1, item), loading, intercept - loading * mean, mean, spread**2, sd)
-                row = {"latent": latent, "item": item, "group": label, "referent": referent}
-                out.append({**row, "dmacs": size.dmacs, "signed": size.signed})
-    notes = [
-        f"dMACS compares the expected answers of two {noun} over the latent distribution of the second, in standard "
-        "deviations of the item; scales are linked by the referent, whose own difference is 0 by construction."
-    ]
-    if crossed:
-        notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")
-    return out, notes if out else notes[1:]

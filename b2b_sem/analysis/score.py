@@ -19,7 +19,7 @@ from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.group_extension import GroupExtension, extend_groups
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
-from b2b_sem.engine.ordinal_score import absent_tests
+from b2b_sem.engine.ordinal_extension import OrdinalExtension, extend_ordinal
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -50,17 +50,15 @@ def usable(fit: FitResult, what: str) -> Context:
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
     options, table = context.problem.options, context.problem.table
+    if table.ordered:
+        return context
     # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
     casewise = options.missing != "listwise" and options.information == "observed"
     plain = options.se in ("standard", "none")
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
-            hint="use modification_indices()"
-            if table.ordered and what.startswith("score")
-            else "fit the model with estimator='ML', without ordered"
-            if table.ordered
-            else "fit the model with estimator='ML'",
+            hint="fit the model with estimator='ML'",
         )
     weights = [part.moments.weight for part in getattr(context.problem, "parts", (context.problem,))]
     if any(isinstance(w, Casewise) and not w.incomplete.patterns[:, list(w.given)].all() for w in weights):
@@ -91,9 +89,11 @@ def tangent_of(context: Context, extension: Extension) -> Array:
 
 def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
     """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
+    make = extend_ordinal if problem.table.ordered else extend
     if isinstance(problem, GroupProblem):
-        return extend_groups(problem, theta, [absent_parameters(p.table) for p in problem.parts] if absent else None)
-    return extend(problem, theta, absent_parameters(problem.table) if absent else ())
+        added = [absent_parameters(p.table) for p in problem.parts] if absent else None
+        return extend_groups(problem, theta, added, make)
+    return make(problem, theta, absent_parameters(problem.table) if absent else ())
 
 
 def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
@@ -109,6 +109,8 @@ def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Arra
 
 
 def _part_factors(table: ParameterTable, extension: Extension) -> tuple[Array, Array, Array]:
+    if isinstance(extension, OrdinalExtension):
+        return extension.factors
     values = {r.lhs: float(r.value or 0.0) for r in extension.rows if r.op == "~~" and r.lhs == r.rhs}
     return standardizing_factors(table, extension.rows, extension.point.implied, values)
 
@@ -126,10 +128,7 @@ def modification_indices(
     See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
     """
     wanted = _operators(op)
-    if context_of(fit).problem.table.ordered:
-        rows, mi, epc, factors = _ordinal(fit, constrained)
-    else:
-        rows, mi, epc, factors = _candidates(fit, constrained)
+    rows, mi, epc, factors = _candidates(fit, constrained)
     lv, full, nox = factors
     pvalue = special.chdtrc(1, mi)
     known = np.isfinite(mi)
@@ -174,22 +173,6 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
 
 
-def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
-    """Return the same for a model of ordinal items."""
-    context = context_of(fit)
-    refuse_groups(fit, "modification indices of ordinal items", "fit each group by itself, or compare() nested models")
-    if not fit.converged or not fit.identified:
-        raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
-    if constrained:
-        raise Unsupported(
-            "modification indices of parameters that share a label are not available for ordinal items",
-            hint="leave constrained out",
-        )
-    with single_thread():
-        found = absent_tests(context.problem, context.solution.theta)
-    return list(found.rows), found.mi, found.epc, found.factors
-
-
 def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
     wanted = OPERATORS if op is None else (op,) if isinstance(op, str) else tuple(op)
     for name in wanted:
@@ -218,7 +201,8 @@ def score_test(
         if add is not None:
             keys = _parameters(problem.table, add)
             known = {(r.lhs, r.op, r.rhs) for r in problem.table.rows}
-            extension = extend(problem, context.solution.theta, [k for k in keys if k not in known])
+            make = extend_ordinal if problem.table.ordered else extend
+            extension = make(problem, context.solution.theta, [k for k in keys if k not in known])
             at = {(r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
             missing = [k for k in keys if k not in at]
             if missing:
@@ -296,7 +280,7 @@ def _expected_change(
     at = [
         i
         for i, row in enumerate(extension.rows)
-        if extension.parameter[i] != -2 and (extension.parameter[i] >= 0 or row.name in names)
+        if extension.parameter[i] >= -1 and (extension.parameter[i] >= 0 or row.name in names)
     ]
     rows = [extension.rows[i] for i in at]
     est = np.array([float(r.value or 0.0) for r in rows])

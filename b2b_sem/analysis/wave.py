@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from b2b_sem.analysis.comparability import comparable, effect_rows, mean_rows
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns
-from b2b_sem.analysis.invariance import GroupPlan, effect_rows, mean_rows
+from b2b_sem.analysis.invariance import OPERATOR, GroupPlan
 from b2b_sem.analysis.ladder import Ladder, Tested, estimates_of
 from b2b_sem.analysis.score import extension_of, tangent_of
 from b2b_sem.analysis.structural import fit as fit_model
@@ -110,11 +111,11 @@ class WavePlan(GroupPlan):
                 columns = {names[wave]: item for item, names in self.model.items.items()}
                 covs.append(cov.loc[list(columns), list(columns)].rename(index=columns, columns=columns))
             found = self._estimates(first)
-            effects, notes = effect_rows(found, rows, covs, self.measured, set(ladder.exempt), self.noun)
+            effects, notes = effect_rows(found, rows, covs, self.measured, ladder.exempt, self.noun)
         return {
             "group": self.group,
             "groups": self._sizes(int(first.nobs)),
-            "statements": self.statements(ladder),
+            "statements": comparable(ladder, OPERATOR, self.noun),
             "notes": notes,
             "means": means,
             "effects": effects,

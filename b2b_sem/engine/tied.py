@@ -1,4 +1,4 @@
-"""Score tests of parameters that are equal within one model: what giving each place a parameter of its own would change.
+"""Score tests of parameters that are equal within one model: what giving each place one of its own would change.
 
 A parameter that stands in W places (an item asked in W waves) is split into W. With s and V the scores of all places
 but one and their information, the model's own parameters accounted for, T = N s' V^-1 s is chi-square with W - 1
@@ -23,7 +23,7 @@ __all__ = ["Split", "tied_tests"]
 
 @dataclass(frozen=True)
 class Split:
-    """The test of one shared parameter; chisq and pvalue are NaN if the model is not identified without the equality."""
+    """The test of one shared parameter; chisq and pvalue are NaN where the model needs the equality."""
 
     chisq: float
     df: int

@@ -93,7 +93,8 @@ class WaveModel:
             if kind == "loadings":
                 for k, latent in enumerate(owners):
                     rows = tuple((f, "=~", x) for f, x in zip(self.latents[latent], columns, strict=True))
-                    out.append(Shared(f"{latent}=~{item}", (latent,), item, rows, f"loading{k + 1 if k else ''}.{item}"))
+                    label = f"loading{k + 1 if k else ''}.{item}"
+                    out.append(Shared(f"{latent}=~{item}", (latent,), item, rows, label))
             elif kind == "intercepts":
                 rows = tuple((x, "~1", "") for x in columns)
                 out.append(Shared(f"{item}~1", owners, item, rows, f"intercept.{item}"))
@@ -141,9 +142,7 @@ class WaveModel:
         return {members[0] for members in self.members.values() if len(members) == 1}
 
 
-def wave_model(
-    parsed: ParsedModel, waves: Any, columns: Collection[str] = (), *, correlated: bool = True
-) -> WaveModel:
+def wave_model(parsed: ParsedModel, waves: Any, columns: Collection[str] = (), *, correlated: bool = True) -> WaveModel:
     """Return the measurement model of all waves.
 
     Parameters

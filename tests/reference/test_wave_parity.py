@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 import math
 from functools import cache, partial
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import ladder_case
-import numpy as np
 import pytest
 from reference_case import data_frame
 
