@@ -13,8 +13,9 @@ from b2b_sem.analysis.ladder import LEAST_EQUAL, Ladder, estimates_of
 from b2b_sem.measures.equivalence import drift, mean_effect
 from b2b_sem.spec.measurement import MeasurementModel
 
-__all__ = ["comparable", "drift_effects", "effect_rows", "group_sizes", "latent_means", "mean_rows"]
+__all__ = ["Estimates", "comparable", "drift_effects", "effect_rows", "group_sizes", "latent_means", "mean_rows"]
 
+#: Rows of the parameters by group (or wave) from 1, lhs, op, rhs.
 Estimates = Mapping[tuple[int, str, str, str], Mapping[Any, Any]]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from b2b_sem.analysis.comparability import comparable, effect_rows, mean_rows
+from b2b_sem.analysis.comparability import Estimates, comparable, effect_rows, mean_rows
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns
 from b2b_sem.analysis.invariance import OPERATOR, GroupPlan
@@ -103,7 +103,8 @@ class WavePlan(GroupPlan):
         first = ladder.fits["configural"]
         rows = dict.fromkeys(self.model.labels, int(first.nobs))
         means = mean_rows(self._estimates(ladder.fits["scalar"]), rows, self.measured) if ladder.reached >= 2 else []
-        effects, notes = [], []
+        effects: list[dict[str, Any]] = []
+        notes: list[str] = []
         if first.converged:
             cov = first.sample()["cov"]
             covs = []
@@ -134,14 +135,14 @@ class WavePlan(GroupPlan):
             out[label] = int(sum(answered).astype(bool).sum())
         return out
 
-    def _estimates(self, found: Fit) -> dict[tuple[int, str, str, str], Mapping[Any, Any]]:
+    def _estimates(self, found: Fit) -> Estimates:
         """Return the rows of the parameters by wave (from 1) and the names they have in the scale."""
-        base = {}
+        base: dict[str, tuple[int, str]] = {}
         for names in (self.model.latents, self.model.items):
             for name, own in names.items():
                 base.update({column: (wave, name) for wave, column in enumerate(own, 1)})
         base[""] = (0, "")
-        out = {}
+        out: dict[tuple[int, str, str, str], Mapping[Any, Any]] = {}
         for (_, lhs, op, rhs), row in estimates_of(found).items():
             one, two = base.get(lhs), base.get(rhs)
             if one is not None and two is not None and two[0] in (0, one[0]):
