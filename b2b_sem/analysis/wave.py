@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from b2b_sem.analysis.comparability import Estimates, comparable, effect_rows, mean_rows
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns
@@ -48,7 +50,7 @@ def wave_plan(
     check_columns(data)
     items = dict.fromkeys(x for members in measurement_model(parsed).items.values() for x in members)
     panel = widen(data, tuple(items), wave, person, waves)
-    model = wave_model(parsed, panel.columns, panel.frame.columns, correlated=correlated)
+    model = wave_model(parsed, panel.columns, tuple(panel.frame), correlated=correlated)
     model = replace(model, notes=(*model.notes, *panel.notes))
     return WavePlan(model.measured, panel.frame, wave, estimator, missing, model)
 
@@ -132,7 +134,7 @@ class WavePlan(GroupPlan):
         out = {}
         for wave, label in enumerate(self.model.labels):
             answered = [pd.Series(frame[names[wave]]).notna().to_numpy() for names in self.model.items.values()]
-            out[label] = int(sum(answered).astype(bool).sum())
+            out[label] = int(np.any(answered, axis=0).sum())
         return out
 
     def _estimates(self, found: Fit) -> Estimates:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from b2b_sem.cli.wave import wave_arguments, wave_options
+from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 if TYPE_CHECKING:
     from b2b_sem.results.invariance import InvarianceResult
@@ -70,6 +70,7 @@ def command(
         check_not_input(Path(str(json_out)), model, data)
     compared = wave_arguments(ctx, group, **over)
     spec = load_model(model)
+    check_scoring(ctx, spec, score, **over)
     path = spec.source
     result = invariance(
         spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,

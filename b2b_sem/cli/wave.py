@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["wave_arguments", "wave_options"]
+if TYPE_CHECKING:
+    from b2b_sem.spec.model import ModelSpec
+
+__all__ = ["check_scoring", "wave_arguments", "wave_options"]
 
 
 def wave_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,8 +26,8 @@ def wave_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--waves",
             metavar="T1=_t1,T2=_t2",
-            help="In place of --group: each wave and what follows names in it, 't1_{}' or its columns 'y1+y2+y3'; of long "
-            "data the waves in their order.",
+            help="In place of --group: each wave and what follows names in it, 't1_{}', or its columns 'y1+y2+y3'; of "
+            "long data the waves in their order.",
         ),
     ):
         command = option(command)
@@ -64,3 +67,20 @@ def wave_arguments(
             raise click.UsageError(f"'--waves' names the wave '{twice}' twice.", ctx)
         named = {label: [c.strip() for c in rule.split("+")] if "+" in rule else rule for label, rule in pairs}
     return {"waves": named, "wave": wave, "person": person, "correlated": correlated}
+
+
+def check_scoring(
+    ctx: click.Context, spec: ModelSpec, score: bool, *, waves: str | None, wave: str | None, **_: Any
+) -> None:
+    """Refuse columns of waves that the model's survey, which names one column an item, would have to score.
+
+    Raises
+    ------
+    UsageError
+    """
+    if waves is not None and wave is None and score and spec.survey_spec is not None:
+        raise click.UsageError(
+            "the model's survey cannot score columns of waves: give '--no-score' and reverse-coded answers, or long "
+            "data with '--wave' and '--person'.",
+            ctx,
+        )
