@@ -50,7 +50,7 @@ def wave_plan(
     check_columns(data)
     items = dict.fromkeys(x for members in measurement_model(parsed).items.values() for x in members)
     panel = widen(data, tuple(items), wave, person, waves)
-    model = wave_model(parsed, panel.columns, tuple(panel.frame), correlated=correlated)
+    model = wave_model(parsed, panel.columns, [str(c) for c in panel.frame.columns], correlated=correlated)
     model = replace(model, notes=(*model.notes, *panel.notes))
     return WavePlan(model.measured, panel.frame, wave, estimator, missing, model)
 
