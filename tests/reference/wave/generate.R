@@ -15,6 +15,7 @@ OUT <- file.path(REFERENCE, "wave")
 # lists and named lists must stay apart: c("y1", "y5") is one vector, {"y1": "y5"} a list
 spec <- read_json(file.path(OUT, "cases.json"), simplifyVector = TRUE, simplifyDataFrame = FALSE)
 cases <- setNames(spec$cases, vapply(spec$cases, function(m) m$id, ""))
+fits <- setNames(spec$fits, vapply(spec$fits, function(m) m$id, ""))
 output <- function(id) file.path(OUT, paste0(id, ".json"))
 STEPS <- list(configural = character(0), metric = "loadings", scalar = c("loadings", "intercepts"),
               strict = c("loadings", "intercepts", "residuals"))
@@ -112,14 +113,14 @@ options_of <- function(case) {
   options
 }
 
-solve_text <- function(case, text) {
-  arguments <- c(list(model = text, data = read.csv(data_path(case$data)), std.lv = TRUE, meanstructure = TRUE), options_of(case))
-  default <- suppressWarnings(do.call("cfa", arguments))
+solve_text <- function(case, text, std.lv = TRUE) {
+  arguments <- c(list(model = text, data = read.csv(data_path(case$data)), std.lv = std.lv, meanstructure = TRUE), options_of(case))
+  default <- suppressWarnings(do.call("sem", arguments))
   stopifnot(lavInspect(default, "converged"))
   best <- polish(default)
   start <- parTable(default)
   start$est[start$free > 0] <- best[start$free[start$free > 0]]
-  fit <- suppressWarnings(do.call("cfa", c(arguments, list(start = start, optim.method = "none", check.start = FALSE))))
+  fit <- suppressWarnings(do.call("sem", c(arguments, list(start = start, optim.method = "none", check.start = FALSE))))
   fit@baseline <- default@baseline
   stopifnot(max(abs(lavaan:::lav_model_get_parameters(fit@Model) - best)) < 1e-12 * max(1, abs(best)))
   # the way lavaan handles other functions of a fit rests on whether it says that it converged
@@ -174,6 +175,17 @@ dmacs <- function(fit, model, labels) {
 WANTED <- c("npar", "chisq", "df", "pvalue", "cfi", "rmsea", "srmr", "aic", "bic", "chisq.scaled", "pvalue.scaled",
             "chisq.scaling.factor", "cfi.scaled", "rmsea.scaled", "cfi.robust", "rmsea.robust")
 
+# Gradient and fit measures. Without an optimiser lavaan does not always finish the models behind the robust CFI: then its own
+# stop has it (`loose`).
+numbers_of <- function(solved) {
+  measures <- fitMeasures(solved$fit)
+  loose <- intersect(names(measures)[is.na(measures)], c("cfi.robust", "rmsea.robust"))
+  if (length(loose)) measures[loose] <- fitMeasures(solved$default)[loose]
+  out <- list(gradient = solved$gradient, measures = under(as.list(measures[intersect(WANTED, names(measures))])))
+  if (length(loose)) out$loose <- I(gsub(".", "_", loose, fixed = TRUE))
+  out
+}
+
 # The same ladder by semTools: chi-square and degrees of freedom of each step.
 second_source <- function(case, model) {
   plain <- with(model$rows, paste(lhs, op, rhs))
@@ -198,19 +210,14 @@ run <- function(case) {
     solved <- solve_text(case, write_model(model, STEPS[[step]], partial, correlated))
     fit <- solved$fit
     fits[[step]] <- fit
-    measures <- fitMeasures(fit)
-    # without an optimiser lavaan does not always finish the models behind the robust CFI: then its own stop has it (`loose`)
-    loose <- intersect(names(measures)[is.na(measures)], c("cfi.robust", "rmsea.robust"))
-    if (length(loose)) measures[loose] <- fitMeasures(solved$default)[loose]
-    entry <- list(gradient = solved$gradient, measures = under(as.list(measures[intersect(WANTED, names(measures))])))
-    if (length(loose)) entry$loose <- I(gsub(".", "_", loose, fixed = TRUE))
+    entry <- numbers_of(solved)
     table <- parameterEstimates(fit)
     if (isTRUE(case$tables) || step == "scalar")
       entry$table <- data.frame(name = paste0(table$lhs, table$op, table$rhs), est = table$est, se = table$se)
     if (step != "configural") {
       entry$score <- score_tests(fit, model, tail(STEPS[[step]], 1), partial)
       before <- fits[[length(fits) - 1]]
-      robust <- "chisq.scaled" %in% names(measures)
+      robust <- "chisq_scaled" %in% names(entry$measures)
       test <- as.data.frame(lavTestLRT(before, fit, method = if (robust) "satorra.bentler.2001" else "default"))[2, ]
       entry$difference <- list(chisq = test[["Chisq diff"]], df = test[["Df diff"]], pvalue = test[["Pr(>Chisq)"]])
     }
@@ -231,13 +238,21 @@ run <- function(case) {
   out
 }
 
+# A model of several waves as a user writes it, with paths from one to the next.
+run_plain <- function(case) {
+  solved <- solve_text(case, paste(case$model, collapse = "\n"), std.lv = FALSE)
+  table <- parameterEstimates(solved$fit)
+  c(list(id = case$id), numbers_of(solved),
+    list(table = data.frame(name = paste0(table$lhs, table$op, table$rhs), est = table$est, se = table$se)))
+}
+
 chosen <- commandArgs(trailingOnly = TRUE)
-if (!length(chosen)) chosen <- names(cases)
+if (!length(chosen)) chosen <- c(names(cases), names(fits))
 for (id in chosen) {
   message(id)
-  write_numbers(run(cases[[id]]), output(id))
+  write_numbers(if (id %in% names(fits)) run_plain(fits[[id]]) else run(cases[[id]]), output(id))
 }
-files <- c("cases.json", "generate.R", "../lavaan/common.R", "../data/panel.csv", paste0(names(cases), ".json"))
+files <- c("cases.json", "generate.R", "../lavaan/common.R", "../data/panel.csv", paste0(c(names(cases), names(fits)), ".json"))
 files <- files[file.exists(file.path(OUT, files))]
 digests <- lapply(setNames(files, files), function(f) sha256(file.path(OUT, f)))
 write_json(list(versions = versions(c("lavaan", "semTools", "jsonlite")), sha256 = digests), file.path(OUT, "manifest.json"),
