@@ -156,15 +156,15 @@ def invariance(
         raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
     parsed = parse_model(*model_text(model))
     if over_waves:
-        from b2b_sem.analysis.wave import wave_plan
+        from b2b_sem.analysis.ordinal_wave import OrdinalWavePlan
+        from b2b_sem.analysis.wave import WavePlan, wave_data
 
+        waved, wide, title = wave_data(parsed, data, waves, wave, person, correlated)
+        settings = (waved.measured, wide, title, name, missing)
+        over: Plan = WavePlan(*settings, model=waved)
         if ordinal:
-            raise Unsupported(
-                "invariance of ordinal items over waves is not available",
-                hint="treat items of five or more answers as continuous, with estimator='MLR'",
-            )
-        waved = wave_plan(parsed, data, waves, wave, person, correlated, name, missing)
-        return Ladder(waved, name, missing, limits, alpha, partial).climb(wanted, stop)
+            over = OrdinalWavePlan(*settings, parameterization, ordered, model=waved)
+        return Ladder(over, name, missing, limits, alpha, partial).climb(wanted, stop)
     if not correlated:
         raise DataError("correlated=False goes with waves", hint="leave it out: residuals of groups do not covary")
     measured = measurement_model(parsed)

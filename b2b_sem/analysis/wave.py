@@ -23,20 +23,16 @@ from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.syntax import ParsedModel
 from b2b_sem.spec.wave import WaveModel, wave_model
 
-__all__ = ["WavePlan", "wave_plan"]
+__all__ = ["WavePlan", "answered", "wave_data", "wave_estimates"]
 
 
-def wave_plan(
-    parsed: ParsedModel,
-    data: Any,
-    waves: Any,
-    wave: str | None,
-    person: str | None,
-    correlated: bool,
-    estimator: str,
-    missing: str,
-) -> WavePlan:
-    """Return the plan of a ladder over waves; arguments and errors are those of ``invariance``."""
+def wave_data(
+    parsed: ParsedModel, data: Any, waves: Any, wave: str | None, person: str | None, correlated: bool
+) -> tuple[WaveModel, Any, str]:
+    """Return the model of all waves, wide data, and what tells waves apart.
+
+    Arguments and errors are those of :func:`b2b_sem.invariance`.
+    """
     if (wave is None) != (person is None):
         raise DataError(
             f"{'wave' if person is None else 'person'} is given without {'person' if person is None else 'wave'}",
@@ -44,15 +40,14 @@ def wave_plan(
         )
     if wave is None or person is None:
         model = wave_model(parsed, waves, check_columns(data), correlated=correlated)
-        return WavePlan(model.measured, data, "waves", estimator, missing, model)
+        return model, data, "waves"
     if isinstance(waves, Mapping | str):
         raise DataError(f"waves is {waves!r}", hint="with long data waves is a list of labels, in their order")
     check_columns(data)
     items = dict.fromkeys(x for members in measurement_model(parsed).items.values() for x in members)
     panel = widen(data, tuple(items), wave, person, waves)
     model = wave_model(parsed, panel.columns, [str(c) for c in panel.frame.columns], correlated=correlated)
-    model = replace(model, notes=(*model.notes, *panel.notes))
-    return WavePlan(model.measured, panel.frame, wave, estimator, missing, model)
+    return replace(model, notes=(*model.notes, *panel.notes)), panel.frame, wave
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,9 @@ class WavePlan(GroupPlan):
         """Return latent means, effect sizes, and what may be compared."""
         first = ladder.fits["configural"]
         rows = dict.fromkeys(self.model.labels, int(first.nobs))
-        means = mean_rows(self._estimates(ladder.fits["scalar"]), rows, self.measured) if ladder.reached >= 2 else []
+        means = []
+        if ladder.reached >= 2:
+            means = mean_rows(wave_estimates(ladder.fits["scalar"], self.model), rows, self.measured)
         effects: list[dict[str, Any]] = []
         notes: list[str] = []
         if first.converged:
@@ -113,40 +110,38 @@ class WavePlan(GroupPlan):
             for wave in range(len(self.model.labels)):
                 columns = {names[wave]: item for item, names in self.model.items.items()}
                 covs.append(cov.loc[list(columns), list(columns)].rename(index=columns, columns=columns))
-            found = self._estimates(first)
+            found = wave_estimates(first, self.model)
             effects, notes = effect_rows(found, rows, covs, self.measured, ladder.exempt, self.noun)
         return {
             "group": self.group,
-            "groups": self._sizes(int(first.nobs)),
+            "groups": answered(self.model, self.data, int(first.nobs), self.missing),
             "statements": comparable(ladder, OPERATOR, self.noun),
             "notes": notes,
             "means": means,
             "effects": effects,
         }
 
-    def _sizes(self, nobs: int) -> dict[str, int]:
-        """Return how many rows have answers in each wave."""
-        if self.missing == "listwise":
-            return dict.fromkeys(self.model.labels, nobs)
-        import pandas as pd
 
-        frame = getattr(self.data, "frame", self.data)
-        out = {}
-        for wave, label in enumerate(self.model.labels):
-            answered = [pd.Series(frame[names[wave]]).notna().to_numpy() for names in self.model.items.values()]
-            out[label] = int(np.any(answered, axis=0).sum())
-        return out
+def answered(model: WaveModel, data: Any, nobs: int, missing: str) -> dict[str, int]:
+    """Return how many rows have an answer in each wave: all `nobs` where rows with holes are left out."""
+    if missing == "listwise":
+        return dict.fromkeys(model.labels, nobs)
+    import pandas as pd
 
-    def _estimates(self, found: Fit) -> Estimates:
-        """Return the rows of the parameters by wave (from 1) and the names they have in the scale."""
-        base: dict[str, tuple[int, str]] = {}
-        for names in (self.model.latents, self.model.items):
-            for name, own in names.items():
-                base.update({column: (wave, name) for wave, column in enumerate(own, 1)})
-        base[""] = (0, "")
-        out: dict[tuple[int, str, str, str], Mapping[Any, Any]] = {}
-        for (_, lhs, op, rhs), row in estimates_of(found).items():
-            one, two = base.get(lhs), base.get(rhs)
-            if one is not None and two is not None and two[0] in (0, one[0]):
-                out[one[0], one[1], op, two[1]] = row
-        return out
+    frame = getattr(data, "frame", data)
+    out = {}
+    for wave, label in enumerate(model.labels):
+        given = [pd.Series(frame[names[wave]]).notna().to_numpy() for names in model.items.values()]
+        out[label] = int(np.any(given, axis=0).sum())
+    return out
+
+
+def wave_estimates(found: Fit, model: WaveModel) -> Estimates:
+    """Return the rows of the parameters by wave (from 1) and the names they have in the scale."""
+    base = model.places()
+    out: dict[tuple[int, str, str, str], Mapping[Any, Any]] = {}
+    for (_, lhs, op, rhs), row in estimates_of(found).items():
+        one, two = base.get(lhs), base.get(rhs) if op in ("=~", "~~") else (0, rhs)
+        if one is not None and two is not None and two[0] in (0, one[0]):
+            out[one[0], one[1], op, two[1]] = row
+    return out

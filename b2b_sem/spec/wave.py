@@ -125,16 +125,39 @@ class WaveModel:
             factor = label.pop((lhs, op, rhs), "") if value is None else repr(value)
             lines.append(f"{lhs} {op} {factor}{'*' if factor else ''}{rhs}")
         lines += [f"{lhs} {op.replace('~1', '~')} {name}*{rhs or '1'}" for (lhs, op, rhs), name in label.items()]
-        if self.correlated:
-            known = {frozenset((lhs, rhs)) for lhs, op, rhs, _ in self.entries if op == "~~"}
-            pairs = [p for x, columns in self.items.items() if x not in self._alone for p in combinations(columns, 2)]
-            lines += [f"{a} ~~ {b}" for a, b in pairs if frozenset((a, b)) not in known]
+        lines += self._lasting()
         later = [name for names in self.latents.values() for name in names[1:]]
         if "loadings" in kinds:
             lines += [f"{name} ~~ NA*{name}" for name in later]
         if "intercepts" in kinds:
             lines += [f"{name} ~ NA*1" for name in later]
         return "\n".join(lines)
+
+    def scale(self) -> tuple[str, str]:
+        """Return the measurement part of the scale as it is in one wave, and the other statements of all waves."""
+        places = self.places()
+        own, rest = [], []
+        for lhs, op, rhs, value in self.entries:
+            one, two = places.get(lhs), places.get(rhs)
+            text = f"{'' if value is None else f'{value!r}*'}"
+            if one is None or two is None or (op != "=~" and lhs != rhs):
+                rest.append(f"{lhs} {op} {text}{rhs}")
+            elif one[0] == two[0] == 1:
+                own.append(f"{one[1]} {op} {text}{two[1]}")
+        return "\n".join(own), "\n".join([*rest, *self._lasting()])
+
+    def places(self) -> dict[str, tuple[int, str]]:
+        """Return the wave (from 1) of each latent variable and column of the scale, and its name in the scale."""
+        names = [*self.latents.items(), *self.items.items()]
+        return {name: (wave, base) for base, own in names for wave, name in enumerate(own, 1)}
+
+    def _lasting(self) -> list[str]:
+        """Covariances of residuals of an item with its own in other waves that the model does not have yet."""
+        if not self.correlated:
+            return []
+        known = {frozenset((lhs, rhs)) for lhs, op, rhs, _ in self.entries if op == "~~"}
+        pairs = [p for x, columns in self.items.items() if x not in self._alone for p in combinations(columns, 2)]
+        return [f"{a} ~~ {b}" for a, b in pairs if frozenset((a, b)) not in known]
 
     @property
     def _alone(self) -> set[str]:

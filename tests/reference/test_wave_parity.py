@@ -16,7 +16,7 @@ import pytest
 from reference_case import data_frame
 
 import b2b_sem as bs
-from b2b_sem.analysis.wave import WavePlan, wave_plan
+from b2b_sem.analysis.wave import WavePlan, wave_data
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.syntax import parse_model
 
@@ -64,16 +64,12 @@ def ladder(case_id: str) -> InvarianceResult:
 def plan_of(case_id: str) -> WavePlan:
     """What the ladder of a case climbs."""
     case = CASES[case_id]
-    return wave_plan(
-        parse_model("\n".join(case["model"])),
-        data_frame(case["data"]),
-        case["waves"],
-        None,
-        None,
-        case.get("correlated", True),
-        case["options"].get("estimator", "ML"),
-        case["options"].get("missing", "listwise"),
+    correlated = case.get("correlated", True)
+    options = {"estimator": "ML", "missing": "listwise", **case["options"]}
+    model, data, title = wave_data(
+        parse_model("\n".join(case["model"])), data_frame(case["data"]), case["waves"], None, None, correlated
     )
+    return WavePlan(model.measured, data, title, options["estimator"], options["missing"], model)
 
 
 def table_differs(step: str, found: Any, expected: list[dict[str, Any]]) -> list[str]:
