@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from b2b_sem.analysis.invariance import ESTIMATORS, ORDINAL_ESTIMATORS, invariance
+from b2b_sem.analysis.invariance import ESTIMATORS, invariance
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.errors import B2BSemError, DataError
 from b2b_sem.measures.notation import number, p_phrase

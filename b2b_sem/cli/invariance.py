@@ -1,20 +1,23 @@
-"""``b2b-sem invariance``: whether items measure the same in several groups."""
+"""``b2b-sem invariance``: whether items measure the same in several groups or waves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 if TYPE_CHECKING:
     from b2b_sem.results.invariance import InvarianceResult
 
 
-@click.command("invariance", short_help="Test whether items measure the same in several groups.")
+@click.command("invariance", short_help="Test whether items measure the same in several groups or waves.")
 @click.argument("model")
 @click.option("--data", required=True, metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet.")
-@click.option("--group", required=True, metavar="COLUMN", help="Column that tells groups apart.")
+@click.option("--group", metavar="COLUMN", help="Column that tells groups apart.")
+@wave_options
 @click.option("--sheet", help="Sheet of a workbook (default: the first).")
 @click.option("--missing-code", "missing_codes", multiple=True, metavar="CODE", help="A value that means missing.")
 @click.option(
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--steps",
     metavar="A,B",
-    help="First steps of configural,metric,scalar,strict, or of configural,thresholds,... with --ordered (default: all).",
+    help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
 )
 @click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF; WLSMV, ... with --ordered.")
 @click.option(
@@ -49,7 +52,7 @@ def command(
     /,
     model: str,
     data: str,
-    group: str,
+    group: str | None,
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
@@ -63,6 +66,7 @@ def command(
     partial: bool,
     stop: bool,
     json_out: str | None,
+    **over: Any,
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
@@ -83,12 +87,14 @@ def command(
     if to_file:
         check_file(Path(str(json_out)))
         check_not_input(Path(str(json_out)), model, data)
+    compared = wave_arguments(ctx, group, **over)
     spec = load_model(model)
+    check_scoring(ctx, spec, score, **over)
     path = spec.source
     result = invariance(
         spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,
         read_answers(spec, data, sheet, missing_codes, score),
-        group,
+        **compared,
         steps=None if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
         estimator=estimator,
         missing=missing,
