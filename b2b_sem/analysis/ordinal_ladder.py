@@ -285,8 +285,8 @@ class OrdinalPlan:
         crossed = list(dict.fromkeys(i for items in self.measured.items.values() for i in items if i not in factor))
         notes = [
             f"dMACS compares the expected answers of two {self.noun} (numbers of categories) over the latent "
-            "distribution of the second, in standard deviations of the item; scales are linked by the slope and the mean "
-            "threshold of the referent."
+            "distribution of the second, in standard deviations of the item; scales are linked by the slope and the "
+            "mean threshold of the referent."
         ]
         if crossed:
             notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")
