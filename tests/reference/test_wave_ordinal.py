@@ -135,8 +135,7 @@ def compare(case_id: str, setting: str, theirs: dict[str, Any]) -> list[str]:
             out += rows_differ(f"{step} score", tests, ref.get("score", []), ("parameter",), STATISTIC)
         if "free" in ref:
             table = fit.parameters
-            # of parameters that are one, each side names the first
-            ours = table[table["free"] > 0].drop_duplicates("free").to_dict("records")
+            ours = table[table["free"] > 0].to_dict("records")
             out += rows_differ(step, ours, rows_of(ref["free"]), ("lhs", "op", "rhs"), ESTIMATE)
     scalar = fits["scalar"][0]
     means = mean_rows(plan.estimates(scalar), plan.sizes(scalar), plan.measured)

@@ -44,7 +44,6 @@ def numbers(step: str, exempt: tuple[str, ...] = (), parameterization: str = "de
     table = build_table(
         parse_model(text),
         std_lv=True,
-        ordered=columns,
         categories=dict.fromkeys(columns, 4),
         parameterization=parameterization,
     )
