@@ -23,9 +23,24 @@ if TYPE_CHECKING:
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
-@click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option(
+    "--steps",
+    metavar="A,B",
+    help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
+)
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option(
+    "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
+)
+@click.option(
+    "--ordered", is_flag=False, flag_value="all", metavar="A,B", help="Ordinal items: names, or all if none are given."
+)
+@click.option(
+    "--parameterization",
+    type=click.Choice(["delta", "theta"]),
+    default="delta",
+    help="Of ordinal items (default: delta).",
+)
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
@@ -44,6 +59,8 @@ def command(
     steps: str | None,
     estimator: str,
     missing: str,
+    ordered: str | None,
+    parameterization: str,
     criteria: str,
     alpha: float,
     partial: bool,
@@ -53,10 +70,12 @@ def command(
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
+    With --ordered equal thresholds come before equal loadings.
+
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
-    from b2b_sem.analysis.invariance import STEPS, invariance
-    from b2b_sem.cli.fit import read_answers
+    from b2b_sem.analysis.invariance import invariance
+    from b2b_sem.cli.fit import ordered_names, read_answers
     from b2b_sem.cli.output import check_file, check_not_input
     from b2b_sem.spec.loader import load_model
 
@@ -76,9 +95,11 @@ def command(
         spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,
         read_answers(spec, data, sheet, missing_codes, score),
         **compared,
-        steps=tuple(STEPS) if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
+        steps=None if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
         estimator=estimator,
         missing=missing,
+        ordered=ordered_names(ordered),
+        parameterization=parameterization,
         criteria=criteria,
         partial=partial,
         alpha=alpha,
