@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.analysis.group_claim import compare_split, split_answers
+from b2b_sem.analysis.group_claim import _not_equal, compare_split, split_answers
 from b2b_sem.errors import DataError
 from b2b_sem.propositions import judge
 from b2b_sem.results.comparison import GroupComparison
@@ -221,11 +221,9 @@ def test_two_categories_need_equal_intercepts_for_paths() -> None:
     items = data.columns.drop("sector")
     cuts = {item: 3.6 + 0.4 * (k % 3) for k, item in enumerate(items)}
     data = data.assign(**{item: (data[item] > cuts[item]).astype(int) for item in items})
-    regulated = data["sector"] <= 3
-    for item in ("a1", "a2"):
-        data.loc[regulated & (data.index % 3 == 0), item] = 1 if item == "a1" else 0
-    found = compared(data, ordered=True)
-    assert found.invariance is not None
-    assert found.invariance.holds == "metric"
-    assert found.paths is None
-    assert any("only with equal intercepts" in r for r in found.reasons)
+    data["sector"] = np.where(data["sector"] <= 3, "regulated", "open")
+    steps = ("configural", "thresholds", "metric", "scalar")
+    why = [_not_equal(bs.invariance(TEXT, data, "sector", ordered=True, steps=steps[:k]), True) for k in (2, 3, 4)]
+    assert why[0] == "loadings are not equal in the groups"
+    assert "only with equal intercepts (AU, LG, PC)" in why[1]
+    assert why[2] == ""
