@@ -26,7 +26,7 @@ from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.spec.measurement import MeasurementModel
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
-from b2b_sem.spec.threshold import ORDINAL_STEPS, released_thresholds, restrict_step
+from b2b_sem.spec.threshold import ORDINAL_STEPS, released_thresholds, restrict_step, threshold_name, untested_loadings
 
 __all__ = ["ORDINAL_STEPS", "OrdinalPlan"]
 
@@ -117,11 +117,7 @@ class OrdinalPlan:
 
     def untested(self) -> list[str]:
         """Return the latent variables of which the metric step makes no two loadings equal."""
-        return [
-            latent
-            for latent, items in self.measured.items.items()
-            if len(items) > 1 and sum(self.levels.get(i) != 1 for i in items) < 2
-        ]
+        return untested_loadings(self.measured.items, self.levels)
 
     def tests(self, step: str, found: Fit) -> list[Tested]:
         """Return a generalized score test of each item's or parameter's equality that the step adds."""
@@ -150,7 +146,7 @@ class OrdinalPlan:
                 continue
             item = row.rhs if op == "=~" else row.lhs
             latents = (row.lhs,) if op == "=~" else self._latents(item)
-            name = f"{item}|t1-t{self.levels[item]}" if op == "|" else row.name
+            name = threshold_name(item, self.levels[item]) if op == "|" else row.name
             found.setdefault(name, (item, latents, []))[2].append(i)
         return [(name, item, latents, rows) for name, (item, latents, rows) in found.items()]
 
