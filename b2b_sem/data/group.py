@@ -18,7 +18,15 @@ from b2b_sem.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GroupRows", "group_labels", "join_groups", "observe_each", "observe_group_moments", "split_rows"]
+__all__ = [
+    "GroupRows",
+    "group_labels",
+    "join_groups",
+    "observe_each",
+    "observe_group_moments",
+    "shared_clusters",
+    "split_rows",
+]
 
 #: More labels than this in a message are counted, not listed.
 SHOWN = 6
@@ -142,6 +150,30 @@ def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupR
             )
         )
     return parts, table.n, notes
+
+
+def shared_clusters(parts: Sequence[GroupRows], cluster: str) -> tuple[str, ...]:
+    """Return a warning if the column of clusters has values that occur in several groups.
+
+    Groups count as independent: the rows of one cluster in two groups are taken as two clusters.
+    """
+    from pandas import factorize
+
+    every, own = [], []
+    for part in parts:
+        values = np.asarray(Table.open(part, [cluster]).columns[0])
+        every.append(values)
+        own.append(factorize(values, use_na_sentinel=True)[1])
+    distinct = factorize(np.concatenate(every), use_na_sentinel=True)[1]
+    seen = sum(np.isin(distinct, values).astype(int) for values in own)
+    if not (count := int(np.sum(seen > 1))):
+        return ()
+    return (
+        f"{count} of {len(distinct)} clusters in column {cluster} have rows in several groups. Groups are taken as "
+        "independent, so each counts as one cluster for each group. If the same numbers stand for different clusters, "
+        "that is right; if a cluster has members in several groups, standard errors of what is equal in all groups, and "
+        "of differences between groups, are not.",
+    )
 
 
 @contextmanager

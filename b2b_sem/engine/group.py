@@ -44,6 +44,8 @@ from b2b_sem.engine.native.implied import Implied
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.restricted import minimize_restricted
+from b2b_sem.engine.native.restriction import restrict
 from b2b_sem.engine.native.start import plain_start, start_values
 from b2b_sem.engine.problem import Problem, make_casewise, prepare
 from b2b_sem.engine.robust import Rows, rows_of, second_trace
@@ -71,6 +73,7 @@ __all__ = [
     "infer_groups",
     "local_table",
     "prepare_groups",
+    "scaled_group_test",
     "solution_at",
     "solve_groups",
 ]
@@ -135,18 +138,7 @@ def prepare_groups(
     ------
     DataError
         As :func:`~b2b_sem.engine.problem.prepare`.
-    Unsupported
-        For bounds, inequalities and nonlinear constraints.
     """
-    if table.inequalities or table.bounded:
-        raise Unsupported(
-            "bounds and inequalities are not available with several groups", hint="remove them, or fit one group"
-        )
-    if len(table.equalities) > (0 if constraints is None else constraints.rank + len(constraints.redundant)):
-        raise Unsupported(
-            "nonlinear constraints are not available with several groups",
-            hint="use linear equations of labels, or define the expression with ':=' and test it",
-        )
     parts, places, cases = [], [], []
     for g in range(1, len(table.groups) + 1):
         local, place = local_table(table, g)
@@ -164,7 +156,17 @@ def prepare_groups(
     structure = replace(parts[0].structure, q=table.nfree)
     found = tuple(c for c in cases if c is not None)
     return GroupProblem(
-        table, structure, joint, {}, nobs, options, constraints, None, tuple(parts), tuple(places), found or None
+        table,
+        structure,
+        joint,
+        {},
+        nobs,
+        options,
+        constraints,
+        restrict(table),
+        tuple(parts),
+        tuple(places),
+        found or None,
     )
 
 
@@ -185,6 +187,14 @@ def solve_groups(problem: GroupProblem, engine: str) -> EngineFit:
     assert isinstance(weight, Grouped)
     rescue: int | None = None
     try:
+        if problem.restrictions is not None:
+            return minimize_restricted(
+                problem.structure,
+                problem.moments,
+                starts,
+                problem.restrictions,
+                max_iterations=problem.options.max_iterations,
+            )
         if any(isinstance(part.moments.weight, Casewise) for part in weight.parts):
             starts = [*_complete_start(problem, weight, starts), *starts]
             rescue = 1
@@ -452,7 +462,7 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     pieces = Pieces(value, chisq, df, base, base_df, logl, unrestricted, npar, nobs, n, groups)
     out |= indices(options, pieces, rmr, srmr, gfi, all_moments)
     if options.test != "standard":
-        test = _scaled_test(at, chisq, df)
+        test = scaled_group_test(at, chisq, df)
         null = _base_test(origins, base, base_df)
         out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test, groups)
     if problem.cases is not None:
@@ -481,7 +491,7 @@ def _likelihood(part: Problem, own: Solution) -> tuple[float, float, float]:
     )
 
 
-def _scaled_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
+def scaled_group_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
     """Return the scaled test of all groups together.
 
     Traces of V Gamma add up over groups. With E the inverse of the joint information and M the joint middle, what the
