@@ -10,6 +10,8 @@ import pytest
 from reference_case import data_path, sha256
 
 import b2b_sem as bs
+from b2b_sem.engine.group_replicate import GroupTask, group_replicator, group_row_stack
+from b2b_sem.engine.resample import weighted_moments
 
 
 def test_the_numbers_belong_to_script_cases_and_data():
@@ -103,3 +105,55 @@ def test_score_tests_of_parameters_to_add(item):
     for row in item["table"]:
         if row["epc"] is not None and row["op"] != "==":
             assert changes[gc.key(row)]["epc"] == pytest.approx(row["epc"], rel=1e-5, abs=1e-7), row
+
+
+def _counts(sizes, seed):
+    """Return how often each row of each group is drawn, by the generator of generate.R."""
+    out = []
+    for size in sizes:
+        counts = gc.np.zeros((1, size))
+        for _ in range(size):
+            seed = 16807 * seed % 2147483647
+            counts[0, seed % size] += 1
+        out.append(counts)
+    return out
+
+
+@pytest.mark.parametrize("item", ge.extras("replicates"))
+def test_refits_of_resampled_groups(item):
+    fitted = gc.fit(item["case"], "ML")
+    context = fitted._context
+    prepared = group_replicator(context.problem, context.solution.theta)
+    data = context.observed.raw
+    sizes = [len(part) for part in data]
+    draws = [_counts(sizes, item["seed"] + r) for r in range(1, len(item["chisq"]) + 1)]
+    moments = [
+        weighted_moments(part, gc.np.concatenate([d[g] for d in draws]), divisor=len(part)) for g, part in enumerate(data)
+    ]
+    found = prepared.fit_groups(moments, gc.np.tile([n / sum(sizes) for n in sizes], (len(draws), 1)))
+    assert found.converged.all()
+    assert sum(sizes) * found.fmin == pytest.approx(item["chisq"], rel=1e-8)
+    raw, std = group_row_stack(context.problem, prepared.kernel, found.theta, found.exo)
+    table = fitted.parameters
+    keys = [gc.key(row) for row in table.to_dict("records")]
+    theirs = [gc.key(row | {"group": row["group"] or 0}) for row in item["rows"]]
+    assert sorted(keys) == sorted(theirs)
+    order = [theirs.index(key) for key in keys]
+    # in standard errors: replicates stop where a step is 1e-3 of one, and take it
+    for ours, name, spread in ((raw, "est", table["se"]), (std, "std", fitted.standardized()["se"])):
+        expected = gc.np.array(item[name], dtype=float)[:, order]
+        allowed = 1e-4 * spread.fillna(0).to_numpy() + 1e-6
+        assert (abs(ours - expected) <= allowed).all(), name
+
+
+def test_a_row_that_is_left_out_is_left_out_of_its_group():
+    fitted = gc.fit("hs_labels", "ML")
+    context = fitted._context
+    first, second = context.observed.raw
+    task = GroupTask(group_replicator(context.problem, context.solution.theta), (first, second), 0, 64)
+    at = len(first) + 4
+    theta = gc.np.concatenate([task.leave_out(b)["theta"] for b in range(-(-(len(first) + len(second)) // 64))])[at]
+    frame = gc.case_data("hs_labels")
+    school = frame["school"] == fitted.groups[1]
+    again = bs.fit("\n".join(gc.CASES["hs_labels"]["model"]), frame.drop(frame.index[school][4]), group="school")
+    assert theta == pytest.approx(again._context.solution.theta, abs=1e-5)

@@ -1,9 +1,9 @@
 # Writes the lavaan side of tests/reference/group_extra: clusters, constraints, bounds, auxiliary variables, difference and
-# score tests with several groups; one <case>.json for each case with all its settings, differences.json, scores.json and
-# manifest.json.
+# score tests with several groups; one <case>.json for each case with all its settings, differences.json, scores.json,
+# replicates.json (refits of resampled data) and manifest.json.
 #
 #   Rscript tests/reference/group_extra/generate.R            everything
-#   Rscript tests/reference/group_extra/generate.R ID ...     only these cases ("differences", "scores")
+#   Rscript tests/reference/group_extra/generate.R ID ...     only these cases ("differences", "scores", "replicates")
 #
 # from the checkout root; data and versions as in ../lavaan/generate.R. How a fit is polished and what is written are the
 # functions of ../group/generate.R, those of ../constraints/generate.R for solutions on constraints.
@@ -150,16 +150,59 @@ score <- function(item) {
        table = frame_rows(all[all$free > 0, c("lhs", "op", "rhs", "group", "epc")]))
 }
 
+# Refits of resampled data: rows of each group by the generator of ../bootstrap/generate.R -------------------------------
+park_miller <- function(x, n) {
+  out <- numeric(n)
+  for (k in seq_len(n)) out[k] <- x <- (16807 * x) %% 2147483647
+  out
+}
+
+resampled <- function(frames, seed) {
+  x <- park_miller(seed, sum(vapply(frames, nrow, 0L)))
+  before <- 0
+  do.call(rbind, lapply(frames, function(part) {
+    at <- x[before + seq_len(nrow(part))] %% nrow(part) + 1
+    before <<- before + nrow(part)
+    part[at, ]
+  }))
+}
+
+replicates <- function(item) {
+  case <- known[[item$case]]
+  first <- plain_solve(case, case$settings$ML)$fit
+  frame <- G$data_of(case)
+  labels <- lavInspect(first, "group.label")
+  used <- lapply(labels, function(label) {
+    part <- frame[as.character(frame[[case$group]]) == label, ]
+    part[complete.cases(part[lavNames(first, "ov")]), ]
+  })
+  original <- G$data_of
+  on.exit(G$data_of <- original)
+  fits <- lapply(seq_len(item$replicates), function(r) {
+    G$data_of <- function(case) resampled(used, item$seed + r)
+    solved <- plain_solve(case, case$settings$ML)
+    table <- parTable(solved$fit)
+    kept <- table$op %in% c("=~", "~", "~~", "~1", ":=")
+    std <- standardizedSolution(solved$fit, se = FALSE)
+    list(rows = table[kept, c("lhs", "op", "rhs", "group")], est = table$est[kept],
+         std = std$est.std[!std$op %in% c("==", "<", ">")], chisq = unname(fitMeasures(solved$fit, "chisq")),
+         gradient = solved$best$polished)
+  })
+  list(case = item$case, seed = item$seed, rows = fits[[1]]$rows, gradient = max(vapply(fits, function(f) f$gradient, 0)),
+       est = lapply(fits, function(f) f$est), std = lapply(fits, function(f) f$std), chisq = vapply(fits, function(f) f$chisq, 0))
+}
+
+EXTRAS <- list(differences = difference, scores = score, replicates = replicates)
 wanted <- commandArgs(trailingOnly = TRUE)
 everything <- !length(wanted)
-if (everything) wanted <- c(names(cases), "differences", "scores")
+if (everything) wanted <- c(names(cases), names(EXTRAS))
 for (id in intersect(wanted, names(cases))) {
   case <- cases[[id]]
   write_numbers(list(id = id, settings = lapply(case$settings, function(setting) run(case, setting))), output(id))
   message(id)
 }
-for (name in intersect(wanted, c("differences", "scores"))) {
-  write_numbers(lapply(spec[[name]], if (name == "scores") score else difference), output(name))
+for (name in intersect(wanted, names(EXTRAS))) {
+  write_numbers(lapply(spec[[name]], EXTRAS[[name]]), output(name))
   message(name)
 }
 write_numbers(list(
