@@ -358,7 +358,7 @@ def _rows(fit: FitResult, context: Context, method: str) -> Array:
         reason = "complete rows, and this fit uses rows with missing values"
     elif test not in ("satorra.bentler", "standard", *ADJUSTED):
         reason = f"the Satorra-Bentler test, and this fit has test={test!r}"
-    elif table.fixed_x:
+    elif table.fixed_x and not fit.groups:
         reason = "random covariates, and this fit takes some as fixed"
         if test in ADJUSTED:
             instead = "fit with fixed_x=False, or with estimator='MLM'"

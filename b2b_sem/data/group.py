@@ -128,6 +128,7 @@ def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupR
         notes.append(
             f"{lost} of {table.n} {'row' if lost == 1 else 'rows'} dropped: no value in the group column {group}"
         )
+    notes += _twins(labels)
     whole = getattr(data, "frame", data)
     if hasattr(whole, "columns"):
         keys = {str(key): key for key in whole.columns}
@@ -174,6 +175,18 @@ def shared_clusters(parts: Sequence[GroupRows], cluster: str) -> tuple[str, ...]
         "that is right; if a cluster has members in several groups, standard errors of what is equal in all groups, and "
         "of differences between groups, are not.",
     )
+
+
+def _twins(labels: Sequence[str]) -> list[str]:
+    """Say which labels differ in blanks or in capital letters only: usually one group that was typed in two ways."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(" ".join(label.split()).casefold(), []).append(repr(label))
+    return [
+        f"the groups {' and '.join(same)} differ in blanks or capital letters only: write them alike if they are one group"
+        for same in alike.values()
+        if len(same) > 1
+    ]
 
 
 @contextmanager

@@ -83,8 +83,11 @@ def test_a_bound_under_equal_loadings_is_the_parameter_fixed_there():
 @pytest.mark.parametrize("item", ge.extras("differences"))
 def test_difference_tests(item):
     fits = []
-    for case in item["cases"]:
+    settings = item.get("equal") or [None] * len(item["cases"])
+    for case, equal in zip(item["cases"] * (len(settings) // len(item["cases"])), settings, strict=True):
         options = gc.options(case, "ML") | {"estimator": item["estimator"]}
+        if equal is not None:
+            options["group_equal"] = [name for name in ([equal] if isinstance(equal, str) else equal) if name]
         fits.append(bs.fit("\n".join(gc.CASES[case]["model"]), gc.case_data(case), **options))
     table = bs.compare(*fits, method=item["method"]).table.iloc[1:]
     for column, theirs, rtol in (("chisq_diff", "chisq", 1e-6), ("df_diff", "df", 0), ("pvalue", "pvalue", 1e-5)):

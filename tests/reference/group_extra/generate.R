@@ -132,10 +132,15 @@ run <- function(case, setting) {
 # Difference and score tests of the cases of ../group -------------------------------------------------------------------
 difference <- function(item) {
   setting <- list(estimator = item$estimator)
-  fits <- lapply(item$cases, function(id) plain_solve(known[[id]], setting)$fit)
+  fits <- if (is.null(item$equal)) lapply(item$cases, function(id) plain_solve(known[[id]], setting)$fit) else
+    lapply(item$equal, function(equal) {
+      case <- known[[item$cases]]
+      case$options$group_equal <- if (nzchar(equal[1])) equal
+      plain_solve(case, setting)$fit
+    })
   more <- if (item$method == "satorra.2000") list(scaled.shifted = FALSE) else list()
   table <- suppressWarnings(do.call(lavTestLRT, c(fits, list(method = item$method), more)))
-  list(cases = item$cases, estimator = item$estimator, method = item$method, chisq = table[["Chisq diff"]][-1],
+  list(cases = I(item$cases), equal = item$equal, estimator = item$estimator, method = item$method, chisq = table[["Chisq diff"]][-1],
        df = table[["Df diff"]][-1], pvalue = table[["Pr(>Chisq)"]][-1])
 }
 
