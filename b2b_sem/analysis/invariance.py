@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.comparability import comparable, latent_means
+from b2b_sem.analysis.compare import nested_difference
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, refuse
 from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference, estimates_of
@@ -36,7 +37,7 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {"configural": "", "metric": "loadings", "scalar": "intercepts", "strict": "residuals"}
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
-ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")
 ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 
@@ -54,6 +55,7 @@ def invariance(
     stop: bool = True,
     ordered: Any = None,
     parameterization: str = "delta",
+    cluster: str | None = None,
 ) -> InvarianceResult:
     """Test whether items measure the same in several groups: configural, metric, scalar and strict invariance.
 
@@ -81,7 +83,7 @@ def invariance(
     steps : sequence of str
         The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
         intercepts), "strict" (and residual variances). Default: all.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLR", "MLF"}
         With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
         With ordinal items "listwise" or "pairwise".
@@ -102,6 +104,9 @@ def invariance(
     parameterization : {"delta", "theta"}
         Of ordinal items. Equal residual variances are parameters of "theta" only, which the last step takes in any
         case.
+    cluster : str, optional
+        Column that says which rows belong together, within groups (not for ordinal items): with "ML", "MLM" and "MLR"
+        tests then allow for it. Score tests of what to release do not.
 
     Returns
     -------
@@ -133,12 +138,13 @@ def invariance(
             parameterization,
             ("delta", "theta") if ordinal else ("delta",),
             "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
-        )
+        ),
+        cluster=(cluster, (None,) if ordinal else (cluster,), "clusters are not available for ordinal items"),
     )
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     measured = measurement_model(parse_model(*model_text(model)))
-    plan: Plan = GroupPlan(measured, data, str(group), name, missing)
+    plan: Plan = GroupPlan(measured, data, str(group), name, missing, cluster)
     if ordinal:
         plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
     return Ladder(plan, name, missing, limits, alpha, partial).climb(wanted, stop)
@@ -164,7 +170,7 @@ class GroupPlan:
     ----------
     measured : MeasurementModel
     data : DataFrame or Responses
-    group, estimator, missing : str
+    group, estimator, missing, cluster : str
         As :func:`invariance` takes them.
     """
 
@@ -173,6 +179,7 @@ class GroupPlan:
     group: str
     estimator: str
     missing: str
+    cluster: str | None = None
 
     steps = STEPS
     #: What to do when the configural model cannot be fitted.
@@ -187,6 +194,7 @@ class GroupPlan:
             estimator=self.estimator,
             missing=self.missing,
             group=self.group,
+            cluster=self.cluster,
             group_equal=tuple(self.steps[s] for s in names[1 : names.index(step) + 1]),
             group_partial=tuple(exempt),
             std_lv=True,
@@ -195,6 +203,8 @@ class GroupPlan:
 
     def difference(self, larger: Fit, smaller: Fit) -> Difference | None:
         """Return the difference test, scaled where the estimator scales."""
+        if self.estimator == "MLMV" and larger.measures["df"] != smaller.measures["df"]:
+            return nested_difference(larger, smaller)
         return corrected_difference(larger, smaller)
 
     def equivalent(self, step: str) -> str:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
 @click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLR or MLF.")
 @click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
@@ -41,6 +42,7 @@ def command(
     steps: str | None,
     estimator: str,
     missing: str,
+    cluster: str | None,
     criteria: str,
     alpha: float,
     partial: bool,
@@ -73,6 +75,7 @@ def command(
         steps=tuple(STEPS) if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
         estimator=estimator,
         missing=missing,
+        cluster=cluster,
         criteria=criteria,
         partial=partial,
         alpha=alpha,
