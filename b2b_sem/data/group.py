@@ -22,6 +22,7 @@ __all__ = [
     "GroupRows",
     "group_labels",
     "join_groups",
+    "naming_group",
     "observe_each",
     "observe_group_moments",
     "shared_clusters",
@@ -190,7 +191,7 @@ def _twins(labels: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _named(label: str) -> Iterator[None]:
+def naming_group(label: str) -> Iterator[None]:
     """Name the group in front of messages about its data."""
     try:
         yield
@@ -213,7 +214,7 @@ def observe_each(parts: Sequence[GroupRows], look: Callable[[GroupRows], Observe
     """
     out = []
     for part in parts:
-        with _named(part.label):
+        with naming_group(part.label):
             out.append(look(part))
     return out
 
@@ -299,7 +300,7 @@ def observe_group_moments(
     for label, matrix, n, centre in zip(labels, matrices, sizes, means, strict=True):
         if order is None and hasattr(matrix, "columns"):
             order = [str(c) for c in matrix.columns]
-        with _named(label):
+        with naming_group(label):
             parts.append(observe_moments(matrix, n, centre, order, rescale))
     return join_groups(parts, labels)
 
