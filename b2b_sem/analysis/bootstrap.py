@@ -268,7 +268,9 @@ def _result(
         at = np.flatnonzero(knife["converged"])
         one, other = _rows(prepared, knife["theta"][at], knife["exo"][at])
         jack = {"jackknife": knife["theta"][at], "jackknife_values": one, "jackknife_std_values": other}
-    rows = [{"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group, "label": r.label, "free": r.free} for r in table.rows]
+    rows = [
+        {"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group, "label": r.label, "free": r.free} for r in table.rows
+    ]
     rows += [
         {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
     ]

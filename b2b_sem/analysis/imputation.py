@@ -279,7 +279,7 @@ def _check_source(source: Imputations | None, group: str | None) -> None:
     if group is not None and source is not None and source.missing and source.group != group:
         how = "without regard to groups" if source.group is None else f"by {source.group}"
         raise DataError(
-            f"answers were imputed {how}, and the model is fitted by {group}: what differs between groups would be lost",
+            f"answers were imputed {how}, and the model is fitted by {group}: what differs between groups is lost",
             hint=f"impute each group by itself: impute(..., group={group!r})",
         )
 
@@ -552,9 +552,7 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference | G
     return Context(pooled, observed, solution, total), inference
 
 
-def _pooled_standardized(
-    context: Context, contexts: Sequence[Context], inference: Inference | GroupInference
-) -> Rubin:
+def _pooled_standardized(context: Context, contexts: Sequence[Context], inference: Inference | GroupInference) -> Rubin:
     """Pool the standardized solution: that of the pooled estimates, with J W J' and J B J' as its variances."""
     problem = context.problem
     if isinstance(inference, GroupInference):

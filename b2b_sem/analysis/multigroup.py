@@ -211,7 +211,7 @@ def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions, 
         )
     if cluster == group:
         raise DataError(
-            f"'{group}' names both groups and clusters", hint="each group needs several clusters: leave one of the two out"
+            f"'{group}' names both groups and clusters", hint="each group needs several clusters: leave one out"
         )
     fixed = table.exogenous if table.fixed_x and options.missing == "fiml" else ()
     return observe(

@@ -173,8 +173,8 @@ def shared_clusters(parts: Sequence[GroupRows], cluster: str) -> tuple[str, ...]
     return (
         f"{count} of {len(distinct)} clusters in column {cluster} have rows in several groups. Groups are taken as "
         "independent, so each counts as one cluster for each group. If the same numbers stand for different clusters, "
-        "that is right; if a cluster has members in several groups, standard errors of what is equal in all groups, and "
-        "of differences between groups, are not.",
+        "that is right; if a cluster has members in several groups, standard errors of what is equal in all groups and "
+        "of differences between groups are not.",
     )
 
 
@@ -184,7 +184,7 @@ def _twins(labels: Sequence[str]) -> list[str]:
     for label in labels:
         alike.setdefault(" ".join(label.split()).casefold(), []).append(repr(label))
     return [
-        f"the groups {' and '.join(same)} differ in blanks or capital letters only: write them alike if they are one group"
+        f"the groups {' and '.join(same)} differ in blanks or capital letters only: write them alike if they are one"
         for same in alike.values()
         if len(same) > 1
     ]

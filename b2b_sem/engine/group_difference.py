@@ -52,7 +52,8 @@ def group_restriction(larger: GroupProblem, theta1: Array, smaller: GroupProblem
 
     See :func:`b2b_sem.engine.difference.restriction`.
     """
-    firsts, seconds = [], []
+    firsts: list[Array] = []
+    seconds: list[Array] = []
     for g, part in enumerate(larger.parts):
         other = smaller.parts[g]
         order = [part.table.observed.index(v) for v in other.table.observed]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.group import GroupProblem, group_starts
-from b2b_sem.engine.native.grouped import Part, grouped_moments
 from b2b_sem.engine.native.group_stack import GroupKernel, GroupStack, make_group_stack
+from b2b_sem.engine.native.grouped import Part, grouped_moments
 from b2b_sem.engine.native.implied import compile_structure
 from b2b_sem.engine.native.loss import Moments
 from b2b_sem.engine.native.optimize import minimize
@@ -102,7 +102,8 @@ def group_replicator(problem: GroupProblem, theta: Array) -> GroupReplicator:
         )
     curvature = curvature_at(problem, theta)
     kernels = tuple(compile_kernel(part.table, part.structure) for part in problem.parts)
-    cold, count = np.zeros(problem.table.nfree), np.zeros(problem.table.nfree)
+    cold: Array = np.zeros(problem.table.nfree)
+    count = np.zeros(problem.table.nfree)
     for part, place in zip(problem.parts, problem.places, strict=True):
         cold[place] += plain_start(part.table, part.moments.cov, part.moments.mean)
         count[place] += 1.0

@@ -32,7 +32,15 @@ from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.errors import ModelError, Unsupported
 
-__all__ = ["Replicates", "Replicator", "admissible_stack", "curvature_at", "refuse_repeats", "replicator", "standard_errors"]
+__all__ = [
+    "Replicates",
+    "Replicator",
+    "admissible_stack",
+    "curvature_at",
+    "refuse_repeats",
+    "replicator",
+    "standard_errors",
+]
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def check_auxiliary(names: Sequence[str] | str | None) -> tuple[str, ...]:
 def add_auxiliary(table: ParameterTable, names: Sequence[str]) -> ParameterTable:
     """Add saturated correlates to a table with a mean structure and without variables taken as fixed.
 
-    New rows stand behind those of the model, in each group behind its own: variances and covariances of the auxiliary variables, their means, and
-    their covariances with each observed variable, as in ``semTools::auxiliary()``.
+    New rows stand behind those of the model, in each group behind its own: variances and covariances of the auxiliary
+    variables, their means, and their covariances with each observed variable, as in ``semTools::auxiliary()``.
 
     Parameters
     ----------

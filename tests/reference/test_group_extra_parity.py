@@ -1,4 +1,4 @@
-"""Several groups with clusters, constraints, bounds or auxiliary variables against lavaan; difference and score tests."""
+"""Several groups with clusters, constraints, bounds, auxiliary variables against lavaan; difference and score tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_all_numbers(case, setting):
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize(("where", "name"), [("measures", "chisq_scaled"), ("measures", "cfi_robust"), ("parameters", "se")])
+@pytest.mark.parametrize(
+    ("where", "name"), [("measures", "chisq_scaled"), ("measures", "cfi_robust"), ("parameters", "se")]
+)
 def test_a_wrong_number_is_found(where, name):
     wrong = copy.deepcopy(ge.reference("cluster_sem")["MLR"])
     row = wrong[where] if where == "measures" else next(r for r in wrong[where] if r["op"] == "~" and r["group"] == 2)
@@ -53,7 +55,9 @@ def test_active_constraints_and_bounds_are_those_of_lavaan(case, setting):
     ref, fitted = ge.reference(case)[setting], ge.fit(case, setting)
     active = fitted._context.problem.constraints
     assert (0 if active is None else len(active.active)) == ref["active"]
-    ours = {gc.key({"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group}): r for r in _table(fitted).rows if r.free}
+    ours = {
+        gc.key({"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group}): r for r in _table(fitted).rows if r.free
+    }
     for row in ref.get("bounds") or []:
         mine = ours[gc.key(row)]
         for value, theirs in ((mine.lower, row.get("lower")), (mine.upper, row.get("upper"))):
@@ -131,7 +135,8 @@ def test_refits_of_resampled_groups(item):
     sizes = [len(part) for part in data]
     draws = [_counts(sizes, item["seed"] + r) for r in range(1, len(item["chisq"]) + 1)]
     moments = [
-        weighted_moments(part, gc.np.concatenate([d[g] for d in draws]), divisor=len(part)) for g, part in enumerate(data)
+        weighted_moments(part, gc.np.concatenate([d[g] for d in draws]), divisor=len(part))
+        for g, part in enumerate(data)
     ]
     found = prepared.fit_groups(moments, gc.np.tile([n / sum(sizes) for n in sizes], (len(draws), 1)))
     assert found.converged.all()

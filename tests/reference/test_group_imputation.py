@@ -65,7 +65,9 @@ def failures(fit: Any, theirs: dict[str, Any]) -> list[str]:
         if not far <= allowed:
             out.append(f"{name}: {ours!r}, reference {other!r} (relative {far:.1e}, allowed {allowed:.0e})")
 
-    table = fit.parameters.merge(fit.pooling.drop(columns=["label", "est", "se"]), on=["lhs", "op", "rhs", "group"], how="left")
+    table = fit.parameters.merge(
+        fit.pooling.drop(columns=["label", "est", "se"]), on=["lhs", "op", "rhs", "group"], how="left"
+    )
     mine = {key(row): row for row in table.to_dict("records")}
     other = {key(row): row for row in theirs["parameters"]}
     out += [f"{name}: only on one side" for name in mine.keys() ^ other.keys()]
