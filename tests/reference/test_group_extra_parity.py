@@ -165,3 +165,35 @@ def test_a_row_that_is_left_out_is_left_out_of_its_group():
     school = frame["school"] == fitted.groups[1]
     again = bs.fit("\n".join(gc.CASES["hs_labels"]["model"]), frame.drop(frame.index[school][4]), group="school")
     assert theta == pytest.approx(again._context.solution.theta, abs=1e-5)
+
+
+@pytest.mark.parametrize("item", ge.extras("residuals"))
+def test_standard_errors_of_residuals(item):
+    fitted = gc.fit(item["case"], "ML")
+    found = {
+        "raw": fitted.residuals(se=True),
+        "cor_bollen": fitted.residuals("cor_bollen", se=True),
+        "normalized": fitted.residuals("normalized", se=True),
+        "mplus": fitted.residuals("standardized_mplus", se=True),
+    }
+    gap = 0.0
+    for label, ref in zip(fitted.groups, item["groups"], strict=True):
+        names = ref["names"]
+        p = len(names)
+        i, j = gc.np.tril_indices(p)
+        order = gc.np.lexsort((i, j))  # column by column, as in R
+        unit = gc.np.sqrt(gc.np.diag(fitted.sample()[label]["cov"].loc[names, names]))
+        for kind, ours in found.items():
+            theirs = gc.np.array([gc.np.nan if v is None else v for v in ref[kind]], dtype=float)
+            cov = ours[label]["cov_se"].loc[names, names].to_numpy()[i, j][order]
+            scale = 1.0 if kind == "cor_bollen" else gc.np.outer(unit, unit)[i, j][order]
+            assert cov / scale == pytest.approx(theirs[p:] / scale, rel=1e-6, abs=1e-7, nan_ok=True), (label, kind)
+            mean = ours[label]["mean_se"].loc[names].to_numpy()
+            scale = 1.0 if kind == "cor_bollen" else unit
+            assert mean / scale == pytest.approx(theirs[:p] / scale, rel=1e-6, abs=1e-7, nan_ok=True), (label, kind)
+        own = gc.np.array(ref["own"][p:], dtype=float)
+        gap = max(gap, float(gc.np.nanmax(abs(own - gc.np.array(ref["raw"][p:], dtype=float)) / own.max())))
+    # lavaan's own numbers are these where groups share nothing
+    assert (gap < 1e-6) == (item["case"] == "hs_configural")
+    z = fitted.residuals("standardized")[fitted.groups[0]]["cov"]
+    assert z.to_numpy() == pytest.approx(found["raw"][fitted.groups[0]]["cov_z"].to_numpy(), nan_ok=True)

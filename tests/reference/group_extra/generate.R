@@ -1,6 +1,6 @@
 # Writes the lavaan side of tests/reference/group_extra: clusters, constraints, bounds, auxiliary variables, difference and
 # score tests with several groups; one <case>.json for each case with all its settings, differences.json, scores.json,
-# replicates.json (refits of resampled data) and manifest.json.
+# replicates.json (refits of resampled data), residuals.json (their standard errors) and manifest.json.
 #
 #   Rscript tests/reference/group_extra/generate.R            everything
 #   Rscript tests/reference/group_extra/generate.R ID ...     only these cases ("differences", "scores", "replicates")
@@ -197,7 +197,39 @@ replicates <- function(item) {
        est = lapply(fits, function(f) f$est), std = lapply(fits, function(f) f$std), chisq = vapply(fits, function(f) f$chisq, 0))
 }
 
-EXTRAS <- list(differences = difference, scores = score, replicates = replicates)
+# Standard errors of residuals: lavaan's pieces for all groups together. Its own leave out that parameters which groups
+# share depend on the moments of the other groups ("own").
+residual_errors <- function(item) {
+  case <- known[[item$case]]
+  fit <- plain_solve(case, case$settings$ML)$fit
+  block <- lavaan:::lav_matrix_bdiag
+  obs <- lavaan:::lav_model_h1_acov(lavobject = fit, h1.information = "unstructured")
+  a1 <- lavaan:::lav_model_h1_information(fit)
+  delta <- lavTech(fit, "delta")
+  share <- unlist(fit@SampleStats@nobs) / fit@SampleStats@ntotal
+  inverse <- lavaan:::lav_model_information(lavmodel = fit@Model, lavsamplestats = fit@SampleStats, lavdata = fit@Data,
+                                            lavcache = fit@Cache, lavimplied = fit@implied, lavh1 = fit@h1, lavoptions = fit@Options,
+                                            extra = FALSE, augmented = TRUE, inverted = TRUE, use.ginv = TRUE)
+  d <- do.call(rbind, delta)
+  q <- diag(nrow(d)) - d %*% inverse %*% t(d) %*% do.call(block, Map(`*`, share, a1))
+  whole <- q %*% do.call(block, obs) %*% t(q)
+  vcov <- lavTech(fit, "vcov")
+  last <- cumsum(vapply(delta, nrow, 0L))
+  root <- function(v, size) ifelse(abs(v) < 1e-10 * size, 0, suppressWarnings(sqrt(v)))
+  lapply(seq_along(delta), function(g) {
+    at <- last[g] - nrow(delta[[g]]) + seq_len(nrow(delta[[g]]))
+    size <- diag(obs[[g]])
+    cov <- fit@SampleStats@cov[[g]]
+    ff <- block(diag(1 / sqrt(diag(cov))), lavaan:::lav_deriv_cov2corB(cov))
+    alone <- diag(nrow(delta[[g]])) - share[g] * delta[[g]] %*% inverse %*% t(delta[[g]]) %*% a1[[g]]
+    list(names = I(lavNames(fit, "ov")), raw = root(diag(whole)[at], size), normalized = root(size, size),
+         mplus = root(size - diag(delta[[g]] %*% vcov %*% t(delta[[g]])), size),
+         cor_bollen = root(diag(ff %*% whole[at, at] %*% t(ff)), diag(ff %*% obs[[g]] %*% t(ff)) + 1e-12),
+         own = root(diag(alone %*% obs[[g]] %*% t(alone)), size))
+  })
+}
+
+EXTRAS <- list(residuals = function(item) list(case = item$case, groups = residual_errors(item)), differences = difference, scores = score, replicates = replicates)
 wanted <- commandArgs(trailingOnly = TRUE)
 everything <- !length(wanted)
 if (everything) wanted <- c(names(cases), names(EXTRAS))

@@ -97,8 +97,6 @@ def test_effects_and_scores_of_a_group(frame, fitted):
     ("call", "match"),
     [
         (lambda fit: fit.indirect_effects(), "one group"),
-        (lambda fit: fit.residuals("standardized"), "several groups"),
-        (lambda fit: fit.residuals(se=True), "several groups"),
         (lambda fit: bs.reliability(fit), "one group"),
         (lambda fit: bs.validity(fit), "one group"),
     ],
