@@ -10,62 +10,19 @@ import pandas as pd
 
 from b2b_sem.analysis.invariance import ESTIMATORS, invariance
 from b2b_sem.analysis.path_group import compare_groups
-from b2b_sem.errors import B2BSemError, DataError
+from b2b_sem.analysis.split import small_groups, split_answers, too_small
+from b2b_sem.errors import B2BSemError, Unsupported
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
 from b2b_sem.spec.model import Proposition
+from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
+from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["claim_parts", "compare_split", "split_answers"]
+__all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[str, pd.Series]:
-    """Return what a split of the respondents is called, and the group of each.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    survey : SurveySpec
-    name : str
-        A group of the survey, or a background fact, whose categories (or texts) are the groups.
-
-    Returns
-    -------
-    str, Series of text
-        Missing for respondents whose answer is missing or belongs to no group.
-
-    Raises
-    ------
-    DataError
-        For a name that the survey or the data do not have, and for facts that are numbers.
-    """
-    if name in survey.groups:
-        group = survey.groups[name]
-        fact, label = group.fact, group.label
-        levels = {str(value): level for level, values in group.levels.items() for value in values}
-    elif name in survey.facts:
-        fact, label = name, survey.facts[name].label
-        if survey.facts[name].type == "number":
-            raise DataError(f"'{name}' is a number: it names no groups", hint="use a categorical fact")
-        levels = {str(k): v for k, v in survey.facts[name].categories.items()}
-    else:
-        raise DataError(
-            f"the survey '{survey.id}' has no group or fact '{name}'",
-            hint="it has " + ", ".join(dict.fromkeys([*survey.groups, *survey.facts])),
-        )
-    if fact not in frame.columns:
-        raise DataError(f"the data have no column '{fact}', which tells the groups of '{name}' apart")
-
-    def place(value: Any) -> Any:
-        if pd.isna(value):
-            return None
-        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-        return levels.get(text) if levels else text
-
-    return label, frame[fact].map(place).astype(object)
 
 
 def compare_split(
@@ -94,21 +51,17 @@ def compare_split(
     paths : sequence of str or None
         To compare; None for all.
     settings : mapping
-        Of the fit; estimators other than ML, MLM, MLR and MLF are replaced by MLR, which is said.
+        Of the fit; estimators other than ML, MLM, MLMV, MLR and MLF are replaced by MLR, which is said.
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """
     label, groups = split_answers(frame, survey, name)
+    small = small_groups(frame, survey, name)
+    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
+        return GroupComparison(name, label, None, None, (*small, f"Groups were not compared: {why}."))
     data = frame.assign(**{name: groups})
-    estimator = str(settings.get("estimator", "ML")).upper()
-    reasons = []
-    if estimator not in ESTIMATORS:
-        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
-        estimator = "MLR"
-    missing = str(settings.get("missing", "listwise"))
-    if missing not in ("listwise", "fiml"):
-        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
-        missing = "fiml"
+    estimator, missing, reasons = settle(settings)
+    reasons = [*small, *reasons]
     steps = ("configural", "metric", "scalar")
     try:
         ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
@@ -136,6 +89,36 @@ def compare_split(
     return GroupComparison(name, label, ladder, found, tuple(reasons))
 
 
+def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
+    """Return estimator and treatment of missing answers for groups, and what they replace or leave out.
+
+    Raises
+    ------
+    Unsupported
+        For clusters: without them standard errors of differences would be wrong.
+    """
+    if settings.get("cluster") is not None:
+        raise Unsupported(
+            f"cluster={settings['cluster']!r}: groups of a study cannot be compared when answers are clustered",
+            hint="leave 'groups' out of the analyses",
+        )
+    estimator = str(settings.get("estimator", "ML")).upper()
+    reasons = []
+    if estimator not in ESTIMATORS:
+        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
+        estimator = "MLR"
+    missing = str(settings.get("missing", "listwise"))
+    if missing not in ("listwise", "fiml"):
+        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
+        missing = "fiml"
+    left = [
+        k for k in ("auxiliary", "bounds", "information", "likelihood", "se", "test") if settings.get(k) is not None
+    ]
+    if left:
+        reasons.append(f"Groups were compared without the setting{'s' * (len(left) > 1)} {', '.join(left)}.")
+    return estimator, missing, reasons
+
+
 def claim_parts(
     prop: Proposition, fit: FitResult, comparison: GroupComparison | None, alpha: float
 ) -> tuple[ClaimPart, ...]:
@@ -143,7 +126,8 @@ def claim_parts(
 
     A single path is claimed for every group, each a part. Of several parts, ``RG -> AU`` is the regression on measured
     RG where the model has it, else the latent mean of AU in the level that the proposition names minus that in the
-    other; and the paths of the model must differ.
+    other; and the paths of the model must differ. A claim with latents, mediators or covariates of its own rests on
+    what :func:`b2b_sem.analysis.claim_effect.compare_claim` found.
     """
     claims = prop.claims()
     if not prop.parts:
@@ -151,6 +135,9 @@ def claim_parts(
     out = []
     for letter, (path, sign) in zip(LETTERS, claims, strict=False):
         claim, identity = f"{path.start} -> {path.end} ({sign})", f"{prop.id}{letter}"
+        if prop.own_model:
+            out.append(_own_part(prop, identity, claim, path.start, path.end, sign, comparison, alpha))
+            continue
         found = _regression(fit, path.start, path.end)
         what = f"the path from {path.start} to {path.end}"
         if found is None:
@@ -166,6 +153,51 @@ def claim_parts(
     identity = f"{prop.id}{LETTERS[len(claims)]}"
     out.append(_paths_differ(identity, comparison, alpha))
     return tuple(out)
+
+
+def _own_part(
+    prop: Proposition,
+    identity: str,
+    claim: str,
+    start: str,
+    end: str,
+    sign: str,
+    comparison: GroupComparison | None,
+    alpha: float,
+) -> ClaimPart:
+    """Return a part of a claim that has latents of its own, with what its effect is made of."""
+    own = None if comparison is None else next((c for c in comparison.claims if c.id == prop.id), None)
+    if own is None:
+        return ClaimPart(identity, claim, ABSENT, "no groups were compared with the latents of this claim")
+    effects = own.effects
+    effects = effects[(effects["outcome"] == end) & effects["predictor"].isin([start, own.level])]
+    judged = effects[effects["judged"]]
+    if judged.empty:
+        return ClaimPart(identity, claim, ABSENT, "; ".join(own.reasons).rstrip(".") or f"there is no {end}")
+    row = judged.iloc[0]
+    est, se, p = (float(row[c]) for c in ("est", "se", "pvalue"))
+    if not math.isfinite(p):
+        return ClaimPart(identity, claim, ABSENT, f"the effect on {end} has no standard error")
+    means = row["predictor"] != start
+    what = (
+        f"the mean of {end} in {own.level} minus that in {own.reference}"
+        if means
+        else f"the effect of {start} on {end}"
+    )
+    if own.role == "covariates":
+        what += f", with {' and '.join(own.between)} held equal,"
+        if own.equal_slopes is False and means:
+            what += " at the mean of all respondents"
+    others = effects[(effects["at"] == "") & ~effects["judged"]]
+    shown = [f"{_word(r)} {number(r['est'])} ({p_phrase(r['pvalue'])})" for r in others.to_dict("records")]
+    text = f"{what} is {number(est)} (SE = {number(se)}, {p_phrase(p)})" + (f": {', '.join(shown)}" if shown else "")
+    return ClaimPart(identity, claim, _outcome(est, p, sign, alpha), text, est, se, p)
+
+
+def _word(row: Mapping[Any, Any]) -> str:
+    if row["effect"] != "indirect":
+        return str(row["effect"])
+    return f"through {row['through']}" if row["through"] else "through all of these"
 
 
 def _outcome(est: float, p: float, sign: str, alpha: float) -> str:

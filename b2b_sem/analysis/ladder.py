@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.compare import ADJUSTED, nested_difference
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.errors import DataError, ModelError
 from b2b_sem.measures.difference import Difference, difference, satorra_bentler_2001
@@ -356,7 +357,8 @@ class Ladder:
         if first is None:
             raise ModelError(f"the configural model cannot be fitted: {' '.join(self.notes)}", hint=self.plan.alone)
         settled = self.plan.settle(self)
-        warned = [f"{step}: {text}" for step, f in self.fits.items() for text in f.warnings]
+        # what is about the data is said by every fit
+        warned = {text: f"{step}: {text}" for step, f in reversed(self.fits.items()) for text in f.warnings}
         about = [n for n in first.notes if not n.startswith("The native engine was used")]
         return InvarianceResult(
             group=settled["group"],
@@ -371,7 +373,7 @@ class Ladder:
             stopped=self.stopped,
             statements=tuple(settled["statements"]),
             notes=(*self.plan.measured.notes, *about, *self.notes, *settled["notes"]),
-            warnings=tuple(warned),
+            warnings=tuple(reversed(warned.values())),
             _steps=pd.DataFrame(self.steps, columns=list(STEP_COLUMNS)),
             _tests=pd.DataFrame(self.tests, columns=list(TEST_COLUMNS)),
             _releases=pd.DataFrame(self.releases, columns=list(RELEASE_COLUMNS)),
@@ -430,10 +432,15 @@ def _indices(found: Fit) -> str:
 
 
 def corrected_difference(larger: Fit, smaller: Fit) -> Difference | None:
-    """Return the difference test: scaled (Satorra & Bentler 2001) where the fits have scaled tests."""
+    """Return the difference test, scaled where the fits have scaled tests.
+
+    Satorra & Bentler (2001); where these correct more than the mean, Satorra (2000).
+    """
     a, b = larger.measures, smaller.measures
     if a["df"] == b["df"]:
         return None
+    if smaller.model.options.get("test") in ADJUSTED:
+        return nested_difference(larger, smaller)
     if "chisq_scaling_factor" not in b:
         return difference(a["chisq"], int(a["df"]), b["chisq"], int(b["df"]))
     return satorra_bentler_2001(

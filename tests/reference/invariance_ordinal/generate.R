@@ -43,6 +43,10 @@ text_of <- function(case, frame, step, parameterization, tests = FALSE) {
     loadings <- table[table$op == "=~" & table$rhs %in% binary, ]
     arguments$group.partial <- c(paste0(binary, "|t1"), if (step == "metric") paste0(loadings$lhs, "=~", loadings$rhs))
   }
+  # released equalities; all thresholds of an item are released together
+  at <- seq_len(match(step, names(STEPS)))
+  released <- unlist(case$partial[names(STEPS)[at]])
+  arguments$group.partial <- c(arguments$group.partial, released)
   text <- strsplit(as.character(suppressWarnings(do.call(measEq.syntax, arguments))), "\n")[[1]]
   text <- text[nzchar(text) & !grepl("^##", text)]
   numeric <- setdiff(lavNames(lavaanify(arguments$configural.model), "ov"), case$ordered)
@@ -53,6 +57,8 @@ text_of <- function(case, frame, step, parameterization, tests = FALSE) {
       at <- startsWith(text, paste0(name, if (step == "scalar") " ~ " else " ~~ "))
       at <- at & endsWith(text, if (step == "scalar") "*1" else paste0("*", name))
       stopifnot(sum(at) == 1)
+      # released, or but a choice of scale where thresholds are
+      if (grepl("NA", text[at], fixed = TRUE) || paste0(name, "|t1") %in% released) next
       value <- if (step == "scalar") 0 else 1
       own <- paste0("free_", name, "_", seq_len(groups))
       what <- if (step == "scalar") "1" else name
@@ -126,7 +132,7 @@ constraints_of <- function(fit, case, step) {
     found <- lapply(found, function(at) at[!names(at) %in% c("t1", "t2")])
     found <- Filter(length, found)
     count <- table(table$lhs[table$op == "|" & table$group == 1])
-    names(found) <- paste0(names(found), "|t1-t", count[names(found)])
+    if (length(found)) names(found) <- paste0(names(found), "|t1-t", count[names(found)])
   }
   # the loading of an item with two categories cannot be told from its threshold and scale
   binary <- names(which(table(table$lhs[table$op == "|" & table$group == 1]) == 1))
@@ -192,7 +198,11 @@ dmacs <- function(fit, ordered) {
                                                        sum(a$cdf(a$slope * e - a$cuts)), 0)
         over <- function(h) integrate(function(e) h(e) * dnorm(e, mean, abs(spread)), mean - 10 * abs(spread),
                                       mean + 10 * abs(spread), rel.tol = 1e-11, subdivisions = 2000L)$value
-        sds <- vapply(c(1, g), function(k) sd(raw[[k]][[i]], na.rm = TRUE), 0)
+        # pairwise: the size of the group counts, not the number of answers
+        sds <- vapply(c(1, g), function(k) {
+          x <- na.omit(raw[[k]][[i]])
+          sqrt(base::mean((x - base::mean(x))^2) * n[k] / (n[k] - 1))
+        }, 0)
         pooled <- weighted.mean(sds, c(n[1], n[g]) - 1)
         out[[length(out) + 1]] <- data.frame(latent = f, item = i, group = labels[g], referent = items[1],
                                              dmacs = sqrt(over(function(e) gap(e)^2)) / pooled, signed = over(gap) / pooled)
