@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,6 +54,7 @@ def invariance(
     stop: bool = True,
     ordered: Any = None,
     parameterization: str = "delta",
+    cluster: str | None = None,
 ) -> InvarianceResult:
     """Test whether items measure the same in several groups or waves: configural, metric, scalar, strict invariance.
 
@@ -95,7 +96,7 @@ def invariance(
     steps : sequence of str
         The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
         intercepts), "strict" (and residual variances). Default: all.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLR", "MLF"}
         With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
         With ordinal items "listwise" or "pairwise".
@@ -116,6 +117,9 @@ def invariance(
     parameterization : {"delta", "theta"}
         Of ordinal items. Equal residual variances are parameters of "theta" only, which the last step takes in any
         case.
+    cluster : str, optional
+        Column that says which rows belong together, within groups (not for ordinal items): with "ML", "MLM" and "MLR"
+        tests then allow for it. Score tests of what to release do not.
 
     Returns
     -------
@@ -147,7 +151,12 @@ def invariance(
             parameterization,
             ("delta", "theta") if ordinal else ("delta",),
             "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
-        )
+        ),
+        cluster=(
+            cluster,
+            (cluster,) if not ordinal and group is not None else (None,),
+            "clusters are available for groups and continuous answers: leave it out",
+        ),
     )
     if missing == "mi":
         raise Unsupported("missing='mi' is not available here", hint="use missing='fiml': all answers are used")
@@ -169,7 +178,7 @@ def invariance(
     if not correlated:
         raise DataError("correlated=False goes with waves", hint="leave it out: residuals of groups do not covary")
     measured = measurement_model(parsed)
-    plan: Plan = GroupPlan(measured, data, str(group), name, missing)
+    plan: Plan = GroupPlan(measured, data, str(group), name, missing, cluster=cluster)
     if ordinal:
         plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
     return Ladder(plan, name, missing, limits, alpha, partial).climb(wanted, stop)
@@ -195,7 +204,7 @@ class GroupPlan:
     ----------
     measured : MeasurementModel
     data : DataFrame or Responses
-    group, estimator, missing : str
+    group, estimator, missing, cluster : str
         As :func:`invariance` takes them.
     """
 
@@ -204,6 +213,7 @@ class GroupPlan:
     group: str
     estimator: str
     missing: str
+    cluster: str | None = field(default=None, kw_only=True)
 
     steps = STEPS
     #: What to do when the configural model cannot be fitted.
@@ -218,6 +228,7 @@ class GroupPlan:
             estimator=self.estimator,
             missing=self.missing,
             group=self.group,
+            cluster=self.cluster,
             group_equal=tuple(self.steps[s] for s in names[1 : names.index(step) + 1]),
             group_partial=tuple(exempt),
             std_lv=True,

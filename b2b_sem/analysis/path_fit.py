@@ -18,7 +18,7 @@ from b2b_sem.spec.threshold import restrict_step, threshold_name, untested_loadi
 __all__ = ["ESTIMATORS", "ORDINAL_ESTIMATORS", "NumericPaths", "OrdinalPaths", "PathModel", "is_ordinal"]
 
 #: With which groups are compared, of answers as numbers and of ordinal items.
-ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")
 ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 

@@ -15,8 +15,9 @@ from scipy import special
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.path_fit import ESTIMATORS, ORDINAL_ESTIMATORS, NumericPaths, OrdinalPaths, PathModel, is_ordinal
+from b2b_sem.analysis.intake import model_text, name_list
+from b2b_sem.analysis.path_fit import ESTIMATORS as LADDER_ESTIMATORS
+from b2b_sem.analysis.path_fit import ORDINAL_ESTIMATORS, NumericPaths, OrdinalPaths, PathModel, is_ordinal
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -29,6 +30,7 @@ from b2b_sem.spec.threshold import released_thresholds
 
 __all__ = ["compare_groups"]
 
+ESTIMATORS = (*LADDER_ESTIMATORS, "MLMVS", "GLS", "WLS")
 MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
@@ -51,13 +53,14 @@ def compare_groups(
     multiplicity: str = "holm",
     ordered: Any = None,
     parameterization: str = "delta",
+    cluster: str | None = None,
 ) -> PathGroupResult:
     """Test whether structural paths are equal in several groups, and estimate by how much they differ.
 
     The paths are free in each group of one joint model, in which loadings are equal: without that, coefficients are in
     units of their own in each group. Equality is tested twice, for all paths at once and for each by itself: by a Wald
     test of the free model, and by the difference of chi-squares (scaled where the estimator scales; Satorra & Bentler
-    2001, doi:10.1007/BF02296192) to the model in which the paths are equal.
+    2001, doi:10.1007/BF02296192; Satorra 2000 for MLMV and MLMVS) to the model in which the paths are equal.
 
     The power is that of the Wald test with one degree of freedom, noncentrality (d / se)^2, for a difference d of
     `size` pooled standard deviations of the outcome per one of the predictor (Satorra & Saris 1985,
@@ -75,7 +78,7 @@ def compare_groups(
         What is equal in all groups beside the paths under test: see ``group_equal`` of :func:`b2b_sem.fit`.
     partial : sequence of str
         Exceptions, for example the loadings that :func:`b2b_sem.invariance` released: ``"F=~x2"``.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS"}
         With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
         With ordinal items "listwise" or "pairwise".
@@ -93,6 +96,8 @@ def compare_groups(
         cannot be equal. Differences are tested by the scaled difference of Satorra (2000).
     parameterization : {"delta", "theta"}
         Of ordinal items.
+    cluster : str, optional
+        Column that says which rows belong together, within groups: standard errors and tests then allow for it.
 
     Returns
     -------
@@ -131,10 +136,12 @@ def compare_groups(
         raise Unsupported(
             "the groups have models of their own", file=file, hint="give one model, without 'group:' blocks"
         )
-    kinds, exempt = tuple(equal), tuple(partial)
+    kinds, exempt = tuple(equal), name_list("partial", partial)
     settings: dict[str, Any] = {"estimator": name, "missing": missing, "group": str(group), "std_lv": std_lv}
-    models: PathModel = NumericPaths(text, file, data, kinds, exempt, settings)
+    models: PathModel = NumericPaths(text, file, data, kinds, exempt, {**settings, "cluster": cluster})
     if ordinal:
+        if cluster is not None:
+            raise Unsupported("clusters are not available for ordinal items", hint="leave cluster out")
         if kinds != ("loadings",):
             raise Unsupported(
                 f"equal={list(kinds)!r} is not available with ordinal items", hint="leave equal out: loadings are equal"

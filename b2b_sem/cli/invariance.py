@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     metavar="A,B",
     help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
 )
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLR or MLF; WLSMV, ... with --ordered.")
 @click.option(
     "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
 )
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option(
     "--ordered", is_flag=False, flag_value="all", metavar="A,B", help="Ordinal items: names, or all if none are given."
 )
@@ -59,6 +60,7 @@ def command(
     steps: str | None,
     estimator: str,
     missing: str,
+    cluster: str | None,
     ordered: str | None,
     parameterization: str,
     criteria: str,
@@ -98,6 +100,7 @@ def command(
         steps=None if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
         estimator=estimator,
         missing=missing,
+        cluster=cluster,
         ordered=ordered_names(ordered),
         parameterization=parameterization,
         criteria=criteria,
