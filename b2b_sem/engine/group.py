@@ -67,10 +67,12 @@ __all__ = [
     "GroupProblem",
     "GroupSolution",
     "count_group_df",
+    "group_chisq",
     "group_starts",
     "infer_groups",
     "local_table",
     "prepare_groups",
+    "scaled_group_test",
     "solution_at",
     "solve_groups",
 ]
@@ -426,14 +428,14 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
         return {name: out.get(name, NAN) for name in names}, (NAN,) * groups
-    tests, value, logl, unrestricted = [], 0.0, 0.0, 0.0
+    tests = group_chisq(problem, at)
+    value, logl, unrestricted = 0.0, 0.0, 0.0
     base, base_df, origins = 0.0, 0, []
     gfi = rmr = srmr = 0.0
     all_moments = 0
     for part, own, share in zip(problem.parts, at.parts, at.shares, strict=True):
         times = part.nobs if options.likelihood == "normal" else part.nobs - 1
         least = max(own.point.value, 0.0) * own.unit
-        tests.append(times * least)
         value += (share if options.estimator == "ML" else times / nobs) * least
         origin, base_value, freedom = baseline(part.table, part.moments, options, own.rows)
         base += times * max(base_value, 0.0)
@@ -452,12 +454,21 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     pieces = Pieces(value, chisq, df, base, base_df, logl, unrestricted, npar, nobs, n, groups)
     out |= indices(options, pieces, rmr, srmr, gfi, all_moments)
     if options.test != "standard":
-        test = _scaled_test(at, chisq, df)
+        test = scaled_group_test(at, chisq, df)
         null = _base_test(origins, base, base_df)
         out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test, groups)
     if problem.cases is not None:
         out |= _corrected(problem, at, origins, df, base_df)
-    return {name: out[name] for name in names}, tuple(tests)
+    return {name: out[name] for name in names}, tests
+
+
+def group_chisq(problem: GroupProblem, at: GroupSolution) -> tuple[float, ...]:
+    """Return what each group adds to the chi-square."""
+    less = 0 if problem.options.likelihood == "normal" else 1
+    return tuple(
+        (part.nobs - less) * max(own.point.value, 0.0) * own.unit
+        for part, own in zip(problem.parts, at.parts, strict=True)
+    )
 
 
 def _residual_moments(part: Problem, point: Point) -> tuple[Array, Array, Array | None, Array | None]:
@@ -481,7 +492,7 @@ def _likelihood(part: Problem, own: Solution) -> tuple[float, float, float]:
     )
 
 
-def _scaled_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
+def scaled_group_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
     """Return the scaled test of all groups together.
 
     Traces of V Gamma add up over groups. With E the inverse of the joint information and M the joint middle, what the
