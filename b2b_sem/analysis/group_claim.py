@@ -20,7 +20,7 @@ from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["claim_parts", "compare_split", "settle"]
+__all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
