@@ -1,12 +1,13 @@
 """Several groups once more, with some parameters equal: what a chi-square difference test needs, and no more.
 
-The parameters are set equal by linear constraints on the problem that was solved, and the search begins at the minimum
-of the quadratic form that the fit function is close to its own minimum. With K a basis of what is free, H the Hessian
-there and A theta = 0 the equations,
+The parameters are set equal by linear equations A theta = 0 on the problem that was solved. The solution is close to the
+one without them, so one Hessian H, that of the latter, serves all searches: from the minimum of the quadratic form
 
-    alpha = alpha^ - H^-1 A' (A H^-1 A')^-1 A theta^    (all in the coordinates of K),
+    theta = theta^ - H^-1 A' (A H^-1 A')^-1 A theta^
 
-which is a step or two of Newton's method away from the solution.
+steps -P g with g the gradient and P = H^-1 - H^-1 A' (A H^-1 A')^-1 A H^-1 bring the estimates to the minimum within the
+equations, at the cost of a gradient each. Where they do not get there soon the usual search does, with a basis of the
+equations' null space.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.group import GroupProblem, count_group_df, group_chisq, group_starts, scaled_group_test, solution_at
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.information import invert_information
-from b2b_sem.engine.native.loss import evaluate, hessian
+from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.errors import ModelError
 
@@ -29,6 +30,8 @@ __all__ = ["EqualFit", "fit_equal"]
 
 #: Singular value, of equations with length 1, below which one follows from others.
 DEPENDENT = 1e-10
+#: Steps with the Hessian of the free model, and the length, in standard errors times sqrt(N), of the last one.
+STEPS, SHORT = 30, 1e-9
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,6 @@ class EqualFit:
     df : int
     factor : float
         Scaling factor; NaN where the test is not scaled.
-    theta : (q,) array
     """
 
     converged: bool
@@ -51,7 +53,6 @@ class EqualFit:
     chisq: float
     df: int
     factor: float
-    theta: Array
 
 
 def fit_equal(
@@ -79,49 +80,71 @@ def fit_equal(
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
     near = getattr(problem.moments.weight, "near_hessian", None)
     curve = hessian(problem.structure, problem.moments, point) if near is None else near(problem.structure, point)
-    if old is not None:
-        curve = basis.T @ curve @ basis
-    inverse = np.linalg.pinv(curve, hermitian=True)
+    inverse = basis @ np.linalg.pinv(basis.T @ curve @ basis, hermitian=True) @ basis.T
     for rows in equations:
-        reduced = rows if old is None else rows @ basis
-        gap = rows @ theta
-        way = inverse @ reduced.T
-        alpha = -way @ np.linalg.lstsq(reduced @ way, gap, rcond=None)[0]
-        guess = theta + (alpha if old is None else basis @ alpha)
-        yield _fit(replace(problem, constraints=_joined(old, basis, reduced, theta, gap)), observed, guess, theta)
+        found = _near(problem, theta, inverse, rows)
+        whole = replace(problem, constraints=_joined(old, basis, rows, theta))
+        yield _judge(whole, observed, _search(whole, theta) if found is None else found)
 
 
-def _joined(
-    old: LinearConstraints | None, basis: Array, reduced: Array, theta: Array, gap: Array
-) -> LinearConstraints:
+def _near(problem: GroupProblem, theta: Array, inverse: Array, rows: Array) -> Array | None:
+    """Return the estimates under the equations by steps with one inverse Hessian; None if these do not converge."""
+    way = inverse @ rows.T
+    middle = np.linalg.pinv(rows @ way, hermitian=True)
+    unit = np.sqrt(np.maximum(np.diag(inverse), 0.0))
+    estimate, before = theta - way @ (middle @ (rows @ theta)), np.inf
+    if not np.allclose(rows @ estimate, 0.0, atol=DEPENDENT * max(1.0, float(np.abs(theta).max()))):
+        return None
+    for _ in range(STEPS):
+        point = evaluate(problem.structure, problem.moments, estimate)
+        if point is None:
+            return None
+        step = -inverse @ gradient(problem.structure, problem.moments, point)
+        step -= way @ (middle @ (rows @ step))
+        size = float(np.max(np.abs(step[unit > 0]) / unit[unit > 0], initial=0.0))
+        if not size < before:
+            return None
+        estimate, before = estimate + step, size
+        if size <= SHORT:
+            return estimate
+    return None
+
+
+def _joined(old: LinearConstraints | None, basis: Array, rows: Array, theta: Array) -> LinearConstraints:
     """Return the constraints with the equations added."""
+    reduced = rows @ basis
     size = np.linalg.norm(reduced, axis=1, keepdims=True)
     _, values, directions = np.linalg.svd(reduced / np.where(size > DEPENDENT, size, 1.0))
     rank = int((values > DEPENDENT).sum())
-    origin = theta - basis @ np.linalg.lstsq(reduced, gap, rcond=None)[0]
+    origin = theta - basis @ np.linalg.lstsq(reduced, rows @ theta, rcond=None)[0]
     free = basis @ directions[rank:].T
     if old is None:
         return LinearConstraints(origin, free, rank, ())
     return replace(old, origin=origin, basis=free, rank=old.rank + rank)
 
 
-def _fit(problem: GroupProblem, observed: Observed, guess: Array, theta: Array) -> EqualFit:
-    nan, constraints = float("nan"), problem.constraints
-    df = count_group_df(problem)[2]
+def _search(problem: GroupProblem, theta: Array) -> Array | None:
+    """Return the estimates under the constraints by the usual search; None if it does not converge."""
     try:
         found = minimize(
             problem.structure,
             problem.moments,
-            [lambda: guess, lambda: theta, *group_starts(problem)],
-            constraints=constraints,
+            [lambda: theta, *group_starts(problem)],
+            constraints=problem.constraints,
             max_iterations=problem.options.max_iterations,
         )
     except ValueError:
-        return EqualFit(False, False, nan, df, nan, theta)
-    if not found.converged:
-        return EqualFit(False, False, nan, df, nan, found.theta)
-    at = solution_at(problem, observed, found.theta)
+        return None
+    return found.theta if found.converged else None
+
+
+def _judge(problem: GroupProblem, observed: Observed, theta: Array | None) -> EqualFit:
+    nan, constraints = float("nan"), problem.constraints
+    df = count_group_df(problem)[2]
+    if theta is None:
+        return EqualFit(False, False, nan, df, nan)
+    at = solution_at(problem, observed, theta)
     identified = invert_information(at.metric, 1, constraints).identified
     chisq = sum(group_chisq(problem, at))
     factor = nan if problem.options.test == "standard" else scaled_group_test(at, chisq, df).factor
-    return EqualFit(True, identified, chisq, df, factor, found.theta)
+    return EqualFit(True, identified, chisq, df, factor)
