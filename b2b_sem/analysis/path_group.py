@@ -19,7 +19,7 @@ from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.equality import fit_equal
+from b2b_sem.engine.equality import can_fit_equal, fit_equal
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -137,9 +137,26 @@ def compare_groups(
     chosen = _paths(table, paths, file)
     contrasts = _contrasts(free, chosen)
 
+    def restricted(some: Sequence[_Path]) -> Fit:
+        names = {p.name for p in some}
+        others = [r.name for r in table.rows if r.group == 1 and r.op == "~" and r.name not in names]
+        # labels of a user keep the groups apart: these paths become equal by constraints
+        lines = [f"{p.rows[0].label} == {r.label}" for p in some if p.labelled for r in p.rows[1:]]
+        return fit_model(
+            "\n".join([text, *lines]),
+            data,
+            group_equal=(*kinds, "regressions"),
+            group_partial=tuple(dict.fromkeys([*exempt, *others])),
+            **settings,
+        )
+
     warnings = [*free.warnings]
-    single = [] if len(chosen) == 1 else [[path] for path in chosen]
-    found = _equality_tests(free, [chosen, *single], warnings)
+    sets = [chosen, *([path] for path in chosen if len(chosen) > 1)]
+    whats = ["all paths equal", *(f"{p.name} equal" for p in chosen)]
+    if can_fit_equal(context_of(free).problem):
+        found = _equality_tests(free, sets, whats, warnings)
+    else:
+        found = [_difference(free, restricted(some), w, warnings) for some, w in zip(sets, whats, strict=False)]
     omnibus = {**_wald(contrasts, chosen), **found[0]}
     tests: list[dict[str, Any]] = []
     for path, difference_test in zip(chosen, found[1:] or found, strict=True):
@@ -305,7 +322,9 @@ def _wald(contrasts: _Contrasts, paths: Sequence[_Path]) -> dict[str, float]:
     return {"df": len(at), "wald": chisq, "wald_pvalue": float(special.chdtrc(len(at), chisq))}
 
 
-def _equality_tests(free: Fit, sets: Sequence[Sequence[_Path]], warnings: list[str]) -> list[dict[str, float]]:
+def _equality_tests(
+    free: Fit, sets: Sequence[Sequence[_Path]], whats: Sequence[str], warnings: list[str]
+) -> list[dict[str, float]]:
     """Return the difference of chi-squares to the model in which the paths of each set are equal."""
     context = context_of(free)
     problem, theta, measures = context.problem, context.solution.theta, free.measures
@@ -315,8 +334,7 @@ def _equality_tests(free: Fit, sets: Sequence[Sequence[_Path]], warnings: list[s
     chisq1, df1 = measures["chisq"], int(measures["df"])
     out = []
     with single_thread():
-        for some, equal in zip(sets, fit_equal(problem, context.observed, theta, equations), strict=True):
-            what = "all paths equal" if some is sets[0] else f"{some[0].name} equal"
+        for what, equal in zip(whats, fit_equal(problem, context.observed, theta, equations), strict=False):
             row = dict.fromkeys(("chisq_diff", "df_diff", "pvalue_diff"), math.nan)
             out.append(row)
             if not (equal.converged and equal.identified):

@@ -24,9 +24,10 @@ from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import ModelError
 
-__all__ = ["EqualFit", "fit_equal"]
+__all__ = ["EqualFit", "can_fit_equal", "fit_equal"]
 
 #: Singular value, of equations with length 1, below which one follows from others.
 DEPENDENT = 1e-10
@@ -53,6 +54,19 @@ class EqualFit:
     chisq: float
     df: int
     factor: float
+
+
+def can_fit_equal(problem: Problem) -> bool:
+    """Whether a problem is one for :func:`fit_equal`: maximum likelihood, linear equations only, a test of the mean."""
+    options = problem.options
+    return (
+        isinstance(problem, GroupProblem)
+        and options.estimator == "ML"
+        and options.test in ("standard", "satorra.bentler", "yuan.bentler.mplus")
+        and "cluster" not in options.se
+        and problem.restrictions is None
+        and not problem.table.ordered
+    )
 
 
 def fit_equal(
