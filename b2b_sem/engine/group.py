@@ -269,6 +269,8 @@ class GroupSolution(Solution):
     @cached_property
     def metric(self) -> Array:
         """Information that tells whether the parameters are determined."""
+        if all(part.point.weight is None for part in self.parts):
+            return self.expected
         return self.add([part.metric for part in self.parts])
 
     @cached_property
@@ -333,7 +335,9 @@ def infer_groups(
     at = solution_at(problem, observed, solution.theta)
     n = problem.multiplier
     precision = invert_information(at.metric, n, constraints)
-    vcov = at.vcov(n) if precision.identified else precision.vcov
+    options = problem.options
+    done = options.se == "standard" and options.information == "expected" and at.metric is at.expected
+    vcov = at.vcov(n) if precision.identified and not done else precision.vcov
     raws: list[RowValues] = []
     lvs: list[RowValues] = []
     alls: list[RowValues] = []
