@@ -1,13 +1,13 @@
 """Several groups once more, with some parameters equal: what a chi-square difference test needs, and no more.
 
-The parameters are set equal by linear equations A theta = 0 on the problem that was solved. The solution is close to the
-one without them, so one Hessian H, that of the latter, serves all searches: from the minimum of the quadratic form
+The parameters are set equal by linear equations A theta = 0 on the problem that was solved. The solution is close to
+the one without them, so one Hessian H, that of the latter, serves all searches. From the minimum of the quadratic form,
 
-    theta = theta^ - H^-1 A' (A H^-1 A')^-1 A theta^
+    theta = theta^ - H^-1 A' (A H^-1 A')^-1 A theta^,
 
-steps -P g with g the gradient and P = H^-1 - H^-1 A' (A H^-1 A')^-1 A H^-1 bring the estimates to the minimum within the
-equations, at the cost of a gradient each. Where they do not get there soon the usual search does, with a basis of the
-equations' null space.
+steps -P g, with g the gradient and P = H^-1 - H^-1 A' (A H^-1 A')^-1 A H^-1, bring the estimates to the minimum within
+the equations at the cost of a gradient each. Where they do not get there soon the usual search does, with a basis of
+the null space of the equations.
 """
 
 from __future__ import annotations

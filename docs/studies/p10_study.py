@@ -9,12 +9,13 @@ The population is the bundled `lima2026_sectors` with its questionnaire of 48 it
 * means: authenticity is lower and legitimacy higher in regulated sectors, all paths are alike;
 * all: the bundled values, in which two of the eight paths differ, too.
 
-Each replication draws respondents, half of them from regulated sectors on average, and takes the steps that a study with
-`groups: sector` takes: the ladder of invariance of the main model, the comparison of its paths, the ladder and the joint
-model of authenticity, legitimacy and disclosure awareness, and the parts of P10.
+Each replication draws respondents, half of them from regulated sectors on average, and takes the steps that a study
+with `groups: sector` takes: the ladder of invariance of the main model, the comparison of its paths, the ladder and the
+joint model of authenticity, legitimacy and disclosure awareness, and the parts of P10.
 
-`p10.csv` grows by a row a replication, so that a run which was broken off goes on where it stopped. Each replication has
-a random stream of its own: the numbers do not depend on the number of workers. `p10.md` and `p10.svg` are made from it.
+`p10.csv` grows by a row a replication, so that a run which was broken off goes on where it stopped. Each replication
+has a random stream of its own: the numbers do not depend on the number of workers. `p10.md` and `p10.svg` are made
+from it.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def run(file: Path, replications: int, truths: Iterable[str], sizes: Iterable[in
             writer.writeheader()
         with Parallel(n_jobs=jobs, return_as="generator_unordered") as pool:
             for count, row in enumerate(pool(delayed(replicate)(*key) for key in plan), 1):
-                writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+                writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
                 stream_out.flush()
                 if count % 50 == 0:
                     print(f"{count} of {len(plan)} replications", flush=True)
@@ -169,6 +170,16 @@ def rate(hits: pd.Series) -> tuple[float, float]:
     """Return a share and its Monte Carlo error."""
     share = float(hits.mean())
     return share, math.sqrt(share * (1 - share) / len(hits))
+
+
+def likely(hits: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Wilson (1927), doi:10.1080/01621459.1927.10502953.
+
+    Unlike share plus or minus errors it has a width where the share is 0 or 1.
+    """
+    share, n, z = float(hits.mean()), len(hits), 1.959963984540054
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def outcomes(rows: pd.DataFrame) -> dict[str, pd.Series]:
@@ -235,23 +246,26 @@ def _means(results: pd.DataFrame) -> list[str]:
 
 def _ladders(results: pd.DataFrame) -> list[str]:
     head = [
-        "truth", "n a group", "main model scalar", "own latents scalar", "a parameter released", "paths compared",
-        "unequal slopes", "differing paths found", "a wrong path found", "coverage of paths",
-    ]  # fmt: skip
+        "truth",
+        "n a group",
+        "main model scalar",
+        "own latents scalar",
+        "a parameter released",
+        "slopes unequal",
+        "differing paths found",
+        "a wrong path found",
+        "coverage of paths",
+    ]
     body = []
     for truth, n, rows in conditions(results):
         released = rows["main_released"] + rows["own_released"] > 0
         compared = rows[rows["found"].notna()]
         wrong = compared["wrong"] + (0 if truth == "all" else compared["found"])
-        share = 100 * compared["found"].mean() / len(DIFFERENT)
+        found = f"{100 * compared['found'].mean() / len(DIFFERENT):.1f}" if truth == "all" else ""
         covered = 100 * compared["covered"].sum() / compared["intervals"].sum()
-        body.append(
-            [
-                truth, n, _percent(rows["main"] == "scalar"), _percent(rows["own"] == "scalar"), _percent(released),
-                _percent(rows["found"].notna()), _percent(rows["slopes"] == 0), f"{share:.1f}" if truth == "all" else "",
-                _percent(wrong > 0), f"{covered:.1f}",
-            ]  # fmt: skip
-        )
+        ladders = [_percent(hits) for hits in (rows["main"] == "scalar", rows["own"] == "scalar", released)]
+        slopes = _percent(rows["slopes"] == 0)
+        body.append([truth, n, *ladders, slopes, found, _percent(wrong > 0), f"{covered:.1f}"])
     return ["### Ladders and paths", "", *_table(head, body)]
 
 
@@ -305,23 +319,31 @@ def draw_figure(results: pd.DataFrame) -> str:
             for n in SIZES:
                 if (truth, n) not in rates:
                     continue
-                share, error = rate(rates[truth, n][key])
-                x = start + 50 + (width - 100) * math.log2(n / SIZES[0]) / math.log2(SIZES[-1] / SIZES[0]) + 5 * (k - 1.5)
-                ends = (max(0.0, share - 1.96 * error), min(most, share + 1.96 * error))
-                svg.append(_line(x, x, y(ends[0]), y(ends[1]), colour))
+                share, _ = rate(rates[truth, n][key])
+                x = (
+                    start
+                    + 50
+                    + (width - 100) * math.log2(n / SIZES[0]) / math.log2(SIZES[-1] / SIZES[0])
+                    + 5 * (k - 1.5)
+                )
+                ends = likely(rates[truth, n][key])
+                svg.append(_line(x, x, y(ends[0]), y(min(most, ends[1])), colour))
                 if before is not None:
                     svg.append(_line(before[0], x, before[1], y(share), colour))
                 svg.append(_mark(mark, x, y(share), colour))
                 before = (x, y(share))
         for n in SIZES:
-            x = start + 50 + (width - 100) * math.log2(n / SIZES[0]) / math.log2(SIZES[-1] / SIZES[0])
+            x = start + _along(n, width)
             svg.append(f'<text x="{x:.1f}" y="{bottom + 18}" font-size="10" text-anchor="middle" {text}>{n}</text>')
-        middle = start + width / 2
-        svg.append(
-            f'<text x="{middle}" y="{bottom + 36}" font-size="11" text-anchor="middle" {text}>respondents a group</text>'
-        )
+        place = f'x="{start + width / 2}" y="{bottom + 36}"'
+        svg.append(f'<text {place} font-size="11" text-anchor="middle" {text}>respondents a group</text>')
     svg.append("</svg>")
     return "\n".join(svg) + "\n"
+
+
+def _along(n: int, width: float) -> float:
+    """Return where a size stands on the axis of a panel: doubling the sample is one step."""
+    return 50 + (width - 100) * math.log2(n / SIZES[0]) / math.log2(SIZES[-1] / SIZES[0])
 
 
 def _scale(bottom: float, high: float, most: float) -> Callable[[float], float]:
@@ -334,13 +356,13 @@ def _line(x1: float, x2: float, y1: float, y2: float, colour: str, dash: str = "
 
 
 def _mark(kind: str, x: float, y: float, colour: str) -> str:
-    shapes = {
-        "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5"',
-        "square": f'<rect x="{x - 3.2:.1f}" y="{y - 3.2:.1f}" width="6.4" height="6.4"',
-        "triangle": f'<path d="M{x - 4:.1f} {y + 3.4:.1f} L{x + 4:.1f} {y + 3.4:.1f} L{x:.1f} {y - 4:.1f} Z"',
-        "diamond": f'<path d="M{x - 4.4:.1f} {y:.1f} L{x:.1f} {y - 4.4:.1f} L{x + 4.4:.1f} {y:.1f} L{x:.1f} {y + 4.4:.1f} Z"',
-    }
-    return f'{shapes[kind]} fill="{colour}"/>'
+    if kind == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
+    if kind == "square":
+        return f'<rect x="{x - 3.2:.1f}" y="{y - 3.2:.1f}" width="6.4" height="6.4" fill="{colour}"/>'
+    corners = [(-4, 3.4), (4, 3.4), (0, -4)] if kind == "triangle" else [(-4.4, 0), (0, -4.4), (4.4, 0), (0, 4.4)]
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    return f'<polygon points="{points}" fill="{colour}"/>'
 
 
 def main() -> None:

@@ -36,16 +36,16 @@ def punched(frame: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-@pytest.mark.parametrize("estimator", ["ML", "MLR", "MLM"])
-@pytest.mark.parametrize("missing", ["listwise", "fiml"])
+@pytest.mark.parametrize(
+    ("estimator", "missing"),
+    [("ML", "listwise"), ("MLR", "listwise"), ("MLM", "listwise"), ("ML", "fiml"), ("MLR", "fiml")],
+)
 @pytest.mark.parametrize(
     "model", [MODEL, f"{MODEL}\nx1 ~~ c(p, p, q)*x1", MODEL.replace("x2", "c(u, v, t)*x2") + "\nu == 1.1*v"]
 )
 def test_differences_are_those_of_separate_fits(
     frame: pd.DataFrame, estimator: str, missing: str, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if missing == "fiml" and estimator == "MLM":
-        pytest.skip("MLM takes complete rows")
     data = punched(frame) if missing == "fiml" else frame
     near = bs.compare_groups(model, data, "sector", estimator=estimator, missing=missing)
     monkeypatch.setattr(path_group, "can_fit_equal", lambda problem: False)
