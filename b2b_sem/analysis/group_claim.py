@@ -10,8 +10,8 @@ import pandas as pd
 
 from b2b_sem.analysis.invariance import ESTIMATORS, invariance
 from b2b_sem.analysis.path_group import compare_groups
-from b2b_sem.analysis.split import join_small, split_answers, too_small
-from b2b_sem.errors import B2BSemError
+from b2b_sem.analysis.split import small_groups, split_answers, too_small
+from b2b_sem.errors import B2BSemError, Unsupported
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
@@ -56,12 +56,12 @@ def compare_split(
         As in :func:`b2b_sem.compare_groups`.
     """
     label, groups = split_answers(frame, survey, name)
-    groups, small = join_small(groups, survey.split(name))
-    data = frame.assign(**{name: groups})
-    estimator, missing, replaced = settle(settings)
-    reasons = [*small, *replaced]
+    small = small_groups(frame, survey, name)
     if why := too_small(groups, len(build_table(parse_model(text)).observed)):
         return GroupComparison(name, label, None, None, (*small, f"Groups were not compared: {why}."))
+    data = frame.assign(**{name: groups})
+    estimator, missing, reasons = settle(settings)
+    reasons = [*small, *reasons]
     steps = ("configural", "metric", "scalar")
     try:
         ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
@@ -90,7 +90,18 @@ def compare_split(
 
 
 def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
-    """Return estimator and treatment of missing answers for groups, and what they replace."""
+    """Return estimator and treatment of missing answers for groups, and what they replace or leave out.
+
+    Raises
+    ------
+    Unsupported
+        For clusters: without them standard errors of differences would be wrong.
+    """
+    if settings.get("cluster") is not None:
+        raise Unsupported(
+            f"cluster={settings['cluster']!r}: groups of a study cannot be compared when answers are clustered",
+            hint="leave 'groups' out of the analyses",
+        )
     estimator = str(settings.get("estimator", "ML")).upper()
     reasons = []
     if estimator not in ESTIMATORS:
@@ -100,6 +111,11 @@ def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
     if missing not in ("listwise", "fiml"):
         reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
         missing = "fiml"
+    left = [
+        k for k in ("auxiliary", "bounds", "information", "likelihood", "se", "test") if settings.get(k) is not None
+    ]
+    if left:
+        reasons.append(f"Groups were compared without the setting{'s' * (len(left) > 1)} {', '.join(left)}.")
     return estimator, missing, reasons
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from b2b_sem.report.group_claim import claim_lines, claim_tables
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.study import StudyResult
@@ -60,6 +61,7 @@ def describe_comparisons(result: StudyResult) -> list[tuple[str, list[str], list
         for part in (c.invariance, c.paths):
             if part is not None:
                 lines += [*part.statements, *part.warnings, *part.notes]
+        lines += [line for claim in c.claims for line in claim_lines(claim)]
         out.append((f"{c.label} ({c.name})", list(dict.fromkeys(lines)), [t.name for t in _tables(c)]))
     return out
 
@@ -83,7 +85,7 @@ def _tables(c: GroupComparison) -> list[Table]:
         ]
         title = f"Paths minus those of {first}"
         out.append(_table(f"groups_{c.name}_differences", title, c.paths.differences, _DIFFERENCES, notes))
-    return out
+    return out + [made for claim in c.claims for made in claim_tables(claim, f"groups_{c.name}")]
 
 
 def _table(name: str, title: str, frame: pd.DataFrame, keys: list[str], notes: list[str]) -> Table:
