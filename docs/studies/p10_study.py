@@ -36,6 +36,7 @@ import b2b_sem as bs
 from b2b_sem.analysis.claim_effect import compare_claim
 from b2b_sem.analysis.group_claim import claim_parts, compare_split
 from b2b_sem.analysis.recovery import recover_groups
+from b2b_sem.analysis.split import split_answers
 from b2b_sem.data.read import Responses
 from b2b_sem.data.score import rules_from_survey, score
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, GroupComparison
@@ -97,7 +98,8 @@ def compare(frame: pd.DataFrame) -> GroupComparison:
     common = {"alpha": ALPHA, "level": 0.95}
     found = compare_split(SPLIT, model.syntax(survey), scored, survey, paths, settings, multiplicity="holm", **common)
     claim = model.claim_model("P10", survey)
-    own = compare_claim(claim, scored, survey, settings, **common)
+    _, groups = split_answers(scored, survey, SPLIT)
+    own = compare_claim(claim, scored, groups, settings, **common)
     return GroupComparison(found.name, found.label, found.invariance, found.paths, found.reasons, (own,))
 
 

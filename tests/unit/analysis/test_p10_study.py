@@ -51,6 +51,20 @@ def test_a_replication_gives_its_row_again(
     repeat(study, results, truth, n, number)
 
 
+def test_a_study_finds_the_same(study: ModuleType, results: pd.DataFrame) -> None:
+    """The steps of the script are those of `b2b-sem run`."""
+    spec = study.study()
+    data = spec.data.model_copy(update={"n": 300})
+    analyses = ("propositions", *(a for a in spec.analyses if getattr(a, "groups", None)))
+    other = spec.model_copy(update={"data": data, "analyses": analyses})
+    found = study.bs.run_study(other, seed=study.stream("all", 150, 0), engine="native")
+    row = results[(results.truth == "all") & (results.n == 150) & (results.number == 0)].iloc[0]
+    parts = next(v for v in found.verdicts if v.id == "P10").parts
+    assert "".join(study.LETTER[p.outcome] for p in parts) == row["parts"]
+    assert [p.pvalue for p in parts] == pytest.approx([row["pa"], row["pb"], row["pc"]], rel=6e-4)
+    assert [p.estimate for p in parts[:2]] == pytest.approx([row["au"], row["lg"]], rel=6e-4)
+
+
 @pytest.mark.slow
 def test_more_replications_give_their_rows_again(study: ModuleType, results: pd.DataFrame) -> None:
     for number, (truth, n) in enumerate(dict.fromkeys(zip(results.truth, results.n, strict=True)), 40):
