@@ -337,6 +337,18 @@ def test_no_paths_means_plain_differences(look: Look) -> None:
             assert row[name] == pytest.approx(ladder.loc[row["outcome"], name], rel=1e-9)
 
 
+def test_a_marker_in_the_text_does_not_fix_a_second_scale(look: Look) -> None:
+    """Latents of a main model in lavaan text may have a loading fixed at 1; the joint model has no need of it."""
+    lines = "  NR =~ {m}nr1 + nr2 + nr3\n  AU =~ {m}au1 + au2 + au3\n  LG =~ lg1 + lg2 + lg3\n  DA =~ da1 + da2 + da3\n"
+    head, tail = MAIN_RG[: MAIN_RG.index("measurement:")], MAIN_RG[MAIN_RG.index("propositions:") :]
+    tail = tail.replace("path: NR -> PC", "path: DA -> AU")
+    text = head + "text: |\n" + lines + "  AU ~ DA\n  LG ~ DA\n" + tail
+    (plain, _, _), (marked, _, _) = (look(respondents(), text.replace("{m}", m)) for m in ("", "1*"))
+    assert marked.reasons == ()
+    numbers = ["est", "se", "pvalue"]
+    np.testing.assert_allclose(plain.effects[numbers], marked.effects[numbers], rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.parametrize("model", [OWN_RG, MAIN_RG], ids=["own", "main"])
 def test_measured_regulation_as_total_effect(look: Look, model: str) -> None:
     claim, parts, main = look(respondents(), model)
