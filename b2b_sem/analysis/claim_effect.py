@@ -17,7 +17,6 @@ from b2b_sem.analysis.effect import indirect_effects
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.group_claim import settle
 from b2b_sem.analysis.invariance import invariance
-from b2b_sem.analysis.split import split_answers
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.mean_difference import mean_differences

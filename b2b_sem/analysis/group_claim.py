@@ -51,7 +51,7 @@ def compare_split(
     paths : sequence of str or None
         To compare; None for all.
     settings : mapping
-        Of the fit; estimators other than ML, MLM, MLR and MLF are replaced by MLR, which is said.
+        Of the fit; estimators other than ML, MLM, MLMV, MLR and MLF are replaced by MLR, which is said.
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """

@@ -1,28 +1,47 @@
-"""``b2b-sem invariance``: whether items measure the same in several groups."""
+"""``b2b-sem invariance``: whether items measure the same in several groups or waves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 if TYPE_CHECKING:
     from b2b_sem.results.invariance import InvarianceResult
 
 
-@click.command("invariance", short_help="Test whether items measure the same in several groups.")
+@click.command("invariance", short_help="Test whether items measure the same in several groups or waves.")
 @click.argument("model")
 @click.option("--data", required=True, metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet.")
-@click.option("--group", required=True, metavar="COLUMN", help="Column that tells groups apart.")
+@click.option("--group", metavar="COLUMN", help="Column that tells groups apart.")
+@wave_options
 @click.option("--sheet", help="Sheet of a workbook (default: the first).")
 @click.option("--missing-code", "missing_codes", multiple=True, metavar="CODE", help="A value that means missing.")
 @click.option(
     "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
 )
-@click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
-@click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option(
+    "--steps",
+    metavar="A,B",
+    help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
+)
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option(
+    "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
+)
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
+@click.option(
+    "--ordered", is_flag=False, flag_value="all", metavar="A,B", help="Ordinal items: names, or all if none are given."
+)
+@click.option(
+    "--parameterization",
+    type=click.Choice(["delta", "theta"]),
+    default="delta",
+    help="Of ordinal items (default: delta).",
+)
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
@@ -34,25 +53,31 @@ def command(
     /,
     model: str,
     data: str,
-    group: str,
+    group: str | None,
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
     steps: str | None,
     estimator: str,
     missing: str,
+    cluster: str | None,
+    ordered: str | None,
+    parameterization: str,
     criteria: str,
     alpha: float,
     partial: bool,
     stop: bool,
     json_out: str | None,
+    **over: Any,
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
+    With --ordered equal thresholds come before equal loadings.
+
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
-    from b2b_sem.analysis.invariance import STEPS, invariance
-    from b2b_sem.cli.fit import read_answers
+    from b2b_sem.analysis.invariance import invariance
+    from b2b_sem.cli.fit import ordered_names, read_answers
     from b2b_sem.cli.output import check_file, check_not_input
     from b2b_sem.spec.loader import load_model
 
@@ -64,15 +89,20 @@ def command(
     if to_file:
         check_file(Path(str(json_out)))
         check_not_input(Path(str(json_out)), model, data)
+    compared = wave_arguments(ctx, group, **over)
     spec = load_model(model)
+    check_scoring(ctx, spec, score, **over)
     path = spec.source
     result = invariance(
         spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,
         read_answers(spec, data, sheet, missing_codes, score),
-        group,
-        steps=tuple(STEPS) if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
+        **compared,
+        steps=None if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
         estimator=estimator,
         missing=missing,
+        cluster=cluster,
+        ordered=ordered_names(ordered),
+        parameterization=parameterization,
         criteria=criteria,
         partial=partial,
         alpha=alpha,

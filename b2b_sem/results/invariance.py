@@ -158,7 +158,7 @@ class InvarianceResult:
             shown = ["step", "parameter", "chisq", "df", "pvalue_fdr", "cfi", "holds", "reason"]
             lines += ["", "Released parameters, in order:", _table(self._releases[shown])]
         if len(self._effects):
-            head = "Items that work differently (dMACS; against the first group):"
+            head = f"Items that work differently (dMACS; against {next(iter(self.groups))}):"
             lines += ["", head, _table(self._effects)]
         if len(self._means):
             lines += ["", f"Latent means minus those of {next(iter(self.groups))}:", _table(self._means)]
