@@ -20,7 +20,12 @@ from b2b_sem.analysis.path_fit import ESTIMATORS as LADDER_ESTIMATORS
 from b2b_sem.analysis.path_fit import ORDINAL_ESTIMATORS, NumericPaths, OrdinalPaths, PathModel, is_ordinal
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
+from b2b_sem.engine.equality import can_fit_equal, fit_equal
+from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.difference import difference, satorra_bentler_2001
+from b2b_sem.measures.multiplicity import METHODS, adjusted
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.path_group import DIFFERENCE_COLUMNS, EQUALITY_COLUMNS, ESTIMATE_COLUMNS, PathGroupResult
 from b2b_sem.spec.model import ModelSpec
@@ -31,9 +36,10 @@ from b2b_sem.spec.threshold import released_thresholds
 __all__ = ["compare_groups"]
 
 ESTIMATORS = (*LADDER_ESTIMATORS, "MLMVS", "GLS", "WLS")
-MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
+#: Fall of chi-square under a restriction that says that the search without it stopped too early.
+LOCAL = 1e-4
 
 
 def compare_groups(
@@ -165,17 +171,18 @@ def compare_groups(
         return models.equal(others, lines)
 
     warnings = [*free.warnings]
-    omnibus = {**_wald(contrasts, chosen), **_difference(free, restricted(chosen), "all paths equal", warnings)}
+    sets = [chosen, *([path] for path in chosen if len(chosen) > 1)]
+    whats = ["all paths equal", *(f"{p.name} equal" for p in chosen)]
+    if can_fit_equal(context_of(free).problem):
+        found = _equality_tests(free, sets, whats, warnings)
+    else:
+        found = [_difference(free, restricted(some), w, warnings) for some, w in zip(sets, whats, strict=False)]
+    omnibus = {**_wald(contrasts, chosen), **found[0]}
     tests: list[dict[str, Any]] = []
-    for path in chosen:
-        row: dict[str, Any] = {"path": path.name, **_wald(contrasts, [path])}
-        if len(chosen) == 1:
-            row.update({k: omnibus[k] for k in ("chisq_diff", "df_diff", "pvalue_diff")})
-        else:
-            row.update(_difference(free, restricted([path]), f"{path.name} equal", warnings))
-        tests.append(row)
+    for path, difference_test in zip(chosen, found[1:] or found, strict=True):
+        tests.append({"path": path.name, **_wald(contrasts, [path]), **difference_test})
     for source, target in (("wald_pvalue", "wald_adjusted"), ("pvalue_diff", "diff_adjusted")):
-        for row, p in zip(tests, _adjust([r[source] for r in tests], multiplicity), strict=True):
+        for row, p in zip(tests, adjusted([r[source] for r in tests], multiplicity), strict=True):
             row[target] = p
     differences = _differences(free, chosen, contrasts, size, alpha, level, multiplicity)
     measured = bool(table.latents)
@@ -234,11 +241,10 @@ def _check(
             raise DataError(f"{name} is {value!r}", hint="give a number between 0 and 1")
     if not (math.isfinite(size) and size > 0):
         raise DataError(f"size is {size!r}", hint="give a standardized difference above 0, such as 0.2")
-    known = (*MULTIPLICITY, "none")
-    if multiplicity not in known:
+    if multiplicity not in METHODS:
         raise DataError(
-            f"multiplicity={multiplicity!r} is not available.{did_you_mean(multiplicity, known)}",
-            hint="use " + ", ".join(known),
+            f"multiplicity={multiplicity!r} is not available.{did_you_mean(multiplicity, METHODS)}",
+            hint="use " + ", ".join(METHODS),
         )
 
 
@@ -353,6 +359,45 @@ def _wald(contrasts: _Contrasts, paths: Sequence[_Path]) -> dict[str, float]:
     return {"df": len(at), "wald": chisq, "wald_pvalue": float(special.chdtrc(len(at), chisq))}
 
 
+def _equality_tests(
+    free: Fit, sets: Sequence[Sequence[_Path]], whats: Sequence[str], warnings: list[str]
+) -> list[dict[str, float]]:
+    """Return the difference of chi-squares to the model in which the paths of each set are equal."""
+    context = context_of(free)
+    problem, theta, measures = context.problem, context.solution.theta, free.measures
+    assert isinstance(problem, GroupProblem)
+    slopes = problem.values(theta).jacobian
+    equations = [np.array([slopes[i] - slopes[p.places[0]] for p in s for i in p.places[1:]]) for s in sets]
+    chisq1, df1 = measures["chisq"], int(measures["df"])
+    out = []
+    with single_thread():
+        for what, equal in zip(whats, fit_equal(problem, context.observed, theta, equations), strict=False):
+            row = dict.fromkeys(("chisq_diff", "df_diff", "pvalue_diff"), math.nan)
+            out.append(row)
+            if not (equal.converged and equal.identified):
+                why = "the model is not identified" if equal.converged else "the fit did not converge"
+                warnings.append(f"With {what} the model has no difference test: {why}.")
+                continue
+            if equal.df == df1:
+                warnings.append(f"With {what} nothing is restricted: they are equal already.")
+                continue
+            if equal.chisq < chisq1 - LOCAL:
+                raise ModelError(
+                    f"the paths cannot be compared: with {what} the model fits better, so the model with free paths "
+                    "stopped in a local minimum",
+                    hint="give starting values with start()",
+                )
+            if problem.options.test == "standard":
+                test = difference(chisq1, df1, equal.chisq, equal.df)
+            else:
+                factor = measures["chisq_scaling_factor"]
+                test = satorra_bentler_2001(chisq1, df1, factor, equal.chisq, equal.df, equal.factor)
+            row.update(chisq_diff=test.chisq, df_diff=float(test.df), pvalue_diff=test.pvalue)
+            if math.isnan(test.pvalue):
+                warnings.append(f"With {what} the scaled difference of chi-squares has no p-value: take the Wald test.")
+    return out
+
+
 def _difference(free: Fit, equal: Fit, what: str, warnings: list[str]) -> dict[str, float]:
     """Return the difference of chi-squares between two nested fits."""
     if not equal.converged or not equal.identified:
@@ -385,17 +430,6 @@ def _test_loadings(models: PathModel, free: Fit, alpha: float, warnings: list[st
             "b2b_sem.invariance and name the loadings that it releases in 'partial'."
         )
     return out
-
-
-def _adjust(pvalues: Sequence[float], method: str) -> list[float]:
-    """Adjust the p-values that exist."""
-    out = np.array(pvalues, dtype=float)
-    there = np.isfinite(out)
-    if method != "none" and there.any():
-        from statsmodels.stats.multitest import multipletests
-
-        out[there] = multipletests(out[there], method=MULTIPLICITY[method])[1]
-    return out.tolist()
 
 
 def _differences(
@@ -438,7 +472,7 @@ def _differences(
                     "detectable": needed * se / unit,
                 }
             )
-    for row_, p in zip(out, _adjust([r["pvalue"] for r in out], multiplicity), strict=True):
+    for row_, p in zip(out, adjusted([r["pvalue"] for r in out], multiplicity), strict=True):
         row_["p_adjusted"] = p
     return out
 

@@ -69,6 +69,7 @@ __all__ = [
     "GroupProblem",
     "GroupSolution",
     "count_group_df",
+    "group_chisq",
     "group_starts",
     "infer_groups",
     "local_table",
@@ -279,6 +280,8 @@ class GroupSolution(Solution):
     @cached_property
     def metric(self) -> Array:
         """Information that tells whether the parameters are determined."""
+        if all(part.point.weight is None for part in self.parts):
+            return self.expected
         return self.add([part.metric for part in self.parts])
 
     @cached_property
@@ -343,7 +346,9 @@ def infer_groups(
     at = solution_at(problem, observed, solution.theta)
     n = problem.multiplier
     precision = invert_information(at.metric, n, constraints)
-    vcov = at.vcov(n) if precision.identified else precision.vcov
+    options = problem.options
+    done = options.se == "standard" and options.information == "expected" and at.metric is at.expected
+    vcov = at.vcov(n) if precision.identified and not done else precision.vcov
     implied = tuple(own.point.implied for own in at.parts)
     found = [part_rows(part, own, solution.theta[place]) for part, own, place in _each(problem, implied)]
     r2: list[dict[str, float]] = []
@@ -474,14 +479,14 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
         return {name: out.get(name, NAN) for name in names}, (NAN,) * groups
-    tests, value, logl, unrestricted = [], 0.0, 0.0, 0.0
+    tests = group_chisq(problem, at)
+    value, logl, unrestricted = 0.0, 0.0, 0.0
     base, base_df, origins = 0.0, 0, []
     gfi = rmr = srmr = 0.0
     all_moments = 0
     for part, own, share in zip(problem.parts, at.parts, at.shares, strict=True):
         times = part.nobs if options.likelihood == "normal" else part.nobs - 1
         least = max(own.point.value, 0.0) * own.unit
-        tests.append(times * least)
         value += (share if options.estimator == "ML" else times / nobs) * least
         origin, base_value, freedom = baseline(part.table, part.moments, options, own.rows)
         base += times * max(base_value, 0.0)
@@ -505,7 +510,16 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
         out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test, groups)
     if problem.cases is not None:
         out |= _corrected(problem, at, origins, df, base_df)
-    return {name: out[name] for name in names}, tuple(tests)
+    return {name: out[name] for name in names}, tests
+
+
+def group_chisq(problem: GroupProblem, at: GroupSolution) -> tuple[float, ...]:
+    """Return what each group adds to the chi-square."""
+    less = 0 if problem.options.likelihood == "normal" else 1
+    return tuple(
+        (part.nobs - less) * max(own.point.value, 0.0) * own.unit
+        for part, own in zip(problem.parts, at.parts, strict=True)
+    )
 
 
 def _residual_moments(part: Problem, point: Point) -> tuple[Array, Array, Array | None, Array | None]:

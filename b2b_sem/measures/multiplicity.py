@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["false_discovery"]
+__all__ = ["METHODS", "adjusted", "false_discovery"]
 
 Array = npt.NDArray[np.floating[Any]]
+METHODS = ("holm", "bonferroni", "bh", "none")
+
+
+def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
+    """Return adjusted p-values; NaN stays NaN and does not count.
+
+    Parameters
+    ----------
+    pvalues : sequence of m float
+    method : {"holm", "bonferroni", "bh", "none"}
+        Holm (1979), https://www.jstor.org/stable/4615733: max over j <= i of min(1, (m - j + 1) p_(j)); Bonferroni:
+        min(1, m p); :func:`false_discovery`; nothing.
+
+    Raises
+    ------
+    ValueError
+        For another method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}")
+    pvalue = np.array(pvalues, dtype=float)
+    if method == "none":
+        return pvalue.tolist()
+    if method == "bh":
+        return false_discovery(pvalue).tolist()
+    out = np.full(len(pvalue), np.nan)
+    at = np.flatnonzero(~np.isnan(pvalue))
+    if method == "bonferroni":
+        out[at] = np.minimum(1.0, pvalue[at] * len(at))
+    else:
+        order = at[np.argsort(pvalue[at])]
+        out[order] = np.minimum(1.0, np.maximum.accumulate(pvalue[order] * np.arange(len(order), 0, -1)))
+    return out.tolist()
 
 
 def false_discovery(pvalue: Array) -> Array:

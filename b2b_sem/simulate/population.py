@@ -385,14 +385,17 @@ def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
     size = len(matrix)
     out = [[0.0] * size for _ in range(size)]
     for i in range(size):
+        used: list[int] = []  # most variables are uncorrelated: products with 0 add nothing to an exact sum
         for j in range(i + 1):
-            rest = matrix[i][j] - math.fsum(out[i][k] * out[j][k] for k in range(j))
+            rest = matrix[i][j] - math.fsum(out[i][k] * out[j][k] for k in used)
             if i == j:
                 if rest < _SMALLEST_RESIDUAL:
                     return None
                 out[i][i] = math.sqrt(rest)
             else:
                 out[i][j] = rest / out[j][j]
+                if out[i][j] != 0.0:
+                    used.append(j)
     return tuple(tuple(row) for row in out)
 
 

@@ -18,7 +18,7 @@ from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.grouped import Grouped
 from b2b_sem.engine.native.implied import BETA, Structure
-from b2b_sem.engine.native.information import RANK_TOLERANCE
+from b2b_sem.engine.native.information import RANK_TOLERANCE, definite_inverse
 from b2b_sem.engine.native.loss import Moments, Point, evaluate, gradient, hessian, objective, scoring_information
 
 __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
@@ -274,7 +274,8 @@ def _regular(structure: Structure, point: Point, constraints: LinearConstraints 
     if not len(info):
         return True
     scale = _scale(info)
-    return bool(np.linalg.eigvalsh(info / np.outer(scale, scale))[0] > RANK_TOLERANCE)
+    matrix = info / np.outer(scale, scale)
+    return definite_inverse(matrix) is not None or bool(np.linalg.eigvalsh(matrix)[0] > RANK_TOLERANCE)
 
 
 def _stable(structure: Structure, moments: Moments, theta: Array) -> bool:

@@ -1,0 +1,34 @@
+"""Adjusted p-values against statsmodels, and values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from b2b_sem.measures.multiplicity import METHODS, adjusted
+
+
+@pytest.mark.parametrize(("method", "name"), [("holm", "holm"), ("bonferroni", "bonferroni"), ("bh", "fdr_bh")])
+@pytest.mark.parametrize("count", [1, 2, 9, 40])
+def test_adjusted_is_that_of_statsmodels(method: str, name: str, count: int) -> None:
+    p = np.random.default_rng(count).uniform(size=count) ** 3
+    p[: count // 3] = p[0]  # ties
+    assert adjusted(p.tolist(), method) == pytest.approx(multipletests(p, method=name)[1].tolist(), rel=1e-12)
+
+
+def test_a_missing_p_value_does_not_count() -> None:
+    found = adjusted([0.01, math.nan, 0.03, 0.02], "holm")
+    assert found[0] == pytest.approx(0.03)
+    assert found[2:] == pytest.approx([0.04, 0.04])
+    assert math.isnan(found[1])
+    assert adjusted([0.02, math.nan], "bonferroni")[0] == pytest.approx(0.02)
+
+
+def test_none_changes_nothing_and_others_are_refused() -> None:
+    assert adjusted([0.2, 0.1], "none") == [0.2, 0.1]
+    assert [adjusted([], m) for m in METHODS] == [[]] * len(METHODS)
+    with pytest.raises(ValueError, match="sidak"):
+        adjusted([0.1], "sidak")
