@@ -66,8 +66,6 @@ def fit_continuous(
             "use missing='fiml' (all answers are used), 'mi' (imputation) or 'listwise' (rows with holes are left out "
             "and counted); 'pairwise' goes with ordered items",
         ),
-        group_equal=(tuple(group_equal), ((),), "leave it out"),
-        group_partial=(tuple(group_partial), ((),), "leave it out"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),

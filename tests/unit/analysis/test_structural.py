@@ -171,8 +171,6 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"test": "bollen.stine"}, "test='bollen.stine'"),
         ({"missing": "fimll"}, "missing='fimll'.*Did you mean 'fiml'"),
         ({"group": "word", "cluster": "word"}, "cluster='word'"),
-        ({"group_equal": ("loadings",)}, "group_equal"),
-        ({"group_partial": ["F=~x1"]}, "group_partial"),
         ({"cluster": "word", "meanstructure": False}, "clusters need a mean structure"),
         ({"parameterization": "other"}, "parameterization"),
         ({"bounds": "tight"}, "bounds"),
