@@ -86,7 +86,8 @@ def compare(fitted: Any, ref: dict[str, Any]) -> list[str]:
         found = ref["r2"].get(label) or {}
         out += [f"r2 {label} {name}: only on one side" for name in set(found) ^ set(fitted.r2[label])]
         for name in set(found) & set(fitted.r2[label]):
-            out += difference(f"r2 {label} {name}", fitted.r2[label][name], found[name], ESTIMATE * max(found[name], 0.01))
+            value = found[name]
+            out += difference(f"r2 {label} {name}", fitted.r2[label][name], value, ESTIMATE * max(value or 0.0, 0.01))
     return out
 
 
