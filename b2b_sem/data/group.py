@@ -64,7 +64,7 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     Parameters
     ----------
     values : array-like, shape (n,)
-        Numbers or text. Whole numbers lose their decimals: 1.0 is group "1".
+        Numbers or text. Whole numbers lose their decimals: 1.0 is group "1". Text loses blanks around it.
 
     Returns
     -------
@@ -72,9 +72,9 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     codes : ndarray of int, shape (n,)
         -1 where there is no value.
     """
-    from pandas import factorize, isna
+    from pandas import Series, factorize, isna
 
-    texts = np.array([None if isna(v) or not str(v).strip() else _label(v) for v in np.asarray(values)], dtype=object)
+    texts = np.array([None if isna(v) else _label(v) or None for v in Series(values)], dtype=object)
     codes, labels = factorize(texts, use_na_sentinel=True)
     return tuple(str(label) for label in labels), codes.astype(np.intp)
 
@@ -82,7 +82,7 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
 def _label(value: object) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    return str(value)
+    return str(value).strip()
 
 
 def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupRows], int, list[str]]:

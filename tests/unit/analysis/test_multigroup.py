@@ -330,3 +330,39 @@ def test_a_study_names_no_group():
     model, data = SimpleNamespace(syntax=lambda survey, rival: "f =~ a"), SimpleNamespace(responses=object())
     with pytest.raises(Unsupported, match="one group at a time"):
         study._fit(model, None, data, {"group": "sector"}, None)
+
+
+def test_one_equality_may_be_given_as_text_and_none_as_none(frame):
+    text = bs.fit(MODEL, frame, group="team", group_equal="loadings", group_partial=None)
+    listed = bs.fit(MODEL, frame, group="team", group_equal=["loadings"])
+    assert text.model.options["group_equal"] == ("loadings",)
+    assert text.model.options == listed.model.options
+    assert text.measures == listed.measures
+
+
+def test_the_group_column_may_have_a_number_for_its_name(frame):
+    numbered = frame.rename(columns={"team": 5})
+    found = bs.fit(MODEL, numbered, group=5)
+    assert found.groups == bs.fit(MODEL, frame, group="team").groups
+    assert found.model.options["group"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"group": ["team"]}, "group is a list, not the name of a column"),
+        ({"group": "team", "group_equal": [5]}, "group_equal holds 5, which is no name"),
+        ({"group_equal": ["loadings"]}, "group_equal compares groups, and there is one"),
+        ({"group_partial": ["f=~x2"]}, "group_partial compares groups, and there is one"),
+    ],
+)
+def test_arguments_of_groups_that_cannot_be_used(frame, options, match):
+    with pytest.raises(DataError, match=match) as info:
+        bs.fit("f =~ x1 + x2 + x3 + x4", frame, **options)
+    assert info.value.hint
+
+
+def test_effects_of_a_group_whose_label_is_a_number(frame):
+    numbered = frame.assign(team=frame["team"].map(dict(zip(frame["team"].unique(), (1, 2), strict=True))))
+    found = bs.fit(MODEL, numbered, group="team")
+    assert found.indirect_effects(group=1).table.equals(found.indirect_effects(group="1").table)
