@@ -435,6 +435,7 @@ class _Ladder:
             _effects=pd.DataFrame(effects, columns=list(EFFECT_COLUMNS)),
             _means=pd.DataFrame(means, columns=list(MEAN_COLUMNS)),
             _fits=MappingProxyType(dict(self.fits)),
+            limits=self.limits.numbers(),
         )
 
     def _statements(self, reached: int) -> tuple[str, ...]:

@@ -68,6 +68,8 @@ class InvarianceResult:
     statements : tuple of str
         What may be compared, and what not.
     notes, warnings : tuple of str
+    limits : mapping of str to float
+        The limits by the names of ``b2b_sem.measures.equivalence.Criteria``: only those that the criteria have.
     """
 
     group: str
@@ -89,6 +91,7 @@ class InvarianceResult:
     _effects: pd.DataFrame = field(repr=False)
     _means: pd.DataFrame = field(repr=False)
     _fits: Mapping[str, FitResult] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    limits: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -191,6 +194,7 @@ class InvarianceResult:
             )
         }
         out: dict[str, Any] = plain(head)
+        out["limits"] = plain(dict(self.limits))
         for name in ("steps", "tests", "releases", "effects", "means"):
             out[name] = records(getattr(self, f"_{name}"))
         return out
@@ -217,6 +221,7 @@ class InvarianceResult:
             _releases=frame_from_records(data["releases"], RELEASE_COLUMNS),
             _effects=frame_from_records(data["effects"], EFFECT_COLUMNS),
             _means=frame_from_records(data["means"], MEAN_COLUMNS),
+            limits=MappingProxyType({k: float(v) for k, v in (data.get("limits") or {}).items()}),
         )
 
 
