@@ -133,8 +133,8 @@ def draw_paths(result: PathGroupResult) -> Figure | None:
         f"Paths by {result.group}",
         f"Points: coefficients of one joint model{kinds}; lines: {result.level:.0%} confidence intervals. Right: the "
         f"test that a path is equal in all groups{', adjusted over the paths' if adjusted else ''}; shaded where "
-        f"p < {number(result.alpha, 2, bounded=True, glyphs=TYPESET)}. Intervals that overlap may still belong to paths "
-        "that differ: the test decides.",
+        f"p < {number(result.alpha, 2, bounded=True, glyphs=TYPESET)}. Paths whose intervals overlap may still differ: "
+        "the test decides.",
         f"Forest plot of {len(paths)} paths in {len(result.groups)} groups. {found} All values are in the table of "
         "paths by group.",
         plot,
@@ -376,9 +376,9 @@ def draw_effects(result: InvarianceResult, names: Mapping[str, str] | None = Non
     return Figure(
         "dmacs",
         f"Items that work differently across {result.group}",
-        f"dMACS: how far expected answers of {_listed(others)} and {next(iter(result.groups))} differ at the same value "
-        "of the latent variable, in standard deviations of the item; the referent is 0 by construction. Guides: .20 "
-        f"small, .40 medium, .70 large ({NYE}).",
+        f"dMACS: how far expected answers of {_listed(others)} and {next(iter(result.groups))} differ at the same "
+        "value of the latent variable, in standard deviations of the item; the referent is 0 by construction. "
+        f"Guides: .20 small, .40 medium, .70 large ({NYE}).",
         f"Dot plot of dMACS of {frame['item'].nunique()} items; largest {number(float(worst['dmacs']))} "
         f"({worst['item']}, {worst['group']}). All values are in the table.",
         plot,
