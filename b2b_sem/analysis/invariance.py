@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,22 +13,15 @@ import pandas as pd
 
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text
+from b2b_sem.analysis.ladder import LEAST_EQUAL, Ladder, Tested, check_steps, corrected_difference, estimates_of
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.release import release_tests
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
-from b2b_sem.measures.difference import Difference, difference, satorra_bentler_2001
-from b2b_sem.measures.equivalence import CRITERIA, Criteria, decide_configural, decide_step, drift, mean_effect
-from b2b_sem.measures.multiplicity import false_discovery
-from b2b_sem.results.invariance import (
-    EFFECT_COLUMNS,
-    MEAN_COLUMNS,
-    RELEASE_COLUMNS,
-    STEP_COLUMNS,
-    TEST_COLUMNS,
-    InvarianceResult,
-)
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
+from b2b_sem.measures.difference import Difference
+from b2b_sem.measures.equivalence import CRITERIA, Criteria, drift, mean_effect
+from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.measurement import MeasurementModel, measurement_model
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import Row
@@ -43,10 +35,6 @@ STEPS: Mapping[str, str] = MappingProxyType(
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
 ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
-#: A difference test whose scaling factor is a smaller share of those of the two models is said to be unreliable.
-LEAST_FACTOR = 0.5
-#: Items of a latent variable that must stay equal, so that its scale and origin do not hang on a single item.
-LEAST_EQUAL = 2
 
 
 def invariance(
@@ -113,7 +101,7 @@ def invariance(
         part.
     """
     limits = _criteria(criteria, alpha)
-    wanted = _steps(steps)
+    wanted = check_steps(steps, STEPS)
     if not 0 < alpha < 1:
         raise DataError(f"alpha is {alpha!r}", hint="give an error rate between 0 and 1, such as 0.05")
     if ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered):
@@ -129,12 +117,8 @@ def invariance(
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     measured = measurement_model(parse_model(*model_text(model)))
-    ladder = _Ladder(measured, data, str(group), str(estimator).upper(), missing, limits, alpha, partial)
-    for step in wanted:
-        ladder.climb(step)
-        if ladder.stopped and stop:
-            break
-    return ladder.result()
+    plan = GroupPlan(measured, data, str(group), str(estimator).upper(), missing)
+    return Ladder(plan, plan.estimator, missing, limits, alpha, partial).climb(wanted, stop)
 
 
 def _criteria(criteria: str | Criteria, alpha: float) -> Criteria:
@@ -149,152 +133,54 @@ def _criteria(criteria: str | Criteria, alpha: float) -> Criteria:
     return replace(found, alpha=alpha) if found.alpha is not None else found
 
 
-def _steps(steps: Sequence[str]) -> tuple[str, ...]:
-    wanted = (steps,) if isinstance(steps, str) else tuple(steps)
-    if not wanted or wanted != tuple(STEPS)[: len(wanted)]:
-        raise DataError(
-            f"steps={list(wanted)!r} are no ladder", hint=f"each step builds on those before: {', '.join(STEPS)}"
-        )
-    return wanted
+@dataclass(frozen=True)
+class GroupPlan:
+    """Groups and continuous answers: each step makes one more kind of parameters equal.
 
-
-@dataclass
-class _Ladder:
-    """Work in progress."""
+    Attributes
+    ----------
+    measured : MeasurementModel
+    data : DataFrame or Responses
+    group, estimator, missing : str
+        As :func:`invariance` takes them.
+    """
 
     measured: MeasurementModel
     data: Any
     group: str
     estimator: str
     missing: str
-    limits: Criteria
-    alpha: float
-    partial: bool
-    exempt: list[str] = field(default_factory=list)
-    fits: dict[str, Fit] = field(default_factory=dict)
-    last: Fit | None = None
-    holds: str = ""
-    stopped: str = ""
-    indices: str = ""
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    tests: list[dict[str, Any]] = field(default_factory=list)
-    releases: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
-    def climb(self, step: str) -> None:
-        """Fit a step, decide, and release parameters if it fails."""
-        if self.stopped and self.last is None:
-            return
-        names = list(STEPS)
-        kinds = tuple(STEPS[s] for s in names[1 : names.index(step) + 1])
-        inherited = self._inherit() if step == "scalar" else []
-        found = self._fit(step, kinds)
-        if found is None:
-            return
-        if not self.fits:
-            self.indices = _indices(found)
-        self.fits[step] = found
-        held, reason, against = self._decide(step, found)
-        self._record_step(step, found, held, reason, against)
-        for name in inherited:
-            why = f"the loading of {name.removesuffix('~1')} differs"
-            self._record_release({"step": step, "round": 0, "parameter": name}, 0, why, found, held)
-        if not held and step != "configural" and self.partial and found.converged and found.identified:
-            found, held = self._relax(step, kinds, found)
-            self.fits[step] = found
-        if held and not self.stopped:
-            self.holds = step
-        elif not held and not self.stopped:
-            self.stopped = step
-        if held:
-            self.last = found
-        elif step == "configural":
-            self.last = found if found.converged and found.identified else None
+    steps = STEPS
+    #: What to do when the configural model cannot be fitted.
+    alone = "fit each group by itself first"
 
-    def _fit(self, step: str, kinds: tuple[str, ...]) -> Fit | None:
-        try:
-            return fit_model(
-                self.measured.text,
-                self.data,
-                estimator=self.estimator,
-                missing=self.missing,
-                group=self.group,
-                group_equal=kinds,
-                group_partial=tuple(self.exempt),
-                std_lv=True,
-                meanstructure=True,
-            )
-        except ModelError as error:
-            self.stopped = self.stopped or step
-            self.notes.append(f"{step}: the model cannot be fitted: {error.message}.")
-            return None
-
-    def _decide(self, step: str, found: Fit) -> tuple[bool, str, Difference | None]:
-        if not found.converged or not found.identified:
-            return False, found.failure, None
-        if step == "configural":
-            held, reason = decide_configural(self.limits, self._index(found, "cfi"), found.measures["srmr"])
-            return held, reason, None
-        assert self.last is not None
-        if found.measures["chisq"] < self.last.measures["chisq"] - 1e-4:
-            return False, "it fits better than the model with fewer equalities, which stopped in a local minimum", None
-        test = _difference(self.last, found)
-        held, reason = decide_step(
-            self.limits,
-            STEPS[step],
-            self._index(self.last, "cfi") - self._index(found, "cfi"),
-            self._index(found, "rmsea") - self._index(self.last, "rmsea"),
-            found.measures["srmr"] - self.last.measures["srmr"],
-            math.nan if test is None else test.pvalue,
+    def fit(self, step: str, exempt: Sequence[str]) -> Fit:
+        """Fit the model with all kinds equal up to a step."""
+        names = list(self.steps)
+        return fit_model(
+            self.measured.text,
+            self.data,
+            estimator=self.estimator,
+            missing=self.missing,
+            group=self.group,
+            group_equal=tuple(self.steps[s] for s in names[1 : names.index(step) + 1]),
+            group_partial=tuple(exempt),
+            std_lv=True,
+            meanstructure=True,
         )
-        return held, reason, test
 
-    def _index(self, found: Fit, name: str) -> float:
-        return found.measures.get(f"{name}_{self.indices}" if self.indices else name, math.nan)
+    def difference(self, larger: Fit, smaller: Fit) -> Difference | None:
+        """Return the difference test, scaled where the estimator scales."""
+        return corrected_difference(larger, smaller)
 
-    def _inherit(self) -> list[str]:
-        """Release the intercepts of items with released loadings."""
-        new = []
-        for name in list(self.exempt):
-            if "=~" in name and (intercept := f"{name.split('=~')[1]}~1") not in self.exempt:
-                self.exempt.append(intercept)
-                new.append(intercept)
-        return new
+    def equivalent(self, step: str) -> str:
+        """Return "": each step restricts the model."""
+        return ""
 
-    def _relax(self, step: str, kinds: tuple[str, ...], found: Fit) -> tuple[Fit, bool]:
-        """Release one equality after the other until the step holds or nothing is left to release."""
-        kind, blocked, released = kinds[-1], set[str](), 0
-        for number in range(1, sum(map(len, self.measured.items.values())) + 1):
-            rows = self._score_tests(step, number, kind, found)
-            ready = sorted((r for r in rows if r["pvalue_fdr"] < self.alpha), key=lambda r: (r["pvalue"], -r["chisq"]))
-            chosen = next((r for r in ready if not self._needed(kind, r, blocked)), None)
-            if chosen is None:
-                break
-            self.exempt.append(chosen["parameter"])
-            again = self._fit(step, kinds)
-            if again is None or not again.converged or not again.identified:
-                self.exempt.pop()
-                break
-            found = again
-            released += 1
-            held, reason, against = self._decide(step, found)
-            self._record_release(chosen, len(rows), "largest score test", found, held)
-            if held:
-                self._record_step(f"{step} (partial)", found, held, reason, against)
-                return found, True
-        if released:
-            held, reason, against = self._decide(step, found)
-            self._record_step(f"{step} (partial)", found, held, reason, against)
-        text = f"{step}: no further equality can be released"
-        if blocked:
-            names = ", ".join(sorted(blocked))
-            text += f": fewer than {LEAST_EQUAL} items with equal parameters would remain for {names}"
-        else:
-            text += f": no score test is significant at {self.alpha:g} after adjustment for their number"
-        self.notes.append(f"{text}.")
-        return found, False
-
-    def _score_tests(self, step: str, number: int, kind: str, found: Fit) -> list[dict[str, Any]]:
+    def tests(self, step: str, found: Fit) -> list[Tested]:
+        """Return a score test of each parameter that the step makes equal."""
+        kind = self.steps[step]
         context = context_of(found)
         assert isinstance(context.problem, GroupProblem)
         with single_thread():
@@ -303,145 +189,48 @@ class _Ladder:
             )
         # equal means or covariances of latent variables are no part of the ladder
         tested = [t for t in tested if kind == "loadings" or t.row.lhs not in self.measured.items]
-        adjusted = false_discovery(np.array([t.pvalue for t in tested]))
-        rows = []
-        for test, p in zip(tested, adjusted, strict=True):
-            latent, item = self._place(test.row)
-            rows.append(
-                {
-                    "step": step,
-                    "round": number,
-                    "parameter": test.row.name,
-                    "latent": latent,
-                    "item": item,
-                    "chisq": test.chisq,
-                    "df": test.df,
-                    "pvalue": test.pvalue,
-                    "pvalue_fdr": float(p),
-                }
-            )
-        self.tests += rows
-        return rows
+        return [Tested(t.row.name, *self._place(t.row), t.chisq, t.df, t.pvalue) for t in tested]
 
-    def _place(self, row: Row) -> tuple[str, str]:
+    def _place(self, row: Row) -> tuple[tuple[str, ...], str]:
         if row.op == "=~":
-            return row.lhs, row.rhs
-        return ", ".join(f for f, items in self.measured.items.items() if row.lhs in items), row.lhs
+            return (row.lhs,), row.rhs
+        return tuple(f for f, items in self.measured.items.items() if row.lhs in items), row.lhs
 
-    def _needed(self, kind: str, row: Mapping[str, Any], blocked: set[str]) -> bool:
-        """Whether too few equal items would remain if a parameter were released; notes whose."""
-        if kind == "residuals":
-            return False
-        later = {*self.exempt, row["parameter"]}
-        short = [f for f in row["latent"].split(", ") if len(self._equal_items(f, later)) < LEAST_EQUAL]
-        blocked.update(short)
-        return bool(short)
+    def inherited(self, step: str, exempt: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Release the intercepts of items with released loadings."""
+        if step != "scalar":
+            return []
+        items = dict.fromkeys(name.split("=~")[1] for name in exempt if "=~" in name)
+        return [(f"{item}~1", item, f"the loading of {item} differs") for item in items]
 
-    def _equal_items(self, latent: str, exempt: set[str]) -> list[str]:
+    def equal_items(self, latent: str, exempt: Sequence[str]) -> list[str]:
+        """Return the items with equal loadings and intercepts."""
         items = self.measured.items[latent]
         return [i for i in items if f"{latent}=~{i}" not in exempt and f"{i}~1" not in exempt]
 
-    def _record_step(self, step: str, found: Fit, held: bool, reason: str, test: Difference | None) -> None:
-        m = found.measures
-        scaled = "_scaled" if "chisq_scaled" in m else ""
-        last = self.last if step != "configural" else None
+    def needs_equal(self, step: str) -> bool:
+        """Whether releases of a step take items from the equal ones: residuals do not."""
+        return self.steps[step] != "residuals"
 
-        def change(name: str) -> float:
-            if last is None:
-                return math.nan
-            if name == "srmr":
-                return m["srmr"] - last.measures["srmr"]
-            return self._index(found, name) - self._index(last, name)
-
-        self.steps.append(
-            {
-                "step": step,
-                "partial": len(self.exempt),
-                "npar": int(m["npar"]),
-                "chisq": m[f"chisq{scaled}"],
-                "df": int(m["df"]),
-                "pvalue": m[f"pvalue{scaled}"],
-                "cfi": self._index(found, "cfi"),
-                "rmsea": self._index(found, "rmsea"),
-                "srmr": m["srmr"],
-                "aic": m.get("aic", math.nan),
-                "bic": m.get("bic", math.nan),
-                "chisq_diff": math.nan if test is None else test.chisq,
-                "df_diff": math.nan if test is None else float(test.df),
-                "pvalue_diff": math.nan if test is None else test.pvalue,
-                "cfi_change": change("cfi"),
-                "rmsea_change": change("rmsea"),
-                "srmr_change": change("srmr"),
-                "holds": held,
-                "reason": reason,
-            }
-        )
-        if test is not None and math.isnan(test.chisq):
-            self.notes.append(f"{step}: the scaled difference of chi-squares is negative and has no p-value.")
-        elif test is not None and last is not None and test.scaling_factor < LEAST_FACTOR * _usual_factor(last, found):
-            self.notes.append(
-                f"{step}: the difference test is not reliable: its scaling factor, {test.scaling_factor:.3f}, is less "
-                "than half of those of the two models."
-            )
-
-    def _record_release(self, row: Mapping[str, Any], tests: int, reason: str, found: Fit, held: bool) -> None:
-        m, name = found.measures, row["parameter"]
-        item = name.removesuffix("~1")
-        blank = {
-            "latent": ", ".join(f for f, items in self.measured.items.items() if item in items),
-            "item": item,
-            **dict.fromkeys(("chisq", "df", "pvalue", "pvalue_fdr"), math.nan),
+    def settle(self, ladder: Ladder) -> dict[str, Any]:
+        """Return latent means, effect sizes, and what may be compared."""
+        first = ladder.fits["configural"]
+        means = _means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
+        effects, notes = _effects(first, self.measured, set(ladder.exempt)) if first.converged else ([], [])
+        return {
+            "group": self.group,
+            "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
+            "statements": self._statements(ladder),
+            "notes": notes,
+            "means": means,
+            "effects": effects,
         }
-        after = {
-            "model_chisq": m["chisq_scaled" if "chisq_scaled" in m else "chisq"],
-            "model_df": int(m["df"]),
-            "cfi": self._index(found, "cfi"),
-            "rmsea": self._index(found, "rmsea"),
-            "srmr": m["srmr"],
-            "holds": held,
-        }
-        self.releases.append({**blank, **row, "tests": tests, "reason": reason, **after})
 
-    def result(self) -> InvarianceResult:
-        """Return the finished ladder."""
-        first = self.fits.get("configural")
-        if first is None:
-            raise ModelError(
-                f"the configural model cannot be fitted: {' '.join(self.notes)}", hint="fit each group by itself first"
-            )
-        reached = list(STEPS).index(self.holds) if self.holds else -1
-        means = _means(self.fits["scalar"], self.measured) if reached >= 2 else []
-        effects, notes = _effects(first, self.measured, set(self.exempt)) if first.converged else ([], [])
-        warned = [f"{step}: {text}" for step, f in self.fits.items() for text in f.warnings]
-        about = [n for n in first.notes if not n.startswith("The native engine was used")]
-        sizes = dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True))
-        return InvarianceResult(
-            group=self.group,
-            groups=MappingProxyType(sizes),
-            model=self.measured.text,
-            estimator=self.estimator,
-            missing=self.missing,
-            criteria=self.limits.name,
-            source=self.limits.source,
-            indices=self.indices,
-            holds=self.holds,
-            stopped=self.stopped,
-            statements=self._statements(reached),
-            notes=(*self.measured.notes, *about, *self.notes, *notes),
-            warnings=tuple(warned),
-            _steps=pd.DataFrame(self.steps, columns=list(STEP_COLUMNS)),
-            _tests=pd.DataFrame(self.tests, columns=list(TEST_COLUMNS)),
-            _releases=pd.DataFrame(self.releases, columns=list(RELEASE_COLUMNS)),
-            _effects=pd.DataFrame(effects, columns=list(EFFECT_COLUMNS)),
-            _means=pd.DataFrame(means, columns=list(MEAN_COLUMNS)),
-            _fits=MappingProxyType(dict(self.fits)),
-            limits=self.limits.numbers(),
-        )
-
-    def _statements(self, reached: int) -> tuple[str, ...]:
+    def _statements(self, ladder: Ladder) -> tuple[str, ...]:
         """Say what may be compared."""
+        exempt, reached = ladder.exempt, ladder.reached
         released = {
-            kind: [n for n in self.exempt if OPERATOR[kind] in n] for kind in ("loadings", "intercepts", "residuals")
+            kind: [n for n in exempt if OPERATOR[kind] in n] for kind in ("loadings", "intercepts", "residuals")
         }
         out = []
         if reached < 0:
@@ -460,15 +249,15 @@ class _Ladder:
             out.append(f"Latent means may be compared: intercepts are equal{but}.")
         elif reached >= 0:
             out.append("Latent means may not be compared: equal intercepts were not established.")
-        if reached >= 3 and not self.exempt:
+        if reached >= 3 and not exempt:
             out.append("Sums and means of observed answers may be compared: all parameters of the items are equal.")
         elif reached >= 0:
-            why = "some items work differently" if reached >= 2 and self.exempt else "strict invariance does not hold"
-            if self.stopped == "" and reached < 3:
+            why = "some items work differently" if reached >= 2 and exempt else "strict invariance does not hold"
+            if ladder.stopped == "" and reached < 3:
                 why = "strict invariance was not tested"
             out.append(f"Sums and means of observed answers may not be compared: {why}.")
         for latent in self.measured.items:
-            equal = self._equal_items(latent, set(self.exempt))
+            equal = self.equal_items(latent, exempt)
             if reached >= 1 and len(equal) < LEAST_EQUAL:
                 out.append(
                     f"{latent} has {len(equal)} item{'' if len(equal) == 1 else 's'} with equal parameters: that these "
@@ -477,44 +266,8 @@ class _Ladder:
         return tuple(out)
 
 
-def _indices(found: Fit) -> str:
-    """Return which CFI and RMSEA a ladder compares: robust ones where there are any, else scaled ones."""
-    m = found.measures
-    for kind in ("robust", "scaled"):
-        if f"cfi_{kind}" in m and (math.isfinite(m[f"cfi_{kind}"]) or m["df"] == 0):
-            return kind
-    return ""
-
-
-def _difference(larger: Fit, smaller: Fit) -> Difference | None:
-    """Return the difference test: scaled (Satorra & Bentler 2001) where the fits have scaled tests."""
-    a, b = larger.measures, smaller.measures
-    if a["df"] == b["df"]:
-        return None
-    if "chisq_scaling_factor" not in b:
-        return difference(a["chisq"], int(a["df"]), b["chisq"], int(b["df"]))
-    return satorra_bentler_2001(
-        a["chisq"],
-        int(a["df"]),
-        a["chisq_scaling_factor"],
-        b["chisq"],
-        int(b["df"]),
-        b["chisq_scaling_factor"],
-    )
-
-
-def _usual_factor(larger: Fit, smaller: Fit) -> float:
-    """Return the smaller one of two scaling factors; 1 without scaled tests."""
-    both = [f.measures.get("chisq_scaling_factor", math.nan) for f in (larger, smaller)]
-    return min((c for c in both if math.isfinite(c)), default=1.0)
-
-
-def _estimates(found: Fit) -> dict[tuple[int, str, str, str], dict[Any, Any]]:
-    return {(row["group"], row["lhs"], row["op"], row["rhs"]): row for row in found.parameters.to_dict("records")}
-
-
 def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
-    at, sizes = _estimates(found), found.group_tests["nobs"].tolist()
+    at, sizes = estimates_of(found), found.group_tests["nobs"].tolist()
     out = []
     for latent in measured.items:
         first, own = at[1, latent, "~1", ""], at[1, latent, "~~", latent]
@@ -528,7 +281,7 @@ def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
 
 def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return dMACS of all items from the configural model, its scales linked by one item of each latent variable."""
-    at, factor = _estimates(found), measured.factor
+    at, factor = estimates_of(found), measured.factor
     sizes = found.group_tests["nobs"].tolist()
     sds = []
     for label, n in zip(found.groups, sizes, strict=True):
