@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import b2b_sem as bs
 from b2b_sem.analysis.measurement import LOADING_COLUMNS, RELIABILITY_COLUMNS, measurement, reliability, validity
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import FitResult, ModelInfo, OptimizerInfo
 from b2b_sem.results.measurement import MeasurementResult
@@ -319,12 +320,40 @@ def test_too_few_respondents_for_adequacy_are_reported_not_raised():
     assert any("sampling adequacy is not given: 2 respondents are too few" in w for w in got.warnings)
 
 
-def test_several_groups_are_refused():
-    fit = lavaan_fit("simple")
-    rows = fit.parameters
-    rows.loc[0, "group"] = 2
-    with pytest.raises(Unsupported, match="one group at a time"):
-        reliability(replace(fit, _parameters=rows))
+def two_groups():
+    rng = np.random.default_rng(7)
+    frames = []
+    for label, noise in (("b", 0.5), ("a", 1.0)):
+        f, g = rng.normal(size=(2, 300))
+        columns = {f"{k}{i}": x + rng.normal(scale=noise, size=300) for k, x in (("f", f), ("g", g)) for i in (1, 2, 3)}
+        frames.append(pd.DataFrame(columns).assign(team=label))
+    data = pd.concat(frames, ignore_index=True)
+    return bs.fit("F =~ f1 + f2 + f3\nG =~ g1 + g2 + g3", data, group="team"), data
+
+
+def test_each_group_by_itself():
+    fit, data = two_groups()
+    table = reliability(fit)
+    assert list(table.columns[:2]) == ["group", "scale"]
+    assert table["group"].tolist() == ["b", "b", "a", "a"]
+    everything, ratios = measurement(fit), validity(fit)
+    for label in ("b", "a"):
+        alone = bs.fit(fit.model.text, data[data["team"] == label])
+        own = table[table["group"] == label].drop(columns="group").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, reliability(alone), rtol=1e-5)
+        pd.testing.assert_frame_equal(ratios[label].htmt, validity(alone).htmt, rtol=1e-9)
+        assert everything[label].adequacy == pytest.approx(measurement(alone).adequacy)
+        pd.testing.assert_frame_equal(everything[label].loadings, measurement(alone).loadings, rtol=1e-3)
+    assert (table.loc[table["group"] == "b", "omega"].min()) > table.loc[table["group"] == "a", "omega"].max()
+
+
+def test_answers_of_groups_are_told_apart():
+    fit, data = two_groups()
+    np.testing.assert_allclose(reliability(fit, data.sample(frac=1, random_state=1))["alpha"], reliability(fit)["alpha"])
+    with pytest.raises(DataError, match="no column 'team', which tells the groups apart"):
+        reliability(fit, data.drop(columns="team"))
+    with pytest.raises(DataError, match="no rows of group a"):
+        validity(fit, data[data["team"] == "b"])
 
 
 def test_defined_parameters_are_no_second_group():
