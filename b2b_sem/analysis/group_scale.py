@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -39,7 +40,7 @@ def each_group(fit: FitResult, data: pd.DataFrame | None) -> Iterator[tuple[str,
     labels, codes = group_labels(data[column])
     for label in fit.groups:
         if label not in labels:
-            raise DataError(f"the data have no rows of group {label}", hint=f"groups of '{column}': {', '.join(labels)}")
+            raise DataError(f"the data have no rows of group {label}", hint=f"'{column}' has {', '.join(labels)}")
         yield label, group_result(fit, label), data[codes == labels.index(label)]
 
 
@@ -55,7 +56,7 @@ def group_result(fit: FitResult, label: str) -> FitResult:
         rows = table[(table["group"] == number) & (table["op"] != ":=")].reset_index(drop=True)
         return rows.assign(group=1)
 
-    changes = {
+    changes: dict[str, Any] = {
         "nobs": part.nobs,
         "_parameters": own(fit.parameters),
         "_standardized": own(fit.standardized()),

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-if TYPE_CHECKING:
-    from b2b_sem.results.invariance import InvarianceResult
+from b2b_sem.cli.group import answer_options, output_options
 
 
 @click.command("invariance", short_help="Test whether items measure the same in several groups.")
 @click.argument("model")
-@click.option("--data", required=True, metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet.")
-@click.option("--group", required=True, metavar="COLUMN", help="Column that tells groups apart.")
-@click.option("--sheet", help="Sheet of a workbook (default: the first).")
-@click.option("--missing-code", "missing_codes", multiple=True, metavar="CODE", help="A value that means missing.")
+@answer_options
 @click.option(
-    "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
+    "--group", required=True, metavar="NAME", help="Column that tells groups apart, or a group of the model's survey."
 )
 @click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
 @click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
@@ -27,17 +20,17 @@ if TYPE_CHECKING:
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
 @click.option("--stop/--no-stop", default=True, help="Stop at the first step that fails (default: yes).")
-@click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     model: str,
     data: str,
-    group: str,
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
+    group: str,
     steps: str | None,
     estimator: str,
     missing: str,
@@ -46,6 +39,7 @@ def command(
     partial: bool,
     stop: bool,
     json_out: str | None,
+    figure_out: str | None,
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
@@ -53,24 +47,16 @@ def command(
     """
     from b2b_sem.analysis.invariance import STEPS, invariance
     from b2b_sem.cli.fit import read_answers
-    from b2b_sem.cli.output import check_file, check_not_input
+    from b2b_sem.cli.group import check_outputs, given_model, listed, place_groups, write_result
     from b2b_sem.spec.loader import load_model
 
-    if "~" in model or "\n" in model:
-        raise click.UsageError("MODEL is the name of a file: write the model text to a file such as model.lav.", ctx)
-    if json_out is not None and not json_out.strip():
-        raise click.UsageError("'--json' needs a file name.", ctx)
-    to_file = json_out is not None and json_out != "-"
-    if to_file:
-        check_file(Path(str(json_out)))
-        check_not_input(Path(str(json_out)), model, data)
+    check_outputs(ctx, model, data, json_out, figure_out)
     spec = load_model(model)
-    path = spec.source
     result = invariance(
-        spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,
-        read_answers(spec, data, sheet, missing_codes, score),
+        given_model(spec),
+        place_groups(spec, read_answers(spec, data, sheet, missing_codes, score), group, score=score),
         group,
-        steps=tuple(STEPS) if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
+        steps=tuple(STEPS) if steps is None else listed(steps),
         estimator=estimator,
         missing=missing,
         criteria=criteria,
@@ -78,19 +64,5 @@ def command(
         alpha=alpha,
         stop=stop,
     )
-    _write(result, json_out)
+    write_result(result, json_out, figure_out)
     return 0
-
-
-def _write(result: InvarianceResult, json_out: str | None) -> None:
-    import json
-
-    from b2b_sem.cli.output import say
-    from b2b_sem.results.io import write_json
-
-    if json_out == "-":
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    click.echo(result.summary())
-    if json_out is not None:
-        say(f"JSON -> {write_json(json_out, result.to_json())}")

@@ -372,7 +372,7 @@ def draw_effects(result: InvarianceResult, names: Mapping[str, str] | None = Non
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "yref": "container", "x": 0, "itemclick": False}
         | {"yanchor": "top"},
     )
-    worst = frame.loc[frame["dmacs"].idxmax()]
+    worst = frame.sort_values("dmacs").iloc[-1]
     return Figure(
         "dmacs",
         f"Items that work differently across {result.group}",

@@ -349,7 +349,9 @@ def test_each_group_by_itself():
 
 def test_answers_of_groups_are_told_apart():
     fit, data = two_groups()
-    np.testing.assert_allclose(reliability(fit, data.sample(frac=1, random_state=1))["alpha"], reliability(fit)["alpha"])
+    np.testing.assert_allclose(
+        reliability(fit, data.sample(frac=1, random_state=1))["alpha"], reliability(fit)["alpha"]
+    )
     with pytest.raises(DataError, match="no column 'team', which tells the groups apart"):
         reliability(fit, data.drop(columns="team"))
     with pytest.raises(DataError, match="no rows of group a"):
