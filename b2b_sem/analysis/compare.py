@@ -29,7 +29,7 @@ from b2b_sem.measures.difference import (
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ComparisonResult
 
-__all__ = ["compare"]
+__all__ = ["compare", "nested_difference"]
 
 METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for chi-squares and likelihoods to be comparable.
@@ -331,6 +331,13 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     bread, meat = bread_and_meat(first.problem, raw, first.solution.theta)
     given_up = restriction(first.problem, first.solution.theta, second.problem, second.solution.theta)
     return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
+
+
+def nested_difference(larger: FitResult, smaller: FitResult) -> Difference:
+    """Return the default difference test of two fits known to be nested."""
+    method = _method((larger, smaller), ("the larger model", "the smaller model"), "default")
+    with single_thread():
+        return _difference(larger, smaller, method, Reproduction(0.0, context_of(larger).solution.theta, True))
 
 
 def _refuse_2010(method: str) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.comparability import comparable, latent_means
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.ladder import LEAST_EQUAL, Ladder, Tested, check_steps, corrected_difference, estimates_of
+from b2b_sem.analysis.intake import model_text, refuse
+from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference, estimates_of
+from b2b_sem.analysis.ordinal_ladder import ORDINAL_STEPS, OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.release import release_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.measures.difference import Difference
-from b2b_sem.measures.equivalence import CRITERIA, Criteria, drift, mean_effect
+from b2b_sem.measures.equivalence import CRITERIA, Criteria, drift
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.measurement import MeasurementModel, measurement_model
 from b2b_sem.spec.model import ModelSpec
@@ -35,6 +37,7 @@ STEPS: Mapping[str, str] = MappingProxyType(
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
 ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 
 def invariance(
@@ -42,7 +45,7 @@ def invariance(
     data: Any,
     group: str,
     *,
-    steps: Sequence[str] = tuple(STEPS),
+    steps: Sequence[str] | None = None,
     estimator: str = "ML",
     missing: str = "listwise",
     criteria: str | Criteria = "chen",
@@ -50,6 +53,7 @@ def invariance(
     alpha: float = 0.05,
     stop: bool = True,
     ordered: Any = None,
+    parameterization: str = "delta",
 ) -> InvarianceResult:
     """Test whether items measure the same in several groups: configural, metric, scalar and strict invariance.
 
@@ -61,6 +65,12 @@ def invariance(
 
     All latent variables have variance 1 and mean 0 in the first group, so that every loading is estimated and tested.
 
+    With ordinal items (`ordered`) a step of equal thresholds comes before that of equal loadings, and models are
+    identified as by Wu & Estabrook (2016), doi:10.1007/s11336-016-9506-0. Differences are tested by the scaled (and
+    shifted) difference of Satorra (2000), releases by the generalized score test of Boos (1992),
+    doi:10.1080/00031305.1992.10475921, which is chi-square distributed with any weight. Thresholds are released item by
+    item, all of them: nothing else of such an item is then compared. CFI and RMSEA are the scaled ones.
+
     Parameters
     ----------
     model : str, Path or ModelSpec
@@ -69,10 +79,12 @@ def invariance(
     group : str
         Column that tells groups apart. The first group in the data is the one that others are compared with.
     steps : sequence of str
-        The first ones of "configural", "metric" (equal loadings), "scalar" (and intercepts), "strict" (and residual
-        variances).
+        The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
+        intercepts), "strict" (and residual variances). Default: all.
     estimator : {"ML", "MLM", "MLR", "MLF"}
+        With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
+        With ordinal items "listwise" or "pairwise".
     criteria : str or Criteria
         "chen": CFI falls by at most .010, and not both RMSEA rises by more than .015 and SRMR by more than .030
         (metric) or .010 (Chen 2007, doi:10.1080/10705510701301834). "cheung-rensvold": CFI falls by at most .010
@@ -85,8 +97,11 @@ def invariance(
     stop : bool
         Whether to stop at the first step that fails. If not, later steps are fitted and compared with the last model
         that held, but make no claim: ``holds`` names the last step before the first failure.
-    ordered
-        Not available for ordinal items: anything but None is refused.
+    ordered : sequence of str, str or True, optional
+        Ordinal items; True for all.
+    parameterization : {"delta", "theta"}
+        Of ordinal items. Equal residual variances are parameters of "theta" only, which the last step takes in any
+        case.
 
     Returns
     -------
@@ -97,28 +112,36 @@ def invariance(
     DataError
         For a group column that cannot be used and for wrong arguments.
     Unsupported
-        For ordinal items, latent variables of a second order, other estimators, and constraints within the measurement
-        part.
+        For latent variables of a second order, other estimators, and constraints within the measurement part.
     """
     limits = _criteria(criteria, alpha)
-    wanted = check_steps(steps, STEPS)
+    ordinal = ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered)
+    known = ORDINAL_STEPS if ordinal else STEPS
+    wanted = check_steps(tuple(known) if steps is None else steps, known)
     if not 0 < alpha < 1:
         raise DataError(f"alpha is {alpha!r}", hint="give an error rate between 0 and 1, such as 0.05")
-    if ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered):
+    name = str(estimator).upper()
+    name = "WLSMV" if ordinal and name in ("ML", "DEFAULT") else name
+    available = ORDINAL_ESTIMATORS if ordinal else ESTIMATORS
+    if name not in available:
         raise Unsupported(
-            "invariance of ordinal items is not available",
-            hint="treat items of five or more answers as continuous, with estimator='MLR'",
+            f"estimator={estimator!r} is not available here.{did_you_mean(name, available)}",
+            hint="use " + ", ".join(available) + ("" if ordinal or name not in ORDINAL_ESTIMATORS else ", or ordered"),
         )
-    if str(estimator).upper() not in ESTIMATORS:
-        raise Unsupported(
-            f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
-            hint="use " + ", ".join(ESTIMATORS),
+    refuse(
+        parameterization=(
+            parameterization,
+            ("delta", "theta") if ordinal else ("delta",),
+            "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
         )
+    )
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     measured = measurement_model(parse_model(*model_text(model)))
-    plan = GroupPlan(measured, data, str(group), str(estimator).upper(), missing)
-    return Ladder(plan, plan.estimator, missing, limits, alpha, partial).climb(wanted, stop)
+    plan: Plan = GroupPlan(measured, data, str(group), name, missing)
+    if ordinal:
+        plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
+    return Ladder(plan, name, missing, limits, alpha, partial).climb(wanted, stop)
 
 
 def _criteria(criteria: str | Criteria, alpha: float) -> Criteria:
@@ -215,68 +238,16 @@ class GroupPlan:
     def settle(self, ladder: Ladder) -> dict[str, Any]:
         """Return latent means, effect sizes, and what may be compared."""
         first = ladder.fits["configural"]
-        means = _means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
+        means = latent_means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
         effects, notes = _effects(first, self.measured, set(ladder.exempt)) if first.converged else ([], [])
         return {
             "group": self.group,
             "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
-            "statements": self._statements(ladder),
+            "statements": comparable(ladder, OPERATOR),
             "notes": notes,
             "means": means,
             "effects": effects,
         }
-
-    def _statements(self, ladder: Ladder) -> tuple[str, ...]:
-        """Say what may be compared."""
-        exempt, reached = ladder.exempt, ladder.reached
-        released = {
-            kind: [n for n in exempt if OPERATOR[kind] in n] for kind in ("loadings", "intercepts", "residuals")
-        }
-        out = []
-        if reached < 0:
-            out.append("Nothing may be compared: the model does not describe the answers of all groups.")
-        else:
-            out.append("The same items measure the same latent variables in all groups (configural invariance).")
-        if reached >= 1:
-            but = f", except {', '.join(released['loadings'])}" if released["loadings"] else ""
-            out.append(
-                f"Paths, covariances and variances of latent variables may be compared: loadings are equal{but}."
-            )
-        elif reached == 0:
-            out.append("Paths, covariances and variances of latent variables may not be compared: no equal loadings.")
-        if reached >= 2:
-            but = f", except {', '.join(released['intercepts'])}" if released["intercepts"] else ""
-            out.append(f"Latent means may be compared: intercepts are equal{but}.")
-        elif reached >= 0:
-            out.append("Latent means may not be compared: equal intercepts were not established.")
-        if reached >= 3 and not exempt:
-            out.append("Sums and means of observed answers may be compared: all parameters of the items are equal.")
-        elif reached >= 0:
-            why = "some items work differently" if reached >= 2 and exempt else "strict invariance does not hold"
-            if ladder.stopped == "" and reached < 3:
-                why = "strict invariance was not tested"
-            out.append(f"Sums and means of observed answers may not be compared: {why}.")
-        for latent in self.measured.items:
-            equal = self.equal_items(latent, exempt)
-            if reached >= 1 and len(equal) < LEAST_EQUAL:
-                out.append(
-                    f"{latent} has {len(equal)} item{'' if len(equal) == 1 else 's'} with equal parameters: that these "
-                    "are equal cannot be tested by the data."
-                )
-        return tuple(out)
-
-
-def _means(found: Fit, measured: MeasurementModel) -> list[dict[str, Any]]:
-    at, sizes = estimates_of(found), found.group_tests["nobs"].tolist()
-    out = []
-    for latent in measured.items:
-        first, own = at[1, latent, "~1", ""], at[1, latent, "~~", latent]
-        for g, label in enumerate(found.groups[1:], 2):
-            row, variance = at[g, latent, "~1", ""], at[g, latent, "~~", latent]
-            d = mean_effect(first["est"], own["est"], sizes[0], row["est"], variance["est"], sizes[g - 1])
-            numbers = {name: row[name] for name in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
-            out.append({"latent": latent, "group": label, **numbers, "d": d})
-    return out
 
 
 def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -417,8 +417,13 @@ def check_steps(steps: Sequence[str], known: Mapping[str, str]) -> tuple[str, ..
 
 
 def _indices(found: Fit) -> str:
-    """Return which CFI and RMSEA a ladder compares: robust ones where there are any, else scaled ones."""
+    """Return which CFI and RMSEA a ladder compares: robust ones where there are any, else scaled ones.
+
+    Those of ordinal items are scaled: robust ones tell how well polychoric correlations fit, and nothing of thresholds.
+    """
     m = found.measures
+    if found.model.options.get("ordered"):
+        return "scaled" if "cfi_scaled" in m else ""
     for kind in ("robust", "scaled"):
         if f"cfi_{kind}" in m and (math.isfinite(m[f"cfi_{kind}"]) or m["df"] == 0):
             return kind

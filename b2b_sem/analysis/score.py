@@ -19,7 +19,7 @@ from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.group_extension import GroupExtension, extend_groups
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
-from b2b_sem.engine.ordinal_score import absent_tests
+from b2b_sem.engine.ordinal_extension import OrdinalExtension, extend_ordinal
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -31,7 +31,7 @@ from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["modification_indices", "score_test", "usable"]
+__all__ = ["extension_of", "modification_indices", "score_test", "tangent_of", "usable"]
 
 OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
@@ -50,17 +50,15 @@ def usable(fit: FitResult, what: str) -> Context:
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
     options, table = context.problem.options, context.problem.table
+    if table.ordered:
+        return context
     # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
     casewise = options.missing != "listwise" and options.information == "observed"
     plain = options.se in ("standard", "none")
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
-            hint="use modification_indices()"
-            if table.ordered and what.startswith("score")
-            else "fit the model with estimator='ML', without ordered"
-            if table.ordered
-            else "fit the model with estimator='ML'",
+            hint="fit the model with estimator='ML'",
         )
     weights = [part.moments.weight for part in getattr(context.problem, "parts", (context.problem,))]
     if any(isinstance(w, Casewise) and not w.incomplete.patterns[:, list(w.given)].all() for w in weights):
@@ -76,7 +74,7 @@ def usable(fit: FitResult, what: str) -> Context:
     return context
 
 
-def _tangent(context: Context, extension: Extension) -> Array:
+def tangent_of(context: Context, extension: Extension) -> Array:
     """Return the directions the model may move in, as changes of its entries and of the exogenous moments."""
     q = context.problem.table.nfree
     pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
@@ -89,11 +87,13 @@ def _tangent(context: Context, extension: Extension) -> Array:
     return out
 
 
-def _extend(problem: Problem, theta: Array, *, absent: bool) -> Extension:
+def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
     """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
+    make = extend_ordinal if problem.table.ordered else extend
     if isinstance(problem, GroupProblem):
-        return extend_groups(problem, theta, [absent_parameters(p.table) for p in problem.parts] if absent else None)
-    return extend(problem, theta, absent_parameters(problem.table) if absent else ())
+        added = [absent_parameters(p.table) for p in problem.parts] if absent else None
+        return extend_groups(problem, theta, added, make)
+    return make(problem, theta, absent_parameters(problem.table) if absent else ())
 
 
 def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
@@ -109,6 +109,8 @@ def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Arra
 
 
 def _part_factors(table: ParameterTable, extension: Extension) -> tuple[Array, Array, Array]:
+    if isinstance(extension, OrdinalExtension):
+        return extension.factors
     values = {r.lhs: float(r.value or 0.0) for r in extension.rows if r.op == "~~" and r.lhs == r.rhs}
     return standardizing_factors(table, extension.rows, extension.point.implied, values)
 
@@ -126,10 +128,7 @@ def modification_indices(
     See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
     """
     wanted = _operators(op)
-    if context_of(fit).problem.table.ordered:
-        rows, mi, epc, factors = _ordinal(fit, constrained)
-    else:
-        rows, mi, epc, factors = _candidates(fit, constrained)
+    rows, mi, epc, factors = _candidates(fit, constrained)
     lv, full, nox = factors
     pvalue = special.chdtrc(1, mi)
     known = np.isfinite(mi)
@@ -162,32 +161,16 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     context = usable(fit, "modification indices")
     problem = context.problem
     with single_thread():
-        extension = _extend(problem, context.solution.theta, absent=True)
+        extension = extension_of(problem, context.solution.theta, absent=True)
         entries = extension.extra
         if constrained:
             shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
             own = extension.own
             entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, _tangent(context, extension), entries)
+        found = profile(extension, tangent_of(context, extension), entries)
     mi = problem.nobs * found.score**2 / found.variance
     factors = tuple(f[entries] for f in _factors(context, extension))
     return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
-
-
-def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
-    """Return the same for a model of ordinal items."""
-    context = context_of(fit)
-    refuse_groups(fit, "modification indices of ordinal items", "fit each group by itself, or compare() nested models")
-    if not fit.converged or not fit.identified:
-        raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
-    if constrained:
-        raise Unsupported(
-            "modification indices of parameters that share a label are not available for ordinal items",
-            hint="leave constrained out",
-        )
-    with single_thread():
-        found = absent_tests(context.problem, context.solution.theta)
-    return list(found.rows), found.mi, found.epc, found.factors
 
 
 def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -218,7 +201,8 @@ def score_test(
         if add is not None:
             keys = _parameters(problem.table, add)
             known = {(r.lhs, r.op, r.rhs) for r in problem.table.rows}
-            extension = extend(problem, context.solution.theta, [k for k in keys if k not in known])
+            make = extend_ordinal if problem.table.ordered else extend
+            extension = make(problem, context.solution.theta, [k for k in keys if k not in known])
             at = {(r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
             missing = [k for k in keys if k not in at]
             if missing:
@@ -227,15 +211,15 @@ def score_test(
                 )
             entries = np.array([at[k] for k in keys], dtype=np.intp)
             head = [("".join(k), "==", "0") for k in keys]
-            found = joint(extension, _tangent(context, extension), entries, np.eye(len(keys)))
+            found = joint(extension, tangent_of(context, extension), entries, np.eye(len(keys)))
         else:
-            extension = _extend(problem, context.solution.theta, absent=False)
+            extension = extension_of(problem, context.solution.theta, absent=False)
             constraints = _constraints(problem.table, extension)
             tested = _chosen(constraints, release)
             # a step that breaks one constraint by 1 and keeps the others
             inverse = np.linalg.pinv(np.array([c.gradient for c in constraints]))[:, tested]
             head = [(constraints[i].lhs, "==", constraints[i].rhs) for i in tested]
-            found = joint(extension, _tangent(context, extension), extension.own, inverse)
+            found = joint(extension, tangent_of(context, extension), extension.own, inverse)
         return _score_result(context, extension, head, found)
 
 
@@ -296,7 +280,7 @@ def _expected_change(
     at = [
         i
         for i, row in enumerate(extension.rows)
-        if extension.parameter[i] != -2 and (extension.parameter[i] >= 0 or row.name in names)
+        if extension.parameter[i] >= -1 and (extension.parameter[i] >= 0 or row.name in names)
     ]
     rows = [extension.rows[i] for i in at]
     est = np.array([float(r.value or 0.0) for r in rows])

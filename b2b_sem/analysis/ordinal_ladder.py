@@ -1,0 +1,414 @@
+"""Measurement invariance of ordinal items in several groups, identified as Wu & Estabrook (2016) do.
+
+doi:10.1007/s11336-016-9506-0. Behind an ordinal item stands a continuous response y*, cut by thresholds. In the
+configural model, and in the first group of all models, y* has the intercept 0 and the scale 1 (its total variance in
+the delta parameterization, its residual variance under theta); latent variables have mean 0 and variance 1.
+
+* Equal thresholds free, in the other groups, the intercept and the scale of y*. Two thresholds, of an item with three
+  categories, give just these: the step restricts items with four categories and more.
+* Equal loadings free the variances of latent variables in the other groups.
+* Equal intercepts (all 0) free the means of latent variables.
+* Equal residual variances (all 1) are the last step. They are parameters under theta only, by which this step is
+  fitted in any case: up to here both parameterizations are the same model.
+
+The single threshold of an item with two categories, its loading, intercept and scale cannot be told apart before all
+of thresholds, loadings and intercepts are equal: such an item is as in the configural model up to that step, which then
+leaves its scale free.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from b2b_sem.analysis.comparability import comparable, latent_means
+from b2b_sem.analysis.compare import nested_difference
+from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.analysis.ladder import Ladder, Tested, estimates_of
+from b2b_sem.analysis.score import extension_of, tangent_of
+from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.engine.base import Array
+from b2b_sem.engine.ordinal_extension import generalized_test
+from b2b_sem.engine.threads import single_thread
+from b2b_sem.measures.difference import Difference
+from b2b_sem.measures.equivalence import Drift, drift, ordinal_drift
+from b2b_sem.measures.fit import chisq_pvalue
+from b2b_sem.spec.measurement import MeasurementModel
+from b2b_sem.spec.partable import ParameterTable, Row
+from b2b_sem.spec.syntax import Entry, parse_model
+
+__all__ = ["ORDINAL_STEPS", "OrdinalPlan", "model_of_step"]
+
+#: The steps in order, and what becomes equal in each.
+ORDINAL_STEPS: Mapping[str, str] = MappingProxyType(
+    {
+        "configural": "",
+        "thresholds": "thresholds",
+        "metric": "loadings",
+        "scalar": "intercepts",
+        "strict": "residuals",
+    }
+)
+ORDER = list(ORDINAL_STEPS)
+OPERATOR = {"thresholds": "|", "loadings": "=~", "intercepts": "~1", "residuals": "~~"}
+#: Thresholds of an item with which its equality of thresholds can be tested.
+TESTABLE = 3
+
+
+def model_of_step(
+    text: str, levels: Mapping[str, int], groups: int, step: str, exempt: Sequence[str], parameterization: str
+) -> str:
+    """Return the model of a step, with what is equal, free and fixed in each group.
+
+    Parameters
+    ----------
+    text : str
+        Of the measurement part.
+    levels : mapping of str to int
+        Number of thresholds of each ordinal item.
+    groups : int
+    step : str
+    exempt : sequence of str
+        Released equalities: ``"x1|t1-t4"`` (all thresholds of x1), ``"F=~x1"``, ``"x1~1"``, ``"x1~~x1"``.
+    parameterization : {"delta", "theta"}
+    """
+    at = ORDER.index(step)
+    entries = parse_model(text).entries
+    labels = _Labels(groups)
+    apart = {name.split("|")[0] for name in exempt if "|" in name}
+    lines: list[str] = []
+
+    def tied(item: str) -> bool:
+        """Whether y* of an item has one set of thresholds in all groups."""
+        return item not in apart and at >= ORDER.index("scalar" if levels[item] == 1 else "thresholds")
+
+    def equal_loading(e: Entry) -> bool:
+        if f"{e.lhs}=~{e.rhs}" in exempt or at < ORDER.index("metric"):
+            return False
+        return e.rhs not in levels or tied(e.rhs)
+
+    loadings = [e for e in entries if e.op == "=~"]
+    for e in loadings:
+        free = not e.modifiers.fixed or e.modifiers.fixed[0] is None
+        lines.append(f"{e.lhs} =~ {labels.same('lambda')}{e.rhs}" if free and equal_loading(e) else e.text)
+    lines += [e.text for e in entries if e.op != "=~"]
+    fixed = {e.lhs for e in entries if e.op == "~~" and e.lhs == e.rhs and e.modifiers.fixed}
+    scale = "~*~" if parameterization == "delta" else "~~"
+    anchored: dict[str, list[str]] = {}
+    for item in dict.fromkeys(e.rhs for e in loadings):
+        level = at >= ORDER.index("scalar") and f"{item}~1" not in exempt
+        strict = at >= ORDER.index("strict") and f"{item}~~{item}" not in exempt
+        if item not in levels:
+            if level:
+                lines.append(f"{item} ~ {labels.same('nu')}1")
+            if strict and item not in fixed:
+                lines.append(f"{item} ~~ {labels.same('theta')}{item}")
+        elif tied(item):
+            lines += [f"{item} | {labels.same('tau')}t{k}" for k in range(1, levels[item] + 1)]
+            if not level:
+                lines.append(f"{item} ~ {labels.later(0)}1")
+            if not strict:
+                lines.append(f"{item} {scale} {labels.later(1)}{item}")
+        if level and item not in apart:
+            anchored.setdefault("mean", []).append(item)
+    for latent in dict.fromkeys(e.lhs for e in loadings):
+        own = [e for e in loadings if e.lhs == latent]
+        if any(equal_loading(e) for e in own):
+            lines.append(f"{latent} ~~ {labels.later(1)}{latent}")
+        if any(e.rhs in anchored.get("mean", ()) for e in own):
+            lines.append(f"{latent} ~ {labels.later(0)}1")
+    return "\n".join(lines)
+
+
+@dataclass
+class _Labels:
+    """Modifiers for all groups."""
+
+    groups: int
+    count: dict[str, int] = field(default_factory=dict)
+
+    def same(self, kind: str) -> str:
+        """Return a modifier that makes a parameter equal in all groups."""
+        self.count[kind] = self.count.get(kind, 0) + 1
+        return f"c({', '.join([f'{kind}{self.count[kind]}'] * self.groups)})*"
+
+    def later(self, value: int) -> str:
+        """Return a modifier that fixes a parameter in the first group and frees it in the others."""
+        return f"c({', '.join([str(value)] + ['NA'] * (self.groups - 1))})*"
+
+
+@dataclass
+class OrdinalPlan:
+    """Groups and ordinal items, with numeric ones among them if there are any.
+
+    Attributes
+    ----------
+    measured : MeasurementModel
+    data : DataFrame or Responses
+    group, estimator, missing, parameterization : str
+        As :func:`b2b_sem.invariance` takes them.
+    ordered : sequence of str, str or bool
+    levels : dict of str to int
+        Number of thresholds of each ordinal item. As `groups` known from the configural fit, which comes first.
+    groups : tuple of str
+        Labels.
+    """
+
+    measured: MeasurementModel
+    data: Any
+    group: str
+    estimator: str
+    missing: str
+    parameterization: str
+    ordered: Any
+    levels: dict[str, int] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+
+    steps = ORDINAL_STEPS
+    #: What to do when the configural model cannot be fitted.
+    alone = "fit each group by itself first; join answers that are rare in a group"
+
+    def fit(self, step: str, exempt: Sequence[str]) -> Fit:
+        """Fit the model of a step."""
+        chosen = "theta" if step == "strict" else self.parameterization
+        text = self.measured.text
+        if step != "configural":
+            text = model_of_step(text, self.levels, len(self.groups), step, exempt, chosen)
+        found = fit_model(
+            text,
+            self.data,
+            estimator=self.estimator,
+            missing=self.missing,
+            group=self.group,
+            ordered=self.ordered,
+            parameterization=chosen,
+            std_lv=True,
+        )
+        if step == "configural":
+            table = context_of(found).problem.table
+            self.groups = found.groups
+            self.levels = dict(Counter(row.lhs for row in table.rows if row.op == "|" and row.group == 1))
+        return found
+
+    def difference(self, larger: Fit, smaller: Fit) -> Difference | None:
+        """Return the scaled (and shifted) difference test; None without degrees of freedom between the two."""
+        return None if larger.measures["df"] == smaller.measures["df"] else nested_difference(larger, smaller)
+
+    def equivalent(self, step: str) -> str:
+        """Return why a step restricts nothing."""
+        if step == "thresholds" and all(k < TESTABLE for k in self.levels.values()):
+            few = "two" if all(k == 1 for k in self.levels.values()) else "three or fewer"
+            return (
+                f"nothing to test: all ordinal items have {few} categories, whose thresholds can always be made equal "
+                "by the free intercepts and scales of the responses"
+            )
+        if step == "metric":
+            own = [[i for i in items if self.levels.get(i) != 1] for items in self.measured.items.values()]
+            if all(len(items) < 2 for items in own):
+                return (
+                    "nothing to test: the loadings of items with two categories are tested together with their "
+                    "thresholds and intercepts"
+                )
+        return ""
+
+    def tests(self, step: str, found: Fit) -> list[Tested]:
+        """Return a generalized score test of each item's or parameter's equality that the step adds."""
+        context = context_of(found)
+        table, observed = context.problem.table, context.observed
+        with single_thread():
+            extension = extension_of(context.problem, context.solution.theta, absent=False)
+            tangent = tangent_of(context, extension)
+            out = []
+            for name, item, latents, rows in self._candidates(step, table):
+                at = np.array(rows, dtype=np.intp)
+                chisq, df = generalized_test(extension, tangent, observed, at, context.problem.nobs)
+                if df:
+                    out.append(Tested(name, latents, item, chisq, df, chisq_pvalue(chisq, df)))
+        return out
+
+    def _candidates(self, step: str, table: ParameterTable) -> list[tuple[str, str, tuple[str, ...], list[int]]]:
+        """Return what a step makes equal: name, item, latent variables, rows of all groups but the first."""
+        kind = self.steps[step]
+        op = OPERATOR[kind]
+        first = {r.name: r for r in table.rows if r.group == 1}
+        tied = {r.lhs for r in table.rows if r.op == "|" and r.group > 1 and r.free == first[r.name].free}
+        found: dict[str, tuple[str, tuple[str, ...], list[int]]] = {}
+        for i, row in enumerate(table.rows):
+            if row.group == 1 or row.op != op or not self._equal(row, first, tied):
+                continue
+            item = row.rhs if op == "=~" else row.lhs
+            latents = (row.lhs,) if op == "=~" else self._latents(item)
+            name = f"{item}|t1-t{self.levels[item]}" if op == "|" else row.name
+            found.setdefault(name, (item, latents, []))[2].append(i)
+        return [(name, item, latents, rows) for name, (item, latents, rows) in found.items()]
+
+    def _latents(self, item: str) -> tuple[str, ...]:
+        return tuple(f for f, items in self.measured.items.items() if item in items)
+
+    def _equal(self, row: Row, first: Mapping[str, Row], tied: Collection[str]) -> bool:
+        """Whether a row of a later group is held equal; `tied` are items with equal thresholds."""
+        item = row.rhs if row.op == "=~" else row.lhs
+        if item in self.measured.items or (row.op == "~~" and row.lhs != row.rhs):
+            return False
+        shared = row.free > 0 and row.free == first[row.name].free
+        count = self.levels.get(item, 0)
+        if row.op == "|":
+            return shared and count >= TESTABLE
+        if row.op == "=~" or not count:
+            return shared and count != 1
+        # fixed: equal where thresholds are, without which the value is but a choice of scale
+        return not row.free and item in tied
+
+    def inherited(self, step: str, exempt: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Release loadings of items with released thresholds, and intercepts of items with released loadings."""
+        apart = [name.split("|")[0] for name in exempt if "|" in name]
+        if step == "metric":
+            return [
+                (f"{latent}=~{item}", item, f"the thresholds of {item} differ")
+                for item in apart
+                for latent, items in self.measured.items.items()
+                if item in items
+            ]
+        if step == "scalar":
+            items = dict.fromkeys(name.split("=~")[1] for name in exempt if "=~" in name)
+            return [(f"{item}~1", item, f"the loading of {item} differs") for item in items if item not in apart]
+        return []
+
+    def equal_items(self, latent: str, exempt: Sequence[str]) -> list[str]:
+        """Return the items with equal thresholds, loadings and intercepts."""
+        apart = {name.split("|")[0] for name in exempt if "|" in name}
+        items = self.measured.items[latent]
+        return [i for i in items if i not in apart and f"{latent}=~{i}" not in exempt and f"{i}~1" not in exempt]
+
+    def needs_equal(self, step: str) -> bool:
+        """Whether releases of a step take items from the equal ones: residual variances do not."""
+        return step != "strict"
+
+    def settle(self, ladder: Ladder) -> dict[str, Any]:
+        """Return latent means, effect sizes, and what may be compared."""
+        first = ladder.fits["configural"]
+        means = []
+        if ladder.reached >= ORDER.index("scalar"):
+            means = latent_means(ladder.fits["scalar"], self.measured)
+        effects, notes = self._effects(first, ladder.exempt) if first.converged and first.identified else ([], [])
+        return {
+            "group": self.group,
+            "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
+            "statements": comparable(ladder, OPERATOR),
+            "notes": [*self._notes(ladder), *notes],
+            "means": means,
+            "effects": effects,
+        }
+
+    def _notes(self, ladder: Ladder) -> list[str]:
+        kinds: dict[int, list[str]] = {}
+        for item, count in self.levels.items():
+            kinds.setdefault(count + 1, []).append(item)
+        shown = "; ".join(f"{', '.join(items)} ({count} categories)" for count, items in sorted(kinds.items()))
+        notes = [
+            f"Ordinal items: {shown}. Thresholds, scales and intercepts are identified as by Wu & Estabrook (2016), "
+            "doi:10.1007/s11336-016-9506-0.",
+            f"Limits of changes of fit indices come from maximum likelihood with numbers; for {self.estimator} they "
+            "find fewer differences, so that the difference tests should be looked at, too (Sass, Schmitt & Marsh "
+            "2014, doi:10.1080/10705511.2014.882658).",
+        ]
+        if binary := kinds.get(2):
+            notes.append(
+                "With two categories, thresholds, loadings and intercepts are made equal together, in the scalar step: "
+                f"{', '.join(binary)}."
+            )
+        if self.parameterization == "delta" and "strict" in ladder.fits:
+            notes.append(
+                "Equal residual variances were tested under theta: in the delta parameterization they are no parameters."
+            )
+        return notes
+
+    def _effects(self, found: Fit, exempt: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Return dMACS of all items from the configural model, scales linked by an item of each latent variable."""
+        at, factor = estimates_of(found), self.measured.factor
+        sizes = found.group_tests["nobs"].tolist()
+        curves = [
+            {item: self._curve(at, g, latent, item) for item, latent in factor.items()}
+            for g in range(1, len(found.groups) + 1)
+        ]
+        sds = [self._deviations(found, label, int(n)) for label, n in zip(found.groups, sizes, strict=True)]
+        out = []
+        for latent, items in self.measured.items.items():
+            single = [i for i in items if factor.get(i) == latent]
+            if len(single) < 2:
+                continue
+            equal = self.equal_items(latent, exempt)
+            referent = next((i for i in single if i in equal), single[0])
+            for g, label in enumerate(found.groups[1:], 1):
+                one, two = curves[0][referent], curves[g][referent]
+                # the latent variable on the scale of the first group: mean + spread * eta
+                spread = two.slope / one.slope
+                mean = float(one.cuts.mean() - two.cuts.mean()) / one.slope
+                for item in single:
+                    weights = np.array([sizes[0] - 1, sizes[g] - 1], dtype=float)
+                    sd = float(np.average([sds[0][item], sds[g][item]], weights=weights))
+                    size = _drift(curves[0][item], curves[g][item].linked(mean, spread), mean, spread**2, sd)
+                    row = {"latent": latent, "item": item, "group": label, "referent": referent}
+                    out.append({**row, "dmacs": size.dmacs, "signed": size.signed})
+        crossed = list(dict.fromkeys(i for items in self.measured.items.values() for i in items if i not in factor))
+        notes = [
+            "dMACS compares the expected answers of two groups (numbers of categories) over the latent distribution of "
+            "the second, in standard deviations of the item; scales are linked by the slope and the mean threshold of "
+            "the referent."
+        ]
+        if crossed:
+            notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")
+        return out, notes if out else notes[1:]
+
+    def _curve(
+        self, at: Mapping[tuple[int, str, str, str], Mapping[Any, Any]], g: int, latent: str, item: str
+    ) -> _Curve:
+        loading, level = at[g, latent, "=~", item]["est"], at[g, item, "~1", ""]["est"]
+        if item not in self.levels:
+            return _Curve(False, loading, np.array([-level]))
+        residual = at[g, item, "~~", item]["est"]
+        cuts = np.array([at[g, item, "|", f"t{k}"]["est"] for k in range(1, self.levels[item] + 1)])
+        sd = float(np.sqrt(residual)) if residual > 0 else float("nan")
+        return _Curve(True, loading / sd, (cuts - level) / sd)
+
+    def _deviations(self, found: Fit, label: str, n: int) -> dict[str, float]:
+        """Return the standard deviation of each item, of ordinal ones that of the numbers of their categories."""
+        sample = found.sample()[label]
+        out = {}
+        for item in self.measured.factor:
+            if item in self.levels:
+                cuts = sample["th"].loc[[f"{item}|t{k}" for k in range(1, self.levels[item] + 1)]].to_numpy()
+                above = special.ndtr(-cuts)
+                rank = np.arange(1, len(cuts) + 1)
+                # of x counted from 0: E x = sum of P(x >= k), E x^2 = sum of (2k - 1) P(x >= k)
+                variance = float(((2 * rank - 1) * above).sum() - above.sum() ** 2)
+            else:
+                variance = float(sample["cov"].loc[item, item])
+            out[item] = float(np.sqrt(variance * n / (n - 1)))
+        return out
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The expected answer to an item: the sum of Phi(slope eta - cut), or slope eta - cut of a numeric item."""
+
+    ordinal: bool
+    slope: float
+    cuts: Array
+
+    def linked(self, mean: float, spread: float) -> _Curve:
+        """Return the curve of mean + spread * eta."""
+        slope = self.slope / spread
+        return _Curve(self.ordinal, slope, self.cuts + slope * mean)
+
+
+def _drift(one: _Curve, two: _Curve, mean: float, variance: float, sd: float) -> Drift:
+    if one.ordinal:
+        return ordinal_drift(one.slope, one.cuts, two.slope, two.cuts, mean, variance, sd)
+    return drift(one.slope, -float(one.cuts[0]), two.slope, -float(two.cuts[0]), mean, variance, sd)
