@@ -10,62 +10,19 @@ import pandas as pd
 
 from b2b_sem.analysis.invariance import ESTIMATORS, invariance
 from b2b_sem.analysis.path_group import compare_groups
-from b2b_sem.errors import B2BSemError, DataError
+from b2b_sem.analysis.split import join_small, split_answers, too_small
+from b2b_sem.errors import B2BSemError
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
 from b2b_sem.spec.model import Proposition
+from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
+from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["claim_parts", "compare_split", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
-
-def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[str, pd.Series]:
-    """Return what a split of the respondents is called, and the group of each.
-
-    Parameters
-    ----------
-    frame : DataFrame
-    survey : SurveySpec
-    name : str
-        A group of the survey, or a background fact, whose categories (or texts) are the groups.
-
-    Returns
-    -------
-    str, Series of text
-        Missing for respondents whose answer is missing or belongs to no group.
-
-    Raises
-    ------
-    DataError
-        For a name that the survey or the data do not have, and for facts that are numbers.
-    """
-    if name in survey.groups:
-        group = survey.groups[name]
-        fact, label = group.fact, group.label
-        levels = {str(value): level for level, values in group.levels.items() for value in values}
-    elif name in survey.facts:
-        fact, label = name, survey.facts[name].label
-        if survey.facts[name].type == "number":
-            raise DataError(f"'{name}' is a number: it names no groups", hint="use a categorical fact")
-        levels = {str(k): v for k, v in survey.facts[name].categories.items()}
-    else:
-        raise DataError(
-            f"the survey '{survey.id}' has no group or fact '{name}'",
-            hint="it has " + ", ".join(dict.fromkeys([*survey.groups, *survey.facts])),
-        )
-    if fact not in frame.columns:
-        raise DataError(f"the data have no column '{fact}', which tells the groups of '{name}' apart")
-
-    def place(value: Any) -> Any:
-        if pd.isna(value):
-            return None
-        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-        return levels.get(text) if levels else text
-
-    return label, frame[fact].map(place).astype(object)
 
 
 def compare_split(
@@ -99,9 +56,12 @@ def compare_split(
         As in :func:`b2b_sem.compare_groups`.
     """
     label, groups = split_answers(frame, survey, name)
-    data = frame.assign(**{name: groups})
+    groups, small = join_small(groups, survey.split(name))
     estimator = str(settings.get("estimator", "ML")).upper()
-    reasons = []
+    reasons = [*small]
+    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
+        return GroupComparison(name, label, None, None, (*reasons, f"Groups were not compared: {why}."))
+    data = frame.assign(**{name: groups})
     if estimator not in ESTIMATORS:
         reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
         estimator = "MLR"
