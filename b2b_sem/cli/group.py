@@ -100,13 +100,11 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
     DataError
         If the name means two things, or neither a column nor a group of the survey, or nobody is in any group.
     """
-    from b2b_sem.analysis.group_claim import split_answers
+    from b2b_sem.analysis.split import join_small, split_answers
 
     survey, frame = spec.survey_spec, responses.frame
     if name is None or survey is None or not score:
         return responses
-    group = survey.groups.get(name)
-    fact = name if group is None else group.fact
     if name not in survey.groups and (name not in survey.facts or survey.facts[name].type == "number"):
         if name not in frame.columns:
             known = dict.fromkeys([*survey.groups, *map(str, frame.columns)])
@@ -117,6 +115,8 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
                 hint=f"groups of the survey: {', '.join(survey.groups) or 'none'}",
             )
         return responses
+    split = survey.split(name)
+    fact = split.fact
     if fact != name and name in frame.columns:
         if fact not in frame.columns:
             return responses
@@ -131,22 +131,24 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
         )
     texts = frame[fact].dropna().astype(str).str.strip()
     texts = texts[texts != ""]
-    levels = list(group.levels) if group is not None else [str(v) for v in survey.facts[name].categories.values()]
-    if fact == name and len(texts) and texts.isin(levels).all():
+    if fact == name and len(texts) and texts.isin(list(split.levels)).all():
         return responses  # the column holds the groups themselves
     _, groups = split_answers(frame, survey, name)
-    found = list(dict.fromkeys(groups.dropna()))
-    if not found:
+    if groups.isna().all():
         raise DataError(
             f"no value of '{fact}' belongs to a group of '{name}' of the survey '{survey.id}'",
             file=responses.path,
-            hint=f"its groups: {', '.join(levels)}; --no-score takes the column as it is",
+            hint=f"its groups: {', '.join(split.levels)}; --no-score takes the column as it is",
         )
-    if levels and (group is not None or found != list(dict.fromkeys(texts))):
-        say(f"groups of '{name}' by the survey, from '{fact}': {', '.join(found)} (--no-score: the column itself)")
-    outside = int((groups.isna() & frame[fact].notna()).sum())
+    outside = int(groups.isna().sum()) - (len(groups) - len(texts))
+    groups, notes = join_small(groups, split)
+    if split.levels or notes:
+        found = ", ".join(dict.fromkeys(groups.dropna()))
+        say(f"groups of '{name}' by the survey, from '{fact}': {found or 'none'} (--no-score: the column itself)")
     if outside:
         say(f"{outside} respondents belong to no group of '{name}' and are left out")
+    for note in notes:
+        say(note)
     return replace(responses, frame=frame.assign(**{name: groups}))
 
 

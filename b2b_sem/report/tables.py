@@ -12,7 +12,7 @@ import pandas as pd
 
 from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
-from b2b_sem.report.comparison import comparison_tables
+from b2b_sem.report.comparison import comparison_tables, tabulate_parts
 from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
@@ -536,6 +536,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
     fit = result.fit
     makers: list[Callable[[], Table | None]] = [
         lambda: tabulate_verdicts(result),
+        lambda: tabulate_parts(result),
         lambda: tabulate_measures(fit),
         lambda: tabulate_residuals(fit),
         lambda: tabulate_r2(fit),
