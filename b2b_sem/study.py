@@ -129,7 +129,7 @@ def run_study(
     comparisons = []
     for name in spec.splits:
         say(f"comparing the groups of {name}")
-        comparisons.append(_compare(name, spec, model, survey, scored, settings))
+        comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
@@ -209,6 +209,9 @@ def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | 
     items = dict.fromkeys(model.items(survey))
     for name in spec.rivals:
         items |= dict.fromkeys(model.items(survey, name))
+    # a claim whose items were not asked is not tested; the rest of the study is
+    columns = data.responses.frame.columns
+    items |= dict.fromkeys(i for i in model.items(survey, claims=_claims(model, spec.splits)) if i in columns)
     responses = score(data.responses, rules_from_survey(survey, items))
     notes = list(responses.notes)
     for code, check in survey.attention_checks.items():
@@ -258,17 +261,19 @@ def _compare(
     survey: SurveySpec | None,
     data: _Data,
     settings: Mapping[str, Any],
+    fit: FitResult,
 ) -> GroupComparison:
     """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
+    from b2b_sem.analysis.claim_effect import compare_claim
     from b2b_sem.analysis.group_claim import compare_split
     from b2b_sem.errors import DataError
 
     if survey is None or data.responses is None:
         raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
-    own = model.regressions()
+    paths = model.regressions()
     claimed = [p.claims()[0][0] for p in model.propositions if p.path is not None and p.readable]
-    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in own]
-    return compare_split(
+    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in paths]
+    found = compare_split(
         name,
         model.syntax(survey),
         data.responses.frame,
@@ -279,6 +284,17 @@ def _compare(
         level=spec.confidence,
         multiplicity=spec.multiplicity,
     )
+    own = [model.claim_model(p, survey) for p in _claims(model, (name,))]
+    frame = data.responses.frame
+    claims = tuple(
+        compare_claim(c, frame, survey, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
+    )
+    return replace(found, claims=claims)
+
+
+def _claims(model: ModelSpec, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the propositions that are tested with latents of their own, on one of these splits."""
+    return tuple(p.id for p in model.propositions if p.own_model and p.group in splits)
 
 
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:

@@ -20,7 +20,7 @@ from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["claim_parts", "compare_split", "split_answers"]
+__all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -57,18 +57,11 @@ def compare_split(
     """
     label, groups = split_answers(frame, survey, name)
     groups, small = join_small(groups, survey.split(name))
-    estimator = str(settings.get("estimator", "ML")).upper()
-    reasons = [*small]
+    estimator, missing, reasons = settle(settings)
+    reasons = [*small, *reasons]
     if why := too_small(groups, len(build_table(parse_model(text)).observed)):
         return GroupComparison(name, label, None, None, (*reasons, f"Groups were not compared: {why}."))
     data = frame.assign(**{name: groups})
-    if estimator not in ESTIMATORS:
-        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
-        estimator = "MLR"
-    missing = str(settings.get("missing", "listwise"))
-    if missing not in ("listwise", "fiml"):
-        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
-        missing = "fiml"
     steps = ("configural", "metric", "scalar")
     try:
         ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
@@ -96,6 +89,20 @@ def compare_split(
     return GroupComparison(name, label, ladder, found, tuple(reasons))
 
 
+def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
+    """Return estimator and treatment of missing answers for groups, and what they replace."""
+    estimator = str(settings.get("estimator", "ML")).upper()
+    reasons = []
+    if estimator not in ESTIMATORS:
+        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
+        estimator = "MLR"
+    missing = str(settings.get("missing", "listwise"))
+    if missing not in ("listwise", "fiml"):
+        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
+        missing = "fiml"
+    return estimator, missing, reasons
+
+
 def claim_parts(
     prop: Proposition, fit: FitResult, comparison: GroupComparison | None, alpha: float
 ) -> tuple[ClaimPart, ...]:
@@ -103,7 +110,8 @@ def claim_parts(
 
     A single path is claimed for every group, each a part. Of several parts, ``RG -> AU`` is the regression on measured
     RG where the model has it, else the latent mean of AU in the level that the proposition names minus that in the
-    other; and the paths of the model must differ.
+    other; and the paths of the model must differ. A claim with latents, mediators or covariates of its own rests on
+    what :func:`b2b_sem.analysis.claim_effect.compare_claim` found.
     """
     claims = prop.claims()
     if not prop.parts:
@@ -111,6 +119,9 @@ def claim_parts(
     out = []
     for letter, (path, sign) in zip(LETTERS, claims, strict=False):
         claim, identity = f"{path.start} -> {path.end} ({sign})", f"{prop.id}{letter}"
+        if prop.own_model:
+            out.append(_own_part(prop, identity, claim, path.start, path.end, sign, comparison, alpha))
+            continue
         found = _regression(fit, path.start, path.end)
         what = f"the path from {path.start} to {path.end}"
         if found is None:
@@ -126,6 +137,51 @@ def claim_parts(
     identity = f"{prop.id}{LETTERS[len(claims)]}"
     out.append(_paths_differ(identity, comparison, alpha))
     return tuple(out)
+
+
+def _own_part(
+    prop: Proposition,
+    identity: str,
+    claim: str,
+    start: str,
+    end: str,
+    sign: str,
+    comparison: GroupComparison | None,
+    alpha: float,
+) -> ClaimPart:
+    """Return a part of a claim that has latents of its own, with what its effect is made of."""
+    own = None if comparison is None else next((c for c in comparison.claims if c.id == prop.id), None)
+    if own is None:
+        return ClaimPart(identity, claim, ABSENT, "no groups were compared with the latents of this claim")
+    effects = own.effects
+    effects = effects[(effects["outcome"] == end) & effects["predictor"].isin([start, own.level])]
+    judged = effects[effects["judged"]]
+    if judged.empty:
+        return ClaimPart(identity, claim, ABSENT, "; ".join(own.reasons).rstrip(".") or f"there is no {end}")
+    row = judged.iloc[0]
+    est, se, p = (float(row[c]) for c in ("est", "se", "pvalue"))
+    if not math.isfinite(p):
+        return ClaimPart(identity, claim, ABSENT, f"the effect on {end} has no standard error")
+    means = row["predictor"] != start
+    what = (
+        f"the mean of {end} in {own.level} minus that in {own.reference}"
+        if means
+        else f"the effect of {start} on {end}"
+    )
+    if own.role == "covariates":
+        what += f", with {' and '.join(own.between)} held equal,"
+        if own.equal_slopes is False and means:
+            what += " at the mean of all respondents"
+    others = effects[(effects["at"] == "") & ~effects["judged"]]
+    shown = [f"{_word(r)} {number(r['est'])} ({p_phrase(r['pvalue'])})" for r in others.to_dict("records")]
+    text = f"{what} is {number(est)} (SE = {number(se)}, {p_phrase(p)})" + (f": {', '.join(shown)}" if shown else "")
+    return ClaimPart(identity, claim, _outcome(est, p, sign, alpha), text, est, se, p)
+
+
+def _word(row: Mapping[Any, Any]) -> str:
+    if row["effect"] != "indirect":
+        return str(row["effect"])
+    return f"through {row['through']}" if row["through"] else "through all of these"
 
 
 def _outcome(est: float, p: float, sign: str, alpha: float) -> str:

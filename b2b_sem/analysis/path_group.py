@@ -17,6 +17,7 @@ from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.fit import FitResult
@@ -31,8 +32,6 @@ ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
 MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
-#: Eigenvalue of the correlations of differences below which one follows from others.
-SINGULAR = 1e-10
 
 
 def compare_groups(
@@ -313,13 +312,7 @@ def _contrasts(free: Fit, paths: Sequence[_Path]) -> _Contrasts:
 
 def _wald(contrasts: _Contrasts, paths: Sequence[_Path]) -> dict[str, float]:
     at = [i for p in paths for i in contrasts.place[p.name]]
-    value, cov = contrasts.value[at], contrasts.cov[np.ix_(at, at)]
-    sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
-    chisq = math.nan
-    if np.isfinite(sd).all() and (sd > 0).all():
-        eigenvalues, vectors = np.linalg.eigh(cov / np.outer(sd, sd))
-        if eigenvalues[0] >= SINGULAR:
-            chisq = float(((vectors.T @ (value / sd)) ** 2 / eigenvalues).sum())
+    chisq = wald_chisq(contrasts.value[at], contrasts.cov[np.ix_(at, at)])
     return {"df": len(at), "wald": chisq, "wald_pvalue": float(special.chdtrc(len(at), chisq))}
 
 

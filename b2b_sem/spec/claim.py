@@ -174,8 +174,8 @@ class ClaimModel:
         Measurement and paths in lavaan syntax. Latents that no paths connect covary freely.
     latents : tuple of str
     regressions : tuple of (outcome, predictor)
-    outcomes : tuple of str
-        What the parts are about, in their order, each once.
+    pairs : tuple of (start, outcome)
+        Of the parts, in their order.
     starts : tuple of str
         Variables in front of the arrows that are measured and lead to an outcome. For others the groups stand.
     mediators, covariates : tuple of str
@@ -189,7 +189,7 @@ class ClaimModel:
     text: str
     latents: tuple[str, ...]
     regressions: tuple[Regression, ...]
-    outcomes: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
     starts: tuple[str, ...]
     mediators: tuple[str, ...]
     covariates: tuple[str, ...]
@@ -212,11 +212,17 @@ def leads_to(regressions: Iterable[Regression], start: str) -> set[str]:
     return found
 
 
-def _ends(prop: Proposition) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the first and last variables of the paths that can be read, each once."""
+def _pairs(prop: Proposition) -> tuple[tuple[str, str], ...]:
+    """Return the first and last variables of the paths that can be read."""
     texts = [prop.path] if prop.path is not None else [part.path for part in prop.parts]
     claims = [ClaimPath.parse(text) for text in texts if _CLAIM.match(text)]
-    return tuple(dict.fromkeys(c.start for c in claims)), tuple(dict.fromkeys(c.end for c in claims))
+    return tuple((c.start, c.end) for c in claims)
+
+
+def _ends(prop: Proposition) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the first variables of the paths that can be read, and the last ones, each once."""
+    pairs = _pairs(prop)
+    return tuple(dict.fromkeys(a for a, _ in pairs)), tuple(dict.fromkeys(b for _, b in pairs))
 
 
 def _paths(prop: Proposition, main: Iterable[Regression]) -> tuple[Regression, ...]:
@@ -265,7 +271,7 @@ def claim_model(prop: Proposition, statements: Sequence[Statement], main: Sequen
         render(lines),
         latents,
         paths,
-        ends,
+        _pairs(prop),
         measured,
         prop.mediators,
         prop.covariates,
