@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from b2b_sem.analysis.invariance import ESTIMATORS, invariance
+from b2b_sem.analysis.invariance import ESTIMATORS, STEPS, invariance
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.split import join_small, split_answers, too_small
 from b2b_sem.errors import B2BSemError
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.model import Proposition
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
+__all__ = ["claim_parts", "compare_split", "ladder_split", "settle", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -55,38 +57,82 @@ def compare_split(
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """
-    label, groups = split_answers(frame, survey, name)
-    groups, small = join_small(groups, survey.split(name))
-    estimator, missing, reasons = settle(settings)
-    reasons = [*small, *reasons]
-    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
-        return GroupComparison(name, label, None, None, (*reasons, f"Groups were not compared: {why}."))
-    data = frame.assign(**{name: groups})
     steps = ("configural", "metric", "scalar")
-    try:
-        ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
-    except B2BSemError as error:
-        return GroupComparison(name, label, None, None, (*reasons, f"Invariance was not tested: {error.message}."))
+    found = _climb(name, text, frame, survey, settings, steps, alpha)
+    label, ladder, reasons = found.label, found.ladder, found.reasons
+    if ladder is None:
+        return GroupComparison(name, label, None, None, tuple(reasons))
     if ladder.holds in ("", "configural"):
         reasons.append("Paths were not compared: loadings are not equal in the groups.")
         return GroupComparison(name, label, ladder, None, tuple(reasons))
     released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p]
     try:
-        found = compare_groups(
+        compared = compare_groups(
             text,
-            data,
+            found.data,
             name,
             paths=paths,
             partial=released,
-            estimator=estimator,
-            missing=missing,
+            estimator=found.estimator,
+            missing=found.missing,
             alpha=alpha,
             level=level,
             multiplicity=multiplicity,
         )
     except B2BSemError as error:
         return GroupComparison(name, label, ladder, None, (*reasons, f"Paths were not compared: {error.message}."))
-    return GroupComparison(name, label, ladder, found, tuple(reasons))
+    return GroupComparison(name, label, ladder, compared, tuple(reasons))
+
+
+def ladder_split(
+    name: str, text: str, frame: pd.DataFrame, survey: SurveySpec, settings: Mapping[str, Any], *, alpha: float
+) -> GroupComparison:
+    """Test the invariance of the measurement in groups of respondents, up to strict invariance; no paths.
+
+    Parameters
+    ----------
+    name, text, frame, survey, settings, alpha
+        As in :func:`compare_split`.
+    """
+    found = _climb(name, text, frame, survey, settings, tuple(STEPS), alpha)
+    return GroupComparison(name, found.label, found.ladder, None, tuple(found.reasons))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Groups of respondents, how they are fitted, and their ladder; None if there is a reason against it."""
+
+    label: str
+    data: pd.DataFrame
+    estimator: str
+    missing: str
+    reasons: list[str]
+    ladder: InvarianceResult | None
+
+
+def _climb(
+    name: str,
+    text: str,
+    frame: pd.DataFrame,
+    survey: SurveySpec,
+    settings: Mapping[str, Any],
+    steps: Sequence[str],
+    alpha: float,
+) -> _Split:
+    label, groups = split_answers(frame, survey, name)
+    groups, small = join_small(groups, survey.split(name))
+    estimator, missing, replaced = settle(settings)
+    reasons = [*small, *replaced]
+    data = frame.assign(**{name: groups})
+    ladder = None
+    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
+        reasons.append(f"Groups were not compared: {why}.")
+    else:
+        try:
+            ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
+        except B2BSemError as error:
+            reasons.append(f"Invariance was not tested: {error.message}.")
+    return _Split(label, data, estimator, missing, reasons, ladder)
 
 
 def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from b2b_sem.measures.notation import TYPESET, count, number, p_phrase
 from b2b_sem.report.canvas import Figure
-from b2b_sem.report.group_figure import adjustment_name, invariance_figures, path_figures, path_label
+from b2b_sem.report.group_figure import adjustment_name, draw_claim, invariance_figures, path_figures, path_label
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.comparison import GroupComparison
+from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.path_group import PathGroupResult
 from b2b_sem.results.study import StudyResult
@@ -66,13 +67,21 @@ _COLUMNS: Mapping[str, tuple[str, Kind]] = {
     "referent": ("Referent", "code"),
     "dmacs": ("dMACS", "number"),
     "signed": ("Signed", "number"),
+    "outcome": ("Outcome", "code"),
+    "predictor": ("Of", "value"),
+    "effect": ("Effect", "value"),
+    "through": ("Through", "value"),
+    "at": ("At the means of", "value"),
+    "judged": ("Decides", "flag"),
 }
 _CHANGES = ["cfi_change", "rmsea_change", "srmr_change"]
 _STEPS = ["step", "partial", "chisq", "df", "cfi", "rmsea", "srmr", "chisq_diff", "df_diff", "pvalue_diff"]
 _RELEASES = ["step", "parameter", "chisq", "df", "pvalue_fdr", "tests", "cfi", "rmsea", "srmr", "holds", "reason"]
 _SCORES = ["step", "round", "parameter", "latent", "item", "chisq", "df", "pvalue", "pvalue_fdr"]
 _MEANS = ["latent", "group", "est", "se", "ci", "pvalue", "d"]
-_EFFECTS = ["latent", "item", "group", "referent", "dmacs", "signed"]
+_DMACS = ["latent", "item", "group", "referent", "dmacs", "signed"]
+_CLAIM = ["outcome", "predictor", "effect", "through", "at", "est", "se", "ci", "pvalue", "judged"]
+_SLOPES = ["path", "first", "second", "est", "se", "ci", "pvalue"]
 _TESTS = ["path", "df", "wald", "wald_pvalue", "chisq_diff", "df_diff", "pvalue_diff", "diff_adjusted"]
 _DIFFERENCES = ["path", "group", "est", "se", "ci", "pvalue", "p_adjusted", "std", "power", "detectable"]
 _ESTIMATES = ["path", "group", "est", "se", "ci", "pvalue", "std_all"]
@@ -129,9 +138,19 @@ def comparison_figures(result: StudyResult) -> dict[str, Figure]:
         made = [] if c.invariance is None else invariance_figures(c.invariance, names)
         made += [] if c.paths is None else path_figures(c.paths)
         for figure in made:
-            name = f"{prefix.replace('_', '-')}-{figure.name}"
+            name = f"{_dashed(prefix)}-{figure.name}"
             found[name] = replace(figure, name=name)
+        for claim in c.claims:
+            made = [] if claim.invariance is None else invariance_figures(claim.invariance, names)
+            made += [drawn] if (drawn := draw_claim(claim, names)) is not None else []
+            for figure in made:
+                name = f"{_dashed(f'{prefix}_{claim.id}')}-{figure.name}"
+                found[name] = replace(figure, name=name)
     return found
+
+
+def _dashed(text: str) -> str:
+    return text.replace("_", "-")
 
 
 def describe_comparisons(comparisons: Sequence[GroupComparison], kind: str) -> list[ComparisonView]:
@@ -153,6 +172,7 @@ def describe_comparisons(comparisons: Sequence[GroupComparison], kind: str) -> l
             groups = f"{sizes}. Estimator {first.estimator}, missing answers: {first.missing}."
         parts = [] if c.invariance is None else _ladder_parts(c.invariance, prefix)
         parts += [] if c.paths is None else [_path_part(c.paths, prefix)]
+        parts += [part for claim in c.claims for part in _claim_parts(claim, prefix)]
         title = c.label if c.label == c.name else f"{c.label} ({c.name})"
         out.append(ComparisonView(title, groups, [*c.reasons], parts))
     return out
@@ -183,24 +203,22 @@ def _all(result: StudyResult) -> list[tuple[GroupComparison, str]]:
 
 
 def _ladder_parts(found: InvarianceResult, prefix: str) -> list[ComparisonPart]:
-    dash = prefix.replace("_", "-")
-    lines = list(found.statements)
-    folded = [f"{prefix}_steps"]
-    tables = []
+    dash = _dashed(prefix)
+    tables, folded = [f"{prefix}_steps"], []
     if len(found.releases):
         tables.append(f"{prefix}_releases")
     if len(found.effects):
-        folded += [f"{dash}-dmacs", f"{prefix}_effects"]
+        folded += [f"{dash}-dmacs", f"{prefix}_dmacs"]
     if len(found.tests):
         folded.append(f"{prefix}_score_tests")
     parts = [
         ComparisonPart(
             "May the groups be compared?",
-            lines,
+            list(found.statements),
             list(found.warnings),
             [f"{dash}-invariance-ladder"],
-            [f"{prefix}_steps", *tables],
-            folded[1:],
+            tables,
+            folded,
             list(found.notes),
         )
     ]
@@ -216,11 +234,34 @@ def _path_part(found: PathGroupResult, prefix: str) -> ComparisonPart:
         "Paths",
         [*map(_typeset, found.statements), *_path_lines(found)],
         list(found.warnings),
-        [f"{prefix.replace('_', '-')}-paths-by-group"],
+        [f"{_dashed(prefix)}-paths-by-group"],
         names[:2],
         names[2:],
         list(found.notes),
     )
+
+
+def _claim_parts(claim: GroupClaim, prefix: str) -> list[ComparisonPart]:
+    own = f"{prefix}_{claim.id}"
+    lines = list(claim.statements)
+    if math.isfinite(p := claim.slopes_test.get("pvalue", math.nan)):
+        test = claim.slopes_test
+        lines.append(
+            f"Slopes equal in both groups: difference of χ² = {number(test['chisq'], 2, glyphs=TYPESET)}, df = "
+            f"{count(test['df'])}, {p_phrase(p, glyphs=TYPESET)}."
+        )
+    tables = [f"{own}_effects"] if len(claim.effects) else []
+    folded = [f"{own}_slopes"] if len(claim.slopes) else []
+    figures = [f"{_dashed(own)}-claim-{claim.id}"]
+    parts = [
+        ComparisonPart(f"Claim {claim.id}", lines, list(claim.reasons), figures, tables, folded, list(claim.notes))
+    ]
+    if claim.invariance is not None:
+        parts += [
+            replace(part, title=f"{claim.id}: {part.title[0].lower()}{part.title[1:]}")
+            for part in _ladder_parts(claim.invariance, own)
+        ]
+    return parts
 
 
 def _typeset(text: str) -> str:
@@ -256,8 +297,8 @@ def _path_lines(found: PathGroupResult) -> list[str]:
             f"Equal loadings, on which this rests: difference of χ² = {number(loads['chisq'], 2, glyphs=TYPESET)}, "
             f"df = {count(loads['df'])}, {p_phrase(loads['pvalue'], glyphs=TYPESET)}."
         )
-    rows = found.differences
-    rows = rows[rows["power"].map(math.isfinite)].sort_values("power").to_dict("records")
+    frame = found.differences
+    rows = frame[frame["power"].map(math.isfinite)].sort_values("power").to_dict("records")
     if rows:
         size, alpha = f"{found.size:g}", number(found.alpha, 2, bounded=True)
         ends = [f"{number(r['power'], 2, bounded=True)} ({path_label(r['path'])})" for r in (rows[0], rows[-1])]
@@ -273,52 +314,73 @@ def _path_lines(found: PathGroupResult) -> list[str]:
 
 
 def _tables(c: GroupComparison, prefix: str) -> list[Table]:
+    out = [] if c.invariance is None else _ladder_tables(c.invariance, prefix)
+    out += [] if c.paths is None else _path_tables(c.paths, prefix)
+    for claim in c.claims:
+        own = f"{prefix}_{claim.id}"
+        out += _claim_tables(claim, own)
+        out += [] if claim.invariance is None else _ladder_tables(claim.invariance, own)
+    return out
+
+
+def _ladder_tables(ladder: InvarianceResult, prefix: str) -> list[Table]:
+    first = next(iter(ladder.groups))
+    kind = f" CFI and RMSEA: {ladder.indices}." if ladder.indices else ""
+    notes = [f"Changes are counted from the last step that held. Criteria: {ladder.source}.{kind}"]
+    keys = [*_STEPS, *_CHANGES, "holds"]
+    out = [_table(f"{prefix}_steps", "Steps of measurement invariance", ladder.steps, keys, notes)]
+    if len(ladder.releases):
+        notes = ["χ²: score test of the equality that was released; p (FDR): adjusted over the tests of its round."]
+        out.append(_table(f"{prefix}_releases", "Released parameters, in order", ladder.releases, _RELEASES, notes))
+    if len(ladder.tests):
+        notes = ["Of each equality of a step that failed, round by round; p (FDR): within the round."]
+        out.append(_table(f"{prefix}_score_tests", "Score tests of equalities", ladder.tests, _SCORES, notes))
+    if len(ladder.effects):
+        notes = [
+            f"Standard deviations of the item, against {first}. Signed: positive where the group answers higher than "
+            f"{first} at the same value of the construct."
+        ]
+        out.append(_table(f"{prefix}_dmacs", "Items that work differently", ladder.effects, _DMACS, notes))
+    if len(means := ladder.means):
+        notes = [f"95% intervals. In standard deviations of {first}; d in pooled ones."]
+        out.append(_table(f"{prefix}_means", f"Latent means minus those of {first}", means, _MEANS, notes))
+    return out
+
+
+def _path_tables(paths: PathGroupResult, prefix: str) -> list[Table]:
+    first = next(iter(paths.groups))
+    tests = [*paths.tests.to_dict("records"), {**dict.fromkeys(paths.tests), "path": ALL_PATHS, **paths.omnibus}]
+    adjusted = adjustment_name(paths.multiplicity) or "no adjustment"
+    limits = f"{paths.level:.0%} intervals."
+    notes = [f"Adjusted p-values: over the single paths ({adjusted})."]
+    title = "Tests of paths that are equal in all groups"
+    out = [_table(f"{prefix}_paths", title, pd.DataFrame(tests), _TESTS, notes)]
+    notes = [
+        f"{limits} Adjusted p-values: over paths and groups ({adjusted}). Power to find a standardized difference of "
+        f"{paths.size:g} at alpha = {paths.alpha:g}; detectable is the one found with a power of .80."
+    ]
+    title = f"Paths minus those of {first}"
+    out.append(_table(f"{prefix}_differences", title, paths.differences, _DIFFERENCES, notes))
+    notes = [f"{limits} Standardized within each group: differences between these mix paths and variances."]
+    own: dict[str, tuple[str, Kind]] = {"est": ("Estimate", "number")}
+    out.append(_table(f"{prefix}_estimates", "Paths in each group", paths.estimates, _ESTIMATES, notes, own))
+    return out
+
+
+def _claim_tables(claim: GroupClaim, prefix: str) -> list[Table]:
     out = []
-    if c.invariance is not None:
-        ladder = c.invariance
-        first = next(iter(ladder.groups))
-        kind = f" CFI and RMSEA: {ladder.indices}." if ladder.indices else ""
-        notes = [f"Changes are counted from the last step that held. Criteria: {ladder.source}.{kind}"]
-        steps = _table(
-            f"{prefix}_steps", "Steps of measurement invariance", ladder.steps, [*_STEPS, *_CHANGES, "holds"], notes
-        )
-        out.append(steps)
-        if len(ladder.releases):
-            notes = ["χ²: score test of the equality that was released; p (FDR): adjusted over the tests of its round."]
-            out.append(_table(f"{prefix}_releases", "Released parameters, in order", ladder.releases, _RELEASES, notes))
-        if len(ladder.tests):
-            notes = ["Of each equality of a step that failed, round by round; p (FDR): within the round."]
-            out.append(_table(f"{prefix}_score_tests", "Score tests of equalities", ladder.tests, _SCORES, notes))
-        if len(ladder.effects):
-            notes = [
-                f"Standard deviations of the item, against {first}. Signed: answers that are higher in the group than "
-                "expected are positive."
-            ]
-            out.append(_table(f"{prefix}_effects", "Items that work differently", ladder.effects, _EFFECTS, notes))
-        if len(means := ladder.means):
-            notes = [f"95% intervals. In standard deviations of {first}; d in pooled ones."]
-            out.append(_table(f"{prefix}_means", f"Latent means minus those of {first}", means, _MEANS, notes))
-    if c.paths is not None:
-        paths = c.paths
-        first = next(iter(paths.groups))
-        tests = pd.concat([paths.tests, pd.DataFrame([{"path": ALL_PATHS, **paths.omnibus}])], ignore_index=True)
-        adjusted = adjustment_name(paths.multiplicity) or "no adjustment"
-        notes = [f"Adjusted p-values: over the single paths ({adjusted})."]
-        out.append(_table(f"{prefix}_paths", "Tests of paths that are equal in all groups", tests, _TESTS, notes))
-        notes = [
-            f"{paths.level:.0%} intervals. Adjusted p-values: over paths and groups ({adjusted}). Power to find a "
-            f"standardized difference of {paths.size:g} at alpha = {paths.alpha:g}; detectable is the one found with a "
-            "power of .80."
-        ]
-        title = f"Paths minus those of {first}"
-        out.append(_table(f"{prefix}_differences", title, paths.differences, _DIFFERENCES, notes))
-        notes = [
-            f"{paths.level:.0%} intervals. Standardized within each group: differences between groups of these mix "
-            "paths and variances."
-        ]
-        title = "Paths in each group"
-        own = {"est": ("Estimate", "number"), "se": ("SE", "number")}
-        out.append(_table(f"{prefix}_estimates", title, paths.estimates, _ESTIMATES, notes, own))
+    limits = f"{claim.level_ci:.0%} intervals."
+    own: dict[str, tuple[str, Kind]] = {"est": ("Estimate", "number")}
+    if len(claim.effects):
+        title = f"What {claim.id} rests on: total, direct and indirect differences"
+        out.append(_table(f"{prefix}_effects", title, claim.effects, _CLAIM, [limits], own))
+    if len(claim.slopes):
+        own = {
+            "path": ("Slope", "path"),
+            "first": (claim.reference or "First", "number"),
+            "second": (claim.level or "Second", "number"),
+        }
+        out.append(_table(f"{prefix}_slopes", "Slopes in both groups", claim.slopes, _SLOPES, [limits], own))
     return out
 
 

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.answer import draw_answers
-from b2b_sem.report.comparison import comparison_figures
 from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, base_layout, ticks
+from b2b_sem.report.comparison import comparison_figures
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
 from b2b_sem.report.structure import structural_paths

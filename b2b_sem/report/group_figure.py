@@ -12,11 +12,13 @@ import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks, wrap_label
+from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.path_group import PathGroupResult
 
 __all__ = [
     "adjustment_name",
+    "draw_claim",
     "draw_effects",
     "draw_ladder",
     "draw_latent_means",
@@ -183,6 +185,49 @@ def draw_latent_means(result: InvarianceResult, names: Mapping[str, str] | None 
         f"Forest plot of latent mean differences from {first}: {text}.",
         plot,
         min_width=360,
+        max_width=900,
+    )
+
+
+def draw_claim(claim: GroupClaim, names: Mapping[str, str] | None = None) -> Figure | None:
+    """Draw total, direct and indirect differences of a claim on groups, with intervals; None without numbers."""
+    frame = claim.effects
+    frame = frame[frame["est"].map(math.isfinite) & frame["ci_lower"].map(math.isfinite)]
+    if frame.empty:
+        return None
+    rows = frame.to_dict("records")
+    labels = []
+    for r in rows:
+        through = f" through {r['through']}" if r["through"] else ""
+        at = f" at the means of {r['at']}" if r["at"] else ""
+        what = f"{_named(r['outcome'], names)}: {r['effect']}{through}{at}"
+        labels.append(f"<b>{wrap_label(what, 34)}</b>" if r["judged"] else wrap_label(what, 34))
+    series = [
+        _Marks(
+            claim.level or str(rows[0]["predictor"]),
+            range(len(rows)),
+            [r["est"] for r in rows],
+            [(r["ci_lower"], r["ci_upper"]) for r in rows],
+            [_hover(r["outcome"], str(r["effect"]), r) for r in rows],
+            written=True,
+        )
+    ]
+    measured = sorted({str(r["predictor"]) for r in rows} - {claim.level})
+    if measured:
+        title, unit = "Effect (unstandardized)", f"effects of {', '.join(measured)}"
+    else:
+        title = f"{claim.level} minus {claim.reference}, in standard deviations of {claim.reference}"
+        unit = f"differences of latent means, {claim.level} minus {claim.reference}"
+    text = "; ".join(
+        f"{r['outcome']} {r['effect']} {number(r['est'])} {interval(r['ci_lower'], r['ci_upper'])}" for r in rows
+    )
+    return Figure(
+        f"claim-{claim.id}",
+        f"What {claim.id} rests on",
+        f"Points: {unit}; lines: {claim.level_ci:.0%} confidence intervals. Bold: what the verdict rests on.",
+        f"Forest plot of {unit}: {text}.",
+        _forest(series, labels, title),
+        min_width=420,
         max_width=900,
     )
 
