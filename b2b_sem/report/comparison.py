@@ -174,6 +174,7 @@ def describe_comparisons(comparisons: Sequence[GroupComparison], kind: str) -> l
         parts += [] if c.paths is None else [_path_part(c.paths, prefix)]
         parts += [part for claim in c.claims for part in _claim_parts(claim, prefix)]
         title = c.label if c.label == c.name else f"{c.label} ({c.name})"
+        title = title[0].upper() + title[1:]
         out.append(ComparisonView(title, groups, [*c.reasons], parts))
     return out
 
@@ -243,18 +244,13 @@ def _path_part(found: PathGroupResult, prefix: str) -> ComparisonPart:
 
 def _claim_parts(claim: GroupClaim, prefix: str) -> list[ComparisonPart]:
     own = f"{prefix}_{claim.id}"
-    lines = list(claim.statements)
-    if math.isfinite(p := claim.slopes_test.get("pvalue", math.nan)):
-        test = claim.slopes_test
-        lines.append(
-            f"Slopes equal in both groups: difference of χ² = {number(test['chisq'], 2, glyphs=TYPESET)}, df = "
-            f"{count(test['df'])}, {p_phrase(p, glyphs=TYPESET)}."
-        )
     tables = [f"{own}_effects"] if len(claim.effects) else []
     folded = [f"{own}_slopes"] if len(claim.slopes) else []
     figures = [f"{_dashed(own)}-claim-{claim.id}"]
     parts = [
-        ComparisonPart(f"Claim {claim.id}", lines, list(claim.reasons), figures, tables, folded, list(claim.notes))
+        ComparisonPart(
+            f"Claim {claim.id}", list(claim.statements), list(claim.reasons), figures, tables, folded, list(claim.notes)
+        )
     ]
     if claim.invariance is not None:
         parts += [

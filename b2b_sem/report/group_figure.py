@@ -465,17 +465,8 @@ def _forest(
                     "thickness": 1.8,
                     "width": 5,
                 },
-                mode="markers+text" if marks.written else "markers",
+                mode="markers",
                 marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
-                text=[
-                    f"{number(v, 2, glyphs=TYPESET)} {interval(a, b, glyphs=TYPESET)}"
-                    for v, (a, b) in zip(marks.values, marks.bounds, strict=True)
-                ]
-                if marks.written
-                else None,
-                textposition="top center",
-                textfont={"size": 12, "color": INK},
-                cliponaxis=False,
                 hovertext=list(marks.hover),
                 hovertemplate="%{hovertext}<extra></extra>",
                 name=wrap_label(marks.name, 30),
@@ -489,8 +480,23 @@ def _forest(
     title = wrap_label(title, 64)
     extra = 17 * title.count("<br>")
     base = base_layout(height=104 + extra + size * len(labels))
-    base["margin"] = {**base["margin"], "b": 52 + extra, **({"r": 150, "t": 44} if sides else {})}
-    notes = [
+    base["margin"] = {**base["margin"], "b": 52 + extra, **({"r": 176, "t": 44} if sides else {})}
+    notes: list[dict[str, Any]] = [
+        {
+            "x": float(value),
+            "y": row,
+            "yshift": 14,
+            "text": f"{number(value, 2, glyphs=TYPESET)} {interval(*limits, glyphs=TYPESET)}",
+            "showarrow": False,
+            "bgcolor": "#ffffff",
+            "borderpad": 0,
+            "font": {"size": 12, "color": INK},
+        }
+        for marks in series
+        if marks.written
+        for row, value, limits in zip(marks.rows, marks.values, marks.bounds, strict=True)
+    ]
+    column = [
         {
             "xref": "paper",
             "x": 1.02,
@@ -504,8 +510,9 @@ def _forest(
         }
         for i, text in enumerate(sides)
     ]
+    notes += column
     if heading:
-        notes.append({**notes[0], "yref": "paper", "y": 1.0, "yanchor": "bottom", "text": heading})
+        notes.append({**column[0], "yref": "paper", "y": 1.0, "yanchor": "bottom", "text": heading})
     plot.update_layout(
         **base,
         shapes=[_box("paper", (0, 1), (i - 0.5, i + 0.5), _DIFFERS) for i in tinted],

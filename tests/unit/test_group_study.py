@@ -88,7 +88,7 @@ def test_terminal_and_report_show_the_claim(tmp_path: Path) -> None:
     page = render_report(result)
     assert "P10 is supported." in page
     assert "Groups compared" in page
-    assert "regulatory environment of the sector (sector)" in page
+    assert "Regulatory environment of the sector (sector)" in page
     assert "Latent means minus those of regulated" in page
     tables = build_tables(result)
     assert tables["groups_sector_paths"].rows[0][0] == "AU -> PC"
