@@ -64,7 +64,8 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
         if result.ok:
-            notes.append(f"They rest on one fit: {label_method(result.fit)}.")
+            others = "; those on groups on fits of the groups" if any(v.parts for v in verdicts) else ""
+            notes.append(f"They rest on one fit: {label_method(result.fit)}{others}.")
     columns = [
         Column("id", "", "value"),
         Column("path", "Path", "path"),
