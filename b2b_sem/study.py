@@ -269,18 +269,19 @@ def _compare(
 ) -> GroupComparison:
     """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
     from b2b_sem.analysis.claim_effect import compare_claim
-    from b2b_sem.analysis.group_claim import compare_split
+    from b2b_sem.analysis.group_claim import compare_split, split_answers
     from b2b_sem.errors import DataError
 
     if survey is None or data.responses is None:
         raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
+    frame = data.responses.frame
     paths = model.regressions()
     claimed = [p.claims()[0][0] for p in model.propositions if p.path is not None and p.readable]
     named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in paths]
     found = compare_split(
         name,
         model.syntax(survey),
-        data.responses.frame,
+        frame,
         survey,
         list(dict.fromkeys(named)) or None,
         settings,
@@ -289,9 +290,9 @@ def _compare(
         multiplicity=spec.multiplicity,
     )
     own = [model.claim_model(p, survey) for p in _claims(model, (name,))]
-    frame = data.responses.frame
+    _, groups = split_answers(frame, survey, name)
     claims = tuple(
-        compare_claim(c, frame, survey, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
+        compare_claim(c, frame, groups, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
     )
     return replace(found, claims=claims)
 

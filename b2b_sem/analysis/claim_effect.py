@@ -15,7 +15,7 @@ from scipy import special
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.effect import indirect_effects
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.group_claim import settle, split_answers
+from b2b_sem.analysis.group_claim import settle
 from b2b_sem.analysis.invariance import invariance
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wald import wald_chisq
@@ -26,7 +26,6 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.group_claim import CLAIM_COLUMNS, SLOPE_COLUMNS, GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.claim import ClaimModel
-from b2b_sem.spec.survey import SurveySpec
 
 __all__ = ["compare_claim"]
 
@@ -40,7 +39,7 @@ CHANGES = (
 def compare_claim(
     claim: ClaimModel,
     frame: pd.DataFrame,
-    survey: SurveySpec,
+    groups: pd.Series,
     settings: Mapping[str, Any],
     *,
     alpha: float,
@@ -60,8 +59,9 @@ def compare_claim(
     claim : ClaimModel
         See :meth:`b2b_sem.spec.model.ModelSpec.claim_model`.
     frame : DataFrame
-        Scored answers and background facts.
-    survey : SurveySpec
+        Scored answers.
+    groups : Series
+        Group of each respondent, missing for those in none: see :func:`b2b_sem.analysis.group_claim.split_answers`.
     settings : mapping
         Of the fit. Means are compared by maximum likelihood as in :func:`compare_split`.
     alpha, level : float
@@ -82,7 +82,7 @@ def compare_claim(
         work.reasons.append(f"Paths of {claim.id} were not tested: {error.message}.")
     try:
         if work.outcomes:
-            work.add_means(frame, survey, settings)
+            work.add_means(frame, groups, settings)
     except B2BSemError as error:
         work.reasons.append(f"Means of {claim.id} were not compared: {error.message}.")
     return work.result()
@@ -151,10 +151,10 @@ class _Work:
 
     # ---- means -----------------------------------------------------------------------------------------------------
 
-    def add_means(self, frame: pd.DataFrame, survey: SurveySpec, settings: Mapping[str, Any]) -> None:
+    def add_means(self, frame: pd.DataFrame, groups: pd.Series, settings: Mapping[str, Any]) -> None:
         """Climb the ladder of invariance, fit the joint model, and add differences of means."""
         claim = self.claim
-        data = self._sorted(frame, survey)
+        data = self._sorted(frame, groups)
         estimator, missing, replaced = settle(settings)
         self.notes += replaced
         assert claim.group is not None
@@ -176,12 +176,11 @@ class _Work:
         if claim.mediators:
             self.notes.append(CHANGES)
 
-    def _sorted(self, frame: pd.DataFrame, survey: SurveySpec) -> pd.DataFrame:
+    def _sorted(self, frame: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
         """Return the answers with the group of each, those of the other group first."""
         claim = self.claim
         if claim.group is None or claim.level is None:
             raise DataError("the proposition does not say which group is meant ('level')")
-        _, groups = split_answers(frame, survey, claim.group)
         labels = sorted(groups.dropna().unique().tolist())
         if len(labels) != 2 or claim.level not in labels:
             raise DataError(f"the groups are {', '.join(labels)}, not '{claim.level}' and one other")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from b2b_sem.measures.notation import TYPESET, count, number, p_phrase
 from b2b_sem.report.canvas import Figure
+from b2b_sem.report.group_claim import claim_tables
 from b2b_sem.report.group_figure import adjustment_name, draw_claim, invariance_figures, path_figures, path_label
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.comparison import GroupComparison
@@ -67,12 +68,6 @@ _COLUMNS: Mapping[str, tuple[str, Kind]] = {
     "referent": ("Referent", "code"),
     "dmacs": ("dMACS", "number"),
     "signed": ("Signed", "number"),
-    "outcome": ("Outcome", "code"),
-    "predictor": ("Of", "value"),
-    "effect": ("Effect", "value"),
-    "through": ("Through", "value"),
-    "at": ("At the means of", "value"),
-    "judged": ("Decides", "flag"),
 }
 _CHANGES = ["cfi_change", "rmsea_change", "srmr_change"]
 _STEPS = ["step", "partial", "chisq", "df", "cfi", "rmsea", "srmr", "chisq_diff", "df_diff", "pvalue_diff"]
@@ -80,8 +75,6 @@ _RELEASES = ["step", "parameter", "chisq", "df", "pvalue_fdr", "tests", "cfi", "
 _SCORES = ["step", "round", "parameter", "latent", "item", "chisq", "df", "pvalue", "pvalue_fdr"]
 _MEANS = ["latent", "group", "est", "se", "ci", "pvalue", "d"]
 _DMACS = ["latent", "item", "group", "referent", "dmacs", "signed"]
-_CLAIM = ["outcome", "predictor", "effect", "through", "at", "est", "se", "ci", "pvalue", "judged"]
-_SLOPES = ["path", "first", "second", "est", "se", "ci", "pvalue"]
 _TESTS = ["path", "df", "wald", "wald_pvalue", "chisq_diff", "df_diff", "pvalue_diff", "diff_adjusted"]
 _DIFFERENCES = ["path", "group", "est", "se", "ci", "pvalue", "p_adjusted", "std", "power", "detectable"]
 _ESTIMATES = ["path", "group", "est", "se", "ci", "pvalue", "std_all"]
@@ -244,7 +237,7 @@ def _path_part(found: PathGroupResult, prefix: str) -> ComparisonPart:
 
 def _claim_parts(claim: GroupClaim, prefix: str) -> list[ComparisonPart]:
     own = f"{prefix}_{claim.id}"
-    tables = [f"{own}_effects"] if len(claim.effects) else []
+    tables = [own] if len(claim.effects) else []
     folded = [f"{own}_slopes"] if len(claim.slopes) else []
     figures = [f"{_dashed(own)}-claim-{claim.id}"]
     parts = [
@@ -313,9 +306,8 @@ def _tables(c: GroupComparison, prefix: str) -> list[Table]:
     out = [] if c.invariance is None else _ladder_tables(c.invariance, prefix)
     out += [] if c.paths is None else _path_tables(c.paths, prefix)
     for claim in c.claims:
-        own = f"{prefix}_{claim.id}"
-        out += _claim_tables(claim, own)
-        out += [] if claim.invariance is None else _ladder_tables(claim.invariance, own)
+        out += claim_tables(claim, prefix)
+        out += [] if claim.invariance is None else _ladder_tables(claim.invariance, f"{prefix}_{claim.id}")
     return out
 
 
@@ -360,23 +352,6 @@ def _path_tables(paths: PathGroupResult, prefix: str) -> list[Table]:
     notes = [f"{limits} Standardized within each group: differences between these mix paths and variances."]
     own: dict[str, tuple[str, Kind]] = {"est": ("Estimate", "number")}
     out.append(_table(f"{prefix}_estimates", "Paths in each group", paths.estimates, _ESTIMATES, notes, own))
-    return out
-
-
-def _claim_tables(claim: GroupClaim, prefix: str) -> list[Table]:
-    out = []
-    limits = f"{claim.level_ci:.0%} intervals."
-    own: dict[str, tuple[str, Kind]] = {"est": ("Estimate", "number")}
-    if len(claim.effects):
-        title = f"What {claim.id} rests on: total, direct and indirect differences"
-        out.append(_table(f"{prefix}_effects", title, claim.effects, _CLAIM, [limits], own))
-    if len(claim.slopes):
-        own = {
-            "path": ("Slope", "path"),
-            "first": (claim.reference or "First", "number"),
-            "second": (claim.level or "Second", "number"),
-        }
-        out.append(_table(f"{prefix}_slopes", "Slopes in both groups", claim.slopes, _SLOPES, [limits], own))
     return out
 
 

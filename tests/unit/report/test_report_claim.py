@@ -74,7 +74,7 @@ def test_section() -> None:
     assert part.lines == ["The slopes do not differ reliably."]
     assert part.warnings == ["LG could not be tested."]
     tables, figures = comparison_tables(result), comparison_figures(result)
-    assert set(tables) == {"groups_sector_P10_effects", "groups_sector_P10_slopes"}
+    assert set(tables) == {"groups_sector_P10", "groups_sector_P10_slopes"}
     assert tables["groups_sector_P10_slopes"].rows[0][0] == "DA -> AU"
     assert {*part.tables, *part.folded} == set(tables)
     assert part.figures == list(figures)
