@@ -356,7 +356,8 @@ class Ladder:
         if first is None:
             raise ModelError(f"the configural model cannot be fitted: {' '.join(self.notes)}", hint=self.plan.alone)
         settled = self.plan.settle(self)
-        warned = [f"{step}: {text}" for step, f in self.fits.items() for text in f.warnings]
+        # what is about the data is said by every fit
+        warned = {text: f"{step}: {text}" for step, f in reversed(self.fits.items()) for text in f.warnings}
         about = [n for n in first.notes if not n.startswith("The native engine was used")]
         return InvarianceResult(
             group=settled["group"],
@@ -371,7 +372,7 @@ class Ladder:
             stopped=self.stopped,
             statements=tuple(settled["statements"]),
             notes=(*self.plan.measured.notes, *about, *self.notes, *settled["notes"]),
-            warnings=tuple(warned),
+            warnings=tuple(reversed(warned.values())),
             _steps=pd.DataFrame(self.steps, columns=list(STEP_COLUMNS)),
             _tests=pd.DataFrame(self.tests, columns=list(TEST_COLUMNS)),
             _releases=pd.DataFrame(self.releases, columns=list(RELEASE_COLUMNS)),

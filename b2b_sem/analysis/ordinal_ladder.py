@@ -31,8 +31,9 @@ from b2b_sem.analysis.comparability import comparable, latent_means
 from b2b_sem.analysis.compare import nested_difference
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.ladder import Ladder, Tested, estimates_of
+from b2b_sem.analysis.ordinal import fit_ordinal
 from b2b_sem.analysis.score import extension_of, tangent_of
-from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.ordinal_extension import generalized_test
 from b2b_sem.engine.threads import single_thread
@@ -155,9 +156,11 @@ class OrdinalPlan:
         As :func:`b2b_sem.invariance` takes them.
     ordered : sequence of str, str or bool
     levels : dict of str to int
-        Number of thresholds of each ordinal item. As `groups` known from the configural fit, which comes first.
+        Number of thresholds of each ordinal item. As all that follows it is known from the configural fit, the first.
     groups : tuple of str
         Labels.
+    observed : Observed
+        Thresholds and correlations, computed once for all steps.
     """
 
     measured: MeasurementModel
@@ -169,6 +172,7 @@ class OrdinalPlan:
     ordered: Any
     levels: dict[str, int] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    observed: Observed | None = None
 
     steps = ORDINAL_STEPS
     #: What to do when the configural model cannot be fitted.
@@ -180,18 +184,19 @@ class OrdinalPlan:
         text = self.measured.text
         if step != "configural":
             text = model_of_step(text, self.levels, len(self.groups), step, exempt, chosen)
-        found = fit_model(
-            text,
+        found = fit_ordinal(
+            parse_model(text),
             self.data,
+            self.ordered,
             estimator=self.estimator,
             missing=self.missing,
             group=self.group,
-            ordered=self.ordered,
             parameterization=chosen,
             std_lv=True,
+            observed=self.observed,
         )
         if step == "configural":
-            table = context_of(found).problem.table
+            table, self.observed = context_of(found).problem.table, context_of(found).observed
             self.groups = found.groups
             self.levels = dict(Counter(row.lhs for row in table.rows if row.op == "|" and row.group == 1))
         return found
@@ -325,7 +330,7 @@ class OrdinalPlan:
             )
         if self.parameterization == "delta" and "strict" in ladder.fits:
             notes.append(
-                "Equal residual variances were tested under theta: in the delta parameterization they are no parameters."
+                "Equal residual variances were tested in the theta parameterization, of which they are parameters."
             )
         return notes
 

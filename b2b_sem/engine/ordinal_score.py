@@ -66,7 +66,8 @@ def given_up(one: Array, larger: Problem, two: Array, smaller: Problem) -> Array
 
 def statistic_order(larger: Problem, smaller: Problem) -> list[int]:
     """Return where each statistic of the larger model stands among those of the smaller."""
-    return [statistic_names(smaller).index(name) for name in statistic_names(larger)]
+    place = {name: k for k, name in enumerate(statistic_names(smaller))}
+    return [place[name] for name in statistic_names(larger)]
 
 
 def statistic_names(problem: Problem) -> list[tuple[str, ...]]:
