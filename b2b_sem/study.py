@@ -46,6 +46,8 @@ class _Data:
     seed: int | None
     digests: Mapping[str, str]
     notes: tuple[str, ...]
+    split: str | None = None
+    group_truth: pd.DataFrame | None = None
 
 
 def run_study(
@@ -201,7 +203,11 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     )
     text = f"{drawn.n} simulated respondents (population '{drawn.simulation}', seed {drawn.seed})"
     responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
-    return _Data(text, responses, None, None, drawn.truth, drawn.seed, drawn.digests, responses.notes)
+    # a fit of all respondents together finds only what is the same in all groups
+    truth = drawn.truth if drawn.pooled is None else drawn.pooled
+    apart = None if drawn.split is None else drawn.truth
+    seed, digests, notes = drawn.seed, drawn.digests, responses.notes
+    return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart)
 
 
 def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | None) -> _Data:
@@ -443,6 +449,7 @@ def _assemble(
         warnings=tuple(dict.fromkeys(warnings)),
         effects=effects,
         comparisons=comparisons,
+        group_truth=_group_recovery(data, comparisons),
     )
 
 
@@ -486,6 +493,7 @@ def _describe(
         "instrument_notice": None if survey is None else survey.notice,
         "construct_names": dict(names),
         "data": data.source,
+        **({} if data.split is None else {"population_groups": data.split}),
         "analyses": list(spec.steps),
         "alpha": spec.alpha,
         "confidence": spec.confidence,
@@ -555,6 +563,18 @@ def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None
     merged["covered"] = (merged["ci_lower"] <= merged["truth"]) & (merged["truth"] <= merged["ci_upper"])
     columns = ["lhs", "op", "rhs", "population", "truth", "est_std", "ci_lower", "ci_upper", "covered"]
     return merged[columns]
+
+
+def _group_recovery(data: _Data, comparisons: Sequence[GroupComparison]) -> pd.DataFrame | None:
+    """Set the known truth of simulated groups beside the estimates of their comparison; None without both."""
+    if data.group_truth is None:
+        return None
+    from b2b_sem.analysis.recovery import recover_groups
+
+    for comparison in comparisons:
+        if comparison.name == data.split:
+            return recover_groups(data.group_truth, comparison)
+    return None
 
 
 def _provenance(

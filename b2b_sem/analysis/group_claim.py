@@ -11,7 +11,7 @@ import pandas as pd
 
 from b2b_sem.analysis.invariance import ESTIMATORS, STEPS, invariance
 from b2b_sem.analysis.path_group import compare_groups
-from b2b_sem.analysis.split import join_small, split_answers, too_small
+from b2b_sem.analysis.split import small_groups, split_answers, too_small
 from b2b_sem.errors import B2BSemError
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
@@ -120,9 +120,8 @@ def _climb(
     alpha: float,
 ) -> _Split:
     label, groups = split_answers(frame, survey, name)
-    groups, small = join_small(groups, survey.split(name))
     estimator, missing, replaced = settle(settings)
-    reasons = [*small, *replaced]
+    reasons = [*small_groups(frame, survey, name), *replaced]
     data = frame.assign(**{name: groups})
     ladder = None
     if why := too_small(groups, len(build_table(parse_model(text)).observed)):

@@ -10,11 +10,13 @@ import pandas as pd
 from b2b_sem.errors import DataError
 from b2b_sem.spec.survey import Group, SurveySpec
 
-__all__ = ["join_small", "split_answers", "too_small"]
+__all__ = ["small_groups", "split_answers", "too_small"]
 
 
 def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[str, pd.Series]:
     """Return what a split of the respondents is called, and the group of each.
+
+    Groups with fewer respondents than the minimum that the survey states are joined or left out, as it says.
 
     Parameters
     ----------
@@ -34,6 +36,16 @@ def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[s
         For a name that the survey or the data do not have, and for facts that are numbers.
     """
     split = survey.split(name)
+    return split.label, _join(_place(frame, split, name), split)[0]
+
+
+def small_groups(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[str, ...]:
+    """Return one sentence for the groups that :func:`split_answers` joins, and one for those that it leaves out."""
+    split = survey.split(name)
+    return _join(_place(frame, split, name), split)[1]
+
+
+def _place(frame: pd.DataFrame, split: Group, name: str) -> pd.Series:
     if split.fact not in frame.columns:
         raise DataError(f"the data have no column '{split.fact}', which tells the groups of '{name}' apart")
     levels = {str(value): level for level, values in split.levels.items() for value in values}
@@ -44,24 +56,10 @@ def split_answers(frame: pd.DataFrame, survey: SurveySpec, name: str) -> tuple[s
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
         return levels.get(text) if levels else text or None
 
-    return split.label, frame[split.fact].map(place).astype(object)
+    return frame[split.fact].map(place).astype(object)
 
 
-def join_small(groups: pd.Series, split: Group) -> tuple[pd.Series, tuple[str, ...]]:
-    """Join groups with fewer respondents than the minimum, or leave them out, as the survey says.
-
-    Parameters
-    ----------
-    groups : Series of text
-        The group of each respondent, missing for those who are in none.
-    split : Group
-        With ``minimum``, and ``rest`` for the name of the group that takes up the small ones.
-
-    Returns
-    -------
-    Series of text, tuple of str
-        The groups that are compared, and one sentence for what was joined, and for what was left out.
-    """
+def _join(groups: pd.Series, split: Group) -> tuple[pd.Series, tuple[str, ...]]:
     if split.minimum is None:
         return groups, ()
     notes = []

@@ -100,7 +100,7 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
     DataError
         If the name means two things, or neither a column nor a group of the survey, or nobody is in any group.
     """
-    from b2b_sem.analysis.split import join_small, split_answers
+    from b2b_sem.analysis.split import small_groups, split_answers
 
     survey, frame = spec.survey_spec, responses.frame
     if name is None or survey is None or not score:
@@ -133,16 +133,17 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
     texts = texts[texts != ""]
     if fact == name and len(texts) and texts.isin(list(split.levels)).all():
         return responses  # the column holds the groups themselves
-    _, groups = split_answers(frame, survey, name)
-    if groups.isna().all():
+    known = {str(value) for values in split.levels.values() for value in values}
+    outside = int((~texts.str.removesuffix(".0").isin(known)).sum()) if known else 0
+    if known and outside == len(texts):
         raise DataError(
             f"no value of '{fact}' belongs to a group of '{name}' of the survey '{survey.id}'",
             file=responses.path,
             hint=f"its groups: {', '.join(split.levels)}; --no-score takes the column as it is",
         )
-    outside = int(groups.isna().sum()) - (len(groups) - len(texts))
-    groups, notes = join_small(groups, split)
-    if split.levels or notes:
+    _, groups = split_answers(frame, survey, name)
+    notes = small_groups(frame, survey, name)
+    if known or notes:
         found = ", ".join(dict.fromkeys(groups.dropna()))
         say(f"groups of '{name}' by the survey, from '{fact}': {found or 'none'} (--no-score: the column itself)")
     if outside:

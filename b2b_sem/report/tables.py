@@ -17,6 +17,7 @@ from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
 from b2b_sem.report.missingness import missing_tables
+from b2b_sem.report.recovery import tabulate_group_truth
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -483,6 +484,10 @@ def tabulate_truth(result: StudyResult, ops: Collection[str] | None = None) -> T
     if both:
         ordered = "; of ordered items, the population value itself" if result.fit.model.options.get("ordered") else ""
         notes.append(f"Expected: the population value as it shows in answers on the survey's response scale{ordered}.")
+    if split := result.study.get("population_groups"):
+        notes.append(
+            f"Values that are not the same in all groups of '{split}' are left out: this fit is one of all groups."
+        )
     return table("truth", "Known values and estimates", columns, rows, notes) if rows else None
 
 
@@ -559,6 +564,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),
+        lambda: tabulate_group_truth(result),
         lambda: tabulate_provenance(result),
     ]
     tables = [made for make in makers if (made := make()) is not None]

@@ -94,6 +94,7 @@ class StudyResult:
     rivals : tuple of RivalResult
     truth : DataFrame or None
         For simulated data: lhs, op, rhs, truth (standardized population value), est_std, ci_lower, ci_upper, covered.
+        Of respondents whose groups differ, only values that hold in all groups.
     provenance : mapping
         versions, digests of the input files, seed, engine, platform, created (UTC).
     warnings : tuple of str
@@ -105,6 +106,9 @@ class StudyResult:
         Groups of respondents, if the study compares any.
     ladders : tuple of GroupComparison
         Measurement invariance alone, without a comparison of paths, if the study asks for it.
+    group_truth : DataFrame or None
+        For simulated groups that were compared: split, quantity (path, mean, ...), name, group, reference, truth, est,
+        ci_lower, ci_upper, covered.
     """
 
     id: str
@@ -123,6 +127,7 @@ class StudyResult:
     missingness: MissingnessResult | None = None
     comparisons: tuple[GroupComparison, ...] = ()
     ladders: tuple[GroupComparison, ...] = ()
+    group_truth: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -185,6 +190,7 @@ class StudyResult:
                 for r in self.rivals
             ],
             "truth": None if self.truth is None else records(self.truth),
+            "group_truth": None if self.group_truth is None else records(self.group_truth),
             "provenance": plain(self.provenance),
         }
 
@@ -235,6 +241,7 @@ class StudyResult:
             missingness=None if data.get("missingness") is None else MissingnessResult.from_json(data["missingness"]),
             comparisons=tuple(GroupComparison.from_json(c) for c in data.get("comparisons") or ()),
             ladders=tuple(GroupComparison.from_json(c) for c in data.get("ladders") or ()),
+            group_truth=None if data.get("group_truth") is None else frame_from_records(data["group_truth"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -150,6 +150,8 @@ def pooled_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[st
     A value that is equal in all levels is in general another one in their mixture: means that differ add to variances
     and covariances, and a regression on predictors whose correlations differ has other weights. Values are therefore
     compared with those of the covariances of the mixture; where these differ from those of a level, they are left out.
+    A model of all respondents together does not describe a mixture exactly: what it finds for the values that are kept
+    can still be off by a few thousandths, if groups differ as much as they usually do.
 
     Returns
     -------

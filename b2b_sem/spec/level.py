@@ -16,6 +16,8 @@ __all__ = ["Correlation", "LevelValues", "PopulationGroups", "Share", "pair_prob
 
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+# more standard deviations than this are a slip of the pen: nearly all answers would be the same
+Shift = Annotated[float, Field(ge=-3, le=3)]
 
 
 class LevelValues(Node):
@@ -25,7 +27,7 @@ class LevelValues(Node):
     of the reference level. Loadings and intercepts are therefore equal in all levels, unless they are named here.
     """
 
-    means: dict[Code, float] = Field(
+    means: dict[Code, Shift] = Field(
         default_factory=dict,
         description="Latent -> its mean (also of outcomes: the total mean, not the intercept) minus that of the "
         "reference level, in standard deviations.",
@@ -37,7 +39,7 @@ class LevelValues(Node):
     loadings: dict[Code, Correlation] = Field(
         default_factory=dict, description="Item (as scored) -> loading, in the metric of the reference level."
     )
-    intercepts: dict[Code, float] = Field(
+    intercepts: dict[Code, Shift] = Field(
         default_factory=dict,
         description="Item (as scored) -> shift of its response, in standard deviations of the reference level.",
     )

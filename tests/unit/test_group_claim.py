@@ -159,7 +159,9 @@ def test_splits() -> None:
     assert label == "regulatory environment of the sector"
     assert groups.tolist()[:3] == ["regulated", "non_regulated", "regulated"]
     assert groups.isna().tolist() == [False, False, False, True, True]
-    assert split_answers(frame, survey, "country")[1].tolist()[:3] == ["PT", "DE", "PT"]
+    assert split_answers(frame, survey, "country")[1].isna().all()  # fewer than the minimum
+    bare = survey.model_copy(update={"groups": {}})
+    assert split_answers(frame, bare, "country")[1].tolist()[:3] == ["PT", "DE", "PT"]
     for name, text in (("firm_size", "is a number"), ("role", "no column 'role'"), ("sektor", "no group or fact")):
         with pytest.raises(DataError, match=text):
             split_answers(frame, survey, name)
