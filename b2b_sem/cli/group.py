@@ -133,9 +133,9 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
     texts = texts[texts != ""]
     if fact == name and len(texts) and texts.isin(list(split.levels)).all():
         return responses  # the column holds the groups themselves
-    known = {str(value) for values in split.levels.values() for value in values}
-    outside = int((~texts.str.removesuffix(".0").isin(known)).sum()) if known else 0
-    if known and outside == len(texts):
+    codes = {str(value) for values in split.levels.values() for value in values}
+    outside = int((~texts.str.removesuffix(".0").isin(codes)).sum()) if codes else 0
+    if codes and outside == len(texts):
         raise DataError(
             f"no value of '{fact}' belongs to a group of '{name}' of the survey '{survey.id}'",
             file=responses.path,
@@ -143,7 +143,7 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
         )
     _, groups = split_answers(frame, survey, name)
     notes = small_groups(frame, survey, name)
-    if known or notes:
+    if codes or notes:
         found = ", ".join(dict.fromkeys(groups.dropna()))
         say(f"groups of '{name}' by the survey, from '{fact}': {found or 'none'} (--no-score: the column itself)")
     if outside:
