@@ -1,4 +1,4 @@
-"""Measurement invariance across groups, step by step: ``invariance``."""
+"""Measurement invariance across groups or over waves, step by step: ``invariance``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from b2b_sem.analysis.comparability import comparable, latent_means
+from b2b_sem.analysis.comparability import comparable, drift_effects, latent_means
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, refuse
-from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference, estimates_of
+from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference
 from b2b_sem.analysis.ordinal_ladder import ORDINAL_STEPS, OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.engine.group import GroupProblem
@@ -22,7 +19,7 @@ from b2b_sem.engine.release import release_tests
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.measures.difference import Difference
-from b2b_sem.measures.equivalence import CRITERIA, Criteria, drift
+from b2b_sem.measures.equivalence import CRITERIA, Criteria
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.measurement import MeasurementModel, measurement_model
 from b2b_sem.spec.model import ModelSpec
@@ -43,8 +40,12 @@ ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 def invariance(
     model: str | Path | ModelSpec,
     data: Any,
-    group: str,
+    group: str | None = None,
     *,
+    waves: Any = None,
+    wave: str | None = None,
+    person: str | None = None,
+    correlated: bool = True,
     steps: Sequence[str] | None = None,
     estimator: str = "ML",
     missing: str = "listwise",
@@ -55,7 +56,7 @@ def invariance(
     ordered: Any = None,
     parameterization: str = "delta",
 ) -> InvarianceResult:
-    """Test whether items measure the same in several groups: configural, metric, scalar and strict invariance.
+    """Test whether items measure the same in several groups or waves: configural, metric, scalar, strict invariance.
 
     Each step makes more of the measurement model equal in all groups and is compared with the last model that held.
     A step that fails is taken up again with parameters released one at a time (partial invariance; Byrne, Shavelson &
@@ -64,6 +65,9 @@ def invariance(
     keep equal loadings and intercepts. An item with a released loading has its intercept released, too.
 
     All latent variables have variance 1 and mean 0 in the first group, so that every loading is estimated and tested.
+
+    Waves (`waves`, or `wave` and `person`) are one group that was asked the same items several times: one model has the
+    latent variables of all waves, which covary freely, and its parameters become equal over waves instead of groups.
 
     With ordinal items (`ordered`) a step of equal thresholds comes before that of equal loadings, and models are
     identified as by Wu & Estabrook (2016), doi:10.1007/s11336-016-9506-0. Differences are tested by the scaled (and
@@ -78,6 +82,17 @@ def invariance(
     data : DataFrame or Responses
     group : str
         Column that tells groups apart. The first group in the data is the one that others are compared with.
+    waves : mapping, optional
+        In place of `group`. For a model of one wave: the label of each wave, and what follows the names of items and
+        latent variables in it (``{"T1": "_t1", "T2": "_t2"}``), a pattern (``"t1_{}"``), a list of columns in the order
+        in which the items stand in the model, or a mapping of items to columns. For a model of all waves: the latent
+        variables of each scale (``{"dem": ["dem60", "dem65"]}``), whose items belong together by their order.
+    wave, person : str, optional
+        In place of `group` and `waves`, for long data with a row for each person and wave: the columns that tell waves
+        and persons apart. Numbers are sorted, other waves stand as they first appear; ``waves=["before", "after"]``
+        names them in another order.
+    correlated : bool
+        Whether, with waves, the residuals of an item covary with those of the same item in other waves.
     steps : sequence of str
         The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
         intercepts), "strict" (and residual variances). Default: all.
@@ -110,7 +125,7 @@ def invariance(
     Raises
     ------
     DataError
-        For a group column that cannot be used and for wrong arguments.
+        For a group column or waves that cannot be used, and for wrong arguments.
     Unsupported
         For latent variables of a second order, other estimators, and constraints within the measurement part.
     """
@@ -135,9 +150,24 @@ def invariance(
             "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
         )
     )
-    if group is None:
-        raise DataError("no group", hint="name the column that tells groups apart")
-    measured = measurement_model(parse_model(*model_text(model)))
+    over_waves = any(given is not None for given in (waves, wave, person))
+    if over_waves == (group is not None):
+        message = "group and waves are both given" if over_waves else "no group"
+        raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
+    parsed = parse_model(*model_text(model))
+    if over_waves:
+        from b2b_sem.analysis.ordinal_wave import OrdinalWavePlan
+        from b2b_sem.analysis.wave import WavePlan, wave_data
+
+        waved, wide, title = wave_data(parsed, data, waves, wave, person, correlated)
+        settings = (waved.measured, wide, title, name, missing)
+        over: Plan = WavePlan(*settings, model=waved)
+        if ordinal:
+            over = OrdinalWavePlan(*settings, parameterization, ordered, model=waved)
+        return Ladder(over, name, missing, limits, alpha, partial).climb(wanted, stop)
+    if not correlated:
+        raise DataError("correlated=False goes with waves", hint="leave it out: residuals of groups do not covary")
+    measured = measurement_model(parsed)
     plan: Plan = GroupPlan(measured, data, str(group), name, missing)
     if ordinal:
         plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
@@ -239,7 +269,7 @@ class GroupPlan:
         """Return latent means, effect sizes, and what may be compared."""
         first = ladder.fits["configural"]
         means = latent_means(ladder.fits["scalar"], self.measured) if ladder.reached >= 2 else []
-        effects, notes = _effects(first, self.measured, set(ladder.exempt)) if first.converged else ([], [])
+        effects, notes = drift_effects(first, self.measured, ladder.exempt) if first.converged else ([], [])
         return {
             "group": self.group,
             "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
@@ -248,44 +278,3 @@ class GroupPlan:
             "means": means,
             "effects": effects,
         }
-
-
-def _effects(found: Fit, measured: MeasurementModel, exempt: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return dMACS of all items from the configural model, its scales linked by one item of each latent variable."""
-    at, factor = estimates_of(found), measured.factor
-    sizes = found.group_tests["nobs"].tolist()
-    sds = []
-    for label, n in zip(found.groups, sizes, strict=True):
-        cov = found.sample()[label]["cov"]
-        sds.append(pd.Series(np.sqrt(np.diag(cov.to_numpy()) * n / (n - 1)), index=cov.index))
-    out, crossed = [], []
-    for latent, items in measured.items.items():
-        single = [i for i in items if factor.get(i) == latent]
-        crossed += [i for i in items if i not in factor and i not in crossed]
-        free = [i for i in single if f"{latent}=~{i}" not in exempt and f"{i}~1" not in exempt]
-        if len(single) < 2:
-            continue
-        referent = (free or single)[0]
-
-        def line(g: int, item: str, latent: str = latent) -> tuple[float, float]:
-            return at[g, latent, "=~", item]["est"], at[g, item, "~1", ""]["est"]
-
-        for g, label in enumerate(found.groups[1:], 2):
-            (slope1, level1), (slope2, level2) = line(1, referent), line(g, referent)
-            # the group's latent variable on the scale of the first group: mean + spread * eta
-            mean, spread = (level2 - level1) / slope1, slope2 / slope1
-            for item in single:
-                loading, intercept = line(g, item)
-                loading /= spread
-                weights = np.array([sizes[0] - 1, sizes[g - 1] - 1], dtype=float)
-                sd = float(np.average([sds[0][item], sds[g - 1][item]], weights=weights))
-                size = drift(*line(1, item), loading, intercept - loading * mean, mean, spread**2, sd)
-                row = {"latent": latent, "item": item, "group": label, "referent": referent}
-                out.append({**row, "dmacs": size.dmacs, "signed": size.signed})
-    notes = [
-        "dMACS compares the expected answers of two groups over the latent distribution of the second, in standard "
-        "deviations of the item; scales are linked by the referent, whose own difference is 0 by construction."
-    ]
-    if crossed:
-        notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")
-    return out, notes if out else notes[1:]

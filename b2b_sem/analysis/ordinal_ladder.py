@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from b2b_sem.analysis.comparability import comparable, latent_means
+from b2b_sem.analysis.comparability import Estimates, comparable, group_sizes, mean_rows
 from b2b_sem.analysis.compare import nested_difference
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.ladder import Ladder, Tested, estimates_of
@@ -97,8 +97,8 @@ def model_of_step(
     loadings = [e for e in entries if e.op == "=~"]
     for e in loadings:
         free = not e.modifiers.fixed or e.modifiers.fixed[0] is None
-        lines.append(f"{e.lhs} =~ {labels.same('lambda')}{e.rhs}" if free and equal_loading(e) else e.text)
-    lines += [e.text for e in entries if e.op != "=~"]
+        lines.append(f"{e.lhs} =~ {labels.same('lambda')}{e.rhs}" if free and equal_loading(e) else _kept(e))
+    lines += [_kept(e) for e in entries if e.op != "=~"]
     fixed = {e.lhs for e in entries if e.op == "~~" and e.lhs == e.rhs and e.modifiers.fixed}
     scale = "~*~" if parameterization == "delta" else "~~"
     anchored: dict[str, list[str]] = {}
@@ -125,6 +125,12 @@ def model_of_step(
         if any(e.rhs in anchored.get("mean", ()) for e in own):
             lines.append(f"{latent} ~ {labels.later(0)}1")
     return "\n".join(lines)
+
+
+def _kept(entry: Entry) -> str:
+    """Return a statement with the value that it fixes, if any."""
+    value = entry.modifiers.fixed[0] if entry.modifiers.fixed else None
+    return entry.text if value is None else f"{entry.lhs} {entry.op} {value!r}*{entry.rhs}"
 
 
 @dataclass
@@ -175,6 +181,8 @@ class OrdinalPlan:
     observed: Observed | None = None
 
     steps = ORDINAL_STEPS
+    #: What is compared.
+    noun = "groups"
     #: What to do when the configural model cannot be fitted.
     alone = "fit each group by itself first; join answers that are rare in a group"
 
@@ -300,16 +308,29 @@ class OrdinalPlan:
         first = ladder.fits["configural"]
         means = []
         if ladder.reached >= ORDER.index("scalar"):
-            means = latent_means(ladder.fits["scalar"], self.measured)
+            scalar = ladder.fits["scalar"]
+            means = mean_rows(self.estimates(scalar), self.sizes(scalar), self.measured)
         effects, notes = self._effects(first, ladder.exempt) if first.converged and first.identified else ([], [])
         return {
             "group": self.group,
-            "groups": dict(zip(first.groups, map(int, first.group_tests["nobs"]), strict=True)),
-            "statements": comparable(ladder, OPERATOR),
+            "groups": self.sizes(first),
+            "statements": comparable(ladder, OPERATOR, self.noun),
             "notes": [*self._notes(ladder), *notes],
             "means": means,
             "effects": effects,
         }
+
+    def estimates(self, found: Fit) -> Estimates:
+        """Return the rows of the parameters by group, lhs, op, rhs."""
+        return estimates_of(found)
+
+    def sizes(self, found: Fit) -> dict[str, int]:
+        """Return labels and numbers of rows."""
+        return group_sizes(found)
+
+    def samples(self, found: Fit) -> Sequence[Mapping[str, Any]]:
+        """Return the sample moments of each group."""
+        return [found.sample()[label] for label in found.groups]
 
     def _notes(self, ladder: Ladder) -> list[str]:
         kinds: dict[int, list[str]] = {}
@@ -336,13 +357,14 @@ class OrdinalPlan:
 
     def _effects(self, found: Fit, exempt: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
         """Return dMACS of all items from the configural model, scales linked by an item of each latent variable."""
-        at, factor = estimates_of(found), self.measured.factor
-        sizes = found.group_tests["nobs"].tolist()
+        at, factor = self.estimates(found), self.measured.factor
+        labels = self.groups
+        sizes = list(self.sizes(found).values())
         curves = [
             {item: self._curve(at, g, latent, item) for item, latent in factor.items()}
-            for g in range(1, len(found.groups) + 1)
+            for g in range(1, len(labels) + 1)
         ]
-        sds = [self._deviations(found, label, int(n)) for label, n in zip(found.groups, sizes, strict=True)]
+        sds = [self._deviations(sample, n) for sample, n in zip(self.samples(found), sizes, strict=True)]
         out = []
         for latent, items in self.measured.items.items():
             single = [i for i in items if factor.get(i) == latent]
@@ -350,7 +372,7 @@ class OrdinalPlan:
                 continue
             equal = self.equal_items(latent, exempt)
             referent = next((i for i in single if i in equal), single[0])
-            for g, label in enumerate(found.groups[1:], 1):
+            for g, label in enumerate(labels[1:], 1):
                 one, two = curves[0][referent], curves[g][referent]
                 # the latent variable on the scale of the first group: mean + spread * eta
                 spread = two.slope / one.slope
@@ -363,9 +385,9 @@ class OrdinalPlan:
                     out.append({**row, "dmacs": size.dmacs, "signed": size.signed})
         crossed = list(dict.fromkeys(i for items in self.measured.items.values() for i in items if i not in factor))
         notes = [
-            "dMACS compares the expected answers of two groups (numbers of categories) over the latent distribution of "
-            "the second, in standard deviations of the item; scales are linked by the slope and the mean threshold of "
-            "the referent."
+            f"dMACS compares the expected answers of two {self.noun} (numbers of categories) over the latent "
+            "distribution of the second, in standard deviations of the item; scales are linked by the slope and the mean "
+            "threshold of the referent."
         ]
         if crossed:
             notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")
@@ -382,9 +404,8 @@ class OrdinalPlan:
         sd = float(np.sqrt(residual)) if residual > 0 else float("nan")
         return _Curve(True, loading / sd, (cuts - level) / sd)
 
-    def _deviations(self, found: Fit, label: str, n: int) -> dict[str, float]:
+    def _deviations(self, sample: Mapping[str, Any], n: int) -> dict[str, float]:
         """Return the standard deviation of each item, of ordinal ones that of the numbers of their categories."""
-        sample = found.sample()[label]
         out = {}
         for item in self.measured.factor:
             if item in self.levels:

@@ -1,18 +1,20 @@
-"""``b2b-sem invariance``: whether items measure the same in several groups."""
+"""``b2b-sem invariance``: whether items measure the same in several groups or waves."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from b2b_sem.cli.group import answer_options, output_options
+from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 
-@click.command("invariance", short_help="Test whether items measure the same in several groups.")
+@click.command("invariance", short_help="Test whether items measure the same in several groups or waves.")
 @click.argument("model")
 @answer_options
-@click.option(
-    "--group", required=True, metavar="NAME", help="Column that tells groups apart, or a group of the model's survey."
-)
+@click.option("--group", metavar="NAME", help="Column that tells groups apart, or a group of the model's survey.")
+@wave_options
 @click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
 @click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
 @click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
@@ -30,7 +32,7 @@ def command(
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
-    group: str,
+    group: str | None,
     steps: str | None,
     estimator: str,
     missing: str,
@@ -40,6 +42,7 @@ def command(
     stop: bool,
     json_out: str | None,
     figure_out: str | None,
+    **over: Any,
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
@@ -51,11 +54,13 @@ def command(
     from b2b_sem.spec.loader import load_model
 
     check_outputs(ctx, model, data, json_out, figure_out)
+    compared = wave_arguments(ctx, group, **over)
     spec = load_model(model)
+    check_scoring(ctx, spec, score, **over)
     result = invariance(
         given_model(spec),
         place_groups(spec, read_answers(spec, data, sheet, missing_codes, score), group, score=score),
-        group,
+        **compared,
         steps=tuple(STEPS) if steps is None else listed(steps),
         estimator=estimator,
         missing=missing,

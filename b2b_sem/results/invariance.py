@@ -217,7 +217,7 @@ class InvarianceResult:
             released = self._releases.to_dict("records")
             lines += ["", "Released parameters, in order (score tests, p adjusted):", text_table(released, _RELEASE)]
         if len(self._effects):
-            head = "Items that work differently (dMACS; against the first group):"
+            head = f"Items that work differently (dMACS; against {next(iter(self.groups))}):"
             lines += ["", head, text_table(self._effects.to_dict("records"), _EFFECT)]
         if len(self._means):
             means = text_table(self._means.to_dict("records"), _MEAN)
