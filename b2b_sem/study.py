@@ -131,11 +131,17 @@ def run_study(
     comparisons = []
     for name in spec.splits:
         say(f"comparing the groups of {name}")
-        comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
+        try:
+            comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     ladders = []
     for name in spec.ladders:
         say(f"testing invariance across {name}")
-        ladders.append(_ladder(name, spec, model, survey, scored, settings))
+        try:
+            ladders.append(_ladder(name, spec, model, survey, scored, settings))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
@@ -275,7 +281,8 @@ def _compare(
 ) -> GroupComparison:
     """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
     from b2b_sem.analysis.claim_effect import compare_claim
-    from b2b_sem.analysis.group_claim import compare_split, split_answers
+    from b2b_sem.analysis.group_claim import compare_split
+    from b2b_sem.analysis.split import split_answers
     from b2b_sem.errors import DataError
 
     if survey is None or data.responses is None:

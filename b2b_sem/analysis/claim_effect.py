@@ -61,7 +61,7 @@ def compare_claim(
     frame : DataFrame
         Scored answers.
     groups : Series
-        Group of each respondent, missing for those in none: see :func:`b2b_sem.analysis.group_claim.split_answers`.
+        Group of each respondent, missing for those in none: see :func:`b2b_sem.analysis.split.split_answers`.
     settings : mapping
         Of the fit. Means are compared by maximum likelihood as in :func:`compare_split`.
     alpha, level : float

@@ -12,7 +12,7 @@ import pandas as pd
 from b2b_sem.analysis.invariance import ESTIMATORS, STEPS, invariance
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.split import small_groups, split_answers, too_small
-from b2b_sem.errors import B2BSemError
+from b2b_sem.errors import B2BSemError, Unsupported
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
@@ -135,7 +135,18 @@ def _climb(
 
 
 def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
-    """Return estimator and treatment of missing answers for groups, and what they replace."""
+    """Return estimator and treatment of missing answers for groups, and what they replace or leave out.
+
+    Raises
+    ------
+    Unsupported
+        For clusters: without them standard errors of differences would be wrong.
+    """
+    if settings.get("cluster") is not None:
+        raise Unsupported(
+            f"cluster={settings['cluster']!r}: groups of a study cannot be compared when answers are clustered",
+            hint="leave 'groups' out of the analyses",
+        )
     estimator = str(settings.get("estimator", "ML")).upper()
     reasons = []
     if estimator not in ESTIMATORS:
@@ -145,6 +156,11 @@ def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
     if missing not in ("listwise", "fiml"):
         reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
         missing = "fiml"
+    left = [
+        k for k in ("auxiliary", "bounds", "information", "likelihood", "se", "test") if settings.get(k) is not None
+    ]
+    if left:
+        reasons.append(f"Groups were compared without the setting{'s' * (len(left) > 1)} {', '.join(left)}.")
     return estimator, missing, reasons
 
 

@@ -30,8 +30,8 @@ def tabulate_group_truth(result: StudyResult) -> Table | None:
     known = [r[-1] for r in rows]
     notes = [
         f"{sum(known)} of {len(known)} intervals cover the expected value; in the long run 95% should.",
-        "Paths are standardized within their group. Differences of means are in standard deviations of the group behind "
-        "Minus; direct and indirect ones are those of the claims.",
+        "Paths are standardized within their group. Differences of means are in standard deviations of the group under "
+        "Minus; direct and indirect ones are those of claims.",
     ]
     title = f"Known values of the groups of {frame['split'].iloc[0]}, and estimates"
     return table("group_truth", title, columns, rows, notes)

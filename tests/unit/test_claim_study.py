@@ -15,6 +15,7 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.analysis.claim_effect import compare_claim
+from b2b_sem.errors import Unsupported
 from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.study import StudyResult
@@ -367,3 +368,20 @@ def test_json_and_report(run: Run) -> None:
     assert "P10: total, direct and indirect effects" in page
     assert "differ between the groups" in page
     assert math.isfinite(result.comparisons[0].claims[0].slopes_test["wald"])
+
+
+def test_settings_that_do_not_carry_over(claim: ClaimModel, tmp_path: Path) -> None:
+    data = respondents(n=150).assign(firm=np.arange(300) // 3)
+    data.to_csv(tmp_path / "answers.csv", index=False)
+    (tmp_path / "model.yaml").write_text(MODEL, encoding="utf-8")
+    study = STUDY.replace("{estimator: ML}", "{estimator: MLR, cluster: firm}")
+    (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
+    with pytest.raises(Unsupported, match="cluster='firm': groups of a study cannot be compared") as error:
+        bs.run_study(tmp_path / "study.yaml")
+    assert error.value.line == 8
+    groups = (data["sector"] <= 3).map({True: "regulated", False: "open"})
+    clustered = compare_claim(claim, data, groups, {"cluster": "firm"}, alpha=0.05, level=0.95)
+    assert clustered.effects.empty
+    assert "cluster" in clustered.reasons[0]
+    plain = compare_claim(claim, data, groups, {"se": "robust.sem", "test": "standard"}, alpha=0.05, level=0.95)
+    assert "Groups were compared without the settings se, test." in plain.notes
