@@ -176,7 +176,7 @@ def draw_latent_means(result: InvarianceResult, names: Mapping[str, str] | None 
         f"{r['latent']} in {r['group']} {number(r['est'])} {interval(r['ci_lower'], r['ci_upper'])}"
         for r in frame.to_dict("records")
     )
-    partial = "partial " if len(result.releases) else ""
+    partial = "partial " if _released(result) else ""
     return Figure(
         "latent-means",
         f"Latent means by {result.group}",
@@ -336,7 +336,7 @@ def draw_effects(result: InvarianceResult, names: Mapping[str, str] | None = Non
     frame = frame[frame["dmacs"].map(math.isfinite)]
     if frame.empty:
         return None
-    released = {str(name) for name in result.releases["item"]}
+    released = set(_released(result))
     plot = go.Figure()
     shapes: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
@@ -562,6 +562,12 @@ def _hover(what: str, group: str, row: Mapping[Any, Any]) -> str:
 def _named(code: str, names: Mapping[str, str] | None) -> str:
     name = (names or {}).get(code, code)
     return code if name == code else f"{name} ({code})"
+
+
+def _released(result: InvarianceResult) -> list[str]:
+    """Return items whose expected answers differ: residual variances, released in the strict step, do not count."""
+    rows = result.releases
+    return [str(item) for item in rows.loc[rows["step"] != "strict", "item"]]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -167,6 +167,10 @@ def test_items_and_means(ladder: InvarianceResult) -> None:
         np.testing.assert_allclose(ends(trace), own[["ci_lower", "ci_upper"]])
     assert "perceived authenticity of the<br>person (A)" in drawn(means)["layout"]["yaxis"]["ticktext"]
     assert "partial scalar invariance" in means.caption
+    late = replace(ladder, _releases=ladder.releases.assign(step="strict"))  # of residual variances only
+    effects, means = draw_effects(late), draw_latent_means(late)
+    assert "Under scalar invariance" in str(means.caption)  # type: ignore[union-attr]
+    assert not [t for t in drawn(effects)["layout"]["yaxis"]["ticktext"] if "released" in t]
 
 
 def test_names_are_wrapped_and_escaped(ladder: InvarianceResult, paths: PathGroupResult) -> None:
