@@ -19,7 +19,9 @@ __all__ = ["Estimates", "comparable", "drift_effects", "effect_rows", "group_siz
 Estimates = Mapping[tuple[int, str, str, str], Mapping[Any, Any]]
 
 
-def comparable(ladder: Ladder, operator: Mapping[str, str], noun: str = "groups") -> tuple[str, ...]:
+def comparable(
+    ladder: Ladder, operator: Mapping[str, str], noun: str = "groups", untested: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Say what may be compared.
 
     Parameters
@@ -30,6 +32,8 @@ def comparable(ladder: Ladder, operator: Mapping[str, str], noun: str = "groups"
         What marks a released equality of each kind.
     noun : str
         What is compared.
+    untested : sequence of str
+        Latent variables whose loadings the metric step does not test.
     """
     exempt, names = ladder.exempt, list(ladder.plan.steps)
     reached = {name: ladder.reached >= i for i, name in enumerate(names)}
@@ -39,10 +43,18 @@ def comparable(ladder: Ladder, operator: Mapping[str, str], noun: str = "groups"
         out.append(f"Nothing may be compared: the model does not describe the answers of all {noun}.")
     else:
         out.append(f"The same items measure the same latent variables in all {noun} (configural invariance).")
-    if reached["metric"]:
+    unsure = untested if reached["metric"] and not reached["scalar"] else ()
+    if unsure:
+        what = "latent variables" if len(unsure) == len(ladder.plan.measured.items) else ", ".join(unsure)
+        out.append(
+            f"Paths, covariances and variances of {what} may not be compared: loadings of items with two categories "
+            "can only be tested together with thresholds and intercepts (scalar)."
+        )
+    if reached["metric"] and len(unsure) < len(ladder.plan.measured.items):
         but = f", except {', '.join(released['loadings'])}" if released["loadings"] else ""
-        out.append(f"Paths, covariances and variances of latent variables may be compared: loadings are equal{but}.")
-    elif reached["configural"]:
+        which = "other latent variables" if unsure else "latent variables"
+        out.append(f"Paths, covariances and variances of {which} may be compared: loadings are equal{but}.")
+    if reached["configural"] and not reached["metric"]:
         out.append("Paths, covariances and variances of latent variables may not be compared: no equal loadings.")
     if reached["scalar"]:
         levels = [*released.get("thresholds", ()), *released["intercepts"]]

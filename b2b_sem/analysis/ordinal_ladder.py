@@ -1,27 +1,10 @@
-"""Measurement invariance of ordinal items in several groups, identified as Wu & Estabrook (2016) do.
-
-doi:10.1007/s11336-016-9506-0. Behind an ordinal item stands a continuous response y*, cut by thresholds. In the
-configural model, and in the first group of all models, y* has the intercept 0 and the scale 1 (its total variance in
-the delta parameterization, its residual variance under theta); latent variables have mean 0 and variance 1.
-
-* Equal thresholds free, in the other groups, the intercept and the scale of y*. Two thresholds, of an item with three
-  categories, give just these: the step restricts items with four categories and more.
-* Equal loadings free the variances of latent variables in the other groups.
-* Equal intercepts (all 0) free the means of latent variables.
-* Equal residual variances (all 1) are the last step. They are parameters under theta only, by which this step is
-  fitted in any case: up to here both parameterizations are the same model.
-
-The single threshold of an item with two categories, its loading, intercept and scale cannot be told apart before all
-of thresholds, loadings and intercepts are equal: such an item is as in the configural model up to that step, which then
-leaves its scale free.
-"""
+"""Measurement invariance of ordinal items in several groups; ``b2b_sem.spec.threshold`` says what each step holds."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,112 +25,15 @@ from b2b_sem.measures.equivalence import Drift, drift, ordinal_drift
 from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.spec.measurement import MeasurementModel
 from b2b_sem.spec.partable import ParameterTable, Row
-from b2b_sem.spec.syntax import Entry, parse_model
+from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.threshold import ORDINAL_STEPS, released_thresholds, restrict_step
 
-__all__ = ["ORDINAL_STEPS", "OrdinalPlan", "model_of_step"]
+__all__ = ["ORDINAL_STEPS", "OrdinalPlan"]
 
-#: The steps in order, and what becomes equal in each.
-ORDINAL_STEPS: Mapping[str, str] = MappingProxyType(
-    {
-        "configural": "",
-        "thresholds": "thresholds",
-        "metric": "loadings",
-        "scalar": "intercepts",
-        "strict": "residuals",
-    }
-)
 ORDER = list(ORDINAL_STEPS)
 OPERATOR = {"thresholds": "|", "loadings": "=~", "intercepts": "~1", "residuals": "~~"}
 #: Thresholds of an item with which its equality of thresholds can be tested.
 TESTABLE = 3
-
-
-def model_of_step(
-    text: str, levels: Mapping[str, int], groups: int, step: str, exempt: Sequence[str], parameterization: str
-) -> str:
-    """Return the model of a step, with what is equal, free and fixed in each group.
-
-    Parameters
-    ----------
-    text : str
-        Of the measurement part.
-    levels : mapping of str to int
-        Number of thresholds of each ordinal item.
-    groups : int
-    step : str
-    exempt : sequence of str
-        Released equalities: ``"x1|t1-t4"`` (all thresholds of x1), ``"F=~x1"``, ``"x1~1"``, ``"x1~~x1"``.
-    parameterization : {"delta", "theta"}
-    """
-    at = ORDER.index(step)
-    entries = parse_model(text).entries
-    labels = _Labels(groups)
-    apart = {name.split("|")[0] for name in exempt if "|" in name}
-    lines: list[str] = []
-
-    def tied(item: str) -> bool:
-        """Whether y* of an item has one set of thresholds in all groups."""
-        return item not in apart and at >= ORDER.index("scalar" if levels[item] == 1 else "thresholds")
-
-    def equal_loading(e: Entry) -> bool:
-        if f"{e.lhs}=~{e.rhs}" in exempt or at < ORDER.index("metric"):
-            return False
-        return e.rhs not in levels or tied(e.rhs)
-
-    loadings = [e for e in entries if e.op == "=~"]
-    for e in loadings:
-        free = not e.modifiers.fixed or e.modifiers.fixed[0] is None
-        lines.append(f"{e.lhs} =~ {labels.same('lambda')}{e.rhs}" if free and equal_loading(e) else _kept(e))
-    lines += [_kept(e) for e in entries if e.op != "=~"]
-    fixed = {e.lhs for e in entries if e.op == "~~" and e.lhs == e.rhs and e.modifiers.fixed}
-    scale = "~*~" if parameterization == "delta" else "~~"
-    anchored: dict[str, list[str]] = {}
-    for item in dict.fromkeys(e.rhs for e in loadings):
-        level = at >= ORDER.index("scalar") and f"{item}~1" not in exempt
-        strict = at >= ORDER.index("strict") and f"{item}~~{item}" not in exempt
-        if item not in levels:
-            if level:
-                lines.append(f"{item} ~ {labels.same('nu')}1")
-            if strict and item not in fixed:
-                lines.append(f"{item} ~~ {labels.same('theta')}{item}")
-        elif tied(item):
-            lines += [f"{item} | {labels.same('tau')}t{k}" for k in range(1, levels[item] + 1)]
-            if not level:
-                lines.append(f"{item} ~ {labels.later(0)}1")
-            if not strict:
-                lines.append(f"{item} {scale} {labels.later(1)}{item}")
-        if level and item not in apart:
-            anchored.setdefault("mean", []).append(item)
-    for latent in dict.fromkeys(e.lhs for e in loadings):
-        own = [e for e in loadings if e.lhs == latent]
-        if any(equal_loading(e) for e in own):
-            lines.append(f"{latent} ~~ {labels.later(1)}{latent}")
-        if any(e.rhs in anchored.get("mean", ()) for e in own):
-            lines.append(f"{latent} ~ {labels.later(0)}1")
-    return "\n".join(lines)
-
-
-def _kept(entry: Entry) -> str:
-    """Return a statement with the value that it fixes, if any."""
-    value = entry.modifiers.fixed[0] if entry.modifiers.fixed else None
-    return entry.text if value is None else f"{entry.lhs} {entry.op} {value!r}*{entry.rhs}"
-
-
-@dataclass
-class _Labels:
-    """Modifiers for all groups."""
-
-    groups: int
-    count: dict[str, int] = field(default_factory=dict)
-
-    def same(self, kind: str) -> str:
-        """Return a modifier that makes a parameter equal in all groups."""
-        self.count[kind] = self.count.get(kind, 0) + 1
-        return f"c({', '.join([f'{kind}{self.count[kind]}'] * self.groups)})*"
-
-    def later(self, value: int) -> str:
-        """Return a modifier that fixes a parameter in the first group and frees it in the others."""
-        return f"c({', '.join([str(value)] + ['NA'] * (self.groups - 1))})*"
 
 
 @dataclass
@@ -189,11 +75,11 @@ class OrdinalPlan:
     def fit(self, step: str, exempt: Sequence[str]) -> Fit:
         """Fit the model of a step."""
         chosen = "theta" if step == "strict" else self.parameterization
-        text = self.measured.text
+        model = parse_model(self.measured.text)
         if step != "configural":
-            text = model_of_step(text, self.levels, len(self.groups), step, exempt, chosen)
+            model = restrict_step(model, self.levels, len(self.groups), step, exempt, chosen)
         found = fit_ordinal(
-            parse_model(text),
+            model,
             self.data,
             self.ordered,
             estimator=self.estimator,
@@ -221,14 +107,21 @@ class OrdinalPlan:
                 f"nothing to test: all ordinal items have {few} categories, whose thresholds can always be made equal "
                 "by the free intercepts and scales of the responses"
             )
-        if step == "metric":
-            own = [[i for i in items if self.levels.get(i) != 1] for items in self.measured.items.values()]
-            if all(len(items) < 2 for items in own):
-                return (
-                    "nothing to test: the loadings of items with two categories are tested together with their "
-                    "thresholds and intercepts"
-                )
+        several = sum(len(items) > 1 for items in self.measured.items.values())
+        if step == "metric" and len(self.untested()) == several:
+            return (
+                "nothing to test: the loadings of items with two categories are tested together with their thresholds "
+                "and intercepts"
+            )
         return ""
+
+    def untested(self) -> list[str]:
+        """Return the latent variables of which the metric step makes no two loadings equal."""
+        return [
+            latent
+            for latent, items in self.measured.items.items()
+            if len(items) > 1 and sum(self.levels.get(i) != 1 for i in items) < 2
+        ]
 
     def tests(self, step: str, found: Fit) -> list[Tested]:
         """Return a generalized score test of each item's or parameter's equality that the step adds."""
@@ -280,7 +173,7 @@ class OrdinalPlan:
 
     def inherited(self, step: str, exempt: Sequence[str]) -> list[tuple[str, str, str]]:
         """Release loadings of items with released thresholds, and intercepts of items with released loadings."""
-        apart = [name.split("|")[0] for name in exempt if "|" in name]
+        apart = released_thresholds(exempt)
         if step == "metric":
             return [
                 (f"{latent}=~{item}", item, f"the thresholds of {item} differ")
@@ -295,7 +188,7 @@ class OrdinalPlan:
 
     def equal_items(self, latent: str, exempt: Sequence[str]) -> list[str]:
         """Return the items with equal thresholds, loadings and intercepts."""
-        apart = {name.split("|")[0] for name in exempt if "|" in name}
+        apart = released_thresholds(exempt)
         items = self.measured.items[latent]
         return [i for i in items if i not in apart and f"{latent}=~{i}" not in exempt and f"{i}~1" not in exempt]
 
@@ -314,7 +207,7 @@ class OrdinalPlan:
         return {
             "group": self.group,
             "groups": self.sizes(first),
-            "statements": comparable(ladder, OPERATOR, self.noun),
+            "statements": comparable(ladder, OPERATOR, self.noun, self.untested()),
             "notes": [*self._notes(ladder), *notes],
             "means": means,
             "effects": effects,
@@ -349,6 +242,12 @@ class OrdinalPlan:
                 "With two categories, thresholds, loadings and intercepts are made equal together, in the scalar step: "
                 f"{', '.join(binary)}."
             )
+            if not all(f.converged and f.identified for f in ladder.fits.values()):
+                notes.append(
+                    "Scales of items with two categories are told apart from the variance of the latent variable only "
+                    "by items whose thresholds differ in units of their loadings: a model that cannot be estimated may "
+                    "say no more than that these are alike."
+                )
         if self.parameterization == "delta" and "strict" in ladder.fits:
             notes.append(
                 "Equal residual variances were tested in the theta parameterization, of which they are parameters."
@@ -386,8 +285,8 @@ class OrdinalPlan:
         crossed = list(dict.fromkeys(i for items in self.measured.items.values() for i in items if i not in factor))
         notes = [
             f"dMACS compares the expected answers of two {self.noun} (numbers of categories) over the latent "
-            "distribution of the second, in standard deviations of the item; scales are linked by the slope and the mean "
-            "threshold of the referent."
+            "distribution of the second, in standard deviations of the item; scales are linked by the slope and the "
+            "mean threshold of the referent."
         ]
         if crossed:
             notes.append(f"No dMACS for items of several latent variables: {', '.join(crossed)}.")

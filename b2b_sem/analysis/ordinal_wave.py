@@ -8,12 +8,13 @@ from typing import Any
 
 from b2b_sem.analysis.comparability import Estimates
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.ordinal_ladder import OrdinalPlan, model_of_step
+from b2b_sem.analysis.ordinal_ladder import OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wave import answered, wave_estimates
 from b2b_sem.errors import DataError, did_you_mean
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import Entry, parse_model
+from b2b_sem.spec.threshold import restrict_step
 from b2b_sem.spec.wave import WaveModel
 
 __all__ = ["OrdinalWavePlan", "waves_of_step"]
@@ -31,15 +32,15 @@ def waves_of_step(
         Number of thresholds of each ordinal item.
     step : str
     exempt : sequence of str
-        Released equalities, as :func:`~b2b_sem.analysis.ordinal_ladder.model_of_step` takes them.
+        Released equalities, as :func:`~b2b_sem.spec.threshold.restrict_step` takes them.
     parameterization : {"delta", "theta"}
     """
     scale, rest = model.scale()
-    groups = model_of_step(scale, levels, len(model.labels), step, exempt, parameterization)
+    groups = restrict_step(parse_model(scale), levels, len(model.labels), step, exempt, parameterization)
     lines = []
     for wave in range(len(model.labels)):
         names = {base: own[wave] for part in (model.latents, model.items) for base, own in part.items()}
-        lines += [_statement(e, names, wave + 1) for e in parse_model(groups).entries]
+        lines += [_statement(e, names, wave + 1) for e in groups.entries]
     return "\n".join([*lines, rest])
 
 
@@ -147,7 +148,7 @@ class OrdinalWavePlan(OrdinalPlan):
     def samples(self, found: Fit) -> list[Mapping[str, Any]]:
         """Return the sample moments of each wave, with the names of the scale."""
         whole = found.sample()
-        out = []
+        out: list[Mapping[str, Any]] = []
         for wave in range(len(self.model.labels)):
             base = {own[wave]: item for item, own in self.model.items.items()}
             cuts = whole["th"]

@@ -207,12 +207,20 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "group_partial", "ordered", "auxiliary"):
+    for name in ("group_equal", "group_partial", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
-    if stated.get("ordered") == ("all",):
-        stated["ordered"] = True
+    if "ordered" in stated:
+        stated["ordered"] = ordered_names(stated["ordered"])
     return stated
+
+
+def ordered_names(text: str | None) -> tuple[str, ...] | bool | None:
+    """Return the ordinal items that an option names: True for all."""
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    return True if names == ("all",) else names
 
 
 def _check_source(ctx: click.Context, data: str | None, sample_cov: str | None, nobs: int | None) -> None:

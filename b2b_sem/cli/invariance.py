@@ -15,9 +15,24 @@ from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 @answer_options
 @click.option("--group", metavar="NAME", help="Column that tells groups apart, or a group of the model's survey.")
 @wave_options
-@click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
-@click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option(
+    "--steps",
+    metavar="A,B",
+    help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
+)
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option(
+    "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
+)
+@click.option(
+    "--ordered", is_flag=False, flag_value="all", metavar="A,B", help="Ordinal items: names, or all if none are given."
+)
+@click.option(
+    "--parameterization",
+    type=click.Choice(["delta", "theta"]),
+    default="delta",
+    help="Of ordinal items (default: delta).",
+)
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
@@ -36,6 +51,8 @@ def command(
     steps: str | None,
     estimator: str,
     missing: str,
+    ordered: str | None,
+    parameterization: str,
     criteria: str,
     alpha: float,
     partial: bool,
@@ -46,10 +63,12 @@ def command(
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
+    With --ordered equal thresholds come before equal loadings.
+
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
-    from b2b_sem.analysis.invariance import STEPS, invariance
-    from b2b_sem.cli.fit import read_answers
+    from b2b_sem.analysis.invariance import invariance
+    from b2b_sem.cli.fit import ordered_names, read_answers
     from b2b_sem.cli.group import check_outputs, given_model, listed, place_groups, write_result
     from b2b_sem.spec.loader import load_model
 
@@ -61,9 +80,11 @@ def command(
         given_model(spec),
         place_groups(spec, read_answers(spec, data, sheet, missing_codes, score), group, score=score),
         **compared,
-        steps=tuple(STEPS) if steps is None else listed(steps),
+        steps=None if steps is None else listed(steps),
         estimator=estimator,
         missing=missing,
+        ordered=ordered_names(ordered),
+        parameterization=parameterization,
         criteria=criteria,
         partial=partial,
         alpha=alpha,

@@ -47,6 +47,26 @@ def test_options_reach_the_ladder(files: tuple[str, str], capsys: pytest.Capture
     assert [row["step"] for row in content["steps"]] == ["configural", "metric"]
 
 
+def test_ordinal_items(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    frame = pd.read_csv(data)
+    for k in range(1, 5):
+        frame[f"x{k}"] = np.searchsorted([-1.2, 0.0, 1.2], frame[f"x{k}"])
+    frame.to_csv(data, index=False)
+    base = ["invariance", model, "--data", data, "--group", "sector", "--json", "-"]
+    assert run([*base, "--ordered", "--parameterization", "theta", "--criteria", "chisq"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["estimator"] == "WLSMV"
+    assert [row["step"] for row in content["steps"]][:2] == ["configural", "thresholds"]
+    assert "x2~1" in [row["parameter"] for row in content["releases"]]
+    assert run([*base, "--ordered", "x1,x2", "--estimator", "WLSM", "--steps", "configural,thresholds"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert len(content["steps"]) == 2
+    assert any("x1, x2 (4 categories)" in n for n in content["notes"])
+    assert run([*base, "--ordered", "--estimator", "MLR"]) == 2
+    assert "WLSMV" in capsys.readouterr().err
+
+
 def test_mistakes(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = files
     assert run(["invariance", model, "--data", data]) == 2

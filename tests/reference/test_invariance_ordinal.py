@@ -26,10 +26,10 @@ from b2b_sem.spec.syntax import parse_model
 HERE = Path(__file__).resolve().parent / "invariance_ordinal"
 SPEC = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
 CASES: dict[str, dict[str, Any]] = {c["id"]: c for c in SPEC["cases"]}
-#: Both sides are polished; polychoric correlations of lavaan are not: they agree to about 1e-6.
-RTOL = {"estimate": 2e-5, "se": 2e-5, "statistic": 1e-4}
+#: Both sides are polished; the largest differences measured are 3e-7 (estimates; 1e-8 absolute), 1e-7 and 3e-6.
+RTOL = {"estimate": 4e-6, "se": 2e-6, "statistic": 2e-5}
 #: Of numbers that may be zero.
-FLOOR = 2e-6
+FLOOR = 1e-7
 IDS = [
     pytest.param(i, s, id=f"{i}-{s}", marks=[pytest.mark.shared_data] if c["data"].startswith("shared:") else [])
     for i, c in CASES.items()

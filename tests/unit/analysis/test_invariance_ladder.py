@@ -165,8 +165,6 @@ def test_json_and_summary() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"ordered": True}, Unsupported, "ordinal"),
-        ({"ordered": ["x1"]}, Unsupported, "ordinal"),
         ({"estimator": "WLSMV"}, Unsupported, "estimator='WLSMV'"),
         ({"estimator": "MLMV"}, Unsupported, "estimator='MLMV'"),
         ({"criteria": "chenn"}, Unsupported, "Did you mean 'chen'"),
