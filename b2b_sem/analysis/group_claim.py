@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from b2b_sem.analysis.invariance import ESTIMATORS, STEPS, invariance
+from b2b_sem.analysis.invariance import ESTIMATORS, ORDINAL_ESTIMATORS, invariance
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.split import small_groups, split_answers, too_small
 from b2b_sem.errors import B2BSemError, Unsupported
@@ -91,10 +91,12 @@ def ladder_split(
 
     Parameters
     ----------
-    name, text, frame, survey, settings, alpha
+    name, text, frame, survey, alpha
         As in :func:`compare_split`.
+    settings : mapping
+        Of the fit; as in :func:`compare_split`, but ordinal items climb the ladder of ordinal items.
     """
-    found = _climb(name, text, frame, survey, settings, tuple(STEPS), alpha)
+    found = _climb(name, text, frame, survey, settings, None, alpha, _ordinal(settings))
     return GroupComparison(name, found.label, found.ladder, None, tuple(found.reasons))
 
 
@@ -116,11 +118,14 @@ def _climb(
     frame: pd.DataFrame,
     survey: SurveySpec,
     settings: Mapping[str, Any],
-    steps: Sequence[str],
+    steps: Sequence[str] | None,
     alpha: float,
+    ordinal: Mapping[str, Any] | None = None,
 ) -> _Split:
     label, groups = split_answers(frame, survey, name)
-    estimator, missing, replaced = settle(settings)
+    kept = {} if ordinal is None else {"estimator": "ML", "missing": "listwise"}
+    estimator, missing, replaced = settle({**settings, **kept})
+    how = {"estimator": estimator, "missing": missing} if ordinal is None else ordinal
     reasons = [*small_groups(frame, survey, name), *replaced]
     data = frame.assign(**{name: groups})
     ladder = None
@@ -128,10 +133,20 @@ def _climb(
         reasons.append(f"Groups were not compared: {why}.")
     else:
         try:
-            ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
+            ladder = invariance(text, data, name, steps=steps, alpha=alpha, **how)
         except B2BSemError as error:
             reasons.append(f"Invariance was not tested: {error.message}.")
     return _Split(label, data, estimator, missing, reasons, ladder)
+
+
+def _ordinal(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the settings of a ladder of ordinal items; None if there are none, or for other estimators."""
+    estimator = str(settings.get("estimator") or "WLSMV").upper()
+    missing = str(settings.get("missing", "listwise"))
+    if not settings.get("ordered") or estimator not in ORDINAL_ESTIMATORS or missing not in ("listwise", "pairwise"):
+        return None
+    more = {"parameterization": settings["parameterization"]} if settings.get("parameterization") else {}
+    return {"ordered": settings["ordered"], "estimator": estimator, "missing": missing, **more}
 
 
 def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:

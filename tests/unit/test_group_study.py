@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_group_claim import respondents
 
@@ -102,6 +103,21 @@ def test_invariance_alone(tmp_path: Path) -> None:
     assert 'id="figure-invariance-sector-invariance-ladder"' in page
 
 
+def test_invariance_of_ordinal_items(tmp_path: Path) -> None:
+    text = STUDY.replace("  - groups: sector", "  - invariance: sector").replace("  - propositions\n", "")
+    study = write(tmp_path, f"{text}options: {{ordered: true, missing: pairwise}}\n")
+    data = pd.read_csv(tmp_path / "answers.csv")
+    items = [c for c in data if c != "sector"]
+    data[items] = data[items].clip(3, 5)
+    data.to_csv(tmp_path / "answers.csv", index=False)
+    result = bs.run_study(study)
+    (found,) = result.ladders
+    assert found.reasons == ()
+    assert found.invariance is not None
+    assert (found.invariance.estimator, found.invariance.missing) == ("WLSMV", "pairwise")
+    assert found.invariance.steps["step"].tolist()[:3] == ["configural", "thresholds", "metric"]
+
+
 def test_report_of_a_comparison(tmp_path: Path) -> None:
     from b2b_sem.report.comparison import ALL_PATHS
     from b2b_sem.report.html import render_report
@@ -127,8 +143,6 @@ def test_report_of_a_comparison(tmp_path: Path) -> None:
 
 
 def test_releases_are_shown(tmp_path: Path) -> None:
-    import pandas as pd
-
     from b2b_sem.report.html import render_report
 
     study = write(tmp_path)
