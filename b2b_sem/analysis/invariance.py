@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from b2b_sem.analysis.comparability import comparable, drift_effects, latent_means
+from b2b_sem.analysis.compare import nested_difference
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, refuse
 from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference
@@ -33,7 +34,7 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {"configural": "", "metric": "loadings", "scalar": "intercepts", "strict": "residuals"}
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
-ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")
 ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 
@@ -55,6 +56,7 @@ def invariance(
     stop: bool = True,
     ordered: Any = None,
     parameterization: str = "delta",
+    cluster: str | None = None,
 ) -> InvarianceResult:
     """Test whether items measure the same in several groups or waves: configural, metric, scalar, strict invariance.
 
@@ -96,7 +98,7 @@ def invariance(
     steps : sequence of str
         The first ones of "configural", "thresholds" (of ordinal items), "metric" (equal loadings), "scalar" (and
         intercepts), "strict" (and residual variances). Default: all.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLR", "MLF"}
         With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
         With ordinal items "listwise" or "pairwise".
@@ -117,6 +119,9 @@ def invariance(
     parameterization : {"delta", "theta"}
         Of ordinal items. Equal residual variances are parameters of "theta" only, which the last step takes in any
         case.
+    cluster : str, optional
+        Column that says which rows belong together, within groups (not for ordinal items): with "ML", "MLM" and "MLR"
+        tests then allow for it. Score tests of what to release do not.
 
     Returns
     -------
@@ -148,7 +153,8 @@ def invariance(
             parameterization,
             ("delta", "theta") if ordinal else ("delta",),
             "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
-        )
+        ),
+        cluster=(cluster, (None,) if ordinal else (cluster,), "clusters are not available for ordinal items"),
     )
     over_waves = any(given is not None for given in (waves, wave, person))
     if over_waves == (group is not None):
@@ -156,6 +162,11 @@ def invariance(
         raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
     parsed = parse_model(*model_text(model))
     if over_waves:
+        if cluster is not None or name == "MLMV":
+            raise Unsupported(
+                "clusters and MLMV are not available over waves",
+                hint="use MLM or MLR, without cluster: persons are rows",
+            )
         from b2b_sem.analysis.ordinal_wave import OrdinalWavePlan
         from b2b_sem.analysis.wave import WavePlan, wave_data
 
@@ -168,7 +179,7 @@ def invariance(
     if not correlated:
         raise DataError("correlated=False goes with waves", hint="leave it out: residuals of groups do not covary")
     measured = measurement_model(parsed)
-    plan: Plan = GroupPlan(measured, data, str(group), name, missing)
+    plan: Plan = GroupPlan(measured, data, str(group), name, missing, cluster=cluster)
     if ordinal:
         plan = OrdinalPlan(measured, data, str(group), name, missing, parameterization, ordered)
     return Ladder(plan, name, missing, limits, alpha, partial).climb(wanted, stop)
@@ -194,7 +205,7 @@ class GroupPlan:
     ----------
     measured : MeasurementModel
     data : DataFrame or Responses
-    group, estimator, missing : str
+    group, estimator, missing, cluster : str
         As :func:`invariance` takes them.
     """
 
@@ -203,6 +214,7 @@ class GroupPlan:
     group: str
     estimator: str
     missing: str
+    cluster: str | None = field(default=None, kw_only=True)
 
     steps = STEPS
     #: What to do when the configural model cannot be fitted.
@@ -217,6 +229,7 @@ class GroupPlan:
             estimator=self.estimator,
             missing=self.missing,
             group=self.group,
+            cluster=self.cluster,
             group_equal=tuple(self.steps[s] for s in names[1 : names.index(step) + 1]),
             group_partial=tuple(exempt),
             std_lv=True,
@@ -225,6 +238,8 @@ class GroupPlan:
 
     def difference(self, larger: Fit, smaller: Fit) -> Difference | None:
         """Return the difference test, scaled where the estimator scales."""
+        if self.estimator == "MLMV" and larger.measures["df"] != smaller.measures["df"]:
+            return nested_difference(larger, smaller)
         return corrected_difference(larger, smaller)
 
     def equivalent(self, step: str) -> str:

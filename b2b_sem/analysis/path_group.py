@@ -15,7 +15,7 @@ from scipy import special
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.intake import model_text
+from b2b_sem.analysis.intake import model_text, name_list
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
@@ -28,7 +28,7 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["compare_groups"]
 
-ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
+ESTIMATORS = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS")
 MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
@@ -49,13 +49,14 @@ def compare_groups(
     alpha: float = 0.05,
     level: float = 0.95,
     multiplicity: str = "holm",
+    cluster: str | None = None,
 ) -> PathGroupResult:
     """Test whether structural paths are equal in several groups, and estimate by how much they differ.
 
     The paths are free in each group of one joint model, in which loadings are equal: without that, coefficients are in
     units of their own in each group. Equality is tested twice, for all paths at once and for each by itself: by a Wald
     test of the free model, and by the difference of chi-squares (scaled where the estimator scales; Satorra & Bentler
-    2001, doi:10.1007/BF02296192) to the model in which the paths are equal.
+    2001, doi:10.1007/BF02296192; Satorra 2000 for MLMV and MLMVS) to the model in which the paths are equal.
 
     The power is that of the Wald test with one degree of freedom, noncentrality (d / se)^2, for a difference d of
     `size` pooled standard deviations of the outcome per one of the predictor (Satorra & Saris 1985,
@@ -73,7 +74,7 @@ def compare_groups(
         What is equal in all groups beside the paths under test: see ``group_equal`` of :func:`b2b_sem.fit`.
     partial : sequence of str
         Exceptions, for example the loadings that :func:`b2b_sem.invariance` released: ``"F=~x2"``.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS"}
     missing : {"listwise", "fiml"}
     std_lv : bool
         Scale latent variables by their (residual) variance in the first group instead of the first loading.
@@ -83,6 +84,8 @@ def compare_groups(
         Error rate of a test, and confidence level of the differences.
     multiplicity : {"holm", "bonferroni", "bh", "none"}
         Adjustment over the paths (tests), and over paths and groups (differences).
+    cluster : str, optional
+        Column that says which rows belong together, within groups: standard errors and tests then allow for it.
 
     Returns
     -------
@@ -117,12 +120,13 @@ def compare_groups(
         raise Unsupported(
             "the groups have models of their own", file=file, hint="give one model, without 'group:' blocks"
         )
-    kinds, exempt = tuple(equal), tuple(partial)
+    kinds, exempt = tuple(equal), name_list("partial", partial)
     settings: dict[str, Any] = {
         "estimator": str(estimator).upper(),
         "missing": missing,
         "group": str(group),
         "std_lv": std_lv,
+        "cluster": cluster,
     }
     free = fit_model(text, data, group_equal=kinds, group_partial=exempt, **settings)
     if not free.converged or not free.identified:

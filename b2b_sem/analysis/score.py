@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
+from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
@@ -29,10 +29,12 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable, Row
-from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.syntax import Entry, parse_model
 
 __all__ = ["extension_of", "modification_indices", "score_test", "tangent_of", "usable"]
 
+#: Group from 1, then lhs, op, rhs.
+Key = tuple[int, str, str, str]
 OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
@@ -94,6 +96,17 @@ def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
         added = [absent_parameters(p.table) for p in problem.parts] if absent else None
         return extend_groups(problem, theta, added, make)
     return make(problem, theta, absent_parameters(problem.table) if absent else ())
+
+
+def _extend_by(problem: Problem, theta: Array, keys: Sequence[Key]) -> Extension:
+    """Return the model with a place for the parameters named."""
+    known = {(r.group, r.lhs, r.op, r.rhs) for r in problem.table.rows}
+    new = [k for k in keys if k not in known]
+    make = extend_ordinal if problem.table.ordered else extend
+    if isinstance(problem, GroupProblem):
+        groups = range(1, len(problem.parts) + 1)
+        return extend_groups(problem, theta, [[k[1:] for k in new if k[0] == g] for g in groups], make)
+    return make(problem, theta, [k[1:] for k in new])
 
 
 def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
@@ -195,22 +208,18 @@ def score_test(
     problem = context.problem
     if add is not None and release is not None:
         raise ModelSyntaxError("add and release are both given", hint="use one of them at a time")
-    if add is not None:
-        refuse_groups(fit, "score tests of parameters to add", "look at modification_indices(), group by group")
     with single_thread():
         if add is not None:
-            keys = _parameters(problem.table, add)
-            known = {(r.lhs, r.op, r.rhs) for r in problem.table.rows}
-            make = extend_ordinal if problem.table.ordered else extend
-            extension = make(problem, context.solution.theta, [k for k in keys if k not in known])
-            at = {(r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
+            keys = _parameters(problem, add)
+            extension = _extend_by(problem, context.solution.theta, keys)
+            at = {(r.group, r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
             missing = [k for k in keys if k not in at]
             if missing:
                 raise ModelSyntaxError(
-                    f"'{_text(missing[0])}' is another way to write a parameter of the model", hint="leave it out"
+                    f"'{_text(missing[0][1:])}' is another way to write a parameter of the model", hint="leave it out"
                 )
             entries = np.array([at[k] for k in keys], dtype=np.intp)
-            head = [("".join(k), "==", "0") for k in keys]
+            head = [(extension.rows[e].full_name, "==", "0") for e in entries]
             found = joint(extension, tangent_of(context, extension), entries, np.eye(len(keys)))
         else:
             extension = extension_of(problem, context.solution.theta, absent=False)
@@ -280,7 +289,7 @@ def _expected_change(
     at = [
         i
         for i, row in enumerate(extension.rows)
-        if extension.parameter[i] >= -1 and (extension.parameter[i] >= 0 or row.name in names)
+        if extension.parameter[i] >= -1 and (extension.parameter[i] >= 0 or row.full_name in names)
     ]
     rows = [extension.rows[i] for i in at]
     est = np.array([float(r.value or 0.0) for r in rows])
@@ -303,40 +312,69 @@ def _expected_change(
     )
 
 
-def _parameters(table: ParameterTable, text: str) -> list[tuple[str, str, str]]:
-    """Return the parameters that a text of model syntax names, each as a row that the model does not have free."""
+def _parameters(problem: Problem, text: str) -> list[Key]:
+    """Return the parameters that a text of model syntax names, each as a row that the model does not have free.
+
+    With several groups those of every group, or of the groups that the text has blocks for; what is free in some of
+    them is left out there.
+    """
     parsed = parse_model(text)
     if parsed.constraints or not parsed.entries:
         raise ModelSyntaxError("add names parameters only", hint="write them as in a model: 'F =~ x5; x1 ~~ x2'")
-    order = {v: i for i, v in enumerate([*table.latents, *table.observed])}
-    rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    tables = [part.table for part in problem.parts] if isinstance(problem, GroupProblem) else [problem.table]
+    blocks = [_block(name, problem.table.groups) for name in parsed.blocks]
     out = []
     for entry in parsed.entries:
-        where: dict[str, Any] = {"line": entry.line, "column": entry.column}
-        for name in filter(None, (entry.lhs, entry.rhs)):
-            if name not in order:
-                raise ModelSyntaxError(
-                    f"'{name}' is not a variable of the model.{did_you_mean(name, order)}",
-                    hint="a score test adds parameters, not variables",
-                    **where,
-                )
-        if entry.op == "=~" and entry.lhs not in table.latents:
-            raise ModelSyntaxError(f"'{entry.lhs}' is not a latent variable of the model", **where)
-        if entry.op == "~1" and not table.meanstructure:
-            raise ModelSyntaxError("the model has no mean structure", hint="fit with meanstructure=True", **where)
-        key = (entry.lhs, entry.op, entry.rhs)
-        if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
-            key = (entry.rhs, entry.op, entry.lhs)
-        twin = (key[2], key[1], key[0])
-        row = rows.get(key) or (rows.get(twin) if entry.op == "~~" else None)
-        if row is not None and (row.free or row.exo):
+        groups = [blocks[entry.block - 1]] if blocks else range(1, len(tables) + 1)
+        found = {g: _parameter(tables[g - 1], entry) for g in groups}
+        absent = [(g, *key) for g, (key, taken) in found.items() if not taken]
+        if not absent:
+            key, taken = next(iter(found.values()))
             raise ModelSyntaxError(
-                f"'{_text(key)}' is already {'free' if row.free else 'as in the data'} in the model",
+                f"'{_text(key)}' is already {taken} in the model",
                 hint="name parameters that are fixed or absent",
+                line=entry.line,
+                column=entry.column,
+            )
+        out += absent
+    return out
+
+
+def _block(name: str, groups: Sequence[str]) -> int:
+    """Return the number of the group that a block names by label or number."""
+    if name in groups:
+        return groups.index(name) + 1
+    if name.isdigit() and 1 <= int(name) <= len(groups):
+        return int(name)
+    raise ModelSyntaxError(
+        f"the block 'group: {name}' names no group of the fit.{did_you_mean(name, groups)}",
+        hint=f"use one of {', '.join(groups)}" if groups else "leave the blocks out: the fit has one group",
+    )
+
+
+def _parameter(table: ParameterTable, entry: Entry) -> tuple[tuple[str, str, str], str]:
+    """Return the row that a statement names in one group, and what it is there if it cannot be added."""
+    order = {v: i for i, v in enumerate([*table.latents, *table.observed])}
+    where: dict[str, Any] = {"line": entry.line, "column": entry.column}
+    for name in filter(None, (entry.lhs, entry.rhs)):
+        if name not in order:
+            raise ModelSyntaxError(
+                f"'{name}' is not a variable of the model.{did_you_mean(name, order)}",
+                hint="a score test adds parameters, not variables",
                 **where,
             )
-        out.append((row.lhs, row.op, row.rhs) if row is not None else key)
-    return out
+    if entry.op == "=~" and entry.lhs not in table.latents:
+        raise ModelSyntaxError(f"'{entry.lhs}' is not a latent variable of the model", **where)
+    if entry.op == "~1" and not table.meanstructure:
+        raise ModelSyntaxError("the model has no mean structure", hint="fit with meanstructure=True", **where)
+    key = (entry.lhs, entry.op, entry.rhs)
+    if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
+        key = (entry.rhs, entry.op, entry.lhs)
+    rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    row = rows.get(key) or (rows.get((key[2], key[1], key[0])) if entry.op == "~~" else None)
+    if row is None:
+        return key, ""
+    return (row.lhs, row.op, row.rhs), "free" if row.free else "as in the data" if row.exo else ""
 
 
 def _text(key: tuple[str, str, str]) -> str:

@@ -153,6 +153,7 @@ def fit(
         ordered = name_list("ordered", ordered)
     ordered = ordered if isinstance(ordered, tuple) or ordered is None else bool(ordered)
     auxiliary = name_list("auxiliary", auxiliary)
+    group_equal, group_partial = name_list("group_equal", group_equal), name_list("group_partial", group_partial)
     arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice

@@ -16,8 +16,9 @@ from b2b_sem.cli.group import answer_options, output_options
 @click.option("--paths", metavar="A,B", help="Paths to compare, as 'Y ~ X' or 'X -> Y' (default: all).")
 @click.option("--equal", metavar="A,B", help="Equal in all groups beside them (default: loadings; '' for nothing).")
 @click.option("--partial", metavar="A,B", help="Exceptions, such as loadings that invariance released: F=~x2.")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS or WLS.")
 @click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--std-lv/--no-std-lv", default=False, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--size", type=float, default=0.2, help="Standardized difference that the power is for (default: 0.2).")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
@@ -39,6 +40,7 @@ def command(
     partial: str | None,
     estimator: str,
     missing: str,
+    cluster: str | None,
     std_lv: bool,
     size: float,
     alpha: float,
@@ -69,6 +71,7 @@ def command(
         partial=listed(partial),
         estimator=estimator,
         missing=missing,
+        cluster=cluster,
         std_lv=std_lv,
         size=size,
         alpha=alpha,

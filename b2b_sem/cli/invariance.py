@@ -20,7 +20,7 @@ from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
     metavar="A,B",
     help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
 )
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLR or MLF; WLSMV, ... with --ordered.")
 @click.option(
     "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
 )
@@ -33,6 +33,7 @@ from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
     default="delta",
     help="Of ordinal items (default: delta).",
 )
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
@@ -53,6 +54,7 @@ def command(
     missing: str,
     ordered: str | None,
     parameterization: str,
+    cluster: str | None,
     criteria: str,
     alpha: float,
     partial: bool,
@@ -85,6 +87,7 @@ def command(
         missing=missing,
         ordered=ordered_names(ordered),
         parameterization=parameterization,
+        cluster=cluster,
         criteria=criteria,
         partial=partial,
         alpha=alpha,
