@@ -166,7 +166,7 @@ def test_json_and_summary() -> None:
     ("options", "error", "message"),
     [
         ({"estimator": "WLSMV"}, Unsupported, "estimator='WLSMV'"),
-        ({"estimator": "MLMV"}, Unsupported, "estimator='MLMV'"),
+        ({"estimator": "MLMVS"}, Unsupported, "estimator='MLMVS'"),
         ({"criteria": "chenn"}, Unsupported, "Did you mean 'chen'"),
         ({"steps": ("metric", "scalar")}, DataError, "no ladder"),
         ({"steps": ()}, DataError, "no ladder"),
