@@ -169,8 +169,10 @@ class _Work:
             return
         exempt = tuple(ladder.releases["parameter"])
         options |= {"group": claim.group, "group_partial": exempt, "std_lv": True, "meanstructure": True}
-        free = fit_model(claim.text, data, group_equal=EQUAL, **options)
-        equal = fit_model(claim.text, data, group_equal=(*EQUAL, "regressions"), **options)
+        # the measurement as the ladder fitted it, scales of latent variables left to std_lv
+        text = f"{ladder.model}\n{claim.structure}"
+        free = fit_model(text, data, group_equal=EQUAL, **options)
+        equal = fit_model(text, data, group_equal=(*EQUAL, "regressions"), **options)
         self._compare_slopes(free, equal, inside)
         self._differences(equal if self.equal_slopes else free, unequal=not self.equal_slopes)
         if claim.mediators:

@@ -14,6 +14,7 @@ from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, refuse
 from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference
 from b2b_sem.analysis.ordinal_ladder import ORDINAL_STEPS, OrdinalPlan
+from b2b_sem.analysis.path_fit import ESTIMATORS, ORDINAL_ESTIMATORS, is_ordinal
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.release import release_tests
@@ -34,8 +35,6 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {"configural": "", "metric": "loadings", "scalar": "intercepts", "strict": "residuals"}
 )
 OPERATOR = {"loadings": "=~", "intercepts": "~1", "residuals": "~~"}
-ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")
-ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 
 def invariance(
@@ -135,7 +134,7 @@ def invariance(
         For latent variables of a second order, other estimators, and constraints within the measurement part.
     """
     limits = _criteria(criteria, alpha)
-    ordinal = ordered is not None and ordered is not False and not (isinstance(ordered, Sequence) and not ordered)
+    ordinal = is_ordinal(ordered)
     known = ORDINAL_STEPS if ordinal else STEPS
     wanted = check_steps(tuple(known) if steps is None else steps, known)
     if not 0 < alpha < 1:

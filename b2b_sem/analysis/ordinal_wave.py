@@ -8,6 +8,7 @@ from typing import Any
 
 from b2b_sem.analysis.comparability import Estimates
 from b2b_sem.analysis.fitted import Fit, context_of
+from b2b_sem.analysis.ladder import Ladder
 from b2b_sem.analysis.ordinal_ladder import OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wave import answered, wave_estimates
@@ -142,8 +143,13 @@ class OrdinalWavePlan(OrdinalPlan):
         return wave_estimates(found, self.model)
 
     def sizes(self, found: Fit) -> dict[str, int]:
-        """Return how many rows have answers in each wave."""
-        return answered(self.model, self.data, int(found.nobs), self.missing)
+        """Return the number of rows, that of all waves: it weights them."""
+        return dict.fromkeys(self.model.labels, int(found.nobs))
+
+    def settle(self, ladder: Ladder) -> dict[str, Any]:
+        """Return latent means, effect sizes, and what may be compared."""
+        nobs = int(ladder.fits["configural"].nobs)
+        return {**super().settle(ladder), "groups": answered(self.model, self.data, nobs, self.missing)}
 
     def samples(self, found: Fit) -> list[Mapping[str, Any]]:
         """Return the sample moments of each wave, with the names of the scale."""

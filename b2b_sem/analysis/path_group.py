@@ -16,7 +16,14 @@ from scipy import special
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, name_list
-from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.analysis.path_fit import (
+    ORDINAL_ESTIMATORS,
+    PATH_ESTIMATORS,
+    NumericPaths,
+    OrdinalPaths,
+    PathModel,
+    is_ordinal,
+)
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -28,7 +35,6 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["compare_groups"]
 
-ESTIMATORS = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS")
 MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
@@ -49,6 +55,8 @@ def compare_groups(
     alpha: float = 0.05,
     level: float = 0.95,
     multiplicity: str = "holm",
+    ordered: Any = None,
+    parameterization: str = "delta",
     cluster: str | None = None,
 ) -> PathGroupResult:
     """Test whether structural paths are equal in several groups, and estimate by how much they differ.
@@ -75,7 +83,9 @@ def compare_groups(
     partial : sequence of str
         Exceptions, for example the loadings that :func:`b2b_sem.invariance` released: ``"F=~x2"``.
     estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS"}
+        With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
+        With ordinal items "listwise" or "pairwise".
     std_lv : bool
         Scale latent variables by their (residual) variance in the first group instead of the first loading.
     size : float
@@ -84,6 +94,12 @@ def compare_groups(
         Error rate of a test, and confidence level of the differences.
     multiplicity : {"holm", "bonferroni", "bh", "none"}
         Adjustment over the paths (tests), and over paths and groups (differences).
+    ordered : sequence of str, str or True, optional
+        Ordinal items; True for all. Equal loadings then include equal thresholds, as in the metric step of
+        :func:`b2b_sem.invariance`; with items of two categories also equal intercepts, without which their loadings
+        cannot be equal. Differences are tested by the scaled difference of Satorra (2000).
+    parameterization : {"delta", "theta"}
+        Of ordinal items.
     cluster : str, optional
         Column that says which rows belong together, within groups: standard errors and tests then allow for it.
 
@@ -100,7 +116,8 @@ def compare_groups(
     ModelError
         If the joint model cannot be estimated.
     Unsupported
-        For blocks of groups, a path that a label or the user makes equal in all groups, other estimators.
+        For blocks of groups, a path that a label or the user makes equal in all groups, other estimators; with ordinal
+        items for anything equal but loadings, and for ordinal variables that measure no latent variable.
 
     Examples
     --------
@@ -112,7 +129,10 @@ def compare_groups(
     >>> bool(found.omnibus["wald_pvalue"] < 0.001)
     True
     """
-    _check(estimator, equal, alpha, level, size, multiplicity)
+    ordinal = is_ordinal(ordered)
+    name = str(estimator).upper()
+    name = "WLSMV" if ordinal and name in ("ML", "DEFAULT") else name
+    _check(name, ordinal, equal, alpha, level, size, multiplicity)
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     text, file = model_text(model)
@@ -121,17 +141,23 @@ def compare_groups(
             "the groups have models of their own", file=file, hint="give one model, without 'group:' blocks"
         )
     kinds, exempt = tuple(equal), name_list("partial", partial)
-    settings: dict[str, Any] = {
-        "estimator": str(estimator).upper(),
-        "missing": missing,
-        "group": str(group),
-        "std_lv": std_lv,
-        "cluster": cluster,
-    }
-    free = fit_model(text, data, group_equal=kinds, group_partial=exempt, **settings)
+    settings: dict[str, Any] = {"estimator": name, "missing": missing, "group": str(group), "std_lv": std_lv}
+    models: PathModel = NumericPaths(text, file, data, kinds, exempt, {**settings, "cluster": cluster})
+    if ordinal:
+        if cluster is not None:
+            raise Unsupported("clusters are not available for ordinal items", hint="leave cluster out")
+        if kinds != ("loadings",):
+            raise Unsupported(
+                f"equal={list(kinds)!r} is not available with ordinal items", hint="leave equal out: loadings are equal"
+            )
+        models = OrdinalPaths(
+            text, file, data, exempt, {**settings, "ordered": ordered, "parameterization": parameterization}
+        )
+    free = models.free()
     if not free.converged or not free.identified:
         raise ModelError(f"the paths cannot be compared: {free.failure}", hint="fit each group by itself first")
     table = context_of(free).problem.table
+    _check_exempt(table, exempt)
     chosen = _paths(table, paths, file)
     contrasts = _contrasts(free, chosen)
 
@@ -140,13 +166,7 @@ def compare_groups(
         others = [r.name for r in table.rows if r.group == 1 and r.op == "~" and r.name not in names]
         # labels of a user keep the groups apart: these paths become equal by constraints
         lines = [f"{p.rows[0].label} == {r.label}" for p in some if p.labelled for r in p.rows[1:]]
-        return fit_model(
-            "\n".join([text, *lines]),
-            data,
-            group_equal=(*kinds, "regressions"),
-            group_partial=tuple(dict.fromkeys([*exempt, *others])),
-            **settings,
-        )
+        return models.equal(others, lines)
 
     warnings = [*free.warnings]
     omnibus = {**_wald(contrasts, chosen), **_difference(free, restricted(chosen), "all paths equal", warnings)}
@@ -165,7 +185,7 @@ def compare_groups(
     measured = bool(table.latents)
     loadings: dict[str, float] = {}
     if measured and "loadings" in kinds:
-        loadings = _test_loadings(text, data, free, kinds, exempt, settings, alpha, warnings)
+        loadings = _test_loadings(models, free, alpha, warnings)
     elif measured:
         warnings.append(
             "Loadings are free in each group: coefficients of latent variables are in units of their own in each group "
@@ -198,11 +218,16 @@ def compare_groups(
     )
 
 
-def _check(estimator: str, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str) -> None:
-    if str(estimator).upper() not in ESTIMATORS:
+def _check(
+    estimator: str, ordinal: bool, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str
+) -> None:
+    available = ORDINAL_ESTIMATORS if ordinal else PATH_ESTIMATORS
+    if estimator not in available:
         raise Unsupported(
-            f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
-            hint="use " + ", ".join(ESTIMATORS),
+            f"estimator={estimator!r} is not available here.{did_you_mean(estimator, available)}",
+            hint="use "
+            + ", ".join(available)
+            + ("" if ordinal or estimator not in ORDINAL_ESTIMATORS else ", or ordered"),
         )
     if isinstance(equal, str):
         raise DataError(f"equal={equal!r} is text", hint=f"give a list: equal=[{equal!r}]")
@@ -218,6 +243,16 @@ def _check(estimator: str, equal: Sequence[str], alpha: float, level: float, siz
         raise DataError(
             f"multiplicity={multiplicity!r} is not available.{did_you_mean(multiplicity, known)}",
             hint="use " + ", ".join(known),
+        )
+
+
+def _check_exempt(table: ParameterTable, exempt: Sequence[str]) -> None:
+    """Raise for an exception that would not be one: a loading fixed at the same value in all groups."""
+    fixed = [r.name for r in table.rows if r.group == 1 and r.op == "=~" and not r.free and r.name in exempt]
+    if fixed:
+        raise DataError(
+            f"partial names {', '.join(fixed)}, fixed at one value in all groups to give the latent variable its unit",
+            hint="use std_lv=True, by which no loading is fixed",
         )
 
 
@@ -336,23 +371,13 @@ def _difference(free: Fit, equal: Fit, what: str, warnings: list[str]) -> dict[s
     return out
 
 
-def _test_loadings(
-    text: str,
-    data: Any,
-    free: Fit,
-    kinds: tuple[str, ...],
-    exempt: tuple[str, ...],
-    settings: Mapping[str, Any],
-    alpha: float,
-    warnings: list[str],
-) -> dict[str, float]:
+def _test_loadings(models: PathModel, free: Fit, alpha: float, warnings: list[str]) -> dict[str, float]:
     """Test the equality of loadings that the comparison rests on."""
-    others = tuple(k for k in kinds if k != "loadings")
     table = context_of(free).problem.table
     numbers = [r.free for r in table.rows if r.op == "=~" and r.free]
     if len(set(numbers)) == len(numbers):
         return {}
-    loose = fit_model(text, data, group_equal=others, group_partial=exempt, **settings)
+    loose = models.loose()
     found = _difference(loose, free, "equal loadings", warnings) if loose.converged and loose.identified else {}
     out = {name.removesuffix("_diff"): value for name, value in found.items()}
     if out.get("pvalue", 1.0) < alpha:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from b2b_sem.cli.group import answer_options, output_options
+from b2b_sem.cli.group import answer_options, ordinal_options, output_options
 
 
 @click.command("compare-groups", short_help="Test whether paths are the same in several groups.")
@@ -16,8 +16,15 @@ from b2b_sem.cli.group import answer_options, output_options
 @click.option("--paths", metavar="A,B", help="Paths to compare, as 'Y ~ X' or 'X -> Y' (default: all).")
 @click.option("--equal", metavar="A,B", help="Equal in all groups beside them (default: loadings; '' for nothing).")
 @click.option("--partial", metavar="A,B", help="Exceptions, such as loadings that invariance released: F=~x2.")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS or WLS.")
-@click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option(
+    "--estimator",
+    default="ML",
+    help="ML (default), MLM, MLMV, MLMVS, MLR, MLF, GLS or WLS; WLSMV, ... with --ordered.",
+)
+@click.option(
+    "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
+)
+@ordinal_options
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--std-lv/--no-std-lv", default=False, help="Fix latent variances to 1 instead of first loadings.")
 @click.option("--size", type=float, default=0.2, help="Standardized difference that the power is for (default: 0.2).")
@@ -40,6 +47,8 @@ def command(
     partial: str | None,
     estimator: str,
     missing: str,
+    ordered: str | None,
+    parameterization: str,
     cluster: str | None,
     std_lv: bool,
     size: float,
@@ -55,7 +64,7 @@ def command(
     `b2b-sem invariance` whether the loadings are equal.
     """
     from b2b_sem.analysis.path_group import compare_groups
-    from b2b_sem.cli.fit import read_answers
+    from b2b_sem.cli.fit import ordered_names, read_answers
     from b2b_sem.cli.group import check_outputs, given_model, listed, place_groups, write_result
     from b2b_sem.spec.loader import load_model
 
@@ -71,6 +80,8 @@ def command(
         partial=listed(partial),
         estimator=estimator,
         missing=missing,
+        ordered=ordered_names(ordered),
+        parameterization=parameterization,
         cluster=cluster,
         std_lv=std_lv,
         size=size,

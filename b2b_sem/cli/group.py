@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from b2b_sem.results.path_group import PathGroupResult
     from b2b_sem.spec.model import ModelSpec
 
-__all__ = ["answer_options", "check_outputs", "given_model", "listed", "output_options", "place_groups", "write_result"]
+__all__ = [
+    "answer_options",
+    "check_outputs",
+    "given_model",
+    "listed",
+    "ordinal_options",
+    "output_options",
+    "place_groups",
+    "write_result",
+]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def answer_options(command: _Command) -> _Command:
     """Add the options that say where the answers are and how they are read."""
-    options = [
+    return _with(
+        command,
         click.option("--data", required=True, metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet."),
         click.option("--sheet", help="Sheet of a workbook (default: the first)."),
         click.option(
@@ -34,18 +44,40 @@ def answer_options(command: _Command) -> _Command:
         click.option(
             "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
         ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    )
+
+
+def ordinal_options(command: _Command) -> _Command:
+    """Add the options on ordinal items."""
+    return _with(
+        command,
+        click.option(
+            "--ordered",
+            is_flag=False,
+            flag_value="all",
+            metavar="A,B",
+            help="Ordinal items: names, or all if none are given.",
+        ),
+        click.option(
+            "--parameterization",
+            type=click.Choice(["delta", "theta"]),
+            default="delta",
+            help="Of ordinal items (default: delta).",
+        ),
+    )
 
 
 def output_options(command: _Command) -> _Command:
     """Add the options that say where a result is written."""
-    options = [
+    return _with(
+        command,
         click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only."),
         click.option("--figure", "figure_out", metavar="OUT.html", help="Also write the figures as one HTML page."),
-    ]
+    )
+
+
+def _with(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
+    """Return a command with options in this order."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from b2b_sem.cli.group import answer_options, output_options
+from b2b_sem.cli.group import answer_options, ordinal_options, output_options
 from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 
@@ -24,15 +24,7 @@ from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 @click.option(
     "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
 )
-@click.option(
-    "--ordered", is_flag=False, flag_value="all", metavar="A,B", help="Ordinal items: names, or all if none are given."
-)
-@click.option(
-    "--parameterization",
-    type=click.Choice(["delta", "theta"]),
-    default="delta",
-    help="Of ordinal items (default: delta).",
-)
+@ordinal_options
 @click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")

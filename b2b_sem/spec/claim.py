@@ -171,7 +171,9 @@ class ClaimModel:
         Of the proposition.
     group, level : str or None
     text : str
-        Measurement and paths in lavaan syntax. Latents that no paths connect covary freely.
+        Measurement and structure in lavaan syntax.
+    structure : str
+        Paths, and covariances of latents that no paths connect.
     latents : tuple of str
     regressions : tuple of (outcome, predictor)
     pairs : tuple of (start, outcome)
@@ -187,6 +189,7 @@ class ClaimModel:
     group: str | None
     level: str | None
     text: str
+    structure: str
     latents: tuple[str, ...]
     regressions: tuple[Regression, ...]
     pairs: tuple[tuple[str, str], ...]
@@ -253,12 +256,12 @@ def claim_model(prop: Proposition, statements: Sequence[Statement], main: Sequen
     own = [s for s in loadings if s.lhs in wanted | facets]
     latents = tuple(dict.fromkeys(s.lhs for s in own if s.lhs in wanted))
     items = {t.variable for s in own for t in s.terms} - facets
-    lines = [*own]
-    for outcome in dict.fromkeys(o for o, _ in paths):
-        lines.append(Statement(outcome, "~", tuple(Term("", p) for o, p in paths if o == outcome)))
     for s in statements:
         kept = tuple(t for t in s.terms if s.op == "~~" and s.lhs in items and t.variable in items)
-        lines += [Statement(s.lhs, "~~", kept)] if kept else []
+        own += [Statement(s.lhs, "~~", kept)] if kept else []
+    lines: list[Statement] = []
+    for outcome in dict.fromkeys(o for o, _ in paths):
+        lines.append(Statement(outcome, "~", tuple(Term("", p) for o, p in paths if o == outcome)))
     reach = {name: leads_to(paths, name) for name in latents}
     for i, first in enumerate(latents):
         free = tuple(Term("", b) for b in latents[i + 1 :] if b not in reach[first] and first not in reach[b])
@@ -268,6 +271,7 @@ def claim_model(prop: Proposition, statements: Sequence[Statement], main: Sequen
         prop.id,
         prop.group,
         prop.level,
+        render([*own, *lines]),
         render(lines),
         latents,
         paths,

@@ -101,6 +101,19 @@ def test_fit_and_invariance_know_the_groups(
         assert f'id="figure-{name}"' in text
 
 
+def test_ordinal_items(files: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    frame = pd.read_csv(data)
+    items = [c for c in frame if c not in ("sector", "role")]
+    frame[items] = frame[items].clip(3, 5)
+    frame.to_csv(data, index=False)
+    options = ["--data", str(data), "--group", "sector", "--ordered", "--json", "-"]
+    assert run(["compare-groups", model, *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["estimator"] == "WLSMV"
+    assert found["tests"][0]["path"] == "PC~AU"
+
+
 def test_people_outside_all_groups(files: tuple[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = files
     frame = pd.read_csv(data)

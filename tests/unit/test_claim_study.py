@@ -15,12 +15,16 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.analysis.claim_effect import compare_claim
+from b2b_sem.analysis.group_claim import claim_parts
+from b2b_sem.analysis.split import split_answers
 from b2b_sem.errors import Unsupported
-from b2b_sem.results.comparison import GroupComparison
+from b2b_sem.results.comparison import ClaimPart, GroupComparison
+from b2b_sem.results.fit import FitResult
 from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import Verdict
 from b2b_sem.spec.claim import ClaimModel
+from b2b_sem.spec.loader import load_model, load_survey
 
 MODEL = """kind: model
 schema_version: 1
@@ -149,6 +153,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return once
 
 
+Look = Callable[..., tuple[GroupClaim, tuple[ClaimPart, ...], FitResult]]
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """Test the claim of a model without the rest of a study."""
+    survey = load_survey("lima2026")
+
+    def once(data: pd.DataFrame, model: str = MODEL) -> tuple[GroupClaim, tuple[ClaimPart, ...], FitResult]:
+        path = tmp_path_factory.mktemp("model") / "model.yaml"
+        path.write_text(model, encoding="utf-8")
+        spec = load_model(path, survey=survey)
+        fit, claim = bs.fit(spec.syntax(), data), spec.claim_model("P10")
+        assert claim is not None
+        _, groups = split_answers(data, survey, "sector")
+        found = compare_claim(claim, data, groups, {}, alpha=0.05, level=0.95, fit=fit)
+        compared = GroupComparison("sector", "sector", None, None, (), (found,))
+        return found, claim_parts(spec.proposition("P10"), fit, compared, 0.05), fit
+
+    return once
+
+
 def claim_of(result: StudyResult) -> GroupClaim:
     ((claim,),) = [c.claims for c in result.comparisons]
     return claim
@@ -187,15 +213,14 @@ def test_mediators_split_the_total_difference(run: Run) -> None:
     assert "do not differ reliably between the groups" in claim.statements[0]
 
 
-def test_covariates_judge_what_remains(run: Run) -> None:
+def test_covariates_judge_what_remains(look: Look) -> None:
     """AU is lower under regulation only because more is disclosed: a mediator explains it, a covariate removes it."""
     data = respondents(au=0.15, au_da=-0.5, da=1.0)
-    total = run(data).verdicts[1]
-    adjusted = run(data, COVARIATES).verdicts[1]
-    assert (outcomes(total)[0], outcomes(adjusted)[0]) == ("holds", "open")
-    assert (total.verdict, adjusted.verdict) == ("supported", "not supported")
-    assert "with DA held equal, is" in adjusted.parts[0].text
-    assert adjusted.parts[0].text.count("total -") == 1
+    total, adjusted = look(data)[1], look(data, COVARIATES)[1]
+    assert [p.outcome for p in total] == ["holds", "holds", "not tested"]
+    assert [p.outcome for p in adjusted] == ["open", "holds", "not tested"]
+    assert "with DA held equal, is" in adjusted[0].text
+    assert adjusted[0].text.count("total -") == 1
 
 
 def test_unequal_slopes_are_said_and_shown(run: Run) -> None:
@@ -300,9 +325,9 @@ def test_without_a_comparison_of_groups(tmp_path: Path) -> None:
     assert [v.verdict for v in result.verdicts] == ["supported", "not testable here"]
 
 
-def test_no_paths_means_plain_differences(run: Run) -> None:
+def test_no_paths_means_plain_differences(look: Look) -> None:
     plain = MODEL.replace("    structural: |\n      AU ~ DA\n      LG ~ DA\n    mediators: [DA]\n", "")
-    claim = claim_of(run(respondents(), plain))
+    claim, _, _ = look(respondents(), plain)
     assert claim.equal_slopes is None
     assert claim.effects["effect"].tolist() == ["total", "total"]
     assert claim.invariance is not None
@@ -312,15 +337,26 @@ def test_no_paths_means_plain_differences(run: Run) -> None:
             assert row[name] == pytest.approx(ladder.loc[row["outcome"], name], rel=1e-9)
 
 
+def test_a_marker_in_the_text_does_not_fix_a_second_scale(look: Look) -> None:
+    """Latents of a main model in lavaan text may have a loading fixed at 1; the joint model has no need of it."""
+    lines = "  NR =~ {m}nr1 + nr2 + nr3\n  AU =~ {m}au1 + au2 + au3\n  LG =~ lg1 + lg2 + lg3\n  DA =~ da1 + da2 + da3\n"
+    head, tail = MAIN_RG[: MAIN_RG.index("measurement:")], MAIN_RG[MAIN_RG.index("propositions:") :]
+    tail = tail.replace("path: NR -> PC", "path: DA -> AU")
+    text = head + "text: |\n" + lines + "  AU ~ DA\n  LG ~ DA\n" + tail
+    (plain, _, _), (marked, _, _) = (look(respondents(), text.replace("{m}", m)) for m in ("", "1*"))
+    assert marked.reasons == ()
+    numbers = ["est", "se", "pvalue"]
+    np.testing.assert_allclose(plain.effects[numbers], marked.effects[numbers], rtol=1e-6, atol=1e-12)
+
+
 @pytest.mark.parametrize("model", [OWN_RG, MAIN_RG], ids=["own", "main"])
-def test_measured_regulation_as_total_effect(run: Run, model: str) -> None:
-    result = run(respondents(), model)
-    claim, found = claim_of(result), result.verdicts[1]
-    assert found.verdict == "supported"
+def test_measured_regulation_as_total_effect(look: Look, model: str) -> None:
+    claim, parts, main = look(respondents(), model)
+    assert [p.outcome for p in parts[:2]] == ["holds", "holds"]
     assert claim.invariance is None
-    fit = result.fit if model is MAIN_RG else bs.fit(claim.text, respondents())
+    fit = main if model is MAIN_RG else bs.fit(claim.text, respondents())
     effects = fit.indirect_effects()
-    for outcome, part in zip(("AU", "LG"), found.parts, strict=False):
+    for outcome, part in zip(("AU", "LG"), parts, strict=False):
         total = effects.select("total", outcome=outcome, predictor="RG").iloc[0]
         assert part.estimate == pytest.approx(total["est"], rel=1e-6)
         assert part.se == pytest.approx(total["se"], rel=1e-6)
@@ -329,24 +365,29 @@ def test_measured_regulation_as_total_effect(run: Run, model: str) -> None:
         assert effect(claim, outcome, "direct") + effect(claim, outcome, "indirect") == pytest.approx(part.estimate)
 
 
-def test_measured_regulation_beside_a_covariate(run: Run) -> None:
-    result = run(respondents(), MAIN_RG.replace("mediators", "covariates"))
-    table = result.fit.parameters
+@pytest.mark.parametrize("without", ["", "  DA ~ RG\n"], ids=["on the way", "beside"])
+def test_measured_regulation_beside_a_covariate(look: Look, without: str) -> None:
+    model = MAIN_RG.replace("mediators", "covariates")
+    _, parts, fit = look(respondents(), model.replace(without, "") if without else model)
+    table = fit.parameters
     row = table[(table["op"] == "~") & (table["lhs"] == "AU") & (table["rhs"] == "RG")].iloc[0]
-    part = result.verdicts[1].parts[0]
-    assert part.estimate == pytest.approx(row["est"], rel=1e-9)
-    assert "the effect of RG on AU, with DA held equal, is" in part.text
-    alone = MAIN_RG.replace("mediators", "covariates").replace("  DA ~ RG\n", "")
-    assert run(respondents(), alone).verdicts[1].parts[0].outcome == "holds"
+    assert parts[0].estimate == pytest.approx(row["est"], rel=1e-9)
+    assert parts[0].se == pytest.approx(row["se"], rel=1e-9)
+    assert "the effect of RG on AU, with DA held equal, is" in parts[0].text
 
 
-def test_full_mediation_of_measured_regulation(run: Run) -> None:
-    result = run(respondents(), MAIN_RG.replace("AU ~ RG + DA", "AU ~ DA"))
-    claim = claim_of(result)
+def test_full_mediation_of_measured_regulation(look: Look) -> None:
+    claim, parts, _ = look(respondents(), MAIN_RG.replace("AU ~ RG + DA", "AU ~ DA"))
     own = claim.effects[claim.effects["outcome"] == "AU"]
     assert own["effect"].tolist() == ["indirect", "total"]
     assert own["est"].iloc[0] == pytest.approx(own["est"].iloc[1])
-    assert result.verdicts[1].parts[0].outcome == "holds"
+    assert parts[0].outcome == "holds"
+
+
+def test_a_study_with_measured_regulation(run: Run) -> None:
+    found = run(respondents(), MAIN_RG).verdicts[1]
+    assert found.verdict == "supported"
+    assert outcomes(found) == ["holds", "holds", "holds"]
 
 
 def test_json_and_report(run: Run) -> None:

@@ -101,7 +101,8 @@ def test_the_model_of_a_claim(tmp_path: Path) -> None:
     assert (claim.group, claim.level, claim.starts, claim.in_main) == ("sector", "regulated", (), False)
     assert claim.pairs == (("RG", "AU"), ("RG", "LG"))
     # outcomes that no path connects covary
-    assert claim.text.splitlines()[3:] == ["AU ~ DA", "LG ~ DA", "AU ~~ LG"]
+    assert claim.structure.splitlines() == ["AU ~ DA", "LG ~ DA", "AU ~~ LG"]
+    assert claim.text.splitlines()[3:] == claim.structure.splitlines()
 
 
 def test_latents_of_the_main_model_can_take_part(tmp_path: Path) -> None:
