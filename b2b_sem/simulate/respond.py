@@ -223,11 +223,16 @@ def _levels(
             hint="Take it out of the model: what it leads to is what differs between the groups.",
         )
     out = []
-    rest = dict(drawn.shares)
+    rest, unused = dict(drawn.shares), dict.fromkeys(groups.levels)
     for name, codes in (split.levels or {str(text): (text,) for text in drawn.shares}).items():
         key = groups.name_of(name, codes)
-        values = reference if key is None else population(spec, model, survey, key, reference)
+        values = reference
+        if key is not None:
+            unused.pop(key)
+            values = population(spec, model, survey, key, reference)
         out.append(LevelPopulation(name, codes, math.fsum(rest.pop(code, 0.0) for code in codes), values))
+    if unused:
+        raise spec.error(("groups", "levels"), f"'{groups.split}' has no level '{next(iter(unused))}'")
     if rest:
         out.append(LevelPopulation("", tuple(rest), math.fsum(rest.values()), reference))
     return split.fact, tuple(level for level in out if level.share > 0)

@@ -13,6 +13,7 @@ import b2b_sem as bs
 from b2b_sem.errors import SpecError
 from b2b_sem.simulate.population import make_population
 from b2b_sem.simulate.respond import SimulatedData, simulate
+from b2b_sem.spec.loader import load_simulation
 
 SURVEY = """\
 kind: survey
@@ -224,6 +225,15 @@ def test_a_predictor_cannot_tell_the_groups_apart(draw) -> None:  # type: ignore
     with pytest.raises(SpecError, match="'rank' tells the groups apart and is a predictor in the model"):
         draw(groups=section, covariate=covariate)
     assert len(draw(covariate=covariate, n=50).frame) == 50
+
+
+def test_a_level_that_is_not_there_is_not_passed_over() -> None:
+    spec = load_simulation("lima2026_sectors")
+    assert spec.groups is not None
+    levels = {"regulatd": spec.groups.levels["regulated"]}
+    made = spec.model_copy(update={"groups": spec.groups.model_copy(update={"levels": levels})})
+    with pytest.raises(SpecError, match="'sector' has no level 'regulatd'"):
+        simulate(made, n=5, seed=1)
 
 
 def test_impossible_values_of_a_level_are_named(draw, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
