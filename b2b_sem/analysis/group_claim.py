@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from b2b_sem.analysis.invariance import ESTIMATORS, ORDINAL_ESTIMATORS, invariance
+from b2b_sem.analysis.fitted import context_of
+from b2b_sem.analysis.invariance import invariance
+from b2b_sem.analysis.path_fit import ESTIMATORS, ORDINAL_ESTIMATORS, is_ordinal
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.split import small_groups, split_answers, too_small
 from b2b_sem.errors import B2BSemError, Unsupported
@@ -17,10 +20,12 @@ from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.invariance import InvarianceResult
+from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.model import Proposition
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.threshold import ORDINAL_STEPS, untested_loadings
 
 __all__ = ["claim_parts", "compare_split", "ladder_split", "settle", "split_answers"]
 
@@ -53,19 +58,22 @@ def compare_split(
     paths : sequence of str or None
         To compare; None for all.
     settings : mapping
-        Of the fit; estimators other than ML, MLM, MLR and MLF are replaced by MLR, which is said.
+        Of the fit; what is not available for groups is replaced, which is said. Ordinal items stay ordinal.
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """
-    steps = ("configural", "metric", "scalar")
-    found = _climb(name, text, frame, survey, settings, steps, alpha)
+    options, replaced = settle(settings)
+    ordinal = "ordered" in options
+    steps = tuple(ORDINAL_STEPS)[:4] if ordinal else ("configural", "metric", "scalar")
+    found = _climb(name, text, frame, survey, options, replaced, steps, alpha)
     label, ladder, reasons = found.label, found.ladder, found.reasons
     if ladder is None:
         return GroupComparison(name, label, None, None, tuple(reasons))
-    if ladder.holds in ("", "configural"):
-        reasons.append("Paths were not compared: loadings are not equal in the groups.")
+    if why := _not_equal(ladder, ordinal):
+        reasons.append(f"Paths were not compared: {why}.")
         return GroupComparison(name, label, ladder, None, tuple(reasons))
-    released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p]
+    released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p or ordinal]
+    firsts = {f: items[0] for f, items in measurement_model(parse_model(text)).items.items()}
     try:
         compared = compare_groups(
             text,
@@ -73,11 +81,12 @@ def compare_split(
             name,
             paths=paths,
             partial=released,
-            estimator=found.estimator,
-            missing=found.missing,
+            # the first loading gives the unit, unless it was released
+            std_lv=any(p == f"{f}=~{item}" or p.startswith(f"{item}|") for f, item in firsts.items() for p in released),
             alpha=alpha,
             level=level,
             multiplicity=multiplicity,
+            **options,
         )
     except B2BSemError as error:
         return GroupComparison(name, label, ladder, None, (*reasons, f"Paths were not compared: {error.message}."))
@@ -91,23 +100,20 @@ def ladder_split(
 
     Parameters
     ----------
-    name, text, frame, survey, alpha
+    name, text, frame, survey, settings, alpha
         As in :func:`compare_split`.
-    settings : mapping
-        Of the fit; as in :func:`compare_split`, but ordinal items climb the ladder of ordinal items.
     """
-    found = _climb(name, text, frame, survey, settings, None, alpha, _ordinal(settings))
+    options, replaced = settle(settings)
+    found = _climb(name, text, frame, survey, options, replaced, None, alpha)
     return GroupComparison(name, found.label, found.ladder, None, tuple(found.reasons))
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Groups of respondents, how they are fitted, and their ladder; None if there is a reason against it."""
+    """Groups of respondents and their ladder; None if there is a reason against it."""
 
     label: str
     data: pd.DataFrame
-    estimator: str
-    missing: str
     reasons: list[str]
     ladder: InvarianceResult | None
 
@@ -117,40 +123,46 @@ def _climb(
     text: str,
     frame: pd.DataFrame,
     survey: SurveySpec,
-    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+    replaced: Sequence[str],
     steps: Sequence[str] | None,
     alpha: float,
-    ordinal: Mapping[str, Any] | None = None,
 ) -> _Split:
     label, groups = split_answers(frame, survey, name)
-    kept = {} if ordinal is None else {"estimator": "ML", "missing": "listwise"}
-    estimator, missing, replaced = settle({**settings, **kept})
-    how = {"estimator": estimator, "missing": missing} if ordinal is None else ordinal
-    reasons = [*small_groups(frame, survey, name), *replaced]
+    reasons = [*small_groups(frame, survey, name)]
     data = frame.assign(**{name: groups})
-    ladder = None
     if why := too_small(groups, len(build_table(parse_model(text)).observed)):
-        reasons.append(f"Groups were not compared: {why}.")
-    else:
-        try:
-            ladder = invariance(text, data, name, steps=steps, alpha=alpha, **how)
-        except B2BSemError as error:
-            reasons.append(f"Invariance was not tested: {error.message}.")
-    return _Split(label, data, estimator, missing, reasons, ladder)
+        return _Split(label, data, [*reasons, f"Groups were not compared: {why}."], None)
+    reasons += replaced
+    try:
+        return _Split(label, data, reasons, invariance(text, data, name, steps=steps, alpha=alpha, **options))
+    except B2BSemError as error:
+        return _Split(label, data, [*reasons, f"Invariance was not tested: {error.message}."], None)
 
 
-def _ordinal(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the settings of a ladder of ordinal items; None if there are none, or for other estimators."""
-    estimator = str(settings.get("estimator") or "WLSMV").upper()
-    missing = str(settings.get("missing", "listwise"))
-    if not settings.get("ordered") or estimator not in ORDINAL_ESTIMATORS or missing not in ("listwise", "pairwise"):
-        return None
-    more = {"parameterization": settings["parameterization"]} if settings.get("parameterization") else {}
-    return {"ordered": settings["ordered"], "estimator": estimator, "missing": missing, **more}
+def _not_equal(ladder: InvarianceResult, ordinal: bool) -> str:
+    """Return why paths may not be compared after a ladder, "" if they may."""
+    if ladder.holds in ("", "configural", "thresholds"):
+        return "loadings are not equal in the groups"
+    if ordinal and ladder.holds == "metric":
+        table = context_of(ladder.fit("configural")).problem.table
+        levels = Counter(r.lhs for r in table.rows if r.op == "|" and r.group == 1)
+        items: dict[str, list[str]] = {}
+        for row in table.rows:
+            if row.op == "=~" and row.group == 1:
+                items.setdefault(row.lhs, []).append(row.rhs)
+        if untested := untested_loadings(items, levels):
+            return (
+                f"loadings of items with two categories are equal only with equal intercepts ({', '.join(untested)}), "
+                "which were not established"
+            )
+    return ""
 
 
-def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
-    """Return estimator and treatment of missing answers for groups, and what they replace or leave out.
+def settle(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of fits of several groups, and what they replace or leave out.
+
+    Ordinal items have ``ordered`` and ``parameterization`` among the options.
 
     Raises
     ------
@@ -162,21 +174,30 @@ def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
             f"cluster={settings['cluster']!r}: groups of a study cannot be compared when answers are clustered",
             hint="leave 'groups' out of the analyses",
         )
+    ordinal = is_ordinal(settings.get("ordered"))
     estimator = str(settings.get("estimator", "ML")).upper()
     reasons = []
-    if estimator not in ESTIMATORS:
-        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
-        estimator = "MLR"
+    usual, available = ("WLSMV", ORDINAL_ESTIMATORS) if ordinal else ("MLR", ESTIMATORS)
+    if ordinal and estimator in ("ML", "DEFAULT"):
+        estimator = usual
+    if estimator not in available:
+        reasons.append(f"Groups were compared with {usual}: {estimator} is not available for that.")
+        estimator = usual
     missing = str(settings.get("missing", "listwise"))
-    if missing not in ("listwise", "fiml"):
-        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
-        missing = "fiml"
+    all_answers = "pairwise" if ordinal else "fiml"
+    if missing not in ("listwise", all_answers):
+        what = "pairs of answers" if ordinal else "full information"
+        reasons.append(f"Groups were compared with {what}: missing='{missing}' is not available for that.")
+        missing = all_answers
+    options: dict[str, Any] = {"estimator": estimator, "missing": missing}
+    if ordinal:
+        options |= {"ordered": settings["ordered"], "parameterization": settings.get("parameterization", "delta")}
     left = [
         k for k in ("auxiliary", "bounds", "information", "likelihood", "se", "test") if settings.get(k) is not None
     ]
     if left:
         reasons.append(f"Groups were compared without the setting{'s' * (len(left) > 1)} {', '.join(left)}.")
-    return estimator, missing, reasons
+    return options, reasons
 
 
 def claim_parts(
