@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from b2b_sem.analysis.comparability import comparable, drift_effects, latent_means
-from b2b_sem.analysis.compare import nested_difference
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, refuse
 from b2b_sem.analysis.ladder import Ladder, Plan, Tested, check_steps, corrected_difference
@@ -153,7 +152,11 @@ def invariance(
             ("delta", "theta") if ordinal else ("delta",),
             "use 'delta' or 'theta'" if ordinal else "it goes with ordinal items: give ordered=..., or leave it out",
         ),
-        cluster=(cluster, (None,) if ordinal else (cluster,), "clusters are not available for ordinal items"),
+        cluster=(
+            cluster,
+            (cluster,) if not ordinal and group is not None else (None,),
+            "clusters are available for groups and continuous answers: leave it out",
+        ),
     )
     over_waves = any(given is not None for given in (waves, wave, person))
     if over_waves == (group is not None):
@@ -161,11 +164,8 @@ def invariance(
         raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
     parsed = parse_model(*model_text(model))
     if over_waves:
-        if cluster is not None or name == "MLMV":
-            raise Unsupported(
-                "clusters and MLMV are not available over waves",
-                hint="use MLM or MLR, without cluster: persons are rows",
-            )
+        if name == "MLMV":
+            raise Unsupported("estimator='MLMV' is not available over waves", hint="use ML, MLM, MLR or MLF")
         from b2b_sem.analysis.ordinal_wave import OrdinalWavePlan
         from b2b_sem.analysis.wave import WavePlan, wave_data
 
@@ -237,8 +237,6 @@ class GroupPlan:
 
     def difference(self, larger: Fit, smaller: Fit) -> Difference | None:
         """Return the difference test, scaled where the estimator scales."""
-        if self.estimator == "MLMV" and larger.measures["df"] != smaller.measures["df"]:
-            return nested_difference(larger, smaller)
         return corrected_difference(larger, smaller)
 
     def equivalent(self, step: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.compare import ADJUSTED, nested_difference
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.errors import DataError, ModelError
 from b2b_sem.measures.difference import Difference, difference, satorra_bentler_2001
@@ -432,10 +433,15 @@ def _indices(found: Fit) -> str:
 
 
 def corrected_difference(larger: Fit, smaller: Fit) -> Difference | None:
-    """Return the difference test: scaled (Satorra & Bentler 2001) where the fits have scaled tests."""
+    """Return the difference test, scaled where the fits have scaled tests.
+
+    Satorra & Bentler (2001); where these correct more than the mean, Satorra (2000).
+    """
     a, b = larger.measures, smaller.measures
     if a["df"] == b["df"]:
         return None
+    if smaller.model.options.get("test") in ADJUSTED:
+        return nested_difference(larger, smaller)
     if "chisq_scaling_factor" not in b:
         return difference(a["chisq"], int(a["df"]), b["chisq"], int(b["df"]))
     return satorra_bentler_2001(

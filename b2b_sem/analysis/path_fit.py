@@ -18,16 +18,14 @@ from b2b_sem.spec.threshold import restrict_step, threshold_name, untested_loadi
 __all__ = [
     "ESTIMATORS",
     "ORDINAL_ESTIMATORS",
-    "PATH_ESTIMATORS",
     "NumericPaths",
     "OrdinalPaths",
     "PathModel",
     "is_ordinal",
 ]
 
-#: With which ladders are climbed, of answers as numbers and of ordinal items; paths may be compared with some more.
+#: With which groups are compared, of answers as numbers and of ordinal items.
 ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")
-PATH_ESTIMATORS = ("ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS")
 ORDINAL_ESTIMATORS = ("WLSMV", "WLSM", "WLSMVS", "ULSMV", "ULSM", "ULSMVS")
 
 

@@ -16,14 +16,8 @@ from scipy import special
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import model_text, name_list
-from b2b_sem.analysis.path_fit import (
-    ORDINAL_ESTIMATORS,
-    PATH_ESTIMATORS,
-    NumericPaths,
-    OrdinalPaths,
-    PathModel,
-    is_ordinal,
-)
+from b2b_sem.analysis.path_fit import ESTIMATORS as LADDER_ESTIMATORS
+from b2b_sem.analysis.path_fit import ORDINAL_ESTIMATORS, NumericPaths, OrdinalPaths, PathModel, is_ordinal
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -36,6 +30,7 @@ from b2b_sem.spec.threshold import released_thresholds
 
 __all__ = ["compare_groups"]
 
+ESTIMATORS = (*LADDER_ESTIMATORS, "MLMVS", "GLS", "WLS")
 MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
@@ -222,7 +217,7 @@ def compare_groups(
 def _check(
     estimator: str, ordinal: bool, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str
 ) -> None:
-    available = ORDINAL_ESTIMATORS if ordinal else PATH_ESTIMATORS
+    available = ORDINAL_ESTIMATORS if ordinal else ESTIMATORS
     if estimator not in available:
         raise Unsupported(
             f"estimator={estimator!r} is not available here.{did_you_mean(estimator, available)}",
