@@ -136,12 +136,19 @@ def run_study(
             comparisons.append(_compare(name, spec, model, survey, scored, own, fit))
         except Unsupported as error:
             raise _placed(error, spec, model) from None
+    ladders = []
+    for name in spec.ladders:
+        say(f"testing invariance across {name}")
+        try:
+            ladders.append(_ladder(name, spec, model, survey, scored, settings))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
         spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), tuple(comparisons), command
     )
-    return replace(found, missingness=missing, warnings=(*holes, *found.warnings))
+    return replace(found, missingness=missing, ladders=tuple(ladders), warnings=(*holes, *found.warnings))
 
 
 def _command(
@@ -302,6 +309,23 @@ def _compare(
         compare_claim(c, frame, groups, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
     )
     return replace(found, claims=claims)
+
+
+def _ladder(
+    name: str,
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+) -> GroupComparison:
+    """Test measurement invariance across the groups of one split, up to equal residual variances."""
+    from b2b_sem.analysis.group_claim import ladder_split
+    from b2b_sem.errors import DataError
+
+    if survey is None or data.responses is None:
+        raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
+    return ladder_split(name, model.syntax(survey), data.responses.frame, survey, settings, alpha=spec.alpha)
 
 
 def _claims(model: ModelSpec, splits: Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,7 @@ from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.threshold import ORDINAL_STEPS, untested_loadings
 
-__all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
+__all__ = ["claim_parts", "compare_split", "ladder_split", "settle", "split_answers"]
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -61,28 +62,22 @@ def compare_split(
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """
-    label, groups = split_answers(frame, survey, name)
-    small = small_groups(frame, survey, name)
-    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
-        return GroupComparison(name, label, None, None, (*small, f"Groups were not compared: {why}."))
-    data = frame.assign(**{name: groups})
     options, replaced = settle(settings)
-    reasons = [*small, *replaced]
     ordinal = "ordered" in options
     steps = tuple(ORDINAL_STEPS)[:4] if ordinal else ("configural", "metric", "scalar")
-    try:
-        ladder = invariance(text, data, name, steps=steps, alpha=alpha, **options)
-    except B2BSemError as error:
-        return GroupComparison(name, label, None, None, (*reasons, f"Invariance was not tested: {error.message}."))
+    found = _climb(name, text, frame, survey, options, replaced, steps, alpha)
+    label, ladder, reasons = found.label, found.ladder, found.reasons
+    if ladder is None:
+        return GroupComparison(name, label, None, None, tuple(reasons))
     if why := _not_equal(ladder, ordinal):
         reasons.append(f"Paths were not compared: {why}.")
         return GroupComparison(name, label, ladder, None, tuple(reasons))
     released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p or ordinal]
     firsts = {f: items[0] for f, items in measurement_model(parse_model(text)).items.items()}
     try:
-        found = compare_groups(
+        compared = compare_groups(
             text,
-            data,
+            found.data,
             name,
             paths=paths,
             partial=released,
@@ -95,7 +90,54 @@ def compare_split(
         )
     except B2BSemError as error:
         return GroupComparison(name, label, ladder, None, (*reasons, f"Paths were not compared: {error.message}."))
-    return GroupComparison(name, label, ladder, found, tuple(reasons))
+    return GroupComparison(name, label, ladder, compared, tuple(reasons))
+
+
+def ladder_split(
+    name: str, text: str, frame: pd.DataFrame, survey: SurveySpec, settings: Mapping[str, Any], *, alpha: float
+) -> GroupComparison:
+    """Test the invariance of the measurement in groups of respondents, up to strict invariance; no paths.
+
+    Parameters
+    ----------
+    name, text, frame, survey, settings, alpha
+        As in :func:`compare_split`.
+    """
+    options, replaced = settle(settings)
+    found = _climb(name, text, frame, survey, options, replaced, None, alpha)
+    return GroupComparison(name, found.label, found.ladder, None, tuple(found.reasons))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Groups of respondents and their ladder; None if there is a reason against it."""
+
+    label: str
+    data: pd.DataFrame
+    reasons: list[str]
+    ladder: InvarianceResult | None
+
+
+def _climb(
+    name: str,
+    text: str,
+    frame: pd.DataFrame,
+    survey: SurveySpec,
+    options: Mapping[str, Any],
+    replaced: Sequence[str],
+    steps: Sequence[str] | None,
+    alpha: float,
+) -> _Split:
+    label, groups = split_answers(frame, survey, name)
+    reasons = [*small_groups(frame, survey, name)]
+    data = frame.assign(**{name: groups})
+    if why := too_small(groups, len(build_table(parse_model(text)).observed)):
+        return _Split(label, data, [*reasons, f"Groups were not compared: {why}."], None)
+    reasons += replaced
+    try:
+        return _Split(label, data, reasons, invariance(text, data, name, steps=steps, alpha=alpha, **options))
+    except B2BSemError as error:
+        return _Split(label, data, [*reasons, f"Invariance was not tested: {error.message}."], None)
 
 
 def _not_equal(ladder: InvarianceResult, ordinal: bool) -> str:

@@ -166,6 +166,8 @@ def invariance(
         raise DataError(message, hint="name the column that tells groups apart (group=...), or the waves (waves=...)")
     parsed = parse_model(*model_text(model))
     if over_waves:
+        if name == "MLMV":
+            raise Unsupported("estimator='MLMV' is not available over waves", hint="use ML, MLM, MLR or MLF")
         from b2b_sem.analysis.ordinal_wave import OrdinalWavePlan
         from b2b_sem.analysis.wave import WavePlan, wave_data
 

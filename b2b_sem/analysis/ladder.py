@@ -380,6 +380,7 @@ class Ladder:
             _effects=pd.DataFrame(settled["effects"], columns=list(EFFECT_COLUMNS)),
             _means=pd.DataFrame(settled["means"], columns=list(MEAN_COLUMNS)),
             _fits=MappingProxyType(dict(self.fits)),
+            limits=self.limits.numbers(),
         )
 
 

@@ -15,7 +15,14 @@ from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec.syntax import ParsedModel, parse_model
 from b2b_sem.spec.threshold import restrict_step, threshold_name, untested_loadings
 
-__all__ = ["ESTIMATORS", "ORDINAL_ESTIMATORS", "NumericPaths", "OrdinalPaths", "PathModel", "is_ordinal"]
+__all__ = [
+    "ESTIMATORS",
+    "ORDINAL_ESTIMATORS",
+    "NumericPaths",
+    "OrdinalPaths",
+    "PathModel",
+    "is_ordinal",
+]
 
 #: With which groups are compared, of answers as numbers and of ordinal items.
 ESTIMATORS = ("ML", "MLM", "MLMV", "MLR", "MLF")

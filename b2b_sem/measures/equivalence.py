@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -51,6 +51,11 @@ class Criteria:
     alpha: float | None = None
     least_cfi: float = 0.90
     most_srmr: float = 0.08
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return the limits that there are, by name."""
+        there = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "source")}
+        return MappingProxyType({name: float(value) for name, value in there.items() if value is not None})
 
 
 CRITERIA: Mapping[str, Criteria] = MappingProxyType(

@@ -1,25 +1,12 @@
-"""Claims on groups with latents of their own in the report: total, direct and indirect effects, slopes, invariance."""
+"""Claims on groups with latents of their own in the report: total, direct and indirect effects, slopes."""
 
 from __future__ import annotations
 
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.group_claim import GroupClaim
 
-__all__ = ["claim_lines", "claim_tables"]
+__all__ = ["claim_tables"]
 
-_STEPS = (
-    Column("step", "Step", "value"),
-    Column("partial", "Released", "count"),
-    Column("chisq", "χ²", "number"),
-    Column("df", "df", "count"),
-    Column("cfi", "CFI", "bounded3"),
-    Column("rmsea", "RMSEA", "bounded3"),
-    Column("srmr", "SRMR", "bounded3"),
-    Column("chisq_diff", "Δχ²", "number"),
-    Column("df_diff", "Δdf", "count"),
-    Column("pvalue_diff", "p of Δχ²", "p"),
-    Column("holds", "Holds", "flag"),
-)
 _EFFECTS = (
     Column("outcome", "Outcome", "code"),
     Column("predictor", "Of", "value"),
@@ -35,13 +22,9 @@ _EFFECTS = (
 
 
 def claim_tables(claim: GroupClaim, prefix: str) -> list[Table]:
-    """Return the tables of a claim: steps of invariance, effects, and slopes, as far as there are numbers."""
+    """Return the tables of a claim: effects, and slopes, as far as there are numbers."""
     out = []
     name = f"{prefix}_{claim.id}"
-    if claim.invariance is not None:
-        rows = [[row[c.key] for c in _STEPS] for row in claim.invariance.steps.to_dict("records")]
-        notes = [f"Criteria: {claim.invariance.source}."]
-        out.append(table(f"{name}_steps", f"{claim.id}: measurement invariance", list(_STEPS), rows, notes))
     if len(claim.effects):
         rows = []
         for row in claim.effects.to_dict("records"):
@@ -73,10 +56,3 @@ def claim_tables(claim: GroupClaim, prefix: str) -> list[Table]:
         notes = [f"{claim.level_ci:.0%} intervals. Latent variables have (residual) variance 1 in {claim.reference}."]
         out.append(table(f"{name}_slopes", f"{claim.id}: slopes in each group", columns, rows, notes))
     return out
-
-
-def claim_lines(claim: GroupClaim) -> list[str]:
-    """Return what was found in words, after what may be compared."""
-    ladder = claim.invariance
-    allowed = [] if ladder is None else [*ladder.statements, *ladder.warnings]
-    return [f"{claim.id}: {text}" for text in (*claim.reasons, *allowed, *claim.statements, *claim.notes)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
-from b2b_sem.report.comparison import comparison_tables
+from b2b_sem.report.comparison import comparison_tables, tabulate_parts
 from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
@@ -65,7 +65,8 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
         if result.ok:
-            notes.append(f"They rest on one fit: {label_method(result.fit)}.")
+            others = "; those on groups on fits of the groups" if any(v.parts for v in verdicts) else ""
+            notes.append(f"They rest on one fit: {label_method(result.fit)}{others}.")
     columns = [
         Column("id", "", "value"),
         Column("path", "Path", "path"),
@@ -541,6 +542,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
     fit = result.fit
     makers: list[Callable[[], Table | None]] = [
         lambda: tabulate_verdicts(result),
+        lambda: tabulate_parts(result),
         lambda: tabulate_measures(fit),
         lambda: tabulate_residuals(fit),
         lambda: tabulate_r2(fit),

@@ -183,6 +183,8 @@ def test_a_model_that_is_not_identified_says_what_to_do() -> None:
         ({"group": "x1_t1", "correlated": False}, DataError, "goes with waves"),
         ({"waves": WAVES, "missing": "mi"}, Unsupported, "missing='mi'"),
         ({"waves": WAVES, "estimator": "GLS"}, Unsupported, "estimator='GLS'"),
+        ({"waves": WAVES, "estimator": "MLMV"}, Unsupported, "not available over waves"),
+        ({"waves": WAVES, "cluster": "firm"}, Unsupported, "clusters are available for groups"),
         ({"waves": {"T1": "_t1", "T2": "_t4"}}, DataError, "'x1_t4'"),
     ],
 )
