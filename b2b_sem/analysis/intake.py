@@ -53,7 +53,9 @@ def column_name(option: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str | int) or isinstance(value, bool):
-        raise DataError(f"{option} is a {type(value).__name__}, not the name of a column", hint=f"give {option}='sector'")
+        raise DataError(
+            f"{option} is a {type(value).__name__}, not the name of a column", hint=f"give {option}='sector'"
+        )
     return str(value)
 
 
