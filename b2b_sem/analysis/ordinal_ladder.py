@@ -108,7 +108,7 @@ class OrdinalPlan:
                 "by the free intercepts and scales of the responses"
             )
         several = sum(len(items) > 1 for items in self.measured.items.values())
-        if step == "metric" and len(self.untested()) == several:
+        if step == "metric" and several and len(self.untested()) == several:
             return (
                 "nothing to test: the loadings of items with two categories are tested together with their thresholds "
                 "and intercepts"
@@ -229,8 +229,8 @@ class OrdinalPlan:
         notes = [
             f"Ordinal items: {shown}. Thresholds, scales and intercepts are identified as by Wu & Estabrook (2016), "
             "doi:10.1007/s11336-016-9506-0.",
-            f"Limits of changes of fit indices come from maximum likelihood with numbers; for {self.estimator} they "
-            "find fewer differences, so that the difference tests should be looked at, too (Sass, Schmitt & Marsh "
+            f"Limits of changes of fit indices come from maximum likelihood with numbers; with {self.estimator} these "
+            "changes are less reliable, so that the difference tests should be looked at, too (Sass, Schmitt & Marsh "
             "2014, doi:10.1080/10705511.2014.882658).",
         ]
         if binary := kinds.get(2):
