@@ -73,3 +73,10 @@ def test_clusters_are_refused_where_they_are_not_tested(frame):
         bs.invariance(MODEL, ordinal, "sector", cluster="firm", ordered=True)
     with pytest.raises(Unsupported, match="cluster"):
         bs.compare_groups(MODEL, ordinal, "sector", cluster="firm", ordered=True)
+
+
+def test_difference_tests_that_forget_clusters_are_refused(frame):
+    fits = [bs.fit(f"f =~ x1 + {a}*x2 + {b}*x3 + x4", frame, cluster="firm", estimator="MLM") for a, b in ("ab", "aa")]
+    assert bs.compare(*fits).table["df_diff"].iloc[1] == 1
+    with pytest.raises(Unsupported, match="independent rows"):
+        bs.compare(*fits, method="satorra.2000")
