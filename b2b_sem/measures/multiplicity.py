@@ -12,6 +12,8 @@ __all__ = ["METHODS", "adjusted", "false_discovery"]
 
 Array = npt.NDArray[np.floating[Any]]
 METHODS = ("holm", "bonferroni", "bh", "none")
+#: What statsmodels calls them.
+NAMES = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 
 
 def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
@@ -21,8 +23,7 @@ def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
     ----------
     pvalues : sequence of m float
     method : {"holm", "bonferroni", "bh", "none"}
-        Holm (1979), https://www.jstor.org/stable/4615733: max over j <= i of min(1, (m - j + 1) p_(j)); Bonferroni:
-        min(1, m p); :func:`false_discovery`; nothing.
+        Holm (1979), https://www.jstor.org/stable/4615733; Bonferroni; Benjamini and Hochberg (1995); nothing.
 
     Raises
     ------
@@ -31,18 +32,12 @@ def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}")
-    pvalue = np.array(pvalues, dtype=float)
-    if method == "none":
-        return pvalue.tolist()
-    if method == "bh":
-        return false_discovery(pvalue).tolist()
-    out = np.full(len(pvalue), np.nan)
-    at = np.flatnonzero(~np.isnan(pvalue))
-    if method == "bonferroni":
-        out[at] = np.minimum(1.0, pvalue[at] * len(at))
-    else:
-        order = at[np.argsort(pvalue[at])]
-        out[order] = np.minimum(1.0, np.maximum.accumulate(pvalue[order] * np.arange(len(order), 0, -1)))
+    out = np.array(pvalues, dtype=float)
+    at = np.flatnonzero(~np.isnan(out))
+    if method != "none" and len(at):
+        from statsmodels.stats.multitest import multipletests
+
+        out[at] = multipletests(out[at], method=NAMES[method])[1]
     return out.tolist()
 
 

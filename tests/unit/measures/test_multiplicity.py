@@ -1,4 +1,4 @@
-"""Adjusted p-values against statsmodels, and values worked out by hand."""
+"""Adjusted p-values: values worked out by hand, and statsmodels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from b2b_sem.measures.multiplicity import METHODS, adjusted
+from b2b_sem.measures.multiplicity import METHODS, adjusted, false_discovery
 
 
-@pytest.mark.parametrize(("method", "name"), [("holm", "holm"), ("bonferroni", "bonferroni"), ("bh", "fdr_bh")])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("holm", [0.06, 0.04, 0.06, 0.06]),
+        ("bonferroni", [0.12, 0.04, 0.16, 0.08]),
+        ("bh", [0.04, 0.04, 0.04, 0.04]),
+        ("none", [0.03, 0.01, 0.04, 0.02]),
+    ],
+)
+def test_adjusted_by_hand(method: str, expected: list[float]) -> None:
+    assert adjusted([0.03, 0.01, 0.04, 0.02], method) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("count", [1, 2, 9, 40])
-def test_adjusted_is_that_of_statsmodels(method: str, name: str, count: int) -> None:
+def test_false_discovery_is_that_of_statsmodels(count: int) -> None:
     p = np.random.default_rng(count).uniform(size=count) ** 3
     p[: count // 3] = p[0]  # ties
-    assert adjusted(p.tolist(), method) == pytest.approx(multipletests(p, method=name)[1].tolist(), rel=1e-12)
+    assert false_discovery(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], rel=1e-12)
 
 
 def test_a_missing_p_value_does_not_count() -> None:
