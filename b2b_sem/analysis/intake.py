@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def column_name(option: str, value: Any) -> str | None:
     """
     if value is None:
         return None
-    if not isinstance(value, str | int) or isinstance(value, bool):
+    if not isinstance(value, str | Integral) or isinstance(value, bool):
         raise DataError(
             f"{option} is a {type(value).__name__}, not the name of a column", hint=f"give {option}='sector'"
         )

@@ -47,7 +47,7 @@ def fit(case: str, setting: str) -> Any:
     options = {"kind": spec.get("function", "sem")} | spec["options"] | spec["settings"][setting]
     frame = gc.data_of(spec)
     if "moments" in spec:
-        used = frame[[name for name in frame if name.startswith("x")] + [spec["group"]]]
+        used = frame[[name for name in frame if str(name).startswith("x")] + [spec["group"]]]
         parts = {label: part.drop(columns=spec["group"]) for label, part in used.groupby(spec["group"], sort=False)}
         options["sample_cov"] = [part.cov() for part in parts.values()]
         options["sample_mean"] = [part.mean() for part in parts.values()]
