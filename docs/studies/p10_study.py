@@ -257,6 +257,7 @@ def _ladders(results: pd.DataFrame) -> list[str]:
         "a parameter released",
         "slopes unequal",
         "differing paths found",
+        "both found",
         "a wrong path found",
         "coverage of paths",
     ]
@@ -266,10 +267,11 @@ def _ladders(results: pd.DataFrame) -> list[str]:
         compared = rows[rows["found"].notna()]
         wrong = compared["wrong"] + (0 if truth == "all" else compared["found"])
         found = f"{100 * compared['found'].mean() / len(DIFFERENT):.1f}" if truth == "all" else ""
+        both = _percent(compared["found"] == len(DIFFERENT)) if truth == "all" else ""
         covered = 100 * compared["covered"].sum() / compared["intervals"].sum()
         ladders = [_percent(hits) for hits in (rows["main"] == "scalar", rows["own"] == "scalar", released)]
         slopes = _percent(rows["slopes"] == 0)
-        body.append([truth, n, *ladders, slopes, found, _percent(wrong > 0), f"{covered:.1f}"])
+        body.append([truth, n, *ladders, slopes, found, both, _percent(wrong > 0), f"{covered:.1f}"])
     return ["### Ladders and paths", "", *_table(head, body)]
 
 
