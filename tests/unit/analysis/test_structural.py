@@ -170,7 +170,6 @@ def test_models_come_as_text_file_or_specification(tmp_path: Path) -> None:
         ({"se": "bootstrap"}, "se='bootstrap'"),
         ({"test": "bollen.stine"}, "test='bollen.stine'"),
         ({"missing": "fimll"}, "missing='fimll'.*Did you mean 'fiml'"),
-        ({"group": "word", "cluster": "word"}, "cluster='word'"),
         ({"cluster": "word", "meanstructure": False}, "clusters need a mean structure"),
         ({"parameterization": "other"}, "parameterization"),
         ({"bounds": "tight"}, "bounds"),
