@@ -23,7 +23,12 @@ __all__ = [
 ]
 
 
-def name_list(option: str, value: Any, example: str = "['x1', 'x2']") -> tuple[str, ...]:
+#: How a list of names is written, in hints.
+EXAMPLES = {"group_equal": "['loadings', 'intercepts']", "group_partial": "['F=~x2', 'x2~1']"}
+_COLUMNS = "['x1', 'x2']"
+
+
+def name_list(option: str, value: Any) -> tuple[str, ...]:
     """Return names given as one name, or as any list of names (a tuple, an array, an Index, ...).
 
     Raises
@@ -39,7 +44,9 @@ def name_list(option: str, value: Any, example: str = "['x1', 'x2']") -> tuple[s
         names = [value]
     odd = next((name for name in names if not isinstance(name, str)), None)
     if odd is not None:
-        raise DataError(f"{option} holds {odd!r}, which is no name", hint=f"give {option}={example}")
+        raise DataError(
+            f"{option} holds {odd!r}, which is no name", hint=f"give {option}={EXAMPLES.get(option, _COLUMNS)}"
+        )
     return tuple(str(name) for name in names)
 
 

@@ -149,13 +149,12 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    group = column_name("group", group)
     if not (ordered is None or type(ordered).__name__ in ("bool", "bool_")):
         ordered = name_list("ordered", ordered)
     ordered = ordered if isinstance(ordered, tuple) or ordered is None else bool(ordered)
     auxiliary = name_list("auxiliary", auxiliary)
-    group = column_name("group", group)
-    group_equal = name_list("group_equal", group_equal, "['loadings', 'intercepts']")
-    group_partial = name_list("group_partial", group_partial, "['F=~x2', 'x2~1']")
+    group_equal, group_partial = name_list("group_equal", group_equal), name_list("group_partial", group_partial)
     arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice

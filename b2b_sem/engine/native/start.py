@@ -111,11 +111,13 @@ def _start_block(
     vector = vector / np.sqrt([max(loads[r.rhs], 1) for _, r in known])
     marker = next((k for k, (_, r) in enumerate(known) if not r.free and r.value), None)
     if unit or marker is None or abs(vector[marker]) < 1e-8:
-        # the direction of the factor is arbitrary: that of the fixed loading, or positive
-        given = 1.0 if marker is None else float(known[marker][1].value or 1.0)
-        factor = -1.0 if vector[marker or 0] * given < 0 else 1.0
+        factor = 1.0
     else:
         factor = float(known[marker][1].value or 1.0) / vector[marker]
+    if marker is None and vector[0] < 0:
+        factor = -factor
+    elif unit and marker is not None and vector[marker] * float(known[marker][1].value or 1.0) < 0:
+        factor = -factor  # of the two directions of a latent variable, the one that a fixed loading points in
     vector = vector * factor
     for (n, row), loading in zip(known, vector, strict=True):
         if row.free:
