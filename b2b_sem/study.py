@@ -132,7 +132,8 @@ def run_study(
     for name in spec.splits:
         say(f"comparing the groups of {name}")
         try:
-            comparisons.append(_compare(name, spec, model, survey, scored, settings, fit))
+            own = _settled(settings, fit, model.items(survey))
+            comparisons.append(_compare(name, spec, model, survey, scored, own, fit))
         except Unsupported as error:
             raise _placed(error, spec, model) from None
     say("judging the propositions")
@@ -341,7 +342,7 @@ def _rival(
 
 
 def _settled(settings: Mapping[str, Any], main: FitResult, items: Sequence[str]) -> Mapping[str, Any]:
-    """Return the settings for a rival: what "auto" chose for the main model, because only like fits can be compared."""
+    """Return the settings of rivals and groups: what "auto" chose for the main model, as only like fits compare."""
     if str(settings.get("estimator", "")).lower() != "auto":
         return settings
     chosen = main.model.options

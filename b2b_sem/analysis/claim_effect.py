@@ -17,6 +17,7 @@ from b2b_sem.analysis.effect import indirect_effects
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.group_claim import settle
 from b2b_sem.analysis.invariance import invariance
+from b2b_sem.analysis.path_fit import NumericPaths, OrdinalPaths, PathModel
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.mean_difference import mean_differences
@@ -26,6 +27,7 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.group_claim import CLAIM_COLUMNS, SLOPE_COLUMNS, GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.spec.claim import ClaimModel
+from b2b_sem.spec.threshold import ORDINAL_STEPS
 
 __all__ = ["compare_claim"]
 
@@ -155,11 +157,11 @@ class _Work:
         """Climb the ladder of invariance, fit the joint model, and add differences of means."""
         claim = self.claim
         data = self._sorted(frame, groups)
-        estimator, missing, replaced = settle(settings)
+        options, replaced = settle(_of_claim(settings))
         self.notes += replaced
         assert claim.group is not None
-        options: dict[str, Any] = {"estimator": estimator, "missing": missing}
-        steps = ("configural", "metric", "scalar")
+        ordinal = "ordered" in options
+        steps = tuple(ORDINAL_STEPS)[:4] if ordinal else ("configural", "metric", "scalar")
         self.ladder = ladder = invariance(claim.text, data, claim.group, steps=steps, alpha=self.alpha, **options)
         if ladder.holds != "scalar":
             raise ModelError("latent means may not be compared: equal intercepts were not established")
@@ -168,11 +170,13 @@ class _Work:
             self._differences(cast(Fit, ladder.fit("scalar")), unequal=False)
             return
         exempt = tuple(ladder.releases["parameter"])
-        options |= {"group": claim.group, "group_partial": exempt, "std_lv": True, "meanstructure": True}
+        options |= {"group": claim.group, "std_lv": True}
         # the measurement as the ladder fitted it, scales of latent variables left to std_lv
         text = f"{ladder.model}\n{claim.structure}"
-        free = fit_model(text, data, group_equal=EQUAL, **options)
-        equal = fit_model(text, data, group_equal=(*EQUAL, "regressions"), **options)
+        models: PathModel = OrdinalPaths(text, None, data, exempt, options, step="scalar")
+        if not ordinal:
+            models = NumericPaths(text, None, data, EQUAL, exempt, {**options, "meanstructure": True})
+        free, equal = models.free(), models.equal((), ())
         self._compare_slopes(free, equal, inside)
         self._differences(equal if self.equal_slopes else free, unequal=not self.equal_slopes)
         if claim.mediators:
@@ -282,8 +286,12 @@ class _Work:
 
 def _single(settings: Mapping[str, Any], claim: ClaimModel) -> dict[str, Any]:
     """Return the settings of the main fit for one of the claim's latents alone."""
-    own = {k: v for k, v in settings.items() if k not in ("group", "group_equal", "group_partial")}
+    return {k: v for k, v in _of_claim(settings).items() if k not in ("group", "group_equal", "group_partial")}
+
+
+def _of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings for the latents of a claim: items that the main model does not have are of the same kind."""
+    own = dict(settings)
     if isinstance(own.get("ordered"), list | tuple):
-        # items that the main model does not have are of the same kind as its own
         own["ordered"] = bool(own["ordered"])
     return own

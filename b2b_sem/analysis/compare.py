@@ -365,6 +365,8 @@ def _rows(fit: FitResult, context: Context, method: str) -> Array:
         reason = "complete rows, and this fit uses rows with missing values"
     elif test not in ("satorra.bentler", "standard", *ADJUSTED):
         reason = f"the Satorra-Bentler test, and this fit has test={test!r}"
+    elif context.observed.clusters is not None and not fit.groups:
+        reason = "independent rows, and this fit has clusters"
     elif table.fixed_x and not fit.groups:
         reason = "random covariates, and this fit takes some as fixed"
         if test in ADJUSTED:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from b2b_sem.analysis.invariance import ESTIMATORS, invariance
+from b2b_sem.analysis.fitted import context_of
+from b2b_sem.analysis.invariance import invariance
+from b2b_sem.analysis.path_fit import ESTIMATORS, ORDINAL_ESTIMATORS, is_ordinal
 from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.split import small_groups, split_answers, too_small
 from b2b_sem.errors import B2BSemError, Unsupported
 from b2b_sem.measures.notation import number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.invariance import InvarianceResult
+from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.model import Proposition
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.threshold import ORDINAL_STEPS, untested_loadings
 
 __all__ = ["claim_parts", "compare_split", "settle", "split_answers"]
 
@@ -51,7 +57,7 @@ def compare_split(
     paths : sequence of str or None
         To compare; None for all.
     settings : mapping
-        Of the fit; estimators other than ML, MLM, MLMV, MLR and MLF are replaced by MLR, which is said.
+        Of the fit; what is not available for groups is replaced, which is said. Ordinal items stay ordinal.
     alpha, level, multiplicity
         As in :func:`b2b_sem.compare_groups`.
     """
@@ -60,17 +66,19 @@ def compare_split(
     if why := too_small(groups, len(build_table(parse_model(text)).observed)):
         return GroupComparison(name, label, None, None, (*small, f"Groups were not compared: {why}."))
     data = frame.assign(**{name: groups})
-    estimator, missing, reasons = settle(settings)
-    reasons = [*small, *reasons]
-    steps = ("configural", "metric", "scalar")
+    options, replaced = settle(settings)
+    reasons = [*small, *replaced]
+    ordinal = "ordered" in options
+    steps = tuple(ORDINAL_STEPS)[:4] if ordinal else ("configural", "metric", "scalar")
     try:
-        ladder = invariance(text, data, name, steps=steps, estimator=estimator, missing=missing, alpha=alpha)
+        ladder = invariance(text, data, name, steps=steps, alpha=alpha, **options)
     except B2BSemError as error:
         return GroupComparison(name, label, None, None, (*reasons, f"Invariance was not tested: {error.message}."))
-    if ladder.holds in ("", "configural"):
-        reasons.append("Paths were not compared: loadings are not equal in the groups.")
+    if why := _not_equal(ladder, ordinal):
+        reasons.append(f"Paths were not compared: {why}.")
         return GroupComparison(name, label, ladder, None, tuple(reasons))
-    released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p]
+    released = [p for p in ladder.releases["parameter"].tolist() if "=~" in p or ordinal]
+    firsts = {f: items[0] for f, items in measurement_model(parse_model(text)).items.items()}
     try:
         found = compare_groups(
             text,
@@ -78,19 +86,41 @@ def compare_split(
             name,
             paths=paths,
             partial=released,
-            estimator=estimator,
-            missing=missing,
+            # the first loading gives the unit, unless it was released
+            std_lv=any(p == f"{f}=~{item}" or p.startswith(f"{item}|") for f, item in firsts.items() for p in released),
             alpha=alpha,
             level=level,
             multiplicity=multiplicity,
+            **options,
         )
     except B2BSemError as error:
         return GroupComparison(name, label, ladder, None, (*reasons, f"Paths were not compared: {error.message}."))
     return GroupComparison(name, label, ladder, found, tuple(reasons))
 
 
-def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
-    """Return estimator and treatment of missing answers for groups, and what they replace or leave out.
+def _not_equal(ladder: InvarianceResult, ordinal: bool) -> str:
+    """Return why paths may not be compared after a ladder, "" if they may."""
+    if ladder.holds in ("", "configural", "thresholds"):
+        return "loadings are not equal in the groups"
+    if ordinal and ladder.holds == "metric":
+        table = context_of(ladder.fit("configural")).problem.table
+        levels = Counter(r.lhs for r in table.rows if r.op == "|" and r.group == 1)
+        items: dict[str, list[str]] = {}
+        for row in table.rows:
+            if row.op == "=~" and row.group == 1:
+                items.setdefault(row.lhs, []).append(row.rhs)
+        if untested := untested_loadings(items, levels):
+            return (
+                f"loadings of items with two categories are equal only with equal intercepts ({', '.join(untested)}), "
+                "which were not established"
+            )
+    return ""
+
+
+def settle(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of fits of several groups, and what they replace or leave out.
+
+    Ordinal items have ``ordered`` and ``parameterization`` among the options.
 
     Raises
     ------
@@ -102,21 +132,30 @@ def settle(settings: Mapping[str, Any]) -> tuple[str, str, list[str]]:
             f"cluster={settings['cluster']!r}: groups of a study cannot be compared when answers are clustered",
             hint="leave 'groups' out of the analyses",
         )
+    ordinal = is_ordinal(settings.get("ordered"))
     estimator = str(settings.get("estimator", "ML")).upper()
     reasons = []
-    if estimator not in ESTIMATORS:
-        reasons.append(f"Groups were compared with MLR: {estimator} is not available for that.")
-        estimator = "MLR"
+    usual, available = ("WLSMV", ORDINAL_ESTIMATORS) if ordinal else ("MLR", ESTIMATORS)
+    if ordinal and estimator in ("ML", "DEFAULT"):
+        estimator = usual
+    if estimator not in available:
+        reasons.append(f"Groups were compared with {usual}: {estimator} is not available for that.")
+        estimator = usual
     missing = str(settings.get("missing", "listwise"))
-    if missing not in ("listwise", "fiml"):
-        reasons.append(f"Groups were compared with full information: missing='{missing}' is not available for that.")
-        missing = "fiml"
+    all_answers = "pairwise" if ordinal else "fiml"
+    if missing not in ("listwise", all_answers):
+        what = "pairs of answers" if ordinal else "full information"
+        reasons.append(f"Groups were compared with {what}: missing='{missing}' is not available for that.")
+        missing = all_answers
+    options: dict[str, Any] = {"estimator": estimator, "missing": missing}
+    if ordinal:
+        options |= {"ordered": settings["ordered"], "parameterization": settings.get("parameterization", "delta")}
     left = [
         k for k in ("auxiliary", "bounds", "information", "likelihood", "se", "test") if settings.get(k) is not None
     ]
     if left:
         reasons.append(f"Groups were compared without the setting{'s' * (len(left) > 1)} {', '.join(left)}.")
-    return estimator, missing, reasons
+    return options, reasons
 
 
 def claim_parts(

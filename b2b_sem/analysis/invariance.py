@@ -158,6 +158,8 @@ def invariance(
             "clusters are available for groups and continuous answers: leave it out",
         ),
     )
+    if missing == "mi":
+        raise Unsupported("missing='mi' is not available here", hint="use missing='fiml': all answers are used")
     over_waves = any(given is not None for given in (waves, wave, person))
     if over_waves == (group is not None):
         message = "group and waves are both given" if over_waves else "no group"

@@ -26,7 +26,7 @@ from b2b_sem.measures.fit import chisq_pvalue
 from b2b_sem.spec.measurement import MeasurementModel
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
-from b2b_sem.spec.threshold import ORDINAL_STEPS, released_thresholds, restrict_step
+from b2b_sem.spec.threshold import ORDINAL_STEPS, released_thresholds, restrict_step, threshold_name, untested_loadings
 
 __all__ = ["ORDINAL_STEPS", "OrdinalPlan"]
 
@@ -108,7 +108,7 @@ class OrdinalPlan:
                 "by the free intercepts and scales of the responses"
             )
         several = sum(len(items) > 1 for items in self.measured.items.values())
-        if step == "metric" and len(self.untested()) == several:
+        if step == "metric" and several and len(self.untested()) == several:
             return (
                 "nothing to test: the loadings of items with two categories are tested together with their thresholds "
                 "and intercepts"
@@ -117,11 +117,7 @@ class OrdinalPlan:
 
     def untested(self) -> list[str]:
         """Return the latent variables of which the metric step makes no two loadings equal."""
-        return [
-            latent
-            for latent, items in self.measured.items.items()
-            if len(items) > 1 and sum(self.levels.get(i) != 1 for i in items) < 2
-        ]
+        return untested_loadings(self.measured.items, self.levels)
 
     def tests(self, step: str, found: Fit) -> list[Tested]:
         """Return a generalized score test of each item's or parameter's equality that the step adds."""
@@ -150,7 +146,7 @@ class OrdinalPlan:
                 continue
             item = row.rhs if op == "=~" else row.lhs
             latents = (row.lhs,) if op == "=~" else self._latents(item)
-            name = f"{item}|t1-t{self.levels[item]}" if op == "|" else row.name
+            name = threshold_name(item, self.levels[item]) if op == "|" else row.name
             found.setdefault(name, (item, latents, []))[2].append(i)
         return [(name, item, latents, rows) for name, (item, latents, rows) in found.items()]
 
@@ -233,8 +229,8 @@ class OrdinalPlan:
         notes = [
             f"Ordinal items: {shown}. Thresholds, scales and intercepts are identified as by Wu & Estabrook (2016), "
             "doi:10.1007/s11336-016-9506-0.",
-            f"Limits of changes of fit indices come from maximum likelihood with numbers; for {self.estimator} they "
-            "find fewer differences, so that the difference tests should be looked at, too (Sass, Schmitt & Marsh "
+            f"Limits of changes of fit indices come from maximum likelihood with numbers; with {self.estimator} these "
+            "changes are less reliable, so that the difference tests should be looked at, too (Sass, Schmitt & Marsh "
             "2014, doi:10.1080/10705511.2014.882658).",
         ]
         if binary := kinds.get(2):

@@ -11,7 +11,7 @@ from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.ladder import Ladder
 from b2b_sem.analysis.ordinal_ladder import OrdinalPlan
 from b2b_sem.analysis.structural import fit as fit_model
-from b2b_sem.analysis.wave import answered, wave_estimates
+from b2b_sem.analysis.wave import answered, drop_out, wave_estimates
 from b2b_sem.errors import DataError, did_you_mean
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import Entry, parse_model
@@ -149,7 +149,9 @@ class OrdinalWavePlan(OrdinalPlan):
     def settle(self, ladder: Ladder) -> dict[str, Any]:
         """Return latent means, effect sizes, and what may be compared."""
         nobs = int(ladder.fits["configural"].nobs)
-        return {**super().settle(ladder), "groups": answered(self.model, self.data, nobs, self.missing)}
+        settled = super().settle(ladder)
+        notes = [*drop_out(self.model, self.data, nobs, self.missing, "pairwise"), *settled["notes"]]
+        return {**settled, "groups": answered(self.model, self.data, nobs, self.missing), "notes": notes}
 
     def samples(self, found: Fit) -> list[Mapping[str, Any]]:
         """Return the sample moments of each wave, with the names of the scale."""

@@ -11,9 +11,9 @@ from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.ordinal import fit_ordinal
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.data.observed import Observed
-from b2b_sem.errors import Unsupported
+from b2b_sem.errors import ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec.syntax import ParsedModel, parse_model
-from b2b_sem.spec.threshold import restrict_step
+from b2b_sem.spec.threshold import restrict_step, threshold_name, untested_loadings
 
 __all__ = ["ESTIMATORS", "ORDINAL_ESTIMATORS", "NumericPaths", "OrdinalPaths", "PathModel", "is_ordinal"]
 
@@ -149,8 +149,16 @@ class OrdinalPaths:
             )
         self.groups, self.observed = len(found.groups), context_of(found).observed
         self.levels = dict(Counter(r.lhs for r in table.rows if r.op == "|" and r.group == 1))
-        if any(len(own) > 1 and sum(self.levels.get(i) != 1 for i in own) < 2 for own in items.values()):
+        if untested_loadings(items, self.levels):
             self.step = "scalar"
+        known = {r.name for r in table.rows if r.op != "|"} | {threshold_name(*kind) for kind in self.levels.items()}
+        for name in self.exempt:
+            if name not in known:
+                raise ModelSyntaxError(
+                    f"partial='{name}' names no parameter that can be released.{did_you_mean(name, known)}",
+                    file=self.file,
+                    hint="write it as in the model, for example 'F=~x2'; thresholds of an item go together: 'x2|t1-t4'",
+                )
 
     def _model(self, text: str, step: str) -> ParsedModel:
         chosen, std_lv = self.settings["parameterization"], self.settings["std_lv"]

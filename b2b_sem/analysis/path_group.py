@@ -31,6 +31,7 @@ from b2b_sem.results.path_group import DIFFERENCE_COLUMNS, EQUALITY_COLUMNS, EST
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.threshold import released_thresholds
 
 __all__ = ["compare_groups"]
 
@@ -249,10 +250,12 @@ def _check(
 
 def _check_exempt(table: ParameterTable, exempt: Sequence[str]) -> None:
     """Raise for an exception that would not be one: a loading fixed at the same value in all groups."""
-    fixed = [r.name for r in table.rows if r.group == 1 and r.op == "=~" and not r.free and r.name in exempt]
+    apart = released_thresholds(exempt)
+    loadings = [r for r in table.rows if r.group == 1 and r.op == "=~" and not r.free]
+    fixed = [r.name for r in loadings if r.name in exempt or r.rhs in apart]
     if fixed:
         raise DataError(
-            f"partial names {', '.join(fixed)}, fixed at one value in all groups to give the latent variable its unit",
+            f"partial releases {', '.join(fixed)}, fixed at one value in all groups, which gives the unit",
             hint="use std_lv=True, by which no loading is fixed",
         )
 

@@ -23,7 +23,7 @@ from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.syntax import ParsedModel
 from b2b_sem.spec.wave import WaveModel, wave_model
 
-__all__ = ["WavePlan", "answered", "wave_data", "wave_estimates"]
+__all__ = ["WavePlan", "answered", "drop_out", "wave_data", "wave_estimates"]
 
 
 def wave_data(
@@ -112,6 +112,7 @@ class WavePlan(GroupPlan):
                 covs.append(cov.loc[list(columns), list(columns)].rename(index=columns, columns=columns))
             found = wave_estimates(first, self.model)
             effects, notes = effect_rows(found, rows, covs, self.measured, ladder.exempt, self.noun)
+        notes = [*drop_out(self.model, self.data, int(first.nobs), self.missing), *notes]
         return {
             "group": self.group,
             "groups": answered(self.model, self.data, int(first.nobs), self.missing),
@@ -134,6 +135,18 @@ def answered(model: WaveModel, data: Any, nobs: int, missing: str) -> dict[str, 
         given = [pd.Series(frame[names[wave]]).notna().to_numpy() for names in model.items.values()]
         out[label] = int(np.any(given, axis=0).sum())
     return out
+
+
+def drop_out(model: WaveModel, data: Any, nobs: int, missing: str, instead: str = "fiml") -> list[str]:
+    """Return a note on answers of people who did not answer in all waves, where rows with holes are left out."""
+    given = answered(model, data, nobs, "")
+    if missing != "listwise" or max(given.values()) <= nobs:
+        return []
+    shown = ", ".join(f"{label} {count}" for label, count in given.items())
+    return [
+        f"Only {nobs} answered everything in all waves, but more gave answers in some of them ({shown}): "
+        f"missing='{instead}' uses these, too."
+    ]
 
 
 def wave_estimates(found: Fit, model: WaveModel) -> Estimates:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Panel", "widen"]
 
+#: More values of a column than this are no waves unless they are named.
+MOST = 20
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -47,7 +50,8 @@ def widen(data: Any, items: Sequence[str], wave: str, person: str, order: Sequen
     wave, person : str
         Columns that tell waves and persons apart. Rows without one of them are left out and counted.
     order : sequence, optional
-        Labels of the waves that are wanted, in order. Default: all of them, numbers sorted, others as they appear.
+        Labels of the waves that are wanted, in order. Default: all of them, numbers and dates sorted, others as they
+        appear.
 
     Raises
     ------
@@ -66,10 +70,15 @@ def widen(data: Any, items: Sequence[str], wave: str, person: str, order: Sequen
                 f"{did_you_mean(name, known) if name not in known else ''}",
                 hint="long data have the items, a column of waves and a column of persons",
             )
+    for name in (wave, person):
+        if name in items or wave == person:
+            what = "tells both waves and persons apart" if wave == person else "is an item of the model"
+            raise DataError(f"column '{name}' {what}", hint="name the column of waves and the column of persons")
     frame = frame.set_axis(known, axis=1)
-    labels, which = group_labels(frame[wave])
+    dated = frame[wave].dtype.kind == "M"
+    labels, which = group_labels(frame[wave].astype(str).where(frame[wave].notna()) if dated else frame[wave])
     people, who = group_labels(frame[person])
-    wanted = _order(labels, order, wave)
+    wanted = _order(sorted(labels) if dated else labels, order, wave)
     place = np.array([wanted.index(label) if label in wanted else -1 for label in labels] + [-1])[which]
     nameless = (which < 0) | (who < 0)
     unwanted = ~nameless & (place < 0)
@@ -114,6 +123,11 @@ def _order(labels: Sequence[str], order: Sequence[Any] | None, wave: str) -> lis
             wanted = tuple(sorted(labels, key=float))
         except ValueError:
             wanted = tuple(labels)
+    if len(wanted) > MOST and order is None:
+        raise DataError(
+            f"column '{wave}' has {len(wanted)} different values: {', '.join(wanted[:4])}, ...",
+            hint="name the waves that are wanted: waves=[...]",
+        )
     if len(wanted) < 2:
         shown = f"a single wave, {wanted[0]}" if wanted else "no wave"
         raise DataError(f"column '{wave}' has {shown}", hint="invariance over waves needs two or more")

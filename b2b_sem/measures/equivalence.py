@@ -184,8 +184,8 @@ def ordinal_drift(
 
     The expected answer, categories numbered in steps of 1, is a constant plus the sum over thresholds k of
     Phi(slope eta - cut_k). dMACS = sqrt(E[(difference of the two expected answers)^2]) / SD over eta ~ N(mean,
-    variance) of the second group, the definition of Nye & Drasgow (2011), doi:10.1037/a0022955, for expected answers
-    that are not linear in eta (Gunn, Grimm & Edwards 2020, doi:10.1080/10705511.2019.1689507); signed: their mean.
+    variance) of the second group: the definition of Nye & Drasgow (2011), doi:10.1037/a0022955, with expected answers
+    that are not linear in eta (as in Meade 2010, doi:10.1037/a0018966); signed: their mean.
 
     Parameters
     ----------

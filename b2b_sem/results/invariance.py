@@ -51,9 +51,10 @@ class InvarianceResult:
     Attributes
     ----------
     group : str
-        Column that tells groups apart.
+        Column that tells groups, or waves of long data, apart; "waves" for waves of wide data.
     groups : mapping of str to int
-        Labels and numbers of rows, in the order of appearance; the first group is the one others are compared with.
+        Labels and numbers of rows, in the order of appearance; the first group is the one others are compared with. Of
+        waves: how many gave an answer in each.
     model : str
         The measurement model.
     estimator, missing : str

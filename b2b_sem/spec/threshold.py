@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 from b2b_sem.spec.syntax import Entry, Modifiers, ParsedModel
 
-__all__ = ["ORDINAL_STEPS", "released_thresholds", "restrict_step"]
+__all__ = ["ORDINAL_STEPS", "released_thresholds", "restrict_step", "threshold_name", "untested_loadings"]
 
 #: The steps in order, and what becomes equal in each.
 ORDINAL_STEPS: Mapping[str, str] = MappingProxyType(
@@ -41,6 +41,24 @@ ORDER = list(ORDINAL_STEPS)
 def released_thresholds(exempt: Sequence[str]) -> list[str]:
     """Return the items whose thresholds are released; nothing else of them is then equal."""
     return list(dict.fromkeys(name.split("|")[0] for name in exempt if "|" in name))
+
+
+def threshold_name(item: str, count: int) -> str:
+    """Return what stands for all thresholds of an item among released equalities."""
+    return f"{item}|t1-t{count}" if count > 1 else f"{item}|t1"
+
+
+def untested_loadings(items: Mapping[str, Sequence[str]], levels: Mapping[str, int]) -> list[str]:
+    """Return the latent variables of which equal thresholds and loadings make no two loadings equal.
+
+    Parameters
+    ----------
+    items : mapping of str to sequence of str
+        Items of each latent variable.
+    levels : mapping of str to int
+        Number of thresholds of each ordinal item.
+    """
+    return [f for f, own in items.items() if len(own) > 1 and sum(levels.get(i) != 1 for i in own) < 2]
 
 
 def restrict_step(

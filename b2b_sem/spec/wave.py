@@ -342,7 +342,8 @@ def _check_columns(found: WaveModel, columns: Collection[str]) -> None:
                 raise DataError(
                     f"wave {label}: item '{item}' would be in column '{column}', which the data do not have."
                     f"{did_you_mean(column, columns)}",
-                    hint="check the rule of the wave; names are case-sensitive",
+                    hint="check the rule of the wave; a model that has the items of all waves takes the latent "
+                    "variables of each scale, waves={'F': ['F1', 'F2']}",
                 )
             if not _NAME.fullmatch(column):
                 raise DataError(

@@ -43,7 +43,8 @@ def extras(name: str) -> list[Any]:
     out = []
     for k, item in enumerate(found):
         first = item["case"] if "case" in item else item["cases"][0]
-        out.append(pytest.param(item, id=f"{first}-{k}", marks=gc.marks(first)))
+        data = CASES[first]["data"] if first in CASES else gc.CASES[first]["data"]
+        out.append(pytest.param(item, id=f"{first}-{k}", marks=marks(data)))
     return out
 
 

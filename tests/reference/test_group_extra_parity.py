@@ -89,10 +89,12 @@ def test_difference_tests(item):
     fits = []
     settings = item.get("equal") or [None] * len(item["cases"])
     for case, equal in zip(item["cases"] * (len(settings) // len(item["cases"])), settings, strict=True):
-        options = gc.options(case, "ML") | {"estimator": item["estimator"]}
+        own = case in ge.CASES
+        spec, data = (ge.CASES[case], ge.case_data(case)) if own else (gc.CASES[case], gc.case_data(case))
+        options = {"group": spec["group"]} | spec["options"] | {"estimator": item["estimator"]}
         if equal is not None:
             options["group_equal"] = [name for name in ([equal] if isinstance(equal, str) else equal) if name]
-        fits.append(bs.fit("\n".join(gc.CASES[case]["model"]), gc.case_data(case), **options))
+        fits.append(bs.fit("\n".join(spec["model"]), data, **options))
     table = bs.compare(*fits, method=item["method"]).table.iloc[1:]
     for column, theirs, rtol in (("chisq_diff", "chisq", 1e-6), ("df_diff", "df", 0), ("pvalue", "pvalue", 1e-5)):
         assert table[column].to_numpy() == pytest.approx(gc.np.atleast_1d(item[theirs]), rel=rtol), column

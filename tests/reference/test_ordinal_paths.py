@@ -109,9 +109,13 @@ def test_released_items() -> None:
         assert table[name == free]["est"].nunique() == 2
     for same in ("F=~x1", "x2|t1"):
         assert table[name == same]["est"].nunique() == 1
-    with pytest.raises(bs.DataError, match="fixed at one value") as caught:
-        bs.compare_groups(MODEL, data, "sector", ordered=True, partial=["F=~x1"])
-    assert "std_lv=True" in str(caught.value.hint)
+    for first in ("F=~x1", "x1|t1-t3"):
+        with pytest.raises(bs.DataError, match="releases F=~x1, fixed at one value") as caught:
+            bs.compare_groups(MODEL, data, "sector", ordered=True, partial=[first])
+        assert "std_lv=True" in str(caught.value.hint)
+    for unknown in ("x1|t2", "F=~x9"):
+        with pytest.raises(bs.ModelSyntaxError, match="names no parameter that can be released"):
+            bs.compare_groups(MODEL, data, "sector", ordered=True, partial=[unknown])
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,25 @@ def test_other_estimators_are_replaced_and_said(claim: ClaimModel) -> None:
     assert row["ci_upper"] - row["ci_lower"] == pytest.approx(2 * 1.6448536269514722 * row["se"])
 
 
+def test_ordinal_items_of_a_claim_stay_ordinal(claim: ClaimModel) -> None:
+    data = respondents()
+    groups = (data["sector"] <= 3).map({True: "regulated", False: "open"})
+    items = data.columns.drop("sector")
+    coarse = data.assign(**{item: np.searchsorted([3.2, 4.0, 4.8], data[item]) for item in items})
+    exact = compare_claim(claim, data, groups, {}, alpha=0.05, level=0.95)
+    found = compare_claim(claim, coarse, groups, {"estimator": "WLSMV", "ordered": ["pc1"]}, alpha=0.05, level=0.95)
+    assert found.reasons == ()
+    assert found.notes == exact.notes
+    assert found.invariance is not None
+    assert found.invariance.estimator == "WLSMV"
+    assert "thresholds" in found.invariance.steps["step"].tolist()
+    keys = ["outcome", "effect", "through", "at"]
+    both = found.effects.merge(exact.effects, on=keys)
+    assert len(both) == len(exact.effects)
+    assert ((both["est_x"] - both["est_y"]).abs() < 2 * both["se_y"]).all()
+    assert (both["se_x"] > 0.95 * both["se_y"]).all()
+
+
 def test_items_of_the_claim_do_not_harm_the_paths(run: Run) -> None:
     data = respondents()
     regulated = data["sector"] <= 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from test_group_claim import respondents
 
@@ -113,3 +115,23 @@ def test_bad_files(tmp_path: Path, old: str, new: str, text: str) -> None:
     with pytest.raises(SpecError) as error:
         bs.load_study(write(tmp_path, STUDY.replace(old, new), MODEL.replace(old, new)))
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("options", ["{ordered: true}", "{estimator: auto, missing: pairwise}"])
+def test_groups_of_ordinal_answers(tmp_path: Path, options: str) -> None:
+    from b2b_sem.report.html import render_report
+
+    study = write(tmp_path, STUDY.replace("analyses:", f"options: {options}\nanalyses:"))
+    data = pd.read_csv(tmp_path / "answers.csv")
+    for item in data.columns.drop("sector"):
+        data[item] = np.searchsorted([3.5, 5.5], data[item]) + 1
+    data.to_csv(tmp_path / "answers.csv", index=False)
+    result = bs.run_study(study)
+    (found,) = result.comparisons
+    assert found.invariance is not None
+    assert found.paths is not None
+    assert (result.fit.estimator, found.invariance.estimator, found.paths.estimator) == ("WLSMV",) * 3
+    assert not any("MLR" in r for r in found.reasons)
+    p10 = result.verdicts[1]
+    assert [part.outcome for part in p10.parts][:2] == ["holds", "holds"]
+    assert "thresholds" in render_report(result)

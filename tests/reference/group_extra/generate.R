@@ -132,9 +132,10 @@ run <- function(case, setting) {
 # Difference and score tests of the cases of ../group -------------------------------------------------------------------
 difference <- function(item) {
   setting <- list(estimator = item$estimator)
-  fits <- if (is.null(item$equal)) lapply(item$cases, function(id) plain_solve(known[[id]], setting)$fit) else
+  all <- c(known, cases)
+  fits <- if (is.null(item$equal)) lapply(item$cases, function(id) plain_solve(all[[id]], setting)$fit) else
     lapply(item$equal, function(equal) {
-      case <- known[[item$cases]]
+      case <- all[[item$cases]]
       case$options$group_equal <- if (nzchar(equal[1])) equal
       plain_solve(case, setting)$fit
     })

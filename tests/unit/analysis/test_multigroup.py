@@ -235,6 +235,9 @@ def test_imputation_by_group(frame):
     assert found.parameters["est"].to_numpy() == pytest.approx(again.parameters["est"].to_numpy())
     assert found.groups == ("red", "blue")
     assert "Test statistic for each group" not in found.summary()
+    assert " in group " in found.imputation.summary()
+    again_read = FitResult.from_json(json.loads(json.dumps(found.to_json())))
+    assert again_read.groups == found.groups
     assert not again.imputation.failed
     with pytest.raises(DataError, match="without regard to groups"):
         bs.fit_imputed(model, bs.impute(holes, m=3, seed=1, items=["x1", "x2", "x3", "x4"]), group="team")

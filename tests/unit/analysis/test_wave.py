@@ -136,6 +136,8 @@ def test_who_drops_out_is_used_with_all_information() -> None:
     data.loc[data["x1_t1"] > 3.5, [c for c in data if not c.endswith("t1")]] = np.nan
     full = bs.invariance(MODEL, data, waves=WAVES, missing="fiml")
     few = bs.invariance(MODEL, data, waves=WAVES)
+    assert any("more gave answers in some of them (T1 300, T2 " in note for note in few.notes)
+    assert not any("more gave answers" in note for note in full.notes)
     assert full.groups["T1"] == 300
     assert full.groups["T2"] == few.groups["T1"] < 300
     assert full.means["est"][0] == pytest.approx(0.3, abs=3 * full.means["se"][0])
@@ -179,6 +181,7 @@ def test_a_model_that_is_not_identified_says_what_to_do() -> None:
         ({"wave": "month", "person": "id", "waves": WAVES}, DataError, "list of labels"),
         ({"wave": "month", "person": "id"}, DataError, "no column 'month'"),
         ({"group": "x1_t1", "correlated": False}, DataError, "goes with waves"),
+        ({"waves": WAVES, "missing": "mi"}, Unsupported, "missing='mi'"),
         ({"waves": WAVES, "estimator": "GLS"}, Unsupported, "estimator='GLS'"),
         ({"waves": {"T1": "_t1", "T2": "_t4"}}, DataError, "'x1_t4'"),
     ],

@@ -45,6 +45,14 @@ def test_other_waves_stand_as_they_appear_or_as_told() -> None:
     assert list(widen(frame, ["x1"], "year", "id", ["after", "before"]).columns) == ["after", "before"]
 
 
+def test_dates_are_in_order() -> None:
+    frame = long(year=pd.to_datetime(["2025-01-01", "2024-07-01", "2024-07-01", "2025-01-01", None]))
+    found = widen(frame, ["x1"], "year", "id")
+    assert list(found.columns) == ["2024-07-01", "2025-01-01"]
+    assert list(found.frame) == ["x1_2024_07_01", "x1_2025_01_01"]
+    assert found.notes == ("1 of 5 rows were left out: they lack year or id.",)
+
+
 def test_labels_make_names_of_columns() -> None:
     frame = long(year=["a b", "a-b", "a-b", "a b", "a b"])
     assert [list(c.values()) for c in widen(frame, ["x1"], "year", "id").columns.values()] == [["x1_w1"], ["x1_w2"]]
@@ -68,6 +76,9 @@ def test_rows_left_out_are_counted() -> None:
         (long(), {"items": ["x1", "x9"]}, "no column 'x9'"),
         (long(id=["b", "b", "a", "a", "a"]), {}, "person a has 2 rows in wave 2020 \\(1 such cases\\)"),
         (long(year=1), {}, "a single wave, 1"),
+        (long(), {"wave": "x1"}, "column 'x1' is an item of the model"),
+        (long(), {"person": "year"}, "column 'year' tells both waves and persons apart"),
+        (pd.concat([long()] * 6).assign(year=range(30)), {}, "column 'year' has 30 different values"),
         (long(), {"order": [2019, 2021]}, "no wave '2021' in column 'year'"),
     ],
 )
