@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice, product
+from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
@@ -28,8 +30,6 @@ from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.threshold import ORDINAL_STEPS, untested_loadings
 
 __all__ = ["claim_parts", "compare_split", "ladder_split", "settle", "split_answers"]
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def compare_split(
@@ -214,7 +214,7 @@ def claim_parts(
     if not prop.parts:
         return _in_each_group(prop, comparison, alpha)
     out = []
-    for letter, (path, sign) in zip(LETTERS, claims, strict=False):
+    for letter, (path, sign) in zip(_letters(), claims, strict=False):
         claim, identity = f"{path.start} -> {path.end} ({sign})", f"{prop.id}{letter}"
         if prop.own_model:
             out.append(_own_part(prop, identity, claim, path.start, path.end, sign, comparison, alpha))
@@ -231,7 +231,7 @@ def claim_parts(
         outcome = _outcome(est, p, sign, alpha)
         text = f"{what} is {number(est)} (SE = {number(se)}, {p_phrase(p)})"
         out.append(ClaimPart(identity, claim, outcome, text, est, se, p))
-    identity = f"{prop.id}{LETTERS[len(claims)]}"
+    identity = f"{prop.id}{next(islice(_letters(), len(claims), None))}"
     out.append(_paths_differ(identity, comparison, alpha))
     return tuple(out)
 
@@ -281,6 +281,13 @@ def _word(row: Mapping[Any, Any]) -> str:
     return f"through {row['through']}" if row["through"] else "through all of these"
 
 
+def _letters() -> Iterator[str]:
+    """Yield a, b, ..., z, aa, ab, ...: the names of parts."""
+    for length in count(1):
+        for letters in product(ascii_lowercase, repeat=length):
+            yield "".join(letters)
+
+
 def _outcome(est: float, p: float, sign: str, alpha: float) -> str:
     if not p < alpha:
         return OPEN
@@ -301,7 +308,7 @@ def _in_each_group(prop: Proposition, comparison: GroupComparison | None, alpha:
     if rows.empty:
         return (ClaimPart(f"{prop.id}a", f"{claim} in each group", ABSENT, "this path was not compared"),)
     out = []
-    for letter, row in zip(LETTERS, rows.to_dict("records"), strict=False):
+    for letter, row in zip(_letters(), rows.to_dict("records"), strict=False):
         est, se, p = (float(row[c]) for c in ("est", "se", "pvalue"))
         identity, own = f"{prop.id}{letter}", f"{claim} in {row['group']}"
         if not math.isfinite(p):
@@ -360,6 +367,6 @@ def _paths_differ(identity: str, comparison: GroupComparison | None, alpha: floa
         p, chisq, df = (found.omnibus[k] for k in ("wald_pvalue", "wald", "df"))
     if not math.isfinite(p):
         return ClaimPart(identity, claim, ABSENT, "the test of equal paths has no p-value")
-    count = len(found.tests)
-    text = f"equality of {count} path{'s' * (count > 1)}: chi-square = {number(chisq)}, df = {df:.0f}, {p_phrase(p)}"
+    paths = len(found.tests)
+    text = f"equality of {paths} path{'s' * (paths > 1)}: chi-square = {number(chisq)}, df = {df:.0f}, {p_phrase(p)}"
     return ClaimPart(identity, claim, HOLDS if p < alpha else OPEN, text, pvalue=p)

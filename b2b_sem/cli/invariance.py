@@ -86,4 +86,4 @@ def command(
         stop=stop,
     )
     write_result(result, json_out, figure_out)
-    return 0
+    return int(not result.fit("configural").converged)

@@ -69,6 +69,12 @@ def measurement_model(parsed: ParsedModel) -> MeasurementModel:
             file=parsed.file,
             hint="define latent variables, for example 'F =~ x1 + x2 + x3'",
         )
+    if all(len(set(members)) < 2 for members in items.values()):
+        raise Unsupported(
+            "every latent variable has one item: whether it measures the same cannot be tested",
+            file=parsed.file,
+            hint="measure latent variables by several items",
+        )
     observed = {item for members in items.values() for item in members}
     for e in parsed.entries:
         _refuse(parsed, e, items)

@@ -47,6 +47,17 @@ def test_options_reach_the_ladder(files: tuple[str, str], capsys: pytest.Capture
     assert [row["step"] for row in content["steps"]] == ["configural", "metric"]
 
 
+def test_a_configural_model_that_does_not_converge_says_no(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = files
+    Path(model).write_text("F =~ x1 + x2 + x3\n", encoding="utf-8")
+    noise = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["x1", "x2", "x3"])
+    noise.assign(sector=["a", "b"] * 30).to_csv(data, index=False)
+    assert run(["invariance", model, "--data", data, "--group", "sector"]) == 1
+    assert "did not converge" in capsys.readouterr().out
+
+
 def test_ordinal_items(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = files
     frame = pd.read_csv(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.analysis.group_claim import _not_equal, compare_split, split_answers
+from b2b_sem.analysis.group_claim import _letters, _not_equal, compare_split, split_answers
 from b2b_sem.errors import DataError
 from b2b_sem.propositions import judge
 from b2b_sem.results.comparison import GroupComparison
@@ -227,3 +228,10 @@ def test_two_categories_need_equal_intercepts_for_paths() -> None:
     assert why[0] == "loadings are not equal in the groups"
     assert "only with equal intercepts (AU, LG, PC)" in why[1]
     assert why[2] == ""
+
+
+def test_parts_beyond_z_have_names() -> None:
+    names = list(islice(_letters(), 54))
+    assert names[:2] == ["a", "b"]
+    assert names[25:28] == ["z", "aa", "ab"]
+    assert len(set(names)) == 54
