@@ -200,7 +200,7 @@ def _whereabouts(fit: FitResult, group: str | None) -> tuple[IntArray | slice, i
     problem = context_of(fit).problem
     if group is None or not isinstance(problem, GroupProblem):
         return slice(None), 0
-    g = fit.groups.index(group)
+    g = fit.groups.index(str(group))
     return problem.places[g], sum(len(part.table.rows) for part in problem.parts[:g])
 
 

@@ -19,9 +19,6 @@ NAMES = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
 def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
     """Return adjusted p-values; NaN stays NaN and does not count.
 
-    For what is repeated often: statsmodels, which adjusts the propositions of a study, collects garbage at every call,
-    and that takes longer than a fit.
-
     Parameters
     ----------
     pvalues : sequence of m float
