@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SpecError,
         Unsupported,
     )
+    from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.respond import simulate
@@ -70,6 +71,7 @@ __all__ = [
     "run_study",
     "simulate",
     "validity",
+    "write_figures",
 ]
 
 # Where each public name lives. A name appears here and in __all__, or nowhere (a test compares the two).
@@ -103,6 +105,7 @@ _HOME = {
     "run_study": "b2b_sem.study",
     "simulate": "b2b_sem.simulate.respond",
     "validity": "b2b_sem.analysis.measurement",
+    "write_figures": "b2b_sem.report.page",
 }
 
 

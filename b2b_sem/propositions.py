@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from b2b_sem.errors import SpecError, did_you_mean
+from b2b_sem.measures.multiplicity import adjusted
 from b2b_sem.measures.notation import interval, number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.effect import EffectsResult
@@ -62,12 +63,7 @@ def adjust(pvalues: Sequence[float], method: str) -> list[float]:
             f"unknown multiplicity adjustment '{method}'.{did_you_mean(method, METHODS)}",
             hint="use " + ", ".join(METHODS),
         )
-    if method == "none" or not len(pvalues):
-        return list(pvalues)
-    from statsmodels.stats.multitest import multipletests
-
-    name = {"bh": "fdr_bh"}.get(method, method)
-    return [float(p) for p in multipletests(list(pvalues), method=name)[1]]
+    return adjusted(pvalues, method)
 
 
 def judge(

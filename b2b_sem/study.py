@@ -46,6 +46,8 @@ class _Data:
     seed: int | None
     digests: Mapping[str, str]
     notes: tuple[str, ...]
+    split: str | None = None
+    group_truth: pd.DataFrame | None = None
 
 
 def run_study(
@@ -129,13 +131,24 @@ def run_study(
     comparisons = []
     for name in spec.splits:
         say(f"comparing the groups of {name}")
-        comparisons.append(_compare(name, spec, model, survey, scored, settings))
+        try:
+            own = _settled(settings, fit, model.items(survey))
+            comparisons.append(_compare(name, spec, model, survey, scored, own, fit))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
+    ladders = []
+    for name in spec.ladders:
+        say(f"testing invariance across {name}")
+        try:
+            ladders.append(_ladder(name, spec, model, survey, scored, settings))
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
         spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), tuple(comparisons), command
     )
-    return replace(found, missingness=missing, warnings=(*holes, *found.warnings))
+    return replace(found, missingness=missing, ladders=tuple(ladders), warnings=(*holes, *found.warnings))
 
 
 def _command(
@@ -197,7 +210,11 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     )
     text = f"{drawn.n} simulated respondents (population '{drawn.simulation}', seed {drawn.seed})"
     responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
-    return _Data(text, responses, None, None, drawn.truth, drawn.seed, drawn.digests, responses.notes)
+    # a fit of all respondents together finds only what is the same in all groups
+    truth = drawn.truth if drawn.pooled is None else drawn.pooled
+    apart = None if drawn.split is None else drawn.truth
+    seed, digests, notes = drawn.seed, drawn.digests, responses.notes
+    return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart)
 
 
 def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | None) -> _Data:
@@ -209,6 +226,9 @@ def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | 
     items = dict.fromkeys(model.items(survey))
     for name in spec.rivals:
         items |= dict.fromkeys(model.items(survey, name))
+    # a claim whose items were not asked is not tested; the rest of the study is
+    columns = data.responses.frame.columns
+    items |= dict.fromkeys(i for i in model.items(survey, claims=_claims(model, spec.splits)) if i in columns)
     responses = score(data.responses, rules_from_survey(survey, items))
     notes = list(responses.notes)
     for code, check in survey.attention_checks.items():
@@ -258,20 +278,24 @@ def _compare(
     survey: SurveySpec | None,
     data: _Data,
     settings: Mapping[str, Any],
+    fit: FitResult,
 ) -> GroupComparison:
     """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
+    from b2b_sem.analysis.claim_effect import compare_claim
     from b2b_sem.analysis.group_claim import compare_split
+    from b2b_sem.analysis.split import split_answers
     from b2b_sem.errors import DataError
 
     if survey is None or data.responses is None:
         raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
-    own = model.regressions()
+    frame = data.responses.frame
+    paths = model.regressions()
     claimed = [p.claims()[0][0] for p in model.propositions if p.path is not None and p.readable]
-    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in own]
-    return compare_split(
+    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in paths]
+    found = compare_split(
         name,
         model.syntax(survey),
-        data.responses.frame,
+        frame,
         survey,
         list(dict.fromkeys(named)) or None,
         settings,
@@ -279,6 +303,34 @@ def _compare(
         level=spec.confidence,
         multiplicity=spec.multiplicity,
     )
+    own = [model.claim_model(p, survey) for p in _claims(model, (name,))]
+    _, groups = split_answers(frame, survey, name)
+    claims = tuple(
+        compare_claim(c, frame, groups, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
+    )
+    return replace(found, claims=claims)
+
+
+def _ladder(
+    name: str,
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+) -> GroupComparison:
+    """Test measurement invariance across the groups of one split, up to equal residual variances."""
+    from b2b_sem.analysis.group_claim import ladder_split
+    from b2b_sem.errors import DataError
+
+    if survey is None or data.responses is None:
+        raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
+    return ladder_split(name, model.syntax(survey), data.responses.frame, survey, settings, alpha=spec.alpha)
+
+
+def _claims(model: ModelSpec, splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the propositions that are tested with latents of their own, on one of these splits."""
+    return tuple(p.id for p in model.propositions if p.own_model and p.group in splits)
 
 
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:
@@ -314,7 +366,7 @@ def _rival(
 
 
 def _settled(settings: Mapping[str, Any], main: FitResult, items: Sequence[str]) -> Mapping[str, Any]:
-    """Return the settings for a rival: what "auto" chose for the main model, because only like fits can be compared."""
+    """Return the settings of rivals and groups: what "auto" chose for the main model, as only like fits compare."""
     if str(settings.get("estimator", "")).lower() != "auto":
         return settings
     chosen = main.model.options
@@ -405,6 +457,7 @@ def _assemble(
         warnings=tuple(dict.fromkeys(warnings)),
         effects=effects,
         comparisons=comparisons,
+        group_truth=_group_recovery(data, comparisons),
     )
 
 
@@ -448,6 +501,7 @@ def _describe(
         "instrument_notice": None if survey is None else survey.notice,
         "construct_names": dict(names),
         "data": data.source,
+        **({} if data.split is None else {"population_groups": data.split}),
         "analyses": list(spec.steps),
         "alpha": spec.alpha,
         "confidence": spec.confidence,
@@ -517,6 +571,18 @@ def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None
     merged["covered"] = (merged["ci_lower"] <= merged["truth"]) & (merged["truth"] <= merged["ci_upper"])
     columns = ["lhs", "op", "rhs", "population", "truth", "est_std", "ci_lower", "ci_upper", "covered"]
     return merged[columns]
+
+
+def _group_recovery(data: _Data, comparisons: Sequence[GroupComparison]) -> pd.DataFrame | None:
+    """Set the known truth of simulated groups beside the estimates of their comparison; None without both."""
+    if data.group_truth is None:
+        return None
+    from b2b_sem.analysis.recovery import recover_groups
+
+    for comparison in comparisons:
+        if comparison.name == data.split:
+            return recover_groups(data.group_truth, comparison)
+    return None
 
 
 def _provenance(

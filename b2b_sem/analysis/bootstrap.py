@@ -14,8 +14,11 @@ import numpy as np
 from b2b_sem.analysis.fitted import Fit, context_of, refuse_ordinal
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.blocks import Task, run_blocks
-from b2b_sem.engine.inference import count_df
+from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.group_replicate import GroupTask, group_replicator, group_row_stack
 from b2b_sem.engine.native.batch import TOLERANCE
+from b2b_sem.engine.native.group_stack import GroupKernel
+from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.replicate import Replicator, replicator
 from b2b_sem.engine.resample import block_size, bollen_stine
 from b2b_sem.engine.rowstack import row_stack
@@ -44,7 +47,7 @@ def bootstrap(
 ) -> BootstrapResult:
     """Refit a model to resampled data.
 
-    Rows are drawn with replacement. Each block of replicates has a random stream of its own
+    Rows are drawn with replacement, in each group by itself. Each block of replicates has a random stream of its own
     (``numpy.random.SeedSequence(seed)``, one child a block), so replicate k is the same for any number of workers,
     after an interruption, and for any larger `n`. Under ``kind="bollen-stine"`` the data are first transformed so that
     the model is true in them, which makes the replicates' chi-squares the null distribution of the fit's (Bollen &
@@ -88,43 +91,57 @@ def bootstrap(
         raise Unsupported("BCa intervals do not go with the Bollen-Stine bootstrap", hint="use ci='percentile'")
     context, data = _data(fit)
     problem = context.problem
-    likelihood = problem.options.likelihood
-    divisor = moments_divisor(len(data), likelihood)
+    nobs = problem.nobs
     with single_thread():
-        prepared = replicator(problem, context.solution.theta)
         if kind == "bollen-stine":
-            mean = fit.implied().get("mean")
-            data = bollen_stine(
-                data,
-                problem.moments.cov * (divisor / len(data)),
-                fit.implied()["cov"].to_numpy(),
-                None if mean is None else mean.to_numpy(),
-            )
-            if likelihood == "wishart":  # S with divisor n - 1 is to be Sigma
-                centre = data.mean(axis=0)
-                data = centre + (data - centre) * np.sqrt(divisor / len(data))
-        size = block_size(len(data))
-        task = Task(prepared, data, seed, size, divisor)
+            parts = problem.parts if isinstance(problem, GroupProblem) else (problem,)
+            implied = [fit.implied()[g] for g in fit.groups] or [fit.implied()]
+            data = tuple(_transformed(*pair) for pair in zip(data, parts, implied, strict=True))
+        task = _task(problem, context.solution.theta, data, seed)
+        prepared, size = task.replicator, task.size
         blocks = -(-n // size)
-        left = -(-len(data) // size) if ci == "bca" else 0
-        total = n + (len(data) if left else 0)
+        left = -(-nobs // size) if ci == "bca" else 0
+        total = n + (nobs if left else 0)
         folder = None if resume is None else _folder(Path(resume), task, kind)
         found = run_blocks(task, "draw", blocks, jobs, folder, _counter(progress, 0, n, total))
         replicates = {name: part[:n] for name, part in found.items()}
         knife = None
         if left:
-            knife = run_blocks(task, "leave_out", left, jobs, folder, _counter(progress, n, len(data), total))
+            knife = run_blocks(task, "leave_out", left, jobs, folder, _counter(progress, n, nobs, total))
     return _result(fit, prepared, replicates, knife, n=n, seed=seed, kind=kind, ci=ci, level=level)
 
 
 def jackknife(fit: Fit, *, jobs: int = 1) -> Array:
     """Return the estimates from all samples that leave out one row, (n, q); NaN where there is no solution."""
     context, data = _data(fit)
-    divisor = moments_divisor(len(data), context.problem.options.likelihood)
     with single_thread():
-        size = block_size(len(data))
-        task = Task(replicator(context.problem, context.solution.theta), data, 0, size, divisor)
-        return run_blocks(task, "leave_out", -(-len(data) // size), jobs, None, None)["theta"]
+        task = _task(context.problem, context.solution.theta, data, 0)
+        return run_blocks(task, "leave_out", -(-context.problem.nobs // task.size), jobs, None, None)["theta"]
+
+
+def _task(problem: Problem, theta: Array, data: tuple[Array, ...], seed: int) -> Task | GroupTask:
+    """Return what workers need; `data` are the rows of each group."""
+    size = block_size(problem.nobs)
+    if isinstance(problem, GroupProblem):
+        return GroupTask(group_replicator(problem, theta), data, seed, size)
+    divisor = moments_divisor(problem.nobs, problem.options.likelihood)
+    return Task(replicator(problem, theta), data[0], seed, size, divisor)
+
+
+def _transformed(data: Array, problem: Problem, implied: dict[str, Any]) -> Array:
+    """Return the rows of one group changed so that the model is true in them."""
+    likelihood, n = problem.options.likelihood, len(data)
+    divisor, mean = moments_divisor(n, likelihood), implied.get("mean")
+    out = bollen_stine(
+        data,
+        problem.moments.cov * (divisor / n),
+        implied["cov"].to_numpy(),
+        None if mean is None else mean.to_numpy(),
+    )
+    if likelihood == "wishart":  # S with divisor n - 1 is to be Sigma
+        centre = out.mean(axis=0)
+        out = centre + (out - centre) * np.sqrt(divisor / n)
+    return out
 
 
 def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float) -> None:
@@ -144,13 +161,12 @@ def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float
         raise DataError(f"level={level}", hint="give a number between 0 and 1, such as 0.95")
 
 
-def _data(fit: Fit) -> tuple[Any, Array]:
+def _data(fit: Fit) -> tuple[Any, tuple[Array, ...]]:
+    """Return what the fit was made from, and the rows of each group."""
     context = context_of(fit)
     refuse_ordinal(context.problem, "bootstrap replicates", "use the standard errors of WLSMV, which are robust")
     if context.observed.raw is None:
         raise DataError("there are no rows to resample: the model was fitted to moments", hint="fit it to data=...")
-    if len(context.observed.raw) > 1:
-        raise Unsupported("resampling several groups is not available", hint="fit one group at a time")
     if context.problem.options.missing != "listwise":
         raise Unsupported(
             "resampling is not available with missing='fiml'",
@@ -158,7 +174,12 @@ def _data(fit: Fit) -> tuple[Any, Array]:
         )
     if not fit.converged or not fit.identified:
         raise ModelError(f"{fit.failure}: resampling it means nothing", hint="find a model that converges first")
-    return context, np.asarray(context.observed.raw[0], dtype=float)
+    if context.observed.clusters is not None:
+        raise Unsupported(
+            "rows of clusters are not independent, so they cannot be drawn one by one",
+            hint="use the cluster-robust standard errors of the fit",
+        )
+    return context, tuple(np.asarray(part, dtype=float) for part in context.observed.raw)
 
 
 def _counter(progress: Progress | None, before: int, most: int, total: int) -> Callable[[int], None]:
@@ -169,14 +190,15 @@ def _counter(progress: Progress | None, before: int, most: int, total: int) -> C
     return report
 
 
-def _folder(folder: Path, task: Task, kind: str) -> Path:
+def _folder(folder: Path, task: Task | GroupTask, kind: str) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     problem = task.replicator.problem
     digest = hashlib.sha256()
     settings = [kind, task.seed, task.size, TOLERANCE, problem.options.__dict__, problem.table.meanstructure]
     digest.update(json.dumps([*settings, [r.__dict__ for r in problem.table.rows]], default=str).encode())
     digest.update("\n".join(f"{c.op} {c.text}" for c in problem.table.constraints).encode())
-    digest.update(np.ascontiguousarray(task.data).tobytes())
+    for part in task.data if isinstance(task, GroupTask) else (task.data,):
+        digest.update(np.ascontiguousarray(part).tobytes())
     mark = folder / "bootstrap.json"
     text = json.dumps({"digest": digest.hexdigest(), "kind": kind, "seed": task.seed, "block": task.size})
     if mark.exists():
@@ -213,15 +235,16 @@ def _result(
         raise ModelError(
             f"{failed} of {n} replicates have no solution", hint="the model asks too much of these data: simplify it"
         )
-    values, std_values = row_stack(table, prepared.kernel, found["theta"][good], found["exo"][good])
-    exo = np.array([[problem.fixed[r.name] for r in table.rows if r.exo]])
-    estimate, std_estimate = (a[0] for a in row_stack(table, prepared.kernel, prepared.theta[None], exo))
+    values, std_values = _rows(prepared, found["theta"][good], found["exo"][good])
+    parts = problem.parts if isinstance(problem, GroupProblem) else (problem,)
+    exo = np.array([[part.fixed[r.name] for part in parts for r in part.table.rows if r.exo]])
+    estimate, std_estimate = (a[0] for a in _rows(prepared, prepared.theta[None], exo))
     inadmissible = int(len(good) - found["admissible"][good].sum())
     chisq = moments_divisor(problem.nobs, problem.options.likelihood) * np.maximum(found["fmin"][good], 0.0)
     test: dict[str, float] = {}
     if kind == "bollen-stine":
         observed = fit.measures["chisq"]
-        df = count_df(table, problem.constraints)[2]
+        df = int(fit.measures["df"])
         test = {
             "chisq": observed,
             "df": df,
@@ -243,9 +266,11 @@ def _result(
                 f"{lost} of {problem.nobs} leave-one-out fits have no solution; the acceleration does without."
             )
         at = np.flatnonzero(knife["converged"])
-        one, other = row_stack(table, prepared.kernel, knife["theta"][at], knife["exo"][at])
+        one, other = _rows(prepared, knife["theta"][at], knife["exo"][at])
         jack = {"jackknife": knife["theta"][at], "jackknife_values": one, "jackknife_std_values": other}
-    rows = [{"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": 1, "label": r.label, "free": r.free} for r in table.rows]
+    rows = [
+        {"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group, "label": r.label, "free": r.free} for r in table.rows
+    ]
     rows += [
         {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
     ]
@@ -275,3 +300,11 @@ def _result(
         warnings=tuple(warnings),
         **jack,
     )
+
+
+def _rows(prepared: Replicator, theta: Array, exo: Array) -> tuple[Array, Array]:
+    """Return raw and standardized values of all rows and definitions."""
+    if isinstance(prepared.problem, GroupProblem):
+        assert isinstance(prepared.kernel, GroupKernel)
+        return group_row_stack(prepared.problem, prepared.kernel, theta, exo)
+    return row_stack(prepared.problem.table, prepared.kernel, theta, exo)

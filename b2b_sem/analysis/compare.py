@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
+from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.difference import bread_and_meat, restriction, scaling_factor
 from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.group_difference import group_bread_and_meat, group_restriction, group_scaling_factor
 from b2b_sem.engine.group_ordinal import directions_of_groups, reproduce_ordinal_groups
 from b2b_sem.engine.nested import Reproduction, reproduce, reproduce_groups
 from b2b_sem.engine.ordinal_score import directions_given_up, reproduce_ordinal
@@ -29,7 +30,7 @@ from b2b_sem.measures.difference import (
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ComparisonResult
 
-__all__ = ["compare"]
+__all__ = ["compare", "nested_difference"]
 
 METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for chi-squares and likelihoods to be comparable.
@@ -307,8 +308,6 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     if method == "satorra.bentler.2001":
         return satorra_bentler_2001(chisq1, df1, factor1, chisq0, df0, factor0)
     first, second = context_of(larger), context_of(smaller)
-    if not first.problem.table.ordered:
-        refuse_groups(larger, f"difference tests by method={method!r}", "use estimator='MLM' or 'MLR'")
     shifted = larger.model.options.get("test") in ADJUSTED
     if first.problem.table.ordered:
         _refuse_2010(method)
@@ -324,6 +323,16 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
                 first.problem, thetas[0], second.problem, thetas[1], first.observed.ordinal[0]
             )
         return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
+    if isinstance(first.problem, GroupProblem):
+        assert isinstance(second.problem, GroupProblem)
+        _rows(larger, first, method)
+        if method == "satorra.bentler.2010":
+            factor10 = group_scaling_factor(first.problem, first.observed, found.theta, df1) if df1 else 0.0
+            return satorra_bentler_2010(chisq1, df1, factor10, chisq0, df0, factor0)
+        thetas = first.solution.theta, second.solution.theta
+        bread, meat = group_bread_and_meat(first.problem, first.observed, thetas[0])
+        given_up = group_restriction(first.problem, thetas[0], second.problem, thetas[1])
+        return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
     raw = _rows(larger, first, method)
     if method == "satorra.bentler.2010":
         factor10 = scaling_factor(first.problem, raw, found.theta, df1) if df1 else 0.0
@@ -331,6 +340,13 @@ def _difference(larger: FitResult, smaller: FitResult, method: str, found: Repro
     bread, meat = bread_and_meat(first.problem, raw, first.solution.theta)
     given_up = restriction(first.problem, first.solution.theta, second.problem, second.solution.theta)
     return satorra_2000(chisq1, df1, chisq0, df0, restriction=given_up, inverse=bread, meat=meat, shifted=shifted)
+
+
+def nested_difference(larger: FitResult, smaller: FitResult) -> Difference:
+    """Return the default difference test of two fits known to be nested."""
+    method = _method((larger, smaller), ("the larger model", "the smaller model"), "default")
+    with single_thread():
+        return _difference(larger, smaller, method, Reproduction(0.0, context_of(larger).solution.theta, True))
 
 
 def _refuse_2010(method: str) -> None:
@@ -349,7 +365,9 @@ def _rows(fit: FitResult, context: Context, method: str) -> Array:
         reason = "complete rows, and this fit uses rows with missing values"
     elif test not in ("satorra.bentler", "standard", *ADJUSTED):
         reason = f"the Satorra-Bentler test, and this fit has test={test!r}"
-    elif table.fixed_x:
+    elif context.observed.clusters is not None and not fit.groups:
+        reason = "independent rows, and this fit has clusters"
+    elif table.fixed_x and not fit.groups:
         reason = "random covariates, and this fit takes some as fixed"
         if test in ADJUSTED:
             instead = "fit with fixed_x=False, or with estimator='MLM'"

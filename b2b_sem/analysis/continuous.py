@@ -17,7 +17,7 @@ from b2b_sem.engine.base import FitOptions, moments_divisor
 from b2b_sem.engine.inference import count_df, infer
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import LinearConstraints, linear_constraints
-from b2b_sem.engine.problem import at_solution, make_casewise, prepare, solve
+from b2b_sem.engine.problem import Problem, at_solution, make_casewise, prepare, solve
 from b2b_sem.engine.robust import rows_of
 from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
@@ -27,7 +27,7 @@ from b2b_sem.spec.bound import BOUNDS, add_bounds
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["fit_continuous"]
+__all__ = ["bounded_table", "check_auxiliary_use", "count_equations", "fit_continuous", "refuse_restricted"]
 
 
 def fit_continuous(
@@ -66,8 +66,6 @@ def fit_continuous(
             "use missing='fiml' (all answers are used), 'mi' (imputation) or 'listwise' (rows with holes are left out "
             "and counted); 'pairwise' goes with ordered items",
         ),
-        group_equal=(tuple(group_equal), ((),), "leave it out"),
-        group_partial=(tuple(group_partial), ((),), "leave it out"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
         bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),
@@ -86,7 +84,7 @@ def fit_continuous(
         raise Unsupported("missing='fiml' needs the data, not a covariance matrix", hint="give data=...")
     extra = check_auxiliary(auxiliary)
     if extra:
-        _check_auxiliary_use(options, cluster, bounds)
+        check_auxiliary_use(options, cluster, bounds)
     table = build_table(
         parsed,
         meanstructure=meanstructure if cluster is None and not casewise_fit else True,
@@ -94,23 +92,19 @@ def fit_continuous(
         orthogonal=orthogonal,
         fixed_x=fixed_x and not extra,
         growth=kind == "growth",
+        group_equal=group_equal,
+        group_partial=group_partial,
     )
     if extra:
         table = add_auxiliary(table, extra)
     constraints = linear_constraints(table, skip_nonlinear=True)
-    require_df(count_df(table, constraints), table.file, spare=len(table.equalities) - _equations(constraints))
+    require_df(count_df(table, constraints), table.file, spare=len(table.equalities) - count_equations(constraints))
     with single_thread():
         observed = _observe(table, data, sample_cov, sample_mean, nobs, cluster, options.missing)
         if bounds is not None:
-            table = _bounded(table, observed, options, bounds, std_lv)
+            table = bounded_table(table, observed, options, bounds, std_lv)
         problem = prepare(table, observed, options, constraints)
-        if problem.restrictions is not None and replace(options, likelihood="normal") != FitOptions():
-            raise Unsupported(
-                "bounds, inequalities and nonlinear constraints are available for maximum likelihood with expected "
-                "information and the standard test only" + (", and not with missing='fiml'" if casewise_fit else ""),
-                hint="remove them, or use estimator='ML' with "
-                + ("missing='listwise'" if casewise_fit else "its defaults"),
-            )
+        refuse_restricted(problem)
         solution, notes = solve(problem, engine)
         if problem.restrictions is not None:
             problem = at_solution(problem, solution.theta)
@@ -160,7 +154,19 @@ def fit_continuous(
     return make_fit(table, observed, problem, solution, inference, settings, notes)
 
 
-def _check_auxiliary_use(options: FitOptions, cluster: str | None, bounds: str | None) -> None:
+def refuse_restricted(problem: Problem) -> None:
+    """Refuse bounds, inequalities and nonlinear constraints where their numbers are not tested."""
+    if problem.restrictions is None or replace(problem.options, likelihood="normal") == FitOptions():
+        return
+    casewise = problem.options.missing != "listwise"
+    raise Unsupported(
+        "bounds, inequalities and nonlinear constraints are available for maximum likelihood with expected "
+        "information and the standard test only" + (", and not with missing='fiml'" if casewise else ""),
+        hint="remove them, or use estimator='ML' with " + ("missing='listwise'" if casewise else "its defaults"),
+    )
+
+
+def check_auxiliary_use(options: FitOptions, cluster: str | None, bounds: str | None) -> None:
     """Refuse auxiliary variables where they do nothing or their numbers are not tested."""
     if options.missing == "listwise":
         raise Unsupported(
@@ -208,14 +214,16 @@ def _observe(
     return observe_moments(cov, nobs, mean, rescale=False)
 
 
-def _bounded(
+def bounded_table(
     table: ParameterTable, observed: Observed, options: FitOptions, bounds: str, std_lv: bool
 ) -> ParameterTable:
+    """Return the table of one group with automatic bounds, from the variances of its variables."""
     group = observed.groups[0]
     scale = group.nobs / moments_divisor(group.nobs, options.likelihood)
     variances = dict(zip(table.observed, (scale * np.diag(group.cov)).tolist(), strict=True))
     return add_bounds(table, bounds, variances, std_lv=std_lv)
 
 
-def _equations(constraints: LinearConstraints | None) -> int:
+def count_equations(constraints: LinearConstraints | None) -> int:
+    """Return how many of the equations are linear."""
     return 0 if constraints is None else constraints.rank + len(constraints.redundant)

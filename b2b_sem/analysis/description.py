@@ -118,7 +118,7 @@ def _counted(present: Any, name: str, survey: SurveySpec | None) -> tuple[Any, A
 
 
 def _whole(value: float) -> float | int:
-    return int(value) if value.is_integer() else value
+    return int(value) if float(value).is_integer() else value
 
 
 def _known(survey: SurveySpec) -> set[str]:

@@ -11,9 +11,10 @@ from scipy import special
 
 from b2b_sem.analysis.bootstrap import bootstrap as resample
 from b2b_sem.analysis.fitted import Fit, context_of, part_context, refuse_ordinal
-from b2b_sem.engine.base import Array
+from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.draw import multivariate_normal
 from b2b_sem.engine.effect import MOST_PATHS, EffectMap, effect_draws, effects_at, find_effects
+from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.standardize import RowValues
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
@@ -90,10 +91,6 @@ def indirect_effects(
     if fit.groups:
         if group is None:
             raise Unsupported("effects are those of one group", hint=f"give group={fit.groups[0]!r} or another label")
-        if ci not in ("delta", "mc"):
-            raise Unsupported(
-                f"intervals by ci='{ci}' are not available for several groups", hint="use 'delta' or 'mc'"
-            )
         context = part_context(fit, group)
     elif group is not None:
         raise DataError(f"group={group!r}, but the fit has one group", hint="leave group out")
@@ -111,7 +108,7 @@ def indirect_effects(
     if ci in ("percentile", "bc", "bca"):
         if bootstrap is None:
             bootstrap = resample(cast(Fit, fit), count, seed=seed, jobs=jobs, ci=ci, level=level)
-        _check_replicates(ci, bootstrap, len(context.solution.theta))
+        _check_replicates(ci, bootstrap, context_of(fit).problem.table.nfree)
     problem = context.problem
     with single_thread():
         everything = find_effects(problem.table, problem.structure, (), ())
@@ -126,10 +123,11 @@ def indirect_effects(
         vcov = context.vcov if fit.converged else np.full_like(context.vcov, NAN)
         columns = _wald(raw, vcov, level, ""), _wald(std, vcov, level, "_std")
         failed, used = 0, 0
-        exo, exo_left_out = _exogenous(problem.table, bootstrap if ci != "mc" else None)
+        place, rows = _whereabouts(fit, group)
+        exo, exo_left_out = _exogenous(problem.table, bootstrap if ci != "mc" else None, rows)
         if ci != "delta":
             if bootstrap is not None and ci != "mc":
-                thetas, failed = np.asarray(bootstrap.theta, dtype=float), int(bootstrap.failed)
+                thetas, failed = np.asarray(bootstrap.theta, dtype=float)[:, place], int(bootstrap.failed)
                 # replicates that failed may be in the array as NaN, or left out of it
                 failed = max(failed - int((~np.isfinite(thetas).all(axis=1)).sum()), 0)
             elif np.isfinite(vcov).all():
@@ -142,7 +140,7 @@ def indirect_effects(
             failed += int((~np.isfinite(np.concatenate(stacks, axis=1)).all(axis=1)).sum())
             jackknife: tuple[Array | None, Array | None] = (None, None)
             if ci == "bca" and bootstrap is not None and bootstrap.jackknife is not None:
-                left_out_thetas = np.asarray(bootstrap.jackknife, dtype=float)
+                left_out_thetas = np.asarray(bootstrap.jackknife, dtype=float)[:, place]
                 jackknife = effect_draws(problem, effects, left_out_thetas, exo_left_out)
             for part, values, stack, left_out, ending in zip(
                 columns, (raw, std), stacks, jackknife, ("", "_std"), strict=True
@@ -197,11 +195,20 @@ def _check_replicates(ci: str, bootstrap: Replicates, q: int) -> None:
         )
 
 
-def _exogenous(table: ParameterTable, bootstrap: Replicates | None) -> tuple[Array | None, Array | None]:
+def _whereabouts(fit: FitResult, group: str | None) -> tuple[IntArray | slice, int]:
+    """Return where the parameters of a group stand among all, and how many rows of other groups are before its own."""
+    problem = context_of(fit).problem
+    if group is None or not isinstance(problem, GroupProblem):
+        return slice(None), 0
+    g = fit.groups.index(str(group))
+    return problem.places[g], sum(len(part.table.rows) for part in problem.parts[:g])
+
+
+def _exogenous(table: ParameterTable, bootstrap: Replicates | None, before: int) -> tuple[Array | None, Array | None]:
     """Return the moments that the data fix in each replicate and each leave-one-out sample, where they are known."""
     if not isinstance(bootstrap, BootstrapResult):
         return None, None
-    at = [i for i, row in enumerate(table.rows) if row.exo]
+    at = [before + i for i, row in enumerate(table.rows) if row.exo]
     left_out = bootstrap.jackknife_values
     return bootstrap.values[:, at], None if left_out is None else left_out[:, at]
 

@@ -262,9 +262,10 @@ def part_context(fit: FitResult, group: str) -> Context:
     from b2b_sem.engine.group import GroupProblem
 
     context = context_of(fit)
+    group = str(group)  # labels are text, also of numbers
     if group not in fit.groups:
         raise DataError(
-            f"there is no group '{group}'.{did_you_mean(str(group), fit.groups)}",
+            f"there is no group '{group}'.{did_you_mean(group, fit.groups)}",
             hint=f"use one of {', '.join(fit.groups)}",
         )
     assert isinstance(context.problem, GroupProblem)

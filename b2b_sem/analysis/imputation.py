@@ -19,14 +19,16 @@ from b2b_sem.analysis.pooled import (
     pooled_measures,
     pooled_test,
     pooled_wald,
+    problems_of,
     vcov_parts,
 )
 from b2b_sem.data.impute import Imputations, impute
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.observed import GroupMoments
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, moments_divisor
+from b2b_sem.engine.group import GroupInference, GroupProblem, infer_groups, standardized_groups, with_parts
 from b2b_sem.engine.inference import Inference, infer
-from b2b_sem.engine.native.implied import compile_structure
+from b2b_sem.engine.native.implied import Implied, compile_structure
 from b2b_sem.engine.native.loss import make_moments
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.standardize import row_values, standardize
@@ -35,6 +37,7 @@ from b2b_sem.errors import DataError, ModelError, Unsupported
 from b2b_sem.measures.pooling import Rubin, from_parts, imputations_needed, t_interval
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import OptimizerInfo
+from b2b_sem.results.group import GroupPart
 from b2b_sem.results.imputation import POOLING_COLUMNS, PooledTest, Pooling
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import build_table
@@ -171,6 +174,7 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
         All arguments of :func:`b2b_sem.analysis.structural.fit`, by name.
     """
     from b2b_sem.analysis.intake import check_names, model_text
+    from b2b_sem.analysis.multigroup import group_labels_of
 
     given = dict(arguments)
     model, data = given.pop("model"), given.pop("data")
@@ -178,21 +182,23 @@ def impute_and_fit(arguments: Mapping[str, Any]) -> PooledFit:
     given.pop("missing")
     if given["sample_cov"] is not None or data is None:
         raise Unsupported("missing='mi' needs the data, not a covariance matrix", hint="give data=...")
-    for option in ("group", "cluster"):
-        if given[option] is not None:
-            raise Unsupported(
-                f"missing='mi' does not know of {option}={given[option]!r}: imputations would ignore it",
-                hint="use another method for missing answers, or impute each group by itself with impute()",
-            )
+    if given["cluster"] is not None:
+        raise Unsupported(
+            f"missing='mi' does not know of cluster={given['cluster']!r}: imputations would ignore it",
+            hint="use another method for missing answers",
+        )
     _settings(given)  # says what cannot be pooled before the work begins
-    table = build_table(parse_model(*model_text(model)))
+    group = given["group"]
+    labels = () if group is None else group_labels_of(data, group)
+    table = build_table(parse_model(*model_text(model)), groups=labels)
     frame = getattr(data, "frame", data)
     if hasattr(frame, "columns") or isinstance(frame, Mapping):
         check_names(table, [str(c) for c in frame])
     extra = [str(name) for name in auxiliary] if not isinstance(auxiliary, str) else auxiliary
     if not isinstance(extra, str):
         extra = [name for name in extra if name not in table.observed]
-    completed = impute(data, IMPUTATIONS if m is None else m, seed=seed, items=table.observed, auxiliary=extra)
+    m = IMPUTATIONS if m is None else m
+    completed = impute(data, m, seed=seed, items=table.observed, auxiliary=extra, group=group)
     return fit_imputed(model, completed, **given)
 
 
@@ -208,7 +214,8 @@ def fit_imputed(
     imputations : Imputations, or sequence of DataFrames
         What :func:`b2b_sem.impute` returns, or completed copies of the data made elsewhere, at least two.
     **options
-        Of :func:`b2b_sem.fit`, except those about missing answers, groups, clusters and moments.
+        Of :func:`b2b_sem.fit`, except those about missing answers, clusters and moments. Data of several groups
+        should be imputed group by group: see ``group`` of :func:`b2b_sem.impute`.
 
     Returns
     -------
@@ -243,6 +250,7 @@ def fit_imputed(
     source = imputations if isinstance(imputations, Imputations) else None
     frames = source._frames if source is not None else _frames(imputations)
     settings = _settings(options)
+    _check_source(source, settings.get("group"))
     fits: list[Fit] = []
     failed: dict[int, str] = {}
     for number, frame in enumerate(frames, start=1):
@@ -254,6 +262,7 @@ def fit_imputed(
             failed[number] = found
         else:
             fits.append(found)
+    _check_groups(fits)
     if len(fits) < 2:
         first = f": {next(iter(failed.values()))}" if failed else ""
         raise ModelError(
@@ -263,6 +272,26 @@ def fit_imputed(
         )
     with single_thread():
         return _pool(fits, failed, len(frames), source)
+
+
+def _check_source(source: Imputations | None, group: str | None) -> None:
+    """Raise if groups were not known when answers were imputed."""
+    if group is not None and source is not None and source.missing and source.group != group:
+        how = "without regard to groups" if source.group is None else f"by {source.group}"
+        raise DataError(
+            f"answers were imputed {how}, and the model is fitted by {group}: what differs between groups is lost",
+            hint=f"impute each group by itself: impute(..., group={group!r})",
+        )
+
+
+def _check_groups(fits: Sequence[Fit]) -> None:
+    """Raise if data sets have different groups."""
+    sizes = [list(zip(f.groups, f.group_tests["nobs"].tolist(), strict=True)) for f in fits]
+    if any(one != sizes[0] for one in sizes):
+        raise DataError(
+            "the imputed data sets have different groups",
+            hint="impute answers only; the column of groups must be the same in all",
+        )
 
 
 def _frames(imputations: Any) -> tuple[pd.DataFrame, ...]:
@@ -296,7 +325,6 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
     if settings.pop("missing", "listwise") not in ("listwise", "mi"):
         raise Unsupported("imputed data have no missing answers", hint="leave missing out")
     nothing: dict[str, tuple[Any, ...]] = {
-        "group": (None,),
         "cluster": (None,),
         "bounds": (None, "none"),
         "ordered": (None, False, (), []),
@@ -386,7 +414,8 @@ def _pool(fits: Sequence[Fit], failed: Mapping[int, str], m: int, source: Imputa
     parameters = head.assign(est=rows.value, **wald, std_lv=inference.std_lv, std_all=inference.std_all.value)
     wald = {"se": std.se, "z": std.z, "pvalue": std.pvalue, "ci_lower": std.lower, "ci_upper": std.upper}
     standardized = head.assign(est_std=std.value, **wald)
-    chisq = pool_chisq(fits, inference.implied)
+    implied = inference.implied if isinstance(inference, GroupInference) else (inference.implied,)
+    chisq = pool_chisq(fits, implied)
     pooling = Pooling(
         m,
         MappingProxyType(dict(failed)),
@@ -400,13 +429,6 @@ def _pool(fits: Sequence[Fit], failed: Mapping[int, str], m: int, source: Imputa
         settings |= {"seed": source.seed, "scale": source.scale}
         if source.auxiliary:
             settings["auxiliary"] = list(source.auxiliary)
-    names = list(first.model.observed)
-    implied, moments = inference.implied, context.problem.moments
-    k = len(first.model.latents)
-
-    def labelled(matrix: Array, labels: Sequence[str]) -> pd.DataFrame:
-        return pd.DataFrame(matrix, index=list(labels), columns=list(labels))
-
     inherited = {f.name: getattr(first, f.name) for f in fields(Fit)}
     return PooledFit(
         **{
@@ -428,12 +450,7 @@ def _pool(fits: Sequence[Fit], failed: Mapping[int, str], m: int, source: Imputa
             "_measures": MappingProxyType(pooled_measures(fits, chisq, context, implied)),
             "_parameters": parameters[list(PARAMETER_COLUMNS)],
             "_standardized": standardized[list(STANDARDIZED_COLUMNS)],
-            "_r2": MappingProxyType(inference.r2),
-            "_sample_cov": labelled(moments.cov, names),
-            "_implied_cov": labelled(implied.sigma, names),
-            "_latent_cov": labelled(implied.eta_cov[:k, :k], first.model.latents),
-            "_sample_mean": None if moments.mean is None else pd.Series(moments.mean, index=names),
-            "_implied_mean": None if implied.mu is None else pd.Series(implied.mu, index=names),
+            **_moments(context, inference),
             "_context": context,
         },
         imputation=pooling,
@@ -441,13 +458,55 @@ def _pool(fits: Sequence[Fit], failed: Mapping[int, str], m: int, source: Imputa
     )
 
 
-def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
+def _moments(context: Context, inference: Inference | GroupInference) -> dict[str, Any]:
+    """Return R2, pooled sample moments and implied moments as fields of a fit."""
+    if isinstance(inference, GroupInference):
+        groups = {}
+        triples = zip(context.problem.table.groups, problems_of(context), inference.implied, inference.r2, strict=True)
+        for label, part, own, r2 in triples:
+            found = _labelled(part, own)
+            # the pooled chi-square is not a sum over groups
+            groups[label] = GroupPart(
+                part.nobs,
+                float("nan"),
+                MappingProxyType(r2),
+                *(found[name] for name in ("sample_cov", "implied_cov", "latent_cov", "sample_mean", "implied_mean")),
+            )
+        return {"_groups": MappingProxyType(groups)}
+    found = _labelled(context.problem, inference.implied)
+    return {"_r2": MappingProxyType(inference.r2), **{f"_{name}": value for name, value in found.items()}}
+
+
+def _labelled(problem: Problem, implied: Implied) -> dict[str, Any]:
+    moments, latents, names = problem.moments, list(problem.table.latents), list(problem.table.observed)
+    k = len(latents)
+
+    def labelled(matrix: Array, labels: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame(matrix, index=list(labels), columns=list(labels))
+
+    return {
+        "sample_cov": labelled(moments.cov, names),
+        "implied_cov": labelled(implied.sigma, names),
+        "latent_cov": labelled(implied.eta_cov[:k, :k], latents),
+        "sample_mean": None if moments.mean is None else pd.Series(moments.mean, index=names),
+        "implied_mean": None if implied.mu is None else pd.Series(implied.mu, index=names),
+    }
+
+
+def _pooled_part(contexts: Sequence[Context], g: int) -> Problem:
+    """Return the problem of one group with the means of its moments."""
+    same = [problems_of(c)[g] for c in contexts]
+    first = same[0]
+    fixed = {name: float(np.mean([p.fixed[name] for p in same])) for name in first.fixed}
+    structure, moments = compile_structure(first.table, fixed), make_moments(*mean_moments(contexts)[g])
+    return replace(first, structure=structure, moments=moments, fixed=fixed, restrictions=None)
+
+
+def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference | GroupInference]:
     """Return the problem with pooled moments and estimates, and what follows from these."""
     first = contexts[0]
     problem = first.problem
-    cov, mean = mean_moments(contexts)
-    fixed = {name: float(np.mean([c.problem.fixed[name] for c in contexts])) for name in problem.fixed}
-    structure, moments = compile_structure(problem.table, fixed), make_moments(cov, mean)
+    parts = [_pooled_part(contexts, g) for g in range(len(problems_of(first)))]
     theta = np.mean([c.solution.theta for c in contexts], axis=0)
     within, between = vcov_parts(contexts)
     solution = EngineFit(
@@ -459,32 +518,49 @@ def _pooled_context(contexts: Sequence[Context]) -> tuple[Context, Inference]:
         "pooled",
         first.solution.engine,
     )
+    groups = [
+        GroupMoments(
+            old.label,
+            part.nobs,
+            np.asarray(part.moments.cov * moments_divisor(part.nobs, part.options.likelihood) / part.nobs, float),
+            None if part.moments.mean is None else np.asarray(part.moments.mean, float),
+        )
+        for part, old in zip(parts, first.observed.groups, strict=True)
+    ]
+    observed = replace(first.observed, names=problem.table.observed, groups=tuple(groups), raw=None, index=None)
     # only what follows from estimates and moments is used of it: standardized solution, R2, Heywood cases
-    inference = infer(
-        problem.table,
-        structure,
-        moments,
-        problem.nobs,
-        fixed,
-        solution,
-        FitOptions(likelihood=problem.options.likelihood),
-        constraints=problem.constraints,
-    )
-    pooled = Problem(problem.table, structure, moments, fixed, problem.nobs, problem.options, problem.constraints, None)
-    scale = moments_divisor(problem.nobs, problem.options.likelihood) / problem.nobs
-    group = GroupMoments(
-        None, problem.nobs, np.asarray(cov * scale, dtype=np.float64), None if mean is None else np.asarray(mean, float)
-    )
-    observed = replace(first.observed, names=problem.table.observed, groups=(group,), raw=None, index=None)
+    plain = FitOptions(likelihood=problem.options.likelihood)
+    pooled: Problem
+    inference: Inference | GroupInference
+    if isinstance(problem, GroupProblem):
+        pooled = with_parts(problem, parts)
+        bare = [replace(part, options=plain) for part in parts]
+        inference = infer_groups(replace(with_parts(problem, bare), options=plain), observed, solution)
+    else:
+        pooled = parts[0]
+        inference = infer(
+            problem.table,
+            pooled.structure,
+            pooled.moments,
+            problem.nobs,
+            pooled.fixed,
+            solution,
+            plain,
+            constraints=problem.constraints,
+        )
     total = within + (1.0 + 1.0 / len(contexts)) * between
     return Context(pooled, observed, solution, total), inference
 
 
-def _pooled_standardized(context: Context, contexts: Sequence[Context], inference: Inference) -> Rubin:
+def _pooled_standardized(context: Context, contexts: Sequence[Context], inference: Inference | GroupInference) -> Rubin:
     """Pool the standardized solution: that of the pooled estimates, with J W J' and J B J' as its variances."""
     problem = context.problem
-    raw = row_values(problem.table, context.solution.theta, problem.fixed)
-    _, std = standardize(problem.table, problem.structure, inference.implied, raw)
+    if isinstance(inference, GroupInference):
+        assert isinstance(problem, GroupProblem)
+        std = standardized_groups(problem, inference.implied, context.solution.theta)
+    else:
+        raw = row_values(problem.table, context.solution.theta, problem.fixed)
+        _, std = standardize(problem.table, problem.structure, inference.implied, raw)
     within, between = (
         np.maximum(np.einsum("rq,qs,rs->r", std.jacobian, part, std.jacobian, optimize=True), 0.0)
         for part in vcov_parts(contexts)
@@ -539,7 +615,7 @@ def _warnings(
     fits: Sequence[Fit],
     failed: Mapping[int, str],
     m: int,
-    inference: Inference,
+    inference: Inference | GroupInference,
     source: Imputations | None,
     pooling: Pooling,
 ) -> tuple[str, ...]:

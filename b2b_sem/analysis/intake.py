@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,21 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["check_columns", "check_data", "check_names", "model_text", "name_list", "refuse", "require_df"]
+__all__ = [
+    "check_columns",
+    "check_data",
+    "check_names",
+    "column_name",
+    "model_text",
+    "name_list",
+    "refuse",
+    "require_df",
+]
+
+
+#: How a list of names is written, in hints.
+EXAMPLES = {"group_equal": "['loadings', 'intercepts']", "group_partial": "['F=~x2', 'x2~1']"}
+_COLUMNS = "['x1', 'x2']"
 
 
 def name_list(option: str, value: Any) -> tuple[str, ...]:
@@ -29,8 +44,27 @@ def name_list(option: str, value: Any) -> tuple[str, ...]:
         names = [value]
     odd = next((name for name in names if not isinstance(name, str)), None)
     if odd is not None:
-        raise DataError(f"{option} holds {odd!r}, which is no name of a column", hint=f"give {option}=['x1', 'x2']")
+        raise DataError(
+            f"{option} holds {odd!r}, which is no name", hint=f"give {option}={EXAMPLES.get(option, _COLUMNS)}"
+        )
     return tuple(str(name) for name in names)
+
+
+def column_name(option: str, value: Any) -> str | None:
+    """Return the name of a column as text; None where there is none.
+
+    Raises
+    ------
+    DataError
+        If the value is a list or an array.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str | Integral) or isinstance(value, bool):
+        raise DataError(
+            f"{option} is a {type(value).__name__}, not the name of a column", hint=f"give {option}='sector'"
+        )
+    return str(value)
 
 
 def refuse(**options: tuple[Any, tuple[Any, ...], str]) -> None:

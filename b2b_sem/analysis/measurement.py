@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from b2b_sem.analysis.group_scale import each_group
 from b2b_sem.analysis.ordinal_scale import answers_of, ordered_items, polychorics
 from b2b_sem.data.bivariate import bvn_cdf
-from b2b_sem.errors import DataError, Unsupported, did_you_mean
+from b2b_sem.errors import DataError, did_you_mean
 from b2b_sem.measures import adequacy as adequacy_measure
 from b2b_sem.measures import ordinal_reliability as ordinal_measure
 from b2b_sem.measures import reliability as reliability_measure
@@ -161,7 +162,7 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
         A fitted CFA or SEM.
     data : DataFrame, optional
         Scored answers (reversed items recoded). Alpha is then computed from its complete rows instead of from the
-        sample moments kept in `fit`.
+        sample moments kept in `fit`. For a fit of several groups with the group column.
 
     Returns
     -------
@@ -169,14 +170,12 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
         One row a first-order factor: scale, items (their number), alpha, omega, cr, ave, sqrt_ave, loading_min,
         loading_max (standardized). NaN where a number is not defined (scales with a single indicator) or must not be
         used (fits that did not converge, are not identified or not admissible). A fit with ordered items also has
-        alpha_ordinal and omega_latent.
+        alpha_ordinal and omega_latent. With groups the first column, group, holds their labels.
 
     Raises
     ------
     DataError
         If `data` lacks an indicator, or holds text or no complete rows.
-    Unsupported
-        For a fit with several groups.
 
     Notes
     -----
@@ -194,10 +193,13 @@ def reliability(fit: FitResult, data: pd.DataFrame | None = None) -> pd.DataFram
     Incomplete answers (``missing="fiml"``): alpha, HTMT and sampling adequacy come from the covariance matrix that
     maximum likelihood estimates from the incomplete rows.
     """
+    if fit.groups:
+        tables = {label: _reliability(_setup(own, rows)) for label, own, rows in each_group(fit, data)}
+        return pd.concat([t.assign(group=g)[["group", *t]] for g, t in tables.items()], ignore_index=True)
     return _reliability(_setup(fit, data))
 
 
-def validity(fit: FitResult, data: pd.DataFrame | None = None) -> ValidityResult:
+def validity(fit: FitResult, data: pd.DataFrame | None = None) -> Any:
     """Fornell-Larcker table, HTMT and HTMT2 of the scales of a fitted model.
 
     Parameters
@@ -210,21 +212,22 @@ def validity(fit: FitResult, data: pd.DataFrame | None = None) -> ValidityResult
     Returns
     -------
     ValidityResult
+        With groups a dict of these by label.
 
     Raises
     ------
     DataError
         If `data` lacks an indicator, or holds text or no complete rows.
-    Unsupported
-        For a fit with several groups.
     """
+    if fit.groups:
+        return {label: validity(own, rows) for label, own, rows in each_group(fit, data)}
     setup = _setup(fit, data)
     table = _reliability(setup)
     result, warnings, notes = _validity(setup, table)
     return ValidityResult(**result, warnings=(*_refusal(fit), *warnings), notes=(*setup.notes, *notes))
 
 
-def measurement(fit: FitResult, data: pd.DataFrame | None = None) -> MeasurementResult:
+def measurement(fit: FitResult, data: pd.DataFrame | None = None) -> Any:
     """Report everything on the scales of a fitted model, with warnings against published conventions.
 
     Parameters
@@ -237,15 +240,16 @@ def measurement(fit: FitResult, data: pd.DataFrame | None = None) -> Measurement
     Returns
     -------
     MeasurementResult
-        A fit that may not be interpreted gives NaN for everything that rests on it, and a warning on top.
+        A fit that may not be interpreted gives NaN for everything that rests on it, and a warning on top. With groups
+        a dict of these by label.
 
     Raises
     ------
     DataError
         If `data` lacks an indicator, or holds text or no complete rows.
-    Unsupported
-        For a fit with several groups.
     """
+    if fit.groups:
+        return {label: measurement(own, rows) for label, own, rows in each_group(fit, data)}
     setup = _setup(fit, data)
     table = _reliability(setup)
     loadings = _loadings(setup)
@@ -275,10 +279,6 @@ def measurement(fit: FitResult, data: pd.DataFrame | None = None) -> Measurement
 
 def _setup(fit: FitResult, data: pd.DataFrame | None) -> _Setup:
     rows = fit.parameters
-    if rows.loc[rows["op"] != ":=", "group"].nunique() > 1:  # definitions belong to no group
-        raise Unsupported(
-            "scale quality is reported for one group at a time", hint="fit the model to each group and report each fit"
-        )
     rows = rows[rows["op"] == "=~"]
     # A loading fixed to zero only states that the item is not an indicator.
     rows = rows[(rows["est"] != 0) | (rows["free"] > 0)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.continuous import bounded_table, check_auxiliary_use, count_equations, refuse_restricted
 from b2b_sem.analysis.fitted import Fit
 from b2b_sem.analysis.intake import check_columns, check_data, check_names, refuse, require_df
 from b2b_sem.analysis.outcome import assemble
@@ -25,11 +27,14 @@ from b2b_sem.engine.group import (
     solve_groups,
 )
 from b2b_sem.engine.native.constraint import linear_constraints
+from b2b_sem.engine.problem import at_solution
 from b2b_sem.engine.setting import SAME_MISSING, resolve_options
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.group import GroupPart
-from b2b_sem.spec.partable import ParameterTable, build_table
+from b2b_sem.spec.auxiliary import add_auxiliary, check_auxiliary
+from b2b_sem.spec.bound import BOUNDS
+from b2b_sem.spec.partable import ParameterTable, Row, build_table
 from b2b_sem.spec.syntax import ParsedModel
 
 __all__ = ["fit_groups", "group_labels_of", "make_group_fit"]
@@ -74,19 +79,23 @@ def fit_groups(
             ("listwise", "fiml", "fiml.x"),
             "use missing='fiml' (all answers are used) or 'listwise' (rows with holes are left out and counted)",
         ),
-        cluster=(cluster, (None,), "clusters are not available with several groups"),
-        auxiliary=(tuple(auxiliary), ((),), "auxiliary variables are not available with several groups"),
         parameterization=(parameterization, ("delta", "theta"), "leave it out"),
-        bounds=(bounds, (None, "none"), "bounds are not available with several groups"),
+        bounds=(bounds, (None, *BOUNDS), "use one of " + ", ".join(repr(b) for b in BOUNDS)),
         kind=(kind, ("sem", "cfa", "growth"), "use kind='sem'"),
         interaction=(interaction, ("lms",), "leave it out"),
         engine=(engine, ("auto", "native"), "use 'native': semopy cannot fit several groups in one model"),
     )
-    options = resolve_options(estimator, likelihood, information, se, test, False, missing)
-    if meanstructure is False and (options.missing != "listwise" or kind == "growth"):
-        what = "a growth model" if kind == "growth" else "missing='fiml'"
+    options = resolve_options(estimator, likelihood, information, se, test, cluster is not None, missing)
+    casewise = options.missing != "listwise"
+    if meanstructure is False and (casewise or kind == "growth" or cluster is not None):
+        what = "a growth model" if kind == "growth" else "missing='fiml'" if casewise else "a model with clusters"
         raise Unsupported(f"{what} needs a mean structure", hint="leave meanstructure out")
+    extra = check_auxiliary(auxiliary)
+    if extra:
+        check_auxiliary_use(options, cluster, bounds)
     labels, moments = _labels(data, group, sample_cov, sample_mean, nobs, options)
+    if cluster is not None and moments is not None:
+        raise DataError("clusters need the rows of the data, not covariance matrices", hint="give data=... and group=")
     if sample_cov is not None and sample_mean is None and meanstructure is None:
         meanstructure = False
     table = build_table(
@@ -94,24 +103,33 @@ def fit_groups(
         meanstructure=meanstructure,
         std_lv=std_lv,
         orthogonal=orthogonal,
-        fixed_x=fixed_x,
+        fixed_x=fixed_x and not extra,
         growth=kind == "growth",
         groups=labels,
         group_equal=group_equal,
         group_partial=group_partial,
     )
+    if extra:
+        table = add_auxiliary(table, extra)
     constraints = linear_constraints(table, skip_nonlinear=True)
     with single_thread():
         if moments is None:
             assert group is not None
-            observed = _observe(table, data, group, options)
+            observed = _observe(table, data, group, options, cluster)
         else:
             observed = _in_order(table, moments)
+        if bounds is not None:
+            table = _bounded(table, observed, options, bounds, std_lv)
         problem = prepare_groups(table, observed, options, constraints)
+        refuse_restricted(problem)
+        hint = "remove or fix parameters, or make some equal in all groups"
         require_df(
-            count_group_df(problem), table.file, hint="remove or fix parameters, or make some equal in all groups"
+            count_group_df(problem), table.file, spare=len(table.equalities) - count_equations(constraints), hint=hint
         )
         solution = solve_groups(problem, engine)
+        if problem.restrictions is not None:
+            problem = at_solution(problem, solution.theta)
+            require_df(count_group_df(problem), table.file, hint=hint)
         inference = infer_groups(problem, observed, solution)
     settings: dict[str, Any] = {
         "estimator": str(estimator).upper(),
@@ -123,11 +141,13 @@ def fit_groups(
         "meanstructure": table.meanstructure,
         "std_lv": std_lv,
         "orthogonal": orthogonal,
-        "fixed_x": fixed_x,
+        "fixed_x": fixed_x and not extra,
         "group": group,
         "group_equal": tuple(group_equal),
         "group_partial": tuple(group_partial),
     }
+    optional = {"auxiliary": extra or None, "bounds": bounds, "cluster": cluster}
+    settings |= {name: value for name, value in optional.items() if value is not None}
     if kind == "growth":
         settings["kind"] = kind
     notes = ("The native engine was used: semopy cannot fit several groups in one model.",) if engine == "auto" else ()
@@ -182,15 +202,39 @@ def group_labels_of(data: Any, group: str) -> tuple[str, ...]:
     return labels
 
 
-def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions) -> Observed:
+def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions, cluster: str | None) -> Observed:
     check_data(table, data)
     if group in (*table.observed, *table.latents):
         raise DataError(
             f"'{group}' tells groups apart and is a variable of the model, too",
             hint="within a group it does not vary: leave it out of the model",
         )
+    if cluster == group:
+        raise DataError(
+            f"'{group}' names both groups and clusters", hint="each group needs several clusters: leave one out"
+        )
     fixed = table.exogenous if table.fixed_x and options.missing == "fiml" else ()
-    return observe(data, table.observed, missing=options.missing, keep_raw=True, complete=fixed, group=group)
+    return observe(
+        data, table.observed, missing=options.missing, keep_raw=True, cluster=cluster, complete=fixed, group=group
+    )
+
+
+def _bounded(
+    table: ParameterTable, observed: Observed, options: FitOptions, bounds: str, std_lv: bool
+) -> ParameterTable:
+    """Return the table with automatic bounds: those of each group from the variances in it."""
+    rows: list[Row] = []
+    for g, label in enumerate(table.groups, 1):
+        part = table.part(g)
+        unknown = [r.lhs for r in part.rows if std_lv and r.free and r.op == "~~" and r.lhs == r.rhs in part.latents]
+        if unknown and bounds in ("standard", "wide", "default"):
+            raise Unsupported(
+                f"bounds={bounds!r} has no range for variances that equal loadings free in group {label}: "
+                + ", ".join(unknown),
+                hint="use bounds='pos.var', or leave std_lv out",
+            )
+        rows += bounded_table(part, observed.part(g), options, bounds, std_lv and not unknown).rows
+    return replace(table, rows=tuple(rows))
 
 
 def _in_order(table: ParameterTable, whole: Observed) -> Observed:

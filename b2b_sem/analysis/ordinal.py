@@ -15,7 +15,7 @@ from b2b_sem.analysis.intake import check_columns, check_names, require_df
 from b2b_sem.analysis.multigroup import group_labels_of, make_group_fit
 from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.numeric import listed
-from b2b_sem.data.observed import GroupMoments
+from b2b_sem.data.observed import GroupMoments, Observed
 from b2b_sem.data.ordinal import OrdinalMoments
 from b2b_sem.data.response import observe_ordinal
 from b2b_sem.engine.base import Array
@@ -75,6 +75,7 @@ def fit_ordinal(
     group: str | None = None,
     group_equal: Sequence[str] = (),
     group_partial: Sequence[str] = (),
+    observed: Observed | None = None,
 ) -> Fit:
     """Fit a model whose items are ordinal.
 
@@ -95,6 +96,8 @@ def fit_ordinal(
         Column that tells groups apart; the categories of an item are those of all groups.
     group_equal, group_partial : sequence of str
         As in :func:`b2b_sem.fit`.
+    observed : Observed, optional
+        The statistics of an earlier fit to the same variables of the same data, which are not computed again.
 
     Raises
     ------
@@ -145,15 +148,11 @@ def fit_ordinal(
         )
     covariates = plain.exogenous if fixed_x else ()
     with single_thread():
-        observed = observe_ordinal(
-            data,
-            [v for v in plain.observed if v not in covariates],
-            names,
-            covariates=covariates,
-            missing=missing,
-            group=group,
-        )
+        measured = [v for v in plain.observed if v not in covariates]
+        if observed is None:
+            observed = observe_ordinal(data, measured, names, covariates=covariates, missing=missing, group=group)
         assert observed.ordinal is not None
+        assert list(observed.ordinal[0].names) == measured
         moments = observed.ordinal[0]
         levels = dict(zip(moments.names, moments.levels, strict=True))
         table = build_table(

@@ -15,24 +15,31 @@ from scipy import special
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import Fit, context_of
-from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.analysis.intake import model_text, name_list
+from b2b_sem.analysis.path_fit import ESTIMATORS as LADDER_ESTIMATORS
+from b2b_sem.analysis.path_fit import ORDINAL_ESTIMATORS, NumericPaths, OrdinalPaths, PathModel, is_ordinal
+from b2b_sem.analysis.wald import wald_chisq
 from b2b_sem.engine.base import Array
+from b2b_sem.engine.equality import can_fit_equal, fit_equal
+from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.difference import difference, satorra_bentler_2001
+from b2b_sem.measures.multiplicity import METHODS, adjusted
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.path_group import DIFFERENCE_COLUMNS, EQUALITY_COLUMNS, ESTIMATE_COLUMNS, PathGroupResult
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.threshold import released_thresholds
 
 __all__ = ["compare_groups"]
 
-ESTIMATORS = ("ML", "MLM", "MLR", "MLF")
-MULTIPLICITY = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
+ESTIMATORS = (*LADDER_ESTIMATORS, "MLMVS", "GLS", "WLS")
 #: Power behind the smallest detectable difference.
 ENOUGH = 0.8
-#: Eigenvalue of the correlations of differences below which one follows from others.
-SINGULAR = 1e-10
+#: Fall of chi-square under a restriction that says that the search without it stopped too early.
+LOCAL = 1e-4
 
 
 def compare_groups(
@@ -50,13 +57,16 @@ def compare_groups(
     alpha: float = 0.05,
     level: float = 0.95,
     multiplicity: str = "holm",
+    ordered: Any = None,
+    parameterization: str = "delta",
+    cluster: str | None = None,
 ) -> PathGroupResult:
     """Test whether structural paths are equal in several groups, and estimate by how much they differ.
 
     The paths are free in each group of one joint model, in which loadings are equal: without that, coefficients are in
     units of their own in each group. Equality is tested twice, for all paths at once and for each by itself: by a Wald
     test of the free model, and by the difference of chi-squares (scaled where the estimator scales; Satorra & Bentler
-    2001, doi:10.1007/BF02296192) to the model in which the paths are equal.
+    2001, doi:10.1007/BF02296192; Satorra 2000 for MLMV and MLMVS) to the model in which the paths are equal.
 
     The power is that of the Wald test with one degree of freedom, noncentrality (d / se)^2, for a difference d of
     `size` pooled standard deviations of the outcome per one of the predictor (Satorra & Saris 1985,
@@ -74,8 +84,10 @@ def compare_groups(
         What is equal in all groups beside the paths under test: see ``group_equal`` of :func:`b2b_sem.fit`.
     partial : sequence of str
         Exceptions, for example the loadings that :func:`b2b_sem.invariance` released: ``"F=~x2"``.
-    estimator : {"ML", "MLM", "MLR", "MLF"}
+    estimator : {"ML", "MLM", "MLMV", "MLMVS", "MLR", "MLF", "GLS", "WLS"}
+        With ordinal items "WLSMV" (the default), "WLSM", "WLSMVS", "ULSMV", "ULSM" or "ULSMVS".
     missing : {"listwise", "fiml"}
+        With ordinal items "listwise" or "pairwise".
     std_lv : bool
         Scale latent variables by their (residual) variance in the first group instead of the first loading.
     size : float
@@ -84,6 +96,14 @@ def compare_groups(
         Error rate of a test, and confidence level of the differences.
     multiplicity : {"holm", "bonferroni", "bh", "none"}
         Adjustment over the paths (tests), and over paths and groups (differences).
+    ordered : sequence of str, str or True, optional
+        Ordinal items; True for all. Equal loadings then include equal thresholds, as in the metric step of
+        :func:`b2b_sem.invariance`; with items of two categories also equal intercepts, without which their loadings
+        cannot be equal. Differences are tested by the scaled difference of Satorra (2000).
+    parameterization : {"delta", "theta"}
+        Of ordinal items.
+    cluster : str, optional
+        Column that says which rows belong together, within groups: standard errors and tests then allow for it.
 
     Returns
     -------
@@ -98,7 +118,8 @@ def compare_groups(
     ModelError
         If the joint model cannot be estimated.
     Unsupported
-        For blocks of groups, a path that a label or the user makes equal in all groups, other estimators.
+        For blocks of groups, a path that a label or the user makes equal in all groups, other estimators; with ordinal
+        items for anything equal but loadings, and for ordinal variables that measure no latent variable.
 
     Examples
     --------
@@ -110,7 +131,10 @@ def compare_groups(
     >>> bool(found.omnibus["wald_pvalue"] < 0.001)
     True
     """
-    _check(estimator, equal, alpha, level, size, multiplicity)
+    ordinal = is_ordinal(ordered)
+    name = str(estimator).upper()
+    name = "WLSMV" if ordinal and name in ("ML", "DEFAULT") else name
+    _check(name, ordinal, equal, alpha, level, size, multiplicity)
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     text, file = model_text(model)
@@ -118,17 +142,24 @@ def compare_groups(
         raise Unsupported(
             "the groups have models of their own", file=file, hint="give one model, without 'group:' blocks"
         )
-    kinds, exempt = tuple(equal), tuple(partial)
-    settings: dict[str, Any] = {
-        "estimator": str(estimator).upper(),
-        "missing": missing,
-        "group": str(group),
-        "std_lv": std_lv,
-    }
-    free = fit_model(text, data, group_equal=kinds, group_partial=exempt, **settings)
+    kinds, exempt = tuple(equal), name_list("partial", partial)
+    settings: dict[str, Any] = {"estimator": name, "missing": missing, "group": str(group), "std_lv": std_lv}
+    models: PathModel = NumericPaths(text, file, data, kinds, exempt, {**settings, "cluster": cluster})
+    if ordinal:
+        if cluster is not None:
+            raise Unsupported("clusters are not available for ordinal items", hint="leave cluster out")
+        if kinds != ("loadings",):
+            raise Unsupported(
+                f"equal={list(kinds)!r} is not available with ordinal items", hint="leave equal out: loadings are equal"
+            )
+        models = OrdinalPaths(
+            text, file, data, exempt, {**settings, "ordered": ordered, "parameterization": parameterization}
+        )
+    free = models.free()
     if not free.converged or not free.identified:
         raise ModelError(f"the paths cannot be compared: {free.failure}", hint="fit each group by itself first")
     table = context_of(free).problem.table
+    _check_exempt(table, exempt)
     chosen = _paths(table, paths, file)
     contrasts = _contrasts(free, chosen)
 
@@ -137,32 +168,27 @@ def compare_groups(
         others = [r.name for r in table.rows if r.group == 1 and r.op == "~" and r.name not in names]
         # labels of a user keep the groups apart: these paths become equal by constraints
         lines = [f"{p.rows[0].label} == {r.label}" for p in some if p.labelled for r in p.rows[1:]]
-        return fit_model(
-            "\n".join([text, *lines]),
-            data,
-            group_equal=(*kinds, "regressions"),
-            group_partial=tuple(dict.fromkeys([*exempt, *others])),
-            **settings,
-        )
+        return models.equal(others, lines)
 
     warnings = [*free.warnings]
-    omnibus = {**_wald(contrasts, chosen), **_difference(free, restricted(chosen), "all paths equal", warnings)}
+    sets = [chosen, *([path] for path in chosen if len(chosen) > 1)]
+    whats = ["all paths equal", *(f"{p.name} equal" for p in chosen)]
+    if can_fit_equal(context_of(free).problem):
+        found = _equality_tests(free, sets, whats, warnings)
+    else:
+        found = [_difference(free, restricted(some), w, warnings) for some, w in zip(sets, whats, strict=False)]
+    omnibus = {**_wald(contrasts, chosen), **found[0]}
     tests: list[dict[str, Any]] = []
-    for path in chosen:
-        row: dict[str, Any] = {"path": path.name, **_wald(contrasts, [path])}
-        if len(chosen) == 1:
-            row.update({k: omnibus[k] for k in ("chisq_diff", "df_diff", "pvalue_diff")})
-        else:
-            row.update(_difference(free, restricted([path]), f"{path.name} equal", warnings))
-        tests.append(row)
+    for path, difference_test in zip(chosen, found[1:] or found, strict=True):
+        tests.append({"path": path.name, **_wald(contrasts, [path]), **difference_test})
     for source, target in (("wald_pvalue", "wald_adjusted"), ("pvalue_diff", "diff_adjusted")):
-        for row, p in zip(tests, _adjust([r[source] for r in tests], multiplicity), strict=True):
+        for row, p in zip(tests, adjusted([r[source] for r in tests], multiplicity), strict=True):
             row[target] = p
     differences = _differences(free, chosen, contrasts, size, alpha, level, multiplicity)
     measured = bool(table.latents)
     loadings: dict[str, float] = {}
     if measured and "loadings" in kinds:
-        loadings = _test_loadings(text, data, free, kinds, exempt, settings, alpha, warnings)
+        loadings = _test_loadings(models, free, alpha, warnings)
     elif measured:
         warnings.append(
             "Loadings are free in each group: coefficients of latent variables are in units of their own in each group "
@@ -195,11 +221,16 @@ def compare_groups(
     )
 
 
-def _check(estimator: str, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str) -> None:
-    if str(estimator).upper() not in ESTIMATORS:
+def _check(
+    estimator: str, ordinal: bool, equal: Sequence[str], alpha: float, level: float, size: float, multiplicity: str
+) -> None:
+    available = ORDINAL_ESTIMATORS if ordinal else ESTIMATORS
+    if estimator not in available:
         raise Unsupported(
-            f"estimator={estimator!r} is not available here.{did_you_mean(str(estimator).upper(), ESTIMATORS)}",
-            hint="use " + ", ".join(ESTIMATORS),
+            f"estimator={estimator!r} is not available here.{did_you_mean(estimator, available)}",
+            hint="use "
+            + ", ".join(available)
+            + ("" if ordinal or estimator not in ORDINAL_ESTIMATORS else ", or ordered"),
         )
     if isinstance(equal, str):
         raise DataError(f"equal={equal!r} is text", hint=f"give a list: equal=[{equal!r}]")
@@ -210,11 +241,22 @@ def _check(estimator: str, equal: Sequence[str], alpha: float, level: float, siz
             raise DataError(f"{name} is {value!r}", hint="give a number between 0 and 1")
     if not (math.isfinite(size) and size > 0):
         raise DataError(f"size is {size!r}", hint="give a standardized difference above 0, such as 0.2")
-    known = (*MULTIPLICITY, "none")
-    if multiplicity not in known:
+    if multiplicity not in METHODS:
         raise DataError(
-            f"multiplicity={multiplicity!r} is not available.{did_you_mean(multiplicity, known)}",
-            hint="use " + ", ".join(known),
+            f"multiplicity={multiplicity!r} is not available.{did_you_mean(multiplicity, METHODS)}",
+            hint="use " + ", ".join(METHODS),
+        )
+
+
+def _check_exempt(table: ParameterTable, exempt: Sequence[str]) -> None:
+    """Raise for an exception that would not be one: a loading fixed at the same value in all groups."""
+    apart = released_thresholds(exempt)
+    loadings = [r for r in table.rows if r.group == 1 and r.op == "=~" and not r.free]
+    fixed = [r.name for r in loadings if r.name in exempt or r.rhs in apart]
+    if fixed:
+        raise DataError(
+            f"partial releases {', '.join(fixed)}, fixed at one value in all groups, which gives the unit",
+            hint="use std_lv=True, by which no loading is fixed",
         )
 
 
@@ -313,14 +355,47 @@ def _contrasts(free: Fit, paths: Sequence[_Path]) -> _Contrasts:
 
 def _wald(contrasts: _Contrasts, paths: Sequence[_Path]) -> dict[str, float]:
     at = [i for p in paths for i in contrasts.place[p.name]]
-    value, cov = contrasts.value[at], contrasts.cov[np.ix_(at, at)]
-    sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
-    chisq = math.nan
-    if np.isfinite(sd).all() and (sd > 0).all():
-        eigenvalues, vectors = np.linalg.eigh(cov / np.outer(sd, sd))
-        if eigenvalues[0] >= SINGULAR:
-            chisq = float(((vectors.T @ (value / sd)) ** 2 / eigenvalues).sum())
+    chisq = wald_chisq(contrasts.value[at], contrasts.cov[np.ix_(at, at)])
     return {"df": len(at), "wald": chisq, "wald_pvalue": float(special.chdtrc(len(at), chisq))}
+
+
+def _equality_tests(
+    free: Fit, sets: Sequence[Sequence[_Path]], whats: Sequence[str], warnings: list[str]
+) -> list[dict[str, float]]:
+    """Return the difference of chi-squares to the model in which the paths of each set are equal."""
+    context = context_of(free)
+    problem, theta, measures = context.problem, context.solution.theta, free.measures
+    assert isinstance(problem, GroupProblem)
+    slopes = problem.values(theta).jacobian
+    equations = [np.array([slopes[i] - slopes[p.places[0]] for p in s for i in p.places[1:]]) for s in sets]
+    chisq1, df1 = measures["chisq"], int(measures["df"])
+    out = []
+    with single_thread():
+        for what, equal in zip(whats, fit_equal(problem, context.observed, theta, equations), strict=False):
+            row = dict.fromkeys(("chisq_diff", "df_diff", "pvalue_diff"), math.nan)
+            out.append(row)
+            if not (equal.converged and equal.identified):
+                why = "the model is not identified" if equal.converged else "the fit did not converge"
+                warnings.append(f"With {what} the model has no difference test: {why}.")
+                continue
+            if equal.df == df1:
+                warnings.append(f"With {what} nothing is restricted: they are equal already.")
+                continue
+            if equal.chisq < chisq1 - LOCAL:
+                raise ModelError(
+                    f"the paths cannot be compared: with {what} the model fits better, so the model with free paths "
+                    "stopped in a local minimum",
+                    hint="give starting values with start()",
+                )
+            if problem.options.test == "standard":
+                test = difference(chisq1, df1, equal.chisq, equal.df)
+            else:
+                factor = measures["chisq_scaling_factor"]
+                test = satorra_bentler_2001(chisq1, df1, factor, equal.chisq, equal.df, equal.factor)
+            row.update(chisq_diff=test.chisq, df_diff=float(test.df), pvalue_diff=test.pvalue)
+            if math.isnan(test.pvalue):
+                warnings.append(f"With {what} the scaled difference of chi-squares has no p-value: take the Wald test.")
+    return out
 
 
 def _difference(free: Fit, equal: Fit, what: str, warnings: list[str]) -> dict[str, float]:
@@ -339,23 +414,13 @@ def _difference(free: Fit, equal: Fit, what: str, warnings: list[str]) -> dict[s
     return out
 
 
-def _test_loadings(
-    text: str,
-    data: Any,
-    free: Fit,
-    kinds: tuple[str, ...],
-    exempt: tuple[str, ...],
-    settings: Mapping[str, Any],
-    alpha: float,
-    warnings: list[str],
-) -> dict[str, float]:
+def _test_loadings(models: PathModel, free: Fit, alpha: float, warnings: list[str]) -> dict[str, float]:
     """Test the equality of loadings that the comparison rests on."""
-    others = tuple(k for k in kinds if k != "loadings")
     table = context_of(free).problem.table
     numbers = [r.free for r in table.rows if r.op == "=~" and r.free]
     if len(set(numbers)) == len(numbers):
         return {}
-    loose = fit_model(text, data, group_equal=others, group_partial=exempt, **settings)
+    loose = models.loose()
     found = _difference(loose, free, "equal loadings", warnings) if loose.converged and loose.identified else {}
     out = {name.removesuffix("_diff"): value for name, value in found.items()}
     if out.get("pvalue", 1.0) < alpha:
@@ -365,17 +430,6 @@ def _test_loadings(
             "b2b_sem.invariance and name the loadings that it releases in 'partial'."
         )
     return out
-
-
-def _adjust(pvalues: Sequence[float], method: str) -> list[float]:
-    """Adjust the p-values that exist."""
-    out = np.array(pvalues, dtype=float)
-    there = np.isfinite(out)
-    if method != "none" and there.any():
-        from statsmodels.stats.multitest import multipletests
-
-        out[there] = multipletests(out[there], method=MULTIPLICITY[method])[1]
-    return out.tolist()
 
 
 def _differences(
@@ -418,7 +472,7 @@ def _differences(
                     "detectable": needed * se / unit,
                 }
             )
-    for row_, p in zip(out, _adjust([r["pvalue"] for r in out], multiplicity), strict=True):
+    for row_, p in zip(out, adjusted([r["pvalue"] for r in out], multiplicity), strict=True):
         row_["p_adjusted"] = p
     return out
 

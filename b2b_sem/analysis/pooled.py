@@ -11,9 +11,10 @@ import numpy as np
 
 from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array, moments_divisor
+from b2b_sem.engine.group import GroupProblem, solve_groups, with_parts
 from b2b_sem.engine.native.implied import Implied, compile_structure
 from b2b_sem.engine.native.loss import make_moments
-from b2b_sem.engine.problem import solve
+from b2b_sem.engine.problem import Problem, solve
 from b2b_sem.engine.scaled import ScaledTest, scaled_measures
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, Unsupported, did_you_mean
@@ -22,6 +23,7 @@ from b2b_sem.measures.difference import Difference, satorra_bentler_2001
 from b2b_sem.measures.pooling import PooledF, pool_d1, pool_d2, pool_d3, pool_d4
 from b2b_sem.results.imputation import PooledTest
 from b2b_sem.results.test import ComparisonResult
+from b2b_sem.spec.partable import ParameterTable
 
 if TYPE_CHECKING:
     from b2b_sem.analysis.fitted import Fit
@@ -68,28 +70,41 @@ def chisq_method(context: Context) -> str:
     return "D3" if has_likelihood(context) and context.problem.options.test != "scaled.shifted" else "D2"
 
 
-def mean_log_likelihood(contexts: Sequence[Context], sigma: Array, mu: Array | None) -> float:
-    """Return the mean over the data sets of the log-likelihood at given moments, conditional on fixed covariates."""
+def problems_of(context: Context) -> tuple[Problem, ...]:
+    """Return the problem of each group, or the only one."""
+    problem = context.problem
+    return problem.parts if isinstance(problem, GroupProblem) else (problem,)
+
+
+def mean_log_likelihood(contexts: Sequence[Context], at: Sequence[tuple[Array, Array | None]]) -> float:
+    """Return the mean over the data sets of the log-likelihood, conditional on fixed covariates.
+
+    Parameters
+    ----------
+    contexts : sequence of Context
+    at : sequence of (sigma, mu)
+        Moments of each group.
+    """
     total = 0.0
     for context in contexts:
-        problem = context.problem
-        table, moments = problem.table, problem.moments
-        total += fm.log_likelihood(moments.cov, moments.mean, sigma, mu, problem.nobs)
-        if table.fixed_x and table.exogenous:
-            x = [table.observed.index(v) for v in table.exogenous]
-            own = moments.cov[np.ix_(x, x)]  # the covariates' part is that of each data set, as in lavaan
-            total -= fm.log_likelihood(own, None, own, None, problem.nobs)
+        for problem, (sigma, mu) in zip(problems_of(context), at, strict=True):
+            table, moments = problem.table, problem.moments
+            total += fm.log_likelihood(moments.cov, moments.mean, sigma, mu, problem.nobs)
+            if table.fixed_x and table.exogenous:
+                x = [table.observed.index(v) for v in table.exogenous]
+                own = moments.cov[np.ix_(x, x)]  # the covariates' part is that of each data set, as in lavaan
+                total -= fm.log_likelihood(own, None, own, None, problem.nobs)
     return total / len(contexts)
 
 
-def pool_chisq(fits: Sequence[Fit], implied: Implied) -> PooledChisq:
+def pool_chisq(fits: Sequence[Fit], implied: Sequence[Implied]) -> PooledChisq:
     """Pool the chi-squares of fits to imputed data sets.
 
     Parameters
     ----------
     fits : sequence of Fit
-    implied : Implied
-        Moments at the pooled estimates.
+    implied : sequence of Implied
+        Moments at the pooled estimates, of each group.
     """
     contexts = [context_of(fit) for fit in fits]
     m, df = len(fits), int(fits[0].measures["df"])
@@ -99,10 +114,11 @@ def pool_chisq(fits: Sequence[Fit], implied: Implied) -> PooledChisq:
     method = chisq_method(contexts[0])
     logl = unrestricted = base_logl = NAN
     if has_likelihood(contexts[0]):
-        cov, mean = mean_moments(contexts)
-        logl = mean_log_likelihood(contexts, implied.sigma, implied.mu)
-        unrestricted = mean_log_likelihood(contexts, cov, mean)
-        base_logl = mean_log_likelihood(contexts, _baseline_cov(contexts[0], cov), mean)
+        moments = mean_moments(contexts)
+        logl = mean_log_likelihood(contexts, [(own.sigma, own.mu) for own in implied])
+        unrestricted = mean_log_likelihood(contexts, moments)
+        pairs = zip(problems_of(contexts[0]), moments, strict=True)
+        base_logl = mean_log_likelihood(contexts, [(_baseline_cov(p.table, cov), mean) for p, (cov, mean) in pairs])
     if method == "D3":
         model = pool_d3(float(chisq.mean()), 2 * (unrestricted - logl), df, m) if df else None
         baseline = pool_d3(float(base.mean()), 2 * (unrestricted - base_logl), base_df, m)
@@ -112,23 +128,27 @@ def pool_chisq(fits: Sequence[Fit], implied: Implied) -> PooledChisq:
     return PooledChisq(method, model, baseline, logl, unrestricted)
 
 
-def mean_moments(contexts: Sequence[Context]) -> tuple[Array, Array | None]:
-    """Return the means over the data sets of the covariance matrix and of the means."""
-    cov = np.mean([c.problem.moments.cov for c in contexts], axis=0)
-    means = [c.problem.moments.mean for c in contexts if c.problem.moments.mean is not None]
-    return cov, np.mean(means, axis=0) if means else None
+def mean_moments(contexts: Sequence[Context]) -> list[tuple[Array, Array | None]]:
+    """Return the means over the data sets of the covariance matrix and of the means, for each group."""
+    out: list[tuple[Array, Array | None]] = []
+    for same in zip(*(problems_of(c) for c in contexts), strict=True):
+        cov = np.mean([p.moments.cov for p in same], axis=0)
+        means = [p.moments.mean for p in same if p.moments.mean is not None]
+        out.append((cov, np.mean(means, axis=0) if means else None))
+    return out
 
 
-def _baseline_cov(context: Context, cov: Array) -> Array:
+def _baseline_cov(table: ParameterTable, cov: Array) -> Array:
     """Return the covariance matrix of the baseline model: its estimates are sample moments, and so are their means."""
-    table = context.problem.table
     x = [table.observed.index(v) for v in table.exogenous]
     out = np.diag(np.diag(cov))
     out[np.ix_(x, x)] = cov[np.ix_(x, x)]
     return out
 
 
-def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, implied: Implied) -> dict[str, float]:
+def pooled_measures(
+    fits: Sequence[Fit], pooled: PooledChisq, context: Context, implied: Sequence[Implied]
+) -> dict[str, float]:
     """Return fit measures from pooled chi-squares and moments, as ``fitMeasures()`` of semTools does.
 
     Chi-squares are k D3 (or k D2) with k degrees of freedom, also for the p-value. A robust test divides the pooled
@@ -140,18 +160,24 @@ def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, 
     pooled : PooledChisq
     context : Context
         With the pooled moments and estimates.
-    implied : Implied
+    implied : sequence of Implied
+        Of each group.
     """
     first = fits[0].measures
-    options, moments = context.problem.options, context.problem.moments
-    nobs = context.problem.nobs
-    n = moments_divisor(nobs, options.likelihood)
+    problem = context.problem
+    options, nobs, groups = problem.options, problem.nobs, len(implied)
+    n = problem.multiplier if isinstance(problem, GroupProblem) else moments_divisor(nobs, options.likelihood)
+    root = math.sqrt(groups)
     npar, df, base_df = int(first["npar"]), int(first["df"]), int(first["baseline_df"])
     chisq = 0.0 if pooled.model is None else pooled.model.chisq
     base = pooled.baseline.chisq
     logl = pooled.logl
     lower, upper = fm.rmsea_ci(chisq, df, n)
-    mean = None if implied.mu is None else moments.mean
+    rmr = srmr = 0.0
+    for part, own in zip(problems_of(context), implied, strict=True):
+        residual = part.moments.cov, own.sigma, None if own.mu is None else part.moments.mean, own.mu
+        rmr += part.nobs / nobs * fm.rmr(*residual)
+        srmr += part.nobs / nobs * fm.srmr(*residual)
     four = (chisq, df, base, base_df)
     known = {
         "npar": npar,
@@ -175,12 +201,12 @@ def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, 
         "bic": fm.bic(logl, npar, nobs),
         "ntotal": nobs,
         "bic2": fm.bic2(logl, npar, nobs),
-        "rmsea": fm.rmsea(chisq, df, n),
-        "rmsea_ci_lower": lower,
-        "rmsea_ci_upper": upper,
-        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n),
-        "rmr": fm.rmr(moments.cov, implied.sigma, mean, implied.mu),
-        "srmr": fm.srmr(moments.cov, implied.sigma, mean, implied.mu),
+        "rmsea": root * fm.rmsea(chisq, df, n),
+        "rmsea_ci_lower": root * lower,
+        "rmsea_ci_upper": root * upper,
+        "rmsea_pvalue": fm.rmsea_pvalue(chisq, df, n, 0.05 / root),
+        "rmr": rmr,
+        "srmr": srmr,
         "cn_05": fm.critical_n(chisq, df, n, 0.05),
         "cn_01": fm.critical_n(chisq, df, n, 0.01),
         "mfi": fm.mfi(chisq, df, n),
@@ -191,7 +217,7 @@ def pooled_measures(fits: Sequence[Fit], pooled: PooledChisq, context: Context, 
         known = {name: value if name in counts else NAN for name, value in known.items()}
     if options.test != "standard":
         test, null = _mean_test(fits, "", chisq, df), _mean_test(fits, "baseline_", base, base_df)
-        known |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test)
+        known |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test, groups)
         if options.test in ADJUSTED:  # not defined there
             known = {name: NAN if name.endswith("_robust") else value for name, value in known.items()}
     return {name: known.get(name, NAN) for name in first}
@@ -275,11 +301,27 @@ def _stacked_chisq(fits: Sequence[Fit]) -> float:
     """Return the chi-square of the model fitted to all data sets under each other, divided by their number."""
     contexts = [context_of(fit) for fit in fits]
     problem = contexts[0].problem
+    stacked = [_stacked(contexts, g) for g in range(len(problems_of(contexts[0])))]
+    with single_thread():
+        if isinstance(problem, GroupProblem):
+            solution = solve_groups(with_parts(problem, stacked), "native")
+        else:
+            solution, _ = solve(stacked[0], "native")
+    if not solution.converged:
+        raise ModelError(
+            "the model did not converge for the stacked data, which D4 needs", hint="use method='D3' or 'D2'"
+        )
+    return problem.nobs * max(solution.fmin, 0.0)
+
+
+def _stacked(contexts: Sequence[Context], g: int) -> Problem:
+    """Return the problem of one group with the moments of all data sets under each other."""
+    problem = problems_of(contexts[0])[g]
     table = problem.table
-    means = np.array([np.asarray(c.observed.groups[0].mean) for c in contexts])
+    means = np.array([np.asarray(c.observed.groups[g].mean) for c in contexts])
     order = [contexts[0].observed.names.index(v) for v in table.observed]
     means = means[:, order]
-    cov = mean_moments(contexts)[0] + np.cov(means.T, bias=True).reshape(len(order), len(order))
+    cov = mean_moments(contexts)[g][0] + np.cov(means.T, bias=True).reshape(len(order), len(order))
     mean = means.mean(axis=0) if problem.moments.mean is not None else None
     at = {v: i for i, v in enumerate(table.observed)}
     fixed: dict[str, float] = {}
@@ -288,14 +330,7 @@ def _stacked_chisq(fits: Sequence[Fit]) -> float:
             fixed[row.name] = float(cov[at[row.lhs], at[row.rhs]])
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[at[row.lhs]])
-    stacked = replace(problem, structure=compile_structure(table, fixed), moments=make_moments(cov, mean), fixed=fixed)
-    with single_thread():
-        solution, _ = solve(stacked, "native")
-    if not solution.converged:
-        raise ModelError(
-            "the model did not converge for the stacked data, which D4 needs", hint="use method='D3' or 'D2'"
-        )
-    return problem.nobs * max(solution.fmin, 0.0)
+    return replace(problem, structure=compile_structure(table, fixed), moments=make_moments(cov, mean), fixed=fixed)
 
 
 def _robust(smaller: PooledFit, larger: PooledFit | None, method: str, df: int) -> PooledTest:
@@ -452,8 +487,11 @@ def _same_data(one: Context, other: Context) -> bool:
     names = one.problem.table.observed
     if set(names) != set(other.problem.table.observed):
         return False
-    order = [other.problem.table.observed.index(v) for v in names]
-    cov = one.problem.moments.cov
-    sd = np.sqrt(np.diag(cov))
-    gap = np.abs(cov - other.problem.moments.cov[np.ix_(order, order)])
-    return bool((gap <= 1e-8 * np.outer(sd, sd)).all())
+    for mine, theirs in zip(problems_of(one), problems_of(other), strict=True):
+        order = [theirs.table.observed.index(v) for v in mine.table.observed]
+        cov = mine.moments.cov
+        sd = np.sqrt(np.diag(cov))
+        gap = np.abs(cov - theirs.moments.cov[np.ix_(order, order)])
+        if not (gap <= 1e-8 * np.outer(sd, sd)).all():
+            return False
+    return True

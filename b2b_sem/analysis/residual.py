@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import context_of, refuse_groups
+from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array, moments_divisor
+from b2b_sem.engine.group import GroupProblem, solution_at
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.residual import ResidualSpread, residual_spread
+from b2b_sem.engine.residual import ResidualSpread, residual_core, residual_spread
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, Unsupported, did_you_mean
 from b2b_sem.results.fit import FitResult
+from b2b_sem.spec.partable import ParameterTable
 
 __all__ = ["RESIDUAL_KINDS", "residuals"]
 
@@ -59,15 +61,21 @@ def residuals(fit: FitResult, kind: str = "raw", *, se: bool = False) -> dict[st
             hint="use " + ", ".join(map(repr, RESIDUAL_KINDS)),
         )
     scale = name if name in _SCALES else "raw"
+    wanted = name != scale or se
+    which = name if name in _TESTS else "standardized"
     if fit.groups:
-        if name != scale or se:
-            refuse_groups(fit, "standard errors of residuals", "use kind='raw', 'cor_bentler' or 'cor_bollen'")
         sample, implied = fit.sample(), fit.implied()
-        return {label: _moments(sample[label], implied[label], scale) for label in fit.groups}
+        parts = {label: _moments(sample[label], implied[label], scale) for label in fit.groups}
+        if not wanted:
+            return parts
+        spreads = _group_spreads(fit, which, scale)
+        return {label: _divided(parts[label], own, name, se) for label, own in zip(parts, spreads, strict=True)}
     out = _moments(fit.sample(), fit.implied(), scale)
-    if name == scale and not se:
-        return out
-    spread = _spread(fit, name if name in _TESTS else "standardized", scale)
+    return _divided(out, _spread(fit, which, scale), name, se) if wanted else out
+
+
+def _divided(out: dict[str, Any], spread: ResidualSpread, name: str, se: bool) -> dict[str, Any]:
+    """Return residuals with standard errors and z, or z alone where that is the kind of residual."""
     errors: dict[str, Any] = {"cov": pd.DataFrame(spread.cov, index=out["cov"].index, columns=out["cov"].columns)}
     if spread.mean is not None:
         errors["mean"] = pd.Series(spread.mean, index=out["mean"].index)
@@ -106,7 +114,8 @@ def _ratio(value: Any, error: Any) -> Any:
         return (value / error.where(error != 0.0, 1.0)).where(error != 0.0, 0.0)
 
 
-def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
+def _check(fit: FitResult) -> Context:
+    """Return what the fit was made from, or say why its residuals have no standard errors."""
     context = context_of(fit)
     problem = context.problem
     options = fit.model.options
@@ -118,6 +127,45 @@ def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
             "errors and without missing='fiml' only",
             hint="use kind='raw', 'cor_bollen' or 'cor_bentler' without standard errors",
         )
+    if fit.groups and problem.options.likelihood != "normal":
+        raise Unsupported(
+            "standard errors of residuals of several groups are not available for likelihood='wishart'",
+            hint="leave likelihood out",
+        )
+    return context
+
+
+def _group_spreads(fit: FitResult, kind: str, scale: str) -> list[ResidualSpread]:
+    """Return the standard errors of the residuals of each group."""
+    context = _check(fit)
+    problem = context.problem
+    assert isinstance(problem, GroupProblem)
+    vcov: Array = context.vcov if fit.converged else np.full_like(context.vcov, np.nan)
+    with single_thread():
+        at = solution_at(problem, context.observed, context.solution.theta)
+        pieces = [
+            (part.structure, part.moments, own.point, _given(part.table))
+            for part, own in zip(problem.parts, at.parts, strict=True)
+        ]
+        total = np.zeros_like(vcov)
+        for part, place, (structure, moments, point, given) in zip(problem.parts, problem.places, pieces, strict=True):
+            total[np.ix_(place, place)] += part.nobs * residual_core(structure, moments, point, given)
+        out = []
+        for part, place, (structure, moments, point, given) in zip(problem.parts, problem.places, pieces, strict=True):
+            n, own_vcov = part.nobs, vcov[np.ix_(place, place)]
+            joint = n * vcov[place], total / n
+            out.append(residual_spread(structure, moments, point, own_vcov, n, given, kind, scale, joint))
+    return out
+
+
+def _given(table: ParameterTable) -> list[int]:
+    """Return the places of the variables taken as fixed."""
+    return [table.observed.index(v) for v in table.exogenous] if table.fixed_x else []
+
+
+def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
+    context = _check(fit)
+    problem = context.problem
     table = problem.table
     with single_thread():
         point = evaluate(problem.structure, problem.moments, context.solution.theta)
@@ -130,7 +178,7 @@ def _spread(fit: FitResult, kind: str, scale: str) -> ResidualSpread:
             point,
             vcov,
             moments_divisor(problem.nobs, problem.options.likelihood),
-            [table.observed.index(v) for v in table.exogenous] if table.fixed_x else [],
+            _given(table),
             kind,
             scale,
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from b2b_sem.analysis.fitted import Context, context_of, refuse_groups
+from b2b_sem.analysis.fitted import Context, context_of
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.extension import LEAST_SHARE, Extension, Joint, extend, joint, profile
@@ -19,7 +19,7 @@ from b2b_sem.engine.group import GroupProblem
 from b2b_sem.engine.group_extension import GroupExtension, extend_groups
 from b2b_sem.engine.native.casewise import Casewise
 from b2b_sem.engine.native.constraint import label_values
-from b2b_sem.engine.ordinal_score import absent_tests
+from b2b_sem.engine.ordinal_extension import OrdinalExtension, extend_ordinal
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -29,10 +29,12 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ScoreTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable, Row
-from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.syntax import Entry, parse_model
 
-__all__ = ["modification_indices", "score_test", "usable"]
+__all__ = ["extension_of", "modification_indices", "score_test", "tangent_of", "usable"]
 
+#: Group from 1, then lhs, op, rhs.
+Key = tuple[int, str, str, str]
 OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
@@ -50,17 +52,15 @@ def usable(fit: FitResult, what: str) -> Context:
     if not fit.converged or not fit.identified:
         raise ModelError(f"{what} cannot be computed: {fit.failure}", hint="fit a simpler model first")
     options, table = context.problem.options, context.problem.table
+    if table.ordered:
+        return context
     # as in lavaan, score tests rest on the expected information, also where errors rest on the observed one
     casewise = options.missing != "listwise" and options.information == "observed"
     plain = options.se in ("standard", "none")
     if options.estimator != "ML" or not (options.information == "expected" or (casewise and plain)):
         raise Unsupported(
             f"{what} are not available for the estimator {fit.estimator} with {options.information} information",
-            hint="use modification_indices()"
-            if table.ordered and what.startswith("score")
-            else "fit the model with estimator='ML', without ordered"
-            if table.ordered
-            else "fit the model with estimator='ML'",
+            hint="fit the model with estimator='ML'",
         )
     weights = [part.moments.weight for part in getattr(context.problem, "parts", (context.problem,))]
     if any(isinstance(w, Casewise) and not w.incomplete.patterns[:, list(w.given)].all() for w in weights):
@@ -76,7 +76,7 @@ def usable(fit: FitResult, what: str) -> Context:
     return context
 
 
-def _tangent(context: Context, extension: Extension) -> Array:
+def tangent_of(context: Context, extension: Extension) -> Array:
     """Return the directions the model may move in, as changes of its entries and of the exogenous moments."""
     q = context.problem.table.nfree
     pick = (extension.parameter[extension.own][:, None] == np.arange(q)).astype(float)
@@ -89,11 +89,24 @@ def _tangent(context: Context, extension: Extension) -> Array:
     return out
 
 
-def _extend(problem: Problem, theta: Array, *, absent: bool) -> Extension:
+def extension_of(problem: Problem, theta: Array, *, absent: bool) -> Extension:
     """Return the model with a place for what it fixes and, if wanted, for what it does not have."""
+    make = extend_ordinal if problem.table.ordered else extend
     if isinstance(problem, GroupProblem):
-        return extend_groups(problem, theta, [absent_parameters(p.table) for p in problem.parts] if absent else None)
-    return extend(problem, theta, absent_parameters(problem.table) if absent else ())
+        added = [absent_parameters(p.table) for p in problem.parts] if absent else None
+        return extend_groups(problem, theta, added, make)
+    return make(problem, theta, absent_parameters(problem.table) if absent else ())
+
+
+def _extend_by(problem: Problem, theta: Array, keys: Sequence[Key]) -> Extension:
+    """Return the model with a place for the parameters named."""
+    known = {(r.group, r.lhs, r.op, r.rhs) for r in problem.table.rows}
+    new = [k for k in keys if k not in known]
+    make = extend_ordinal if problem.table.ordered else extend
+    if isinstance(problem, GroupProblem):
+        groups = range(1, len(problem.parts) + 1)
+        return extend_groups(problem, theta, [[k[1:] for k in new if k[0] == g] for g in groups], make)
+    return make(problem, theta, [k[1:] for k in new])
 
 
 def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Array]:
@@ -109,6 +122,8 @@ def _factors(context: Context, extension: Extension) -> tuple[Array, Array, Arra
 
 
 def _part_factors(table: ParameterTable, extension: Extension) -> tuple[Array, Array, Array]:
+    if isinstance(extension, OrdinalExtension):
+        return extension.factors
     values = {r.lhs: float(r.value or 0.0) for r in extension.rows if r.op == "~~" and r.lhs == r.rhs}
     return standardizing_factors(table, extension.rows, extension.point.implied, values)
 
@@ -126,10 +141,7 @@ def modification_indices(
     See :meth:`b2b_sem.analysis.fitted.Fit.modification_indices`.
     """
     wanted = _operators(op)
-    if context_of(fit).problem.table.ordered:
-        rows, mi, epc, factors = _ordinal(fit, constrained)
-    else:
-        rows, mi, epc, factors = _candidates(fit, constrained)
+    rows, mi, epc, factors = _candidates(fit, constrained)
     lv, full, nox = factors
     pvalue = special.chdtrc(1, mi)
     known = np.isfinite(mi)
@@ -162,32 +174,16 @@ def _candidates(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Ar
     context = usable(fit, "modification indices")
     problem = context.problem
     with single_thread():
-        extension = _extend(problem, context.solution.theta, absent=True)
+        extension = extension_of(problem, context.solution.theta, absent=True)
         entries = extension.extra
         if constrained:
             shared = np.bincount(extension.parameter[extension.own], minlength=problem.table.nfree) > 1
             own = extension.own
             entries = np.sort(np.concatenate([entries, own[shared[extension.parameter[own]]]]))
-        found = profile(extension, _tangent(context, extension), entries)
+        found = profile(extension, tangent_of(context, extension), entries)
     mi = problem.nobs * found.score**2 / found.variance
     factors = tuple(f[entries] for f in _factors(context, extension))
     return [extension.rows[e] for e in entries], mi, found.score / found.variance, factors
-
-
-def _ordinal(fit: FitResult, constrained: bool) -> tuple[list[Row], Array, Array, tuple[Array, ...]]:
-    """Return the same for a model of ordinal items."""
-    context = context_of(fit)
-    refuse_groups(fit, "modification indices of ordinal items", "fit each group by itself, or compare() nested models")
-    if not fit.converged or not fit.identified:
-        raise ModelError(f"modification indices cannot be computed: {fit.failure}", hint="fit a simpler model first")
-    if constrained:
-        raise Unsupported(
-            "modification indices of parameters that share a label are not available for ordinal items",
-            hint="leave constrained out",
-        )
-    with single_thread():
-        found = absent_tests(context.problem, context.solution.theta)
-    return list(found.rows), found.mi, found.epc, found.factors
 
 
 def _operators(op: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -212,30 +208,27 @@ def score_test(
     problem = context.problem
     if add is not None and release is not None:
         raise ModelSyntaxError("add and release are both given", hint="use one of them at a time")
-    if add is not None:
-        refuse_groups(fit, "score tests of parameters to add", "look at modification_indices(), group by group")
     with single_thread():
         if add is not None:
-            keys = _parameters(problem.table, add)
-            known = {(r.lhs, r.op, r.rhs) for r in problem.table.rows}
-            extension = extend(problem, context.solution.theta, [k for k in keys if k not in known])
-            at = {(r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
+            keys = _parameters(problem, add)
+            extension = _extend_by(problem, context.solution.theta, keys)
+            at = {(r.group, r.lhs, r.op, r.rhs): i for i, r in enumerate(extension.rows)}
             missing = [k for k in keys if k not in at]
             if missing:
                 raise ModelSyntaxError(
-                    f"'{_text(missing[0])}' is another way to write a parameter of the model", hint="leave it out"
+                    f"'{_text(missing[0][1:])}' is another way to write a parameter of the model", hint="leave it out"
                 )
             entries = np.array([at[k] for k in keys], dtype=np.intp)
-            head = [("".join(k), "==", "0") for k in keys]
-            found = joint(extension, _tangent(context, extension), entries, np.eye(len(keys)))
+            head = [(extension.rows[e].full_name, "==", "0") for e in entries]
+            found = joint(extension, tangent_of(context, extension), entries, np.eye(len(keys)))
         else:
-            extension = _extend(problem, context.solution.theta, absent=False)
+            extension = extension_of(problem, context.solution.theta, absent=False)
             constraints = _constraints(problem.table, extension)
             tested = _chosen(constraints, release)
             # a step that breaks one constraint by 1 and keeps the others
             inverse = np.linalg.pinv(np.array([c.gradient for c in constraints]))[:, tested]
             head = [(constraints[i].lhs, "==", constraints[i].rhs) for i in tested]
-            found = joint(extension, _tangent(context, extension), extension.own, inverse)
+            found = joint(extension, tangent_of(context, extension), extension.own, inverse)
         return _score_result(context, extension, head, found)
 
 
@@ -296,7 +289,7 @@ def _expected_change(
     at = [
         i
         for i, row in enumerate(extension.rows)
-        if extension.parameter[i] != -2 and (extension.parameter[i] >= 0 or row.name in names)
+        if extension.parameter[i] >= -1 and (extension.parameter[i] >= 0 or row.full_name in names)
     ]
     rows = [extension.rows[i] for i in at]
     est = np.array([float(r.value or 0.0) for r in rows])
@@ -319,40 +312,69 @@ def _expected_change(
     )
 
 
-def _parameters(table: ParameterTable, text: str) -> list[tuple[str, str, str]]:
-    """Return the parameters that a text of model syntax names, each as a row that the model does not have free."""
+def _parameters(problem: Problem, text: str) -> list[Key]:
+    """Return the parameters that a text of model syntax names, each as a row that the model does not have free.
+
+    With several groups those of every group, or of the groups that the text has blocks for; what is free in some of
+    them is left out there.
+    """
     parsed = parse_model(text)
     if parsed.constraints or not parsed.entries:
         raise ModelSyntaxError("add names parameters only", hint="write them as in a model: 'F =~ x5; x1 ~~ x2'")
-    order = {v: i for i, v in enumerate([*table.latents, *table.observed])}
-    rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    tables = [part.table for part in problem.parts] if isinstance(problem, GroupProblem) else [problem.table]
+    blocks = [_block(name, problem.table.groups) for name in parsed.blocks]
     out = []
     for entry in parsed.entries:
-        where: dict[str, Any] = {"line": entry.line, "column": entry.column}
-        for name in filter(None, (entry.lhs, entry.rhs)):
-            if name not in order:
-                raise ModelSyntaxError(
-                    f"'{name}' is not a variable of the model.{did_you_mean(name, order)}",
-                    hint="a score test adds parameters, not variables",
-                    **where,
-                )
-        if entry.op == "=~" and entry.lhs not in table.latents:
-            raise ModelSyntaxError(f"'{entry.lhs}' is not a latent variable of the model", **where)
-        if entry.op == "~1" and not table.meanstructure:
-            raise ModelSyntaxError("the model has no mean structure", hint="fit with meanstructure=True", **where)
-        key = (entry.lhs, entry.op, entry.rhs)
-        if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
-            key = (entry.rhs, entry.op, entry.lhs)
-        twin = (key[2], key[1], key[0])
-        row = rows.get(key) or (rows.get(twin) if entry.op == "~~" else None)
-        if row is not None and (row.free or row.exo):
+        groups = [blocks[entry.block - 1]] if blocks else range(1, len(tables) + 1)
+        found = {g: _parameter(tables[g - 1], entry) for g in groups}
+        absent = [(g, *key) for g, (key, taken) in found.items() if not taken]
+        if not absent:
+            key, taken = next(iter(found.values()))
             raise ModelSyntaxError(
-                f"'{_text(key)}' is already {'free' if row.free else 'as in the data'} in the model",
+                f"'{_text(key)}' is already {taken} in the model",
                 hint="name parameters that are fixed or absent",
+                line=entry.line,
+                column=entry.column,
+            )
+        out += absent
+    return out
+
+
+def _block(name: str, groups: Sequence[str]) -> int:
+    """Return the number of the group that a block names by label or number."""
+    if name in groups:
+        return groups.index(name) + 1
+    if name.isdigit() and 1 <= int(name) <= len(groups):
+        return int(name)
+    raise ModelSyntaxError(
+        f"the block 'group: {name}' names no group of the fit.{did_you_mean(name, groups)}",
+        hint=f"use one of {', '.join(groups)}" if groups else "leave the blocks out: the fit has one group",
+    )
+
+
+def _parameter(table: ParameterTable, entry: Entry) -> tuple[tuple[str, str, str], str]:
+    """Return the row that a statement names in one group, and what it is there if it cannot be added."""
+    order = {v: i for i, v in enumerate([*table.latents, *table.observed])}
+    where: dict[str, Any] = {"line": entry.line, "column": entry.column}
+    for name in filter(None, (entry.lhs, entry.rhs)):
+        if name not in order:
+            raise ModelSyntaxError(
+                f"'{name}' is not a variable of the model.{did_you_mean(name, order)}",
+                hint="a score test adds parameters, not variables",
                 **where,
             )
-        out.append((row.lhs, row.op, row.rhs) if row is not None else key)
-    return out
+    if entry.op == "=~" and entry.lhs not in table.latents:
+        raise ModelSyntaxError(f"'{entry.lhs}' is not a latent variable of the model", **where)
+    if entry.op == "~1" and not table.meanstructure:
+        raise ModelSyntaxError("the model has no mean structure", hint="fit with meanstructure=True", **where)
+    key = (entry.lhs, entry.op, entry.rhs)
+    if entry.op == "~~" and order[entry.lhs] > order[entry.rhs]:
+        key = (entry.rhs, entry.op, entry.lhs)
+    rows = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    row = rows.get(key) or (rows.get((key[2], key[1], key[0])) if entry.op == "~~" else None)
+    if row is None:
+        return key, ""
+    return (row.lhs, row.op, row.rhs), "free" if row.free else "as in the data" if row.exo else ""
 
 
 def _text(key: tuple[str, str, str]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from b2b_sem.analysis.continuous import fit_continuous
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import model_text, name_list, refuse
+from b2b_sem.analysis.intake import column_name, model_text, name_list, refuse
 from b2b_sem.analysis.multigroup import fit_groups
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
@@ -120,8 +120,8 @@ def fit(
         have the number of the group, and ``r2``, ``implied()`` and the like are dicts by label. `sample_cov`,
         `sample_mean` and `nobs` may be lists, or mappings by label, of several groups instead.
     group_equal : sequence of str
-        What is equal in all groups: "loadings", "intercepts", "means", "residuals", "residual.covariances",
-        "lv.variances", "lv.covariances", "regressions".
+        What is equal in all groups: "loadings", "intercepts", "thresholds" (of ordinal items), "means", "residuals",
+        "residual.covariances", "lv.variances", "lv.covariances", "regressions".
     group_partial : sequence of str
         Parameters that are not equal all the same: "F=~x2", "x2~1".
     interaction
@@ -150,10 +150,12 @@ def fit(
     >>> fit("F =~ x1 + x2 + x3 + x4", data, engine="native").measures["df"]
     2
     """
+    group = column_name("group", group)
     if not (ordered is None or type(ordered).__name__ in ("bool", "bool_")):
         ordered = name_list("ordered", ordered)
     ordered = ordered if isinstance(ordered, tuple) or ordered is None else bool(ordered)
     auxiliary = name_list("auxiliary", auxiliary)
+    group_equal, group_partial = name_list("group_equal", group_equal), name_list("group_partial", group_partial)
     arguments = dict(locals())  # before there is any other name
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice
@@ -166,6 +168,12 @@ def fit(
     for name, value in (("imputations", imputations), ("seed", seed)):
         if value is not None:
             raise DataError(f"{name}={value!r} goes with missing='mi'", hint="add missing='mi', or leave it out")
+    several = group is not None or isinstance(sample_cov, list | tuple | dict)
+    for name, kinds in (("group_equal", group_equal), ("group_partial", group_partial)):
+        if kinds and not several:
+            raise DataError(
+                f"{name} compares groups, and there is one", hint=f"give group='column', or leave {name} out"
+            )
     parsed = parse_model(*model_text(model))
     if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
         from b2b_sem.analysis.ordinal import fit_ordinal
@@ -203,7 +211,6 @@ def fit(
         from b2b_sem.analysis.moderated import fit_products
 
         return fit_products(parsed, data, arguments)
-    several = group is not None or isinstance(sample_cov, list | tuple | dict)
     return (fit_groups if several else fit_continuous)(
         parsed,
         data,

@@ -14,7 +14,7 @@ from b2b_sem.results.test import WaldTest
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.syntax import Constraint, parse_model
 
-__all__ = ["restriction_values", "wald_test"]
+__all__ = ["restriction_values", "wald_chisq", "wald_test"]
 
 #: Eigenvalue, in correlation metric, of the covariance matrix of the restrictions below which one follows from others.
 SINGULAR = 1e-10
@@ -46,6 +46,23 @@ def wald_test(fit: FitResult, restrictions: str) -> WaldTest:
         tuple(float(v) for v in value),
         tuple(float(s) for s in np.sqrt(np.diag(variance))),
     )
+
+
+def wald_chisq(value: Array, cov: Array) -> float:
+    """Return the Wald statistic of ``value = 0``; NaN where a value has no standard error or follows from others.
+
+    Parameters
+    ----------
+    value : (k,) array
+    cov : (k, k) array
+    """
+    sd = np.sqrt(np.maximum(np.diag(cov), 0.0))
+    if not np.isfinite(sd).all() or not (sd > 0).all():
+        return float("nan")
+    eigenvalues, vectors = np.linalg.eigh(cov / np.outer(sd, sd))
+    if eigenvalues[0] < SINGULAR:
+        return float("nan")
+    return float(((vectors.T @ (value / sd)) ** 2 / eigenvalues).sum())
 
 
 def restriction_values(fit: FitResult, restrictions: str) -> tuple[tuple[str, ...], Array, Array]:

@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_PIPE = 141  # 128 + SIGPIPE
 TRACEBACK_VARIABLE = "B2B_SEM_TRACEBACK"
 
-_COMMANDS = ("copy", "fit", "invariance", "list", "run", "simulate", "survey")
+_COMMANDS = ("compare-groups", "copy", "fit", "invariance", "list", "run", "simulate", "survey")
 
 
 class LazyGroup(click.Group):
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         """Import the module of a command and return its ``command``; None for an unknown name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"b2b_sem.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"b2b_sem.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

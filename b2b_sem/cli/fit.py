@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     "--auxiliary", metavar="A,B", help="Columns outside the model that tell about missing answers (fiml, mi)."
 )
 @click.option(
-    "--group", metavar="COLUMN", help="Fit the model to several groups at once; this column tells them apart."
+    "--group",
+    metavar="NAME",
+    help="Fit the model to several groups at once: the column that tells them apart, or a group of the survey.",
 )
 @click.option("--group-equal", metavar="A,B", help="Equal in all groups: loadings, intercepts, residuals, ...")
 @click.option("--group-partial", metavar="A,B", help="Parameters that are not equal all the same: F=~x2, x2~1.")
@@ -205,12 +207,20 @@ def _bootstrap(result: Any, n: int, seed: int | None, jobs: int, kind: str) -> A
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
     """Return what the user stated; the rest is left to the model file and the defaults of ``fit``."""
     stated = {name: value for name, value in options.items() if value is not None}
-    for name in ("group_equal", "group_partial", "ordered", "auxiliary"):
+    for name in ("group_equal", "group_partial", "auxiliary"):
         if name in stated:
             stated[name] = tuple(part.strip() for part in stated[name].split(",") if part.strip())
-    if stated.get("ordered") == ("all",):
-        stated["ordered"] = True
+    if "ordered" in stated:
+        stated["ordered"] = ordered_names(stated["ordered"])
     return stated
+
+
+def ordered_names(text: str | None) -> tuple[str, ...] | bool | None:
+    """Return the ordinal items that an option names: True for all."""
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    return True if names == ("all",) else names
 
 
 def _check_source(ctx: click.Context, data: str | None, sample_cov: str | None, nobs: int | None) -> None:
@@ -243,6 +253,7 @@ def _fit(
     spec = load_model(model)
     settings = {**spec.options.stated(), **stated}
     from b2b_sem.analysis.structural import fit
+    from b2b_sem.cli.group import given_model, place_groups
     from b2b_sem.errors import DataError
 
     if sample_cov is not None:
@@ -251,12 +262,10 @@ def _fit(
         source: dict[str, Any] = {"sample_cov": read_covariance(sample_cov), "nobs": nobs}
     else:
         assert data is not None
-        source = {"data": read_answers(spec, data, sheet, missing_codes, score)}
-    # a file of plain lavaan syntax goes in as a path, so that messages name its lines
-    path = spec.source
-    given = spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path
+        answers = read_answers(spec, data, sheet, missing_codes, score)
+        source = {"data": place_groups(spec, answers, settings.get("group"), score=score)}
     try:
-        return fit(given, **source, **settings)
+        return fit(given_model(spec), **source, **settings)
     except DataError as error:
         if error.file is None and sample_cov is not None:
             raise DataError(error.message, file=sample_cov, hint=error.hint) from None

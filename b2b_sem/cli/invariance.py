@@ -1,96 +1,89 @@
-"""``b2b-sem invariance``: whether items measure the same in several groups."""
+"""``b2b-sem invariance``: whether items measure the same in several groups or waves."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from b2b_sem.results.invariance import InvarianceResult
+from b2b_sem.cli.group import answer_options, ordinal_options, output_options
+from b2b_sem.cli.wave import check_scoring, wave_arguments, wave_options
 
 
-@click.command("invariance", short_help="Test whether items measure the same in several groups.")
+@click.command("invariance", short_help="Test whether items measure the same in several groups or waves.")
 @click.argument("model")
-@click.option("--data", required=True, metavar="F", help="Data file: CSV, TSV, XLSX, .sav, .dta or Parquet.")
-@click.option("--group", required=True, metavar="COLUMN", help="Column that tells groups apart.")
-@click.option("--sheet", help="Sheet of a workbook (default: the first).")
-@click.option("--missing-code", "missing_codes", multiple=True, metavar="CODE", help="A value that means missing.")
+@answer_options
+@click.option("--group", metavar="NAME", help="Column that tells groups apart, or a group of the model's survey.")
+@wave_options
 @click.option(
-    "--score/--no-score", default=True, help="Reverse-code and check the answers by the model's survey, if any."
+    "--steps",
+    metavar="A,B",
+    help="First steps of configural,metric,scalar,strict (with --ordered configural,thresholds,...; default: all).",
 )
-@click.option("--steps", metavar="A,B", help="First steps of configural,metric,scalar,strict (default: all).")
-@click.option("--estimator", default="ML", help="ML (default), MLM, MLR or MLF.")
-@click.option("--missing", default="listwise", help="listwise (default) or fiml (all answers are used).")
+@click.option("--estimator", default="ML", help="ML (default), MLM, MLMV, MLR or MLF; WLSMV, ... with --ordered.")
+@click.option(
+    "--missing", default="listwise", help="listwise (default) or fiml (all answers are used); pairwise with --ordered."
+)
+@ordinal_options
+@click.option("--cluster", metavar="COLUMN", help="Rows with equal values here belong together, within groups.")
 @click.option("--criteria", default="chen", help="chen (default), cheung-rensvold or chisq.")
 @click.option("--alpha", type=float, default=0.05, help="Error rate of the tests (default: 0.05).")
 @click.option("--partial/--no-partial", default=True, help="Release parameters where a step fails (default: yes).")
 @click.option("--stop/--no-stop", default=True, help="Stop at the first step that fails (default: yes).")
-@click.option("--json", "json_out", metavar="OUT", help="Also write the result as JSON; '-' prints JSON only.")
+@output_options
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     model: str,
     data: str,
-    group: str,
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
+    group: str | None,
     steps: str | None,
     estimator: str,
     missing: str,
+    ordered: str | None,
+    parameterization: str,
+    cluster: str | None,
     criteria: str,
     alpha: float,
     partial: bool,
     stop: bool,
     json_out: str | None,
+    figure_out: str | None,
+    **over: Any,
 ) -> int:
     """Test configural, metric, scalar and strict invariance of the measurement part of MODEL.
 
+    With --ordered equal thresholds come before equal loadings.
+
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
-    from b2b_sem.analysis.invariance import STEPS, invariance
-    from b2b_sem.cli.fit import read_answers
-    from b2b_sem.cli.output import check_file, check_not_input
+    from b2b_sem.analysis.invariance import invariance
+    from b2b_sem.cli.fit import ordered_names, read_answers
+    from b2b_sem.cli.group import check_outputs, given_model, listed, place_groups, write_result
     from b2b_sem.spec.loader import load_model
 
-    if "~" in model or "\n" in model:
-        raise click.UsageError("MODEL is the name of a file: write the model text to a file such as model.lav.", ctx)
-    if json_out is not None and not json_out.strip():
-        raise click.UsageError("'--json' needs a file name.", ctx)
-    to_file = json_out is not None and json_out != "-"
-    if to_file:
-        check_file(Path(str(json_out)))
-        check_not_input(Path(str(json_out)), model, data)
+    check_outputs(ctx, model, data, json_out, figure_out)
+    compared = wave_arguments(ctx, group, **over)
     spec = load_model(model)
-    path = spec.source
+    check_scoring(ctx, spec, score, **over)
     result = invariance(
-        spec if path is None or path.suffix.lower() in (".yaml", ".yml") else path,
-        read_answers(spec, data, sheet, missing_codes, score),
-        group,
-        steps=tuple(STEPS) if steps is None else tuple(s.strip() for s in steps.split(",") if s.strip()),
+        given_model(spec),
+        place_groups(spec, read_answers(spec, data, sheet, missing_codes, score), group, score=score),
+        **compared,
+        steps=None if steps is None else listed(steps),
         estimator=estimator,
         missing=missing,
+        ordered=ordered_names(ordered),
+        parameterization=parameterization,
+        cluster=cluster,
         criteria=criteria,
         partial=partial,
         alpha=alpha,
         stop=stop,
     )
-    _write(result, json_out)
-    return 0
-
-
-def _write(result: InvarianceResult, json_out: str | None) -> None:
-    import json
-
-    from b2b_sem.cli.output import say
-    from b2b_sem.results.io import write_json
-
-    if json_out == "-":
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
-        return
-    click.echo(result.summary())
-    if json_out is not None:
-        say(f"JSON -> {write_json(json_out, result.to_json())}")
+    write_result(result, json_out, figure_out)
+    return int(not result.fit("configural").converged)

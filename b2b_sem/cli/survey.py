@@ -124,6 +124,8 @@ def _rest(spec: SurveySpec) -> Iterator[str]:
     if spec.groups:
         yield "\nGroups"
         for code, group in spec.groups.items():
-            yield from _wrap(f"{group.label}: {', '.join(group.levels)} (from {group.fact})", f"    {code}  ")
+            levels = ", ".join(group.levels) or "each answer"
+            least = "" if group.minimum is None else f"; at least {group.minimum} respondents in each"
+            yield from _wrap(f"{group.label}: {levels} (from {group.fact}{least})", f"    {code}  ")
     if any(item.reverse for scale in spec.scales.values() for item in scale.items.values()):
         yield "\nR = reverse coded: agreement means less of the construct."

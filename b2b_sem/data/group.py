@@ -18,7 +18,16 @@ from b2b_sem.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GroupRows", "group_labels", "join_groups", "observe_each", "observe_group_moments", "split_rows"]
+__all__ = [
+    "GroupRows",
+    "group_labels",
+    "join_groups",
+    "naming_group",
+    "observe_each",
+    "observe_group_moments",
+    "shared_clusters",
+    "split_rows",
+]
 
 #: More labels than this in a message are counted, not listed.
 SHOWN = 6
@@ -55,7 +64,7 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     Parameters
     ----------
     values : array-like, shape (n,)
-        Numbers or text. Whole numbers lose their decimals: 1.0 is group "1".
+        Numbers or text. Whole numbers lose their decimals: 1.0 is group "1". Text loses blanks around it.
 
     Returns
     -------
@@ -63,9 +72,9 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     codes : ndarray of int, shape (n,)
         -1 where there is no value.
     """
-    from pandas import factorize, isna
+    from pandas import Series, factorize, isna
 
-    texts = np.array([None if isna(v) or not str(v).strip() else _label(v) for v in np.asarray(values)], dtype=object)
+    texts = np.array([None if isna(v) else _label(v) or None for v in Series(values)], dtype=object)
     codes, labels = factorize(texts, use_na_sentinel=True)
     return tuple(str(label) for label in labels), codes.astype(np.intp)
 
@@ -73,7 +82,7 @@ def group_labels(values: Any) -> tuple[tuple[str, ...], NDArray[np.intp]]:
 def _label(value: object) -> str:
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    return str(value)
+    return str(value).strip()
 
 
 def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupRows], int, list[str]]:
@@ -120,6 +129,7 @@ def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupR
         notes.append(
             f"{lost} of {table.n} {'row' if lost == 1 else 'rows'} dropped: no value in the group column {group}"
         )
+    notes += _twins(labels)
     whole = getattr(data, "frame", data)
     if hasattr(whole, "columns"):
         keys = {str(key): key for key in whole.columns}
@@ -144,8 +154,44 @@ def split_rows(data: Any, group: str, names: Sequence[str]) -> tuple[list[GroupR
     return parts, table.n, notes
 
 
+def shared_clusters(parts: Sequence[GroupRows], cluster: str) -> tuple[str, ...]:
+    """Return a warning if the column of clusters has values that occur in several groups.
+
+    Groups count as independent: the rows of one cluster in two groups are taken as two clusters.
+    """
+    from pandas import factorize
+
+    every, own = [], []
+    for part in parts:
+        values = np.asarray(Table.open(part, [cluster]).columns[0])
+        every.append(values)
+        own.append(factorize(values, use_na_sentinel=True)[1])
+    distinct = factorize(np.concatenate(every), use_na_sentinel=True)[1]
+    seen = sum(np.isin(distinct, values).astype(int) for values in own)
+    if not (count := int(np.sum(seen > 1))):
+        return ()
+    return (
+        f"{count} of {len(distinct)} clusters in column {cluster} have rows in several groups. Groups are taken as "
+        "independent, so each counts as one cluster for each group. If the same numbers stand for different clusters, "
+        "that is right; if a cluster has members in several groups, standard errors of what is equal in all groups and "
+        "of differences between groups are not.",
+    )
+
+
+def _twins(labels: Sequence[str]) -> list[str]:
+    """Say which labels differ in blanks or in capital letters only: usually one group that was typed in two ways."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(" ".join(label.split()).casefold(), []).append(repr(label))
+    return [
+        f"the groups {' and '.join(same)} differ in blanks or capital letters only: write them alike if they are one"
+        for same in alike.values()
+        if len(same) > 1
+    ]
+
+
 @contextmanager
-def _named(label: str) -> Iterator[None]:
+def naming_group(label: str) -> Iterator[None]:
     """Name the group in front of messages about its data."""
     try:
         yield
@@ -168,7 +214,7 @@ def observe_each(parts: Sequence[GroupRows], look: Callable[[GroupRows], Observe
     """
     out = []
     for part in parts:
-        with _named(part.label):
+        with naming_group(part.label):
             out.append(look(part))
     return out
 
@@ -254,7 +300,7 @@ def observe_group_moments(
     for label, matrix, n, centre in zip(labels, matrices, sizes, means, strict=True):
         if order is None and hasattr(matrix, "columns"):
             order = [str(c) for c in matrix.columns]
-        with _named(label):
+        with naming_group(label):
             parts.append(observe_moments(matrix, n, centre, order, rescale))
     return join_groups(parts, labels)
 

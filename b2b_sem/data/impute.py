@@ -54,6 +54,10 @@ class Imputations:
     missing : mapping of str to int
         Missing answers in each column that has some, rows left out not counted.
     notes, warnings : tuple of str
+    group : str or None
+        Column of groups, if each group was imputed by itself.
+    groups : mapping of str to Imputations
+        What was imputed in each group; empty without groups.
     """
 
     seed: int
@@ -69,6 +73,8 @@ class Imputations:
     _frames: tuple[pd.DataFrame, ...] = field(repr=False)
     _trace: NDArray[np.float64] = field(repr=False)
     _observed: Mapping[str, tuple[float, float]] = field(repr=False)
+    group: str | None = None
+    groups: Mapping[str, Imputations] = field(default_factory=dict, repr=False)
 
     @property
     def frames(self) -> tuple[pd.DataFrame, ...]:
@@ -96,6 +102,8 @@ class Imputations:
         """
         import pandas as pd
 
+        if self.groups:
+            return self._by_group({label: part.trace() for label, part in self.groups.items()})
         m, rounds, k, _ = self._trace.shape
         index = pd.MultiIndex.from_product(
             [range(1, m + 1), range(1, rounds + 1), list(self.missing)], names=["imputation", "iteration", "column"]
@@ -110,9 +118,12 @@ class Imputations:
         the potential scale reduction (Gelman & Rubin 1992, doi:10.1214/ss/1177011136) of the means and standard
         deviations over the second half of the iterations; above 1.2 more iterations are needed. Means differ where
         answers are missing at random rather than completely at random: that is no error.
+        With groups imputed by themselves the column ``group`` stands first.
         """
         import pandas as pd
 
+        if self.groups:
+            return self._by_group({label: part.convergence() for label, part in self.groups.items()})
         half = self._trace[:, self.iterations // 2 :]
         reduction = scale_reduction(half)
         last = self._trace[:, -1].mean(axis=0)
@@ -132,6 +143,13 @@ class Imputations:
         ]
         names = ("column", "missing", "share", "mean_observed", "mean_imputed", "sd_observed", "sd_imputed")
         return pd.DataFrame(rows, columns=[*names, "rhat_mean", "rhat_sd"])
+
+    def _by_group(self, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        import pandas as pd
+
+        named = [table.assign(group=label) for label, table in tables.items()]
+        whole = pd.concat([table for table in named if len(table)] or named[:1], ignore_index=True)
+        return whole[["group", *(c for c in whole.columns if c != "group")]]
 
     def summary(self) -> str:
         """Return what was done, and the table of convergence, as text."""
@@ -154,6 +172,7 @@ def impute(
     iterations: int = 10,
     donors: int = 5,
     jobs: int = 1,
+    group: str | None = None,
 ) -> Imputations:
     """Complete data with missing answers m times.
 
@@ -193,6 +212,9 @@ def impute(
         For "match": respondents one is drawn from.
     jobs : int
         Worker processes.
+    group : str, optional
+        Column of groups, each of which is imputed by itself: what goes with what may then differ between groups, as it
+        may in a model of several groups. Rows without a group are left out.
 
     Returns
     -------
@@ -218,7 +240,28 @@ def impute(
     """
     _check(m, seed, scale, limits, iterations, donors, jobs)
     assert seed is not None
-    frame, names, extra = _columns(data, items, auxiliary)
+    frame, names, extra = _columns(data, items, auxiliary, group)
+    streams = np.random.SeedSequence(seed)
+    if group is not None:
+        return _impute_groups(frame, names, extra, group, m, seed, streams, scale, limits, iterations, donors, jobs)
+    return _impute(data, frame, names, extra, m, seed, streams, scale, limits, iterations, donors, jobs)
+
+
+def _impute(
+    data: Any,
+    frame: Any,
+    names: Sequence[str],
+    extra: Sequence[str],
+    m: int,
+    seed: int,
+    streams: np.random.SeedSequence,
+    scale: str,
+    limits: Any,
+    iterations: int,
+    donors: int,
+    jobs: int,
+) -> Imputations:
+    """Complete the rows of one group; `frame` are the data with the columns' names as text."""
     table = Table.open(data, [*names, *extra])
     values = np.column_stack(table.floats()).astype(np.float64)
     table.refuse_infinite(values.T)
@@ -235,7 +278,7 @@ def impute(
     answers = [values[~empty[:, j], j] for j in holes]
     whole = tuple(bool((a == np.round(a)).all()) for a in answers)
     settings = Settings(scale, iterations, donors, low, high, whole)
-    seeds = np.random.SeedSequence(seed).spawn(m)
+    seeds = streams.spawn(m)
     if holes:
         found = _run(values, holes, seeds, settings, jobs)
     else:
@@ -268,6 +311,64 @@ def impute(
     )
 
 
+def _impute_groups(
+    frame: Any,
+    names: Sequence[str],
+    extra: Sequence[str],
+    group: str,
+    m: int,
+    seed: int,
+    streams: np.random.SeedSequence,
+    *settings: Any,
+) -> Imputations:
+    """Complete each group by itself, and put the rows back in their order."""
+    import pandas as pd
+
+    from b2b_sem.data.group import group_labels, naming_group
+
+    labels, codes = group_labels(Table.open(frame, [group]).columns[0])
+    parts: dict[str, Imputations] = {}
+    for g, (label, own) in enumerate(zip(labels, streams.spawn(len(labels)), strict=True)):
+        rows = np.flatnonzero(codes == g)
+        part = frame.iloc[rows].set_axis(rows, axis=0)
+        with naming_group(label):
+            parts[label] = _impute(part, part, names, extra, m, seed, own, *settings)
+    if not parts:
+        raise DataError(f"the group column {group} has no value", hint="name the column that tells groups apart")
+    lost = int((codes < 0).sum())
+    notes = [f"{lost} of {len(codes)} rows dropped: no value in the group column {group}"] if lost else []
+    frames = []
+    for k in range(m):
+        whole = pd.concat([part._frames[k] for part in parts.values()]).sort_index()
+        frames.append(whole.set_axis(frame.index[whole.index.to_numpy()], axis=0))
+    missing: dict[str, int] = {}
+    for part in parts.values():
+        for name, count in part.missing.items():
+            missing[name] = missing.get(name, 0) + count
+    first = next(iter(parts.values()))
+    said = {
+        kind: tuple(f"group {label}: {text}" for label, part in parts.items() for text in getattr(part, kind))
+        for kind in ("notes", "warnings")
+    }
+    return Imputations(
+        seed=seed,
+        scale=first.scale,
+        iterations=first.iterations,
+        items=tuple(names),
+        auxiliary=tuple(extra),
+        n_read=len(codes),
+        n_dropped=lost + sum(part.n_dropped for part in parts.values()),
+        missing=missing,
+        notes=(*notes, "each group was imputed by itself", *said["notes"]),
+        warnings=said["warnings"],
+        _frames=tuple(frames),
+        _trace=np.zeros((m, first.iterations, 0, 2)),
+        _observed={},
+        group=group,
+        groups=parts,
+    )
+
+
 def _check(m: Any, seed: Any, scale: str, limits: Any, iterations: Any, donors: Any, jobs: Any) -> None:
     if scale not in SCALES:
         raise Unsupported(
@@ -287,7 +388,9 @@ def _check(m: Any, seed: Any, scale: str, limits: Any, iterations: Any, donors: 
             raise DataError(f"{name}={value!r}", hint=f"give a whole number, at least {least}")
 
 
-def _columns(data: Any, items: Sequence[str] | None, auxiliary: Sequence[str]) -> tuple[Any, list[str], list[str]]:
+def _columns(
+    data: Any, items: Sequence[str] | None, auxiliary: Sequence[str], group: str | None
+) -> tuple[Any, list[str], list[str]]:
     """Return the data as a DataFrame with its items and auxiliary columns, both in the order of the data."""
     import pandas as pd
 
@@ -305,11 +408,13 @@ def _columns(data: Any, items: Sequence[str] | None, auxiliary: Sequence[str]) -
     extra = list(dict.fromkeys(str(name) for name in auxiliary))
     if items is None:
         numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
-        names = [name for name in numeric if name not in extra]
+        names = [name for name in numeric if name not in extra and name != group]
         if not names:
             raise DataError("the data have no numeric column to complete", hint="name the items: items=[...]")
     else:
         names = [str(name) for name in items]
+    if group is not None and group in (*names, *extra):
+        raise DataError(f"{group} tells groups apart and is to be imputed, too", hint="leave it out of the items")
     both = [name for name in extra if name in names]
     if both:
         raise DataError(

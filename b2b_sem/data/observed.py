@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -199,14 +199,16 @@ def observe(
     """
     _check_missing(missing)
     if group is not None:
-        from b2b_sem.data.group import join_groups, observe_each, split_rows
+        from b2b_sem.data.group import join_groups, observe_each, shared_clusters, split_rows
 
         parts, n_read, lost = split_rows(frame, group, [*names, *([] if cluster is None else [cluster])])
         found = observe_each(
             parts,
             lambda part: observe(part, names, missing=missing, keep_raw=keep_raw, cluster=cluster, complete=complete),
         )
-        return join_groups(found, [part.label for part in parts], n_read, lost)
+        joined = join_groups(found, [part.label for part in parts], n_read, lost)
+        strays = () if cluster is None else shared_clusters(parts, cluster)
+        return replace(joined, warnings=(*strays, *joined.warnings))
     table = Table.open(frame, names)
     values = _stack(table.floats(), table.n)
     table.refuse_infinite(values)

@@ -207,7 +207,7 @@ def _equal_to(column: pd.Series, code: float | str) -> NDArray[np.bool_]:
             number = float(code)
         except ValueError:
             return np.zeros(len(column), dtype=bool)
-        return np.asarray(column == number, dtype=bool)
+        return np.asarray((column.to_numpy() if isinstance(column.dtype, np.dtype) else column) == number, dtype=bool)
     text = str(code).strip()
     same = np.fromiter((str(v).strip() == text for v in column), bool, len(column))
     if isinstance(code, str):

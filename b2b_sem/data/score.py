@@ -136,7 +136,9 @@ def score(responses: Responses, rules: Sequence[ItemRule]) -> Responses:
     values = numeric(scored, names)
     _refuse_out_of_range(scored, values, rules)
     notes = list(scored.notes)
-    broken = [f"{name} ({count})" for name in names if (count := int((np.mod(values[name].dropna(), 1) != 0).sum()))]
+    answers = values.to_numpy()
+    fractions = ((np.mod(answers, 1) != 0) & ~np.isnan(answers)).sum(axis=0)
+    broken = [f"{name} ({count})" for name, count in zip(names, fractions, strict=True) if count]
     if broken and any(rule.low is not None for rule in rules):
         notes.append(f"answers that are not whole numbers: {listed(broken)}")
     for rule in rules:

@@ -16,7 +16,7 @@ from b2b_sem.engine.native.loss import Point, evaluate, expected_information
 from b2b_sem.engine.problem import Problem
 from b2b_sem.errors import ModelError
 
-__all__ = ["bread_and_meat", "restriction", "scaling_factor"]
+__all__ = ["bread_and_meat", "moment_derivatives", "restriction", "scaling_factor"]
 
 #: Rows handled at once.
 CHUNK = 4096
@@ -94,7 +94,7 @@ def restriction(larger: Problem, theta1: Array, smaller: Problem, theta0: Array)
     image of the smaller model's derivatives.
     """
     order = [larger.table.observed.index(v) for v in smaller.table.observed]
-    first, second = _jacobian(larger, theta1, None), _jacobian(smaller, theta0, order)
+    first, second = moment_derivatives(larger, theta1, None), moment_derivatives(smaller, theta0, order)
     if larger.constraints is not None:
         first = first @ larger.constraints.basis
     if smaller.constraints is not None:
@@ -105,7 +105,7 @@ def restriction(larger: Problem, theta1: Array, smaller: Problem, theta0: Array)
     return complement if larger.constraints is None else complement @ larger.constraints.basis.T
 
 
-def _jacobian(problem: Problem, theta: Array, order: list[int] | None) -> Array:
+def moment_derivatives(problem: Problem, theta: Array, order: list[int] | None) -> Array:
     """Return the derivatives of all moments, (p* [+ p], q), with variables moved to the places `order`."""
     structure, point = problem.structure, _point(problem, theta)
     columns = point.implied.columns

@@ -8,7 +8,7 @@ chi-square = sum (n_g - 1) F_g where the estimates minimise sum n_g F_g.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -44,6 +44,8 @@ from b2b_sem.engine.native.implied import Implied
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.restricted import minimize_restricted
+from b2b_sem.engine.native.restriction import restrict
 from b2b_sem.engine.native.start import plain_start, start_values
 from b2b_sem.engine.problem import Problem, make_casewise, prepare
 from b2b_sem.engine.robust import Rows, rows_of, second_trace
@@ -67,12 +69,16 @@ __all__ = [
     "GroupProblem",
     "GroupSolution",
     "count_group_df",
+    "group_chisq",
     "group_starts",
     "infer_groups",
     "local_table",
     "prepare_groups",
+    "scaled_group_test",
     "solution_at",
     "solve_groups",
+    "standardized_groups",
+    "with_parts",
 ]
 
 
@@ -135,18 +141,7 @@ def prepare_groups(
     ------
     DataError
         As :func:`~b2b_sem.engine.problem.prepare`.
-    Unsupported
-        For bounds, inequalities and nonlinear constraints.
     """
-    if table.inequalities or table.bounded:
-        raise Unsupported(
-            "bounds and inequalities are not available with several groups", hint="remove them, or fit one group"
-        )
-    if len(table.equalities) > (0 if constraints is None else constraints.rank + len(constraints.redundant)):
-        raise Unsupported(
-            "nonlinear constraints are not available with several groups",
-            hint="use linear equations of labels, or define the expression with ':=' and test it",
-        )
     parts, places, cases = [], [], []
     for g in range(1, len(table.groups) + 1):
         local, place = local_table(table, g)
@@ -164,7 +159,17 @@ def prepare_groups(
     structure = replace(parts[0].structure, q=table.nfree)
     found = tuple(c for c in cases if c is not None)
     return GroupProblem(
-        table, structure, joint, {}, nobs, options, constraints, None, tuple(parts), tuple(places), found or None
+        table,
+        structure,
+        joint,
+        {},
+        nobs,
+        options,
+        constraints,
+        restrict(table),
+        tuple(parts),
+        tuple(places),
+        found or None,
     )
 
 
@@ -185,6 +190,14 @@ def solve_groups(problem: GroupProblem, engine: str) -> EngineFit:
     assert isinstance(weight, Grouped)
     rescue: int | None = None
     try:
+        if problem.restrictions is not None:
+            return minimize_restricted(
+                problem.structure,
+                problem.moments,
+                starts,
+                problem.restrictions,
+                max_iterations=problem.options.max_iterations,
+            )
         if any(isinstance(part.moments.weight, Casewise) for part in weight.parts):
             starts = [*_complete_start(problem, weight, starts), *starts]
             rescue = 1
@@ -267,6 +280,8 @@ class GroupSolution(Solution):
     @cached_property
     def metric(self) -> Array:
         """Information that tells whether the parameters are determined."""
+        if all(part.point.weight is None for part in self.parts):
+            return self.expected
         return self.add([part.metric for part in self.parts])
 
     @cached_property
@@ -331,34 +346,29 @@ def infer_groups(
     at = solution_at(problem, observed, solution.theta)
     n = problem.multiplier
     precision = invert_information(at.metric, n, constraints)
-    vcov = at.vcov(n) if precision.identified else precision.vcov
-    raws: list[RowValues] = []
-    lvs: list[RowValues] = []
-    alls: list[RowValues] = []
+    options = problem.options
+    done = options.se == "standard" and options.information == "expected" and at.metric is at.expected
+    vcov = at.vcov(n) if precision.identified and not done else precision.vcov
+    implied = tuple(own.point.implied for own in at.parts)
+    found = [part_rows(part, own, solution.theta[place]) for part, own, place in _each(problem, implied)]
     r2: list[dict[str, float]] = []
     problems: list[str] = []
     admissible = True
-    for label, part, own, place in zip(table.groups, problem.parts, at.parts, problem.places, strict=True):
-        implied = own.point.implied
-        raw = row_values(part.table, own.point.theta, part.fixed)
-        std_lv, std_all = standardize(part.table, part.structure, implied, raw)
-        fine, found = check_admissible(part.table, part.structure, implied, raw)
+    for label, part, own, rows in zip(table.groups, problem.parts, implied, found, strict=True):
+        fine, bad = check_admissible(part.table, part.structure, own, rows[0])
         admissible = admissible and fine
-        problems += [f"Group {label}: {text}" for text in found]
-        r2.append(explained(part.table, std_all.value))
-        for whole, values in ((raws, raw), (lvs, std_lv), (alls, std_all)):
-            whole.append(_widened(values, place, table.nfree))
-    raw = _joined(table, raws)
-    std_all = _joined(table, alls, undefined_as_nan=True)
+        problems += [f"Group {label}: {text}" for text in bad]
+        r2.append(explained(part.table, rows[2].value))
+    raw, std_lv, std_all = _join_rows(problem, found)
     trusted, constrained = solution.converged, constraints is not None
     measures, tests = _measures(problem, at, trusted)
     return GroupInference(
         raw=wald(raw, vcov, level, trusted, constrained=constrained),
-        std_lv=_joined(table, lvs, undefined_as_nan=True).value,
+        std_lv=std_lv.value,
         std_all=wald(std_all, vcov, level, trusted, drop_zero=True, constrained=constrained),
         r2=tuple(r2),
         measures=measures,
-        implied=tuple(own.point.implied for own in at.parts),
+        implied=implied,
         tests=tests,
         vcov=vcov,
         identified=precision.identified,
@@ -369,6 +379,49 @@ def infer_groups(
             *problems,
         ),
     )
+
+
+def part_rows(part: Problem, implied: Implied, theta: Array) -> tuple[RowValues, RowValues, RowValues]:
+    """Return the values of the rows of one group at its own parameters: raw, ``std_lv`` and ``std_all``."""
+    raw = row_values(part.table, theta, part.fixed)
+    return raw, *standardize(part.table, part.structure, implied, raw)
+
+
+def standardized_groups(problem: GroupProblem, implied: Sequence[Implied], theta: Array) -> RowValues:
+    """Return the standardized values (``std_all``) of all rows and definitions, with derivatives.
+
+    Parameters
+    ----------
+    problem : GroupProblem
+    implied : sequence of Implied
+        Of each group, at `theta`.
+    theta : (q,) array
+    """
+    return _join_rows(problem, [part_rows(p, own, theta[place]) for p, own, place in _each(problem, implied)])[2]
+
+
+def _each(problem: GroupProblem, implied: Sequence[Implied]) -> Iterable[tuple[Problem, Implied, IntArray]]:
+    return zip(problem.parts, implied, problem.places, strict=True)
+
+
+def _join_rows(
+    problem: GroupProblem, found: Sequence[tuple[RowValues, RowValues, RowValues]]
+) -> tuple[RowValues, RowValues, RowValues]:
+    """Return values of the rows of all groups, and of the definitions, by all joint parameters."""
+    q = problem.table.nfree
+    wide = [[_widened(v, place, q) for v in rows] for rows, place in zip(found, problem.places, strict=True)]
+    raw, std_lv, std_all = (
+        _joined(problem.table, [rows[k] for rows in wide], undefined_as_nan=k > 0) for k in range(3)
+    )
+    return raw, std_lv, std_all
+
+
+def with_parts(problem: GroupProblem, parts: Sequence[Problem]) -> GroupProblem:
+    """Return the problem with other moments: those of `parts`, which have the same rows and parameters."""
+    old = problem.moments.weight
+    assert isinstance(old, Grouped)
+    joint = [replace(own, structure=p.structure, moments=p.moments) for own, p in zip(old.parts, parts, strict=True)]
+    return replace(problem, parts=tuple(parts), moments=grouped_moments(joint, problem.table.nfree))
 
 
 def solution_at(problem: GroupProblem, observed: Observed, theta: Array) -> GroupSolution:
@@ -426,14 +479,14 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     out: dict[str, float] = {"npar": npar, "df": df, "ntotal": nobs}
     if not trusted:
         return {name: out.get(name, NAN) for name in names}, (NAN,) * groups
-    tests, value, logl, unrestricted = [], 0.0, 0.0, 0.0
+    tests = group_chisq(problem, at)
+    value, logl, unrestricted = 0.0, 0.0, 0.0
     base, base_df, origins = 0.0, 0, []
     gfi = rmr = srmr = 0.0
     all_moments = 0
     for part, own, share in zip(problem.parts, at.parts, at.shares, strict=True):
         times = part.nobs if options.likelihood == "normal" else part.nobs - 1
         least = max(own.point.value, 0.0) * own.unit
-        tests.append(times * least)
         value += (share if options.estimator == "ML" else times / nobs) * least
         origin, base_value, freedom = baseline(part.table, part.moments, options, own.rows)
         base += times * max(base_value, 0.0)
@@ -452,12 +505,21 @@ def _measures(problem: GroupProblem, at: GroupSolution, trusted: bool) -> tuple[
     pieces = Pieces(value, chisq, df, base, base_df, logl, unrestricted, npar, nobs, n, groups)
     out |= indices(options, pieces, rmr, srmr, gfi, all_moments)
     if options.test != "standard":
-        test = _scaled_test(at, chisq, df)
+        test = scaled_group_test(at, chisq, df)
         null = _base_test(origins, base, base_df)
         out |= scaled_measures(test, null, chisq, df, base, base_df, n, options.test, groups)
     if problem.cases is not None:
         out |= _corrected(problem, at, origins, df, base_df)
-    return {name: out[name] for name in names}, tuple(tests)
+    return {name: out[name] for name in names}, tests
+
+
+def group_chisq(problem: GroupProblem, at: GroupSolution) -> tuple[float, ...]:
+    """Return what each group adds to the chi-square."""
+    less = 0 if problem.options.likelihood == "normal" else 1
+    return tuple(
+        (part.nobs - less) * max(own.point.value, 0.0) * own.unit
+        for part, own in zip(problem.parts, at.parts, strict=True)
+    )
 
 
 def _residual_moments(part: Problem, point: Point) -> tuple[Array, Array, Array | None, Array | None]:
@@ -481,7 +543,7 @@ def _likelihood(part: Problem, own: Solution) -> tuple[float, float, float]:
     )
 
 
-def _scaled_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
+def scaled_group_test(at: GroupSolution, chisq: float, df: int) -> ScaledTest:
     """Return the scaled test of all groups together.
 
     Traces of V Gamma add up over groups. With E the inverse of the joint information and M the joint middle, what the

@@ -6,7 +6,7 @@ together is the space of directions the model may move in: equal parameters are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.extension import Extension, extend
 from b2b_sem.engine.group import GroupProblem
+from b2b_sem.engine.problem import Problem
 
 __all__ = ["GroupExtension", "extend_groups"]
 
@@ -58,7 +59,10 @@ class GroupExtension(Extension):
 
 
 def extend_groups(
-    problem: GroupProblem, theta: Array, added: Sequence[Iterable[tuple[str, str, str]]] | None = None
+    problem: GroupProblem,
+    theta: Array,
+    added: Sequence[Iterable[tuple[str, str, str]]] | None = None,
+    make: Callable[[Problem, Array, Iterable[tuple[str, str, str]]], Extension] = extend,
 ) -> GroupExtension:
     """Extend the model of each group.
 
@@ -68,6 +72,8 @@ def extend_groups(
     theta : (q,) array
     added : sequence of iterables of (lhs, op, rhs), optional
         For each group, parameters that are no rows of its table.
+    make : callable
+        Extends the model of one group.
 
     Raises
     ------
@@ -76,7 +82,7 @@ def extend_groups(
     """
     more = added or [()] * len(problem.parts)
     pairs = zip(problem.parts, problem.places, more, strict=True)
-    parts = [extend(part, theta[place], new) for part, place, new in pairs]
+    parts = [make(part, theta[place], new) for part, place, new in pairs]
     own = [(g, k) for g, part in enumerate(problem.parts) for k in range(len(part.table.rows))]
     own += [
         (g, k)

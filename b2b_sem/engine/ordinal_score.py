@@ -1,135 +1,20 @@
-"""Tests from models of ordinal items: what a model leaves out, and how two models differ."""
+"""How two models of ordinal items differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from b2b_sem.data.ordinal import OrdinalMoments
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.candidate import absent_parameters, standardizing_factors
 from b2b_sem.engine.categorical import weight_of
-from b2b_sem.engine.native.categorical import CategoricalWeight
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.native.ordinal import compile_layout
 from b2b_sem.engine.nested import Reproduction
-from b2b_sem.engine.ordinal import OrdinalRows, ordinal_rows, solution_of
+from b2b_sem.engine.ordinal import solution_of
 from b2b_sem.engine.problem import Problem
-from b2b_sem.errors import ModelError
-from b2b_sem.spec.partable import Row
 
-__all__ = ["Candidates", "absent_tests", "directions_given_up", "given_up", "reproduce_ordinal", "statistic_order"]
-
-#: Share of its information that a direction must keep once the model's own parameters are accounted for.
-LEAST_SHARE = 1e-9
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Parameters a model fixes or leaves out.
-
-    Attributes
-    ----------
-    rows : tuple of Row, length c
-    mi, epc : (c,) arrays
-        Score test and expected change; NaN where the data cannot tell the parameter from those of the model.
-    factors : three (c,) arrays
-        What turns a change into a standardized one: ``lv``, ``all``, ``nox``.
-    """
-
-    rows: tuple[Row, ...]
-    mi: Array
-    epc: Array
-    factors: tuple[Array, Array, Array]
-
-
-def absent_tests(problem: Problem, theta: Array) -> Candidates:
-    """Return the score test of every parameter that a model of ordinal items fixes or leaves out.
-
-    With e = s - sigma and D the derivatives of the statistics by all parameters, the score is D'Ve and its variance
-    D'VD, as if V were the inverse of Gamma: for WLSMV the test is not corrected, as in lavaan.
-    """
-    table, weight = problem.table, weight_of(problem)
-    layout = weight.layout
-    state = layout.state(theta)
-    if state is None:
-        raise ModelError("a variance implied at the solution is not positive")
-    found = ordinal_rows(problem, state)
-    given = [layout.structure.observed[k] for k in layout.x]
-
-    def computed(row: Row) -> bool:
-        return row.lhs in table.ordered and row.lhs == row.rhs and row.op == ("~*~" if layout.theta else "~~")
-
-    free = [r for r in table.rows if not r.exo and not computed(r)]
-    kept = [r for r in table.rows if r.exo or computed(r)]
-    new = [
-        Row(lhs, op, rhs, 1, 0.0, None, "", False, False)
-        for lhs, op, rhs in absent_parameters(table)
-        if lhs not in given and not (op == "~~" and rhs in given)
-    ]
-    values: list[float] = []
-    made: list[Row] = []
-    picks: list[Array] = []
-    for count, row in enumerate([*free, *new], 1):
-        pick = np.zeros(layout.q)
-        if row.free and count <= len(free):
-            pick[row.free - 1] = 1.0
-            values.append(float(theta[row.free - 1]))
-        else:
-            values.append(float(row.value or 0.0))
-        picks.append(pick)
-        made.append(replace(row, free=count, value=None))
-    extended = replace(table, rows=(*made, *kept), constraints=())
-    larger = compile_layout(extended, problem.fixed, bool(given))
-    own = np.array(picks)
-    point = CategoricalWeight(larger, weight.statistic, weight.diagonal, weight.dense, 1.0).evaluate(
-        larger.structure, problem.moments, np.array(values)
-    )
-    if point is None:
-        raise ModelError("a variance implied at the solution is not positive")
-    made_weight = point.weight
-    assert isinstance(made_weight, CategoricalWeight)
-    information = made_weight.expected_information(larger.structure, point)
-    score = -0.5 * made_weight.gradient(larger.structure, problem.moments, point)
-    constraints = problem.constraints
-    tangent = own if constraints is None else own @ constraints.basis
-    at = np.flatnonzero(~own.any(axis=1))
-    inner = tangent.T @ information @ tangent
-    scale = np.sqrt(np.diag(inner))
-    cross = (information[at] @ tangent) / scale
-    explained = np.linalg.solve(inner / np.outer(scale, scale), cross.T)
-    diagonal = np.diag(information)[at]
-    variance = diagonal - np.einsum("cr,rc->c", cross, explained)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variance = np.where(variance > LEAST_SHARE * diagonal, variance, np.nan)
-        # lavaan's score is that of (N - 1) / N F
-        epc = (problem.nobs - 1) / problem.nobs * score[at] / variance
-        mi = (problem.nobs - 1) * score[at] * epc
-    rows = tuple([*free, *new][k] for k in at)
-    return Candidates(rows, mi, epc, _factors(problem, rows, found))
-
-
-def _factors(problem: Problem, rows: tuple[Row, ...], found: OrdinalRows) -> tuple[Array, Array, Array]:
-    """Return standardizing factors; thresholds are divided by the standard deviation of y*, scales have none."""
-    table = problem.table
-    residual = {
-        r.lhs: float(found.moving.value[i]) for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs
-    }
-    usual = np.array([r.op not in ("|", "~*~") for r in rows], dtype=bool)
-    known = standardizing_factors(
-        table, tuple(r for r, keep in zip(rows, usual, strict=True) if keep), found.implied, residual
-    )
-    sd = dict(zip(table.observed, np.sqrt(np.diag(found.implied.sigma)), strict=True))
-    own = np.array([1.0 / sd[r.lhs] if r.op == "|" else np.nan for r in rows])
-    raw = np.where([r.op == "|" for r in rows], 1.0, np.nan)
-
-    def fill(base: Array, values: Array) -> Array:
-        out = np.array(base, dtype=float)
-        out[usual] = values
-        return out
-
-    return fill(raw, known[0]), fill(own, known[1]), fill(own, known[2])
+__all__ = ["directions_given_up", "given_up", "reproduce_ordinal", "statistic_order"]
 
 
 def reproduce_ordinal(larger: Problem, theta: Array, smaller: Problem, theta0: Array) -> Reproduction:
@@ -181,7 +66,8 @@ def given_up(one: Array, larger: Problem, two: Array, smaller: Problem) -> Array
 
 def statistic_order(larger: Problem, smaller: Problem) -> list[int]:
     """Return where each statistic of the larger model stands among those of the smaller."""
-    return [statistic_names(smaller).index(name) for name in statistic_names(larger)]
+    place = {name: k for k, name in enumerate(statistic_names(smaller))}
+    return [place[name] for name in statistic_names(larger)]
 
 
 def statistic_names(problem: Problem) -> list[tuple[str, ...]]:

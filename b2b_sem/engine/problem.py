@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from b2b_sem.spec.partable import ParameterTable
 
 __all__ = ["Problem", "at_solution", "make_casewise", "prepare", "solve", "starting_values"]
 
+P = TypeVar("P", bound="Problem")
 #: Iterations of the first search for a start by complete data.
 QUICK = 50
 
@@ -115,7 +116,7 @@ def make_casewise(table: ParameterTable, observed: Observed) -> Casewise | None:
     return Casewise(incomplete, compact(incomplete), np.array(group.mean), np.array(group.cov), given, clusters)
 
 
-def at_solution(problem: Problem, theta: Array) -> Problem:
+def at_solution(problem: P, theta: Array) -> P:
     """Return the problem with its constraints as they are at a solution: see :class:`LinearConstraints`."""
     if problem.restrictions is None:
         return problem

@@ -7,6 +7,7 @@ the last resorts of the single-fit engine, before they count as failed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +32,15 @@ from b2b_sem.engine.native.start import plain_start
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.errors import ModelError, Unsupported
 
-__all__ = ["Replicates", "Replicator", "replicator", "standard_errors"]
+__all__ = [
+    "Replicates",
+    "Replicator",
+    "admissible_stack",
+    "curvature_at",
+    "refuse_repeats",
+    "replicator",
+    "standard_errors",
+]
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,23 @@ class Replicator:
         retry : bool
             Fit replicates without a minimum again, one by one.
         """
-        count = len(cov)
+
+        def make(at: slice) -> Stack:
+            return make_stack(self.kernel, cov[at], None if mean is None else mean[at])
+
+        return self.fit_stacks(len(cov), make, starts=starts, tolerance=tolerance, chunk=chunk, retry=retry)
+
+    def fit_stacks(
+        self,
+        count: int,
+        make: Callable[[slice], Stack],
+        *,
+        starts: Array | None = None,
+        tolerance: float = TOLERANCE,
+        chunk: int | None = None,
+        retry: bool = True,
+    ) -> Replicates:
+        """Fit `count` samples whose moments `make` prepares, some at a time; the rest is as for :meth:`fit`."""
         chunk = chunk_size(self.kernel) if chunk is None else chunk
         theta = np.empty((count, self.kernel.structure.q))
         fmin, exo = np.empty(count), np.empty((count, len(self.kernel.exo)))
@@ -116,7 +141,7 @@ class Replicator:
         retried, iterations = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.intp)
         for first in range(0, count, chunk):
             at = slice(first, min(first + chunk, count))
-            stack = make_stack(self.kernel, cov[at], None if mean is None else mean[at])
+            stack = make(at)
             start = self.theta if starts is None else starts[at]
             found = minimize_stack(self.kernel, stack, start, self.curvature, tolerance=tolerance, chunk=chunk)
             theta[at], fmin[at], exo[at] = found.theta, found.fmin, stack.exo
@@ -137,9 +162,12 @@ class Replicator:
                 if again is not None:
                     theta[first + r], fmin[first + r] = again
                     converged[first + r] = True
-            admissible[at] = _admissible(self.kernel, theta[at], exo[at])
+            admissible[at] = self._admissible(theta[at], exo[at])
         theta[~converged], fmin[~converged] = np.nan, np.nan
         return Replicates(theta, fmin, exo, converged, admissible & converged, retried, iterations)
+
+    def _admissible(self, theta: Array, exo: Array) -> npt.NDArray[np.bool_]:
+        return admissible_stack(self.kernel, theta, exo)
 
     def _alone(self, stack: Stack, r: int) -> tuple[Array, float] | None:
         """Fit one replicate by the single-fit engine; None if it finds no minimum either."""
@@ -180,6 +208,17 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
     ModelError
         If the model is not identified at `theta`.
     """
+    refuse_repeats(problem)
+    curvature = curvature_at(problem, theta)
+    kernel = compile_kernel(problem.table, problem.structure)
+    cold = plain_start(problem.table, problem.moments.cov, problem.moments.mean)
+    if problem.constraints is not None:
+        cold = problem.constraints.project(cold)
+    return Replicator(problem, kernel, np.array(theta), cold, curvature)
+
+
+def refuse_repeats(problem: Problem) -> None:
+    """Raise Unsupported for what the batched engine has not been tested with."""
     if problem.options.estimator != "ML":
         raise Unsupported(
             f"repeated fits are not available for estimator='{problem.options.estimator}'", hint="use estimator='ML'"
@@ -189,6 +228,16 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
     if problem.restrictions is not None:
         # their tangent at one solution does not hold at the solution of another sample
         raise Unsupported("repeated fits are not available under bounds or nonlinear constraints", hint="remove them")
+
+
+def curvature_at(problem: Problem, theta: Array) -> Curvature:
+    """Return what the iterations know about the fit function, at the full-sample solution.
+
+    Raises
+    ------
+    ModelError
+        If the model is not identified at `theta`.
+    """
     point = evaluate(problem.structure, problem.moments, theta)
     if point is None:
         raise ModelError("the covariance matrix implied at the solution is not positive definite")
@@ -207,13 +256,7 @@ def replicator(problem: Problem, theta: Array) -> Replicator:
     if inverse is None:
         inverse = _inverse_curvature(2.0 * info, scale)
     assert inverse is not None
-    kernel = compile_kernel(problem.table, problem.structure)
-    cold = plain_start(problem.table, problem.moments.cov, problem.moments.mean)
-    if problem.constraints is not None:
-        cold = problem.constraints.project(cold)
-    return Replicator(
-        problem, kernel, np.array(theta), cold, Curvature(inverse, scale, problem.nobs, problem.constraints)
-    )
+    return Curvature(inverse, scale, problem.nobs, problem.constraints)
 
 
 def _inverse_curvature(matrix: Array, scale: Array) -> Array | None:
@@ -265,7 +308,7 @@ def _inverse_diagonal(info: Array, scale: Array, basis: Array | None) -> tuple[A
     return np.einsum("qa,rab,qb->rq", basis, whole, basis, optimize=True), singular
 
 
-def _admissible(kernel: Kernel, theta: Array, exo: Array) -> npt.NDArray[np.bool_]:
+def admissible_stack(kernel: Kernel, theta: Array, exo: Array) -> npt.NDArray[np.bool_]:
     """Whether each replicate has non-negative variances and proper covariance matrices, as the single fit judges."""
     structure = kernel.structure
     with np.errstate(all="ignore"):

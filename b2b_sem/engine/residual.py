@@ -6,6 +6,10 @@ Q Gamma Q' / n,  Q = I - Delta J^-1 Delta' A  (Maydeu-Olivares 2017, doi:10.1007
 All matrices act by products of p x p matrices: Gamma maps a symmetric matrix X to 2 S X S, and nothing of size
 p(p + 1)/2 squared is ever formed. Exogenous variables taken as fixed are conditioned on, which puts
 Gamma(S) - Gamma(P), P = S_x S_xx^-1 S_x', in the place of Gamma(S).
+
+Parameters that groups share depend on the moments of all groups: the last term of Q Gamma Q' is then
+n_g Delta_g V (sum over groups of n_h Delta_h' A_h Gamma_h A_h Delta_h) V Delta_g', V being the covariance matrix of the
+estimates.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Structure
 from b2b_sem.engine.native.loss import Moments, Point, expected_information
 
-__all__ = ["ResidualSpread", "residual_spread"]
+__all__ = ["ResidualSpread", "residual_core", "residual_spread"]
 
 #: Part of a sampling variance that rounding leaves of a residual that is 0 by construction.
 NOTHING = 1e-9
@@ -39,6 +43,22 @@ class ResidualSpread:
     mean: Array | None
 
 
+def residual_core(structure: Structure, moments: Moments, point: Point, given: list[int]) -> Array:
+    """Return Delta' A Gamma A Delta, (q, q); arguments as for :func:`residual_spread`."""
+    omega = point.omega
+    explained = _explained(moments.cov, given)
+    core = _information(structure, point, omega @ moments.cov @ omega)
+    return core - _information(structure, point, omega @ explained @ omega)
+
+
+def _explained(s: Array, given: list[int]) -> Array:
+    """Return what fixed variables predict of the covariance matrix."""
+    if not given:
+        return np.zeros_like(s)
+    out: Array = s[:, given] @ np.linalg.solve(s[np.ix_(given, given)], s[given])
+    return out
+
+
 def residual_spread(
     structure: Structure,
     moments: Moments,
@@ -48,6 +68,7 @@ def residual_spread(
     given: list[int],
     kind: str,
     scale: str = "raw",
+    joint: tuple[Array, Array] | None = None,
 ) -> ResidualSpread:
     """Return the standard errors of residuals.
 
@@ -64,6 +85,9 @@ def residual_spread(
         Variance of the sample moment alone (Gamma / n); of the residual; or Gamma / n - Delta V Delta'.
     scale : {"raw", "cor_bentler", "cor_bollen"}
         Of the residuals: raw; divided by sample standard deviations; differences of correlations.
+    joint : tuple of (q, Q) and (Q, Q) arrays, optional
+        For one of several groups: n times the covariances of its parameters with all Q, and the sum over groups of
+        n_h / n times :func:`residual_core`.
 
     Returns
     -------
@@ -71,9 +95,7 @@ def residual_spread(
         NaN where a variance comes out negative; 0 where the residual is 0 by construction.
     """
     s, p = moments.cov, structure.p
-    explained = np.zeros_like(s)
-    if given:
-        explained = s[:, given] @ np.linalg.solve(s[np.ix_(given, given)], s[given])
+    explained = _explained(s, given)
     rows = _Rows(*np.tril_indices(p), s, scale)
     reference = rows.sampling(s) - rows.sampling(explained)
     with_mean = point.implied.mu is not None and moments.mean is not None
@@ -90,13 +112,13 @@ def residual_spread(
         else:
             pushed = _slopes(structure, point, s @ omega @ columns, rows)[0]
             pushed -= _slopes(structure, point, explained @ omega @ columns, rows)[0]
-            core = _information(structure, point, omega @ s @ omega)
-            core -= _information(structure, point, omega @ explained @ omega)
-            variance = reference - 2.0 * (reach * pushed).sum(axis=1) + ((reach @ core) * reach).sum(axis=1)
-            reach = mean_slope @ spread
+            wide, core = (spread, residual_core(structure, moments, point, given)) if joint is None else joint
+            far = slope @ wide
+            variance = reference - 2.0 * (reach * pushed).sum(axis=1) + ((far @ core) * far).sum(axis=1)
+            reach, far = mean_slope @ spread, mean_slope @ wide
             pushed = (s - explained) @ omega @ mean_slope
             mean_variance = mean_reference - 2.0 * (reach * pushed).sum(axis=1)
-            mean_variance += ((reach @ core) * reach).sum(axis=1)
+            mean_variance += ((far @ core) * far).sum(axis=1)
     if scale == "cor_bollen":  # a correlation of 1 has no error
         variance = np.where(rows.i == rows.j, 0.0, variance)
     matrix = np.zeros((p, p))

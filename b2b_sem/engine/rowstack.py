@@ -15,7 +15,7 @@ from b2b_sem.engine.native.stack import Kernel, parts
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["deviations", "evaluate_stack", "row_stack"]
+__all__ = ["deviations", "evaluate_stack", "fill_definitions", "row_stack"]
 
 _FUNCTIONS: Mapping[str, Callable[[Array], Array]] = {
     "exp": np.exp,
@@ -117,14 +117,19 @@ def row_stack(
                     at = variance_row.get(name)
                     standardized[:, i] /= np.nan if at is None else np.sqrt(np.abs(raw[:, at]))
         for target in (raw, standardized):
-            known: dict[str, Array] = {}
-            for i, row in enumerate(table.rows):
-                if row.label:
-                    known.setdefault(row.label, target[:, i])
-            for k, definition in enumerate(table.definitions):
-                target[:, n + k] = evaluate_stack(definition.right, known)
-                known[definition.name] = target[:, n + k]
+            fill_definitions(table, target)
     return raw, standardized
+
+
+def fill_definitions(table: ParameterTable, target: Array) -> None:
+    """Write the values of the definitions into the columns behind those of the rows, (R, rows + definitions)."""
+    known: dict[str, Array] = {}
+    for i, row in enumerate(table.rows):
+        if row.label:
+            known.setdefault(row.label, target[:, i])
+    for k, definition in enumerate(table.definitions, len(table.rows)):
+        target[:, k] = evaluate_stack(definition.right, known)
+        known[definition.name] = target[:, k]
 
 
 def deviations(kernel: Kernel, theta: Array, exo: Array) -> dict[str, Array]:

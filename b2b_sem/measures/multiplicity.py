@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["false_discovery"]
+__all__ = ["METHODS", "adjusted", "false_discovery"]
 
 Array = npt.NDArray[np.floating[Any]]
+METHODS = ("holm", "bonferroni", "bh", "none")
+#: What statsmodels calls them.
+NAMES = {"holm": "holm", "bonferroni": "bonferroni", "bh": "fdr_bh"}
+
+
+def adjusted(pvalues: Sequence[float], method: str) -> list[float]:
+    """Return adjusted p-values; NaN stays NaN and does not count.
+
+    Parameters
+    ----------
+    pvalues : sequence of m float
+    method : {"holm", "bonferroni", "bh", "none"}
+        Holm (1979), https://www.jstor.org/stable/4615733; Bonferroni; Benjamini and Hochberg (1995); nothing.
+
+    Raises
+    ------
+    ValueError
+        For another method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}")
+    out = np.array(pvalues, dtype=float)
+    at = np.flatnonzero(~np.isnan(out))
+    if method != "none" and len(at):
+        from statsmodels.stats.multitest import multipletests
+
+        out[at] = multipletests(out[at], method=NAMES[method])[1]
+    return out.tolist()
 
 
 def false_discovery(pvalue: Array) -> Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +12,19 @@ from typing import Any
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 
-__all__ = ["FONT", "INK", "MUTED", "STYLES", "Figure", "LineStyle", "base_layout", "style_of", "ticks"]
+__all__ = [
+    "FONT",
+    "INK",
+    "MUTED",
+    "STYLES",
+    "Figure",
+    "LineStyle",
+    "axis_marks",
+    "base_layout",
+    "style_of",
+    "ticks",
+    "wrap_label",
+]
 
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 INK = "#1a1a1a"
@@ -88,3 +103,19 @@ def base_layout(height: int) -> dict[str, Any]:
         "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
         "dragmode": False,
     }
+
+
+def wrap_label(text: str, width: int) -> str:
+    """Return a name as lines of at most `width` characters, escaped for figures."""
+    lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    return "<br>".join(html.escape(line) for line in lines)
+
+
+def axis_marks(low: float, high: float, most: int = 8) -> dict[str, Any]:
+    """Return axis settings with round marks between two values, at most `most`, whose numbers keep leading zeros."""
+    span = high - low
+    step = next(m for e in range(-12, 13) for m in (10.0**e, 2 * 10.0**e, 5 * 10.0**e) if span / m <= most - 1)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    values = [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    labels = ["0" if v == 0 else number(v, digits, glyphs=TYPESET) for v in values]
+    return {"tickmode": "array", "tickvals": values, "ticktext": labels}

@@ -163,6 +163,45 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         ),
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
     ),
+    "groups": (
+        Definition(
+            "Configural, metric, scalar, strict",
+            "the same items measure the same constructs in all groups; and loadings are equal, so that paths may be "
+            "compared; and intercepts, so that latent means may be compared; and residual variances, so that sums of "
+            "answers may be compared. For ordered items thresholds come before loadings",
+            "Meredith 1993, doi:10.1007/BF02294825",
+        ),
+        Definition(
+            "Released",
+            "a parameter that is not equal in all groups: the one with the largest score test, if its p-value is small "
+            "after adjustment for all tests of its round (partial invariance). Releases follow the data and should be "
+            "confirmed with other answers",
+            "Byrne, Shavelson & Muthén 1989, doi:10.1037/0033-2909.105.3.456",
+        ),
+        Definition(
+            "dMACS",
+            "root mean square of the difference of the expected answers of two people with the same value of the "
+            "construct, one of each group, in standard deviations of the item",
+            "Nye & Drasgow 2011, doi:10.1037/a0022955",
+        ),
+        Definition(
+            "d of a latent mean",
+            "difference of two latent means in pooled standard deviations of the construct",
+            "Hancock 2001, doi:10.1007/BF02294440",
+        ),
+        Definition(
+            "Wald, difference of χ²",
+            "two tests that a path is equal in all groups: from the estimates and their standard errors, and from the "
+            "fit of the model in which it is equal; with a scaled test the difference is scaled, too",
+            "Satorra & Bentler 2001, doi:10.1007/BF02296192",
+        ),
+        Definition(
+            "Power, detectable",
+            "the chance that the test of a path finds a standardized difference of the stated size, if there is one, "
+            "with the standard error of these answers; and the difference that it finds with a chance of .80",
+            "Satorra & Saris 1985, doi:10.1007/BF02294150",
+        ),
+    ),
     "missing": (
         Definition(
             "Missing completely at random",

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from b2b_sem.measures.notation import TYPESET
 from b2b_sem.report.answer import spread_answers
-from b2b_sem.report.canvas import Figure
 from b2b_sem.report.comparison import describe_comparisons
 from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.figures import build_figures
 from b2b_sem.report.missingness import describe_treatment, missing_figures, missing_of, missing_tables
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
-from b2b_sem.report.table import Table, link_dois
+from b2b_sem.report.page import figure_spec, plotly_code, template
+from b2b_sem.report.table import Table
 from b2b_sem.report.tables import build_tables, tabulate_fit, tabulate_residuals, tabulate_truth
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -84,12 +79,12 @@ def render_report(result: StudyResult) -> str:
     missing = missing_of(result)
     figures = build_figures(result) | missing_figures(result)
     return (
-        _template().render(
+        template("report.html.j2").render(
             result=result,
             tables={name: Markup(t.to_html()) for name, t in tables.items()},
             figures=figures,
-            specs={name: Markup(_spec(f)) for name, f in figures.items()},
-            plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+            specs={name: Markup(figure_spec(f)) for name, f in figures.items()},
+            plotly=Markup(plotly_code()),
             definitions=DEFINITIONS,
             notices=notices(result),
             verdict_text=describe_verdicts(result),
@@ -100,7 +95,8 @@ def render_report(result: StudyResult) -> str:
             repeatable=_repeatable(result.fit),
             sentences=[_sentence(v) for v in result.verdicts],
             settings=_settings(result.study),
-            comparisons=describe_comparisons(result),
+            comparisons=describe_comparisons(result.comparisons, "groups"),
+            ladders=describe_comparisons(result.ladders, "invariance"),
             missing_text=[] if missing is None else [*missing.conclusions(), describe_treatment(result)],
             missing_notes=() if missing is None else missing.notes,
             command=_command(result),
@@ -109,30 +105,6 @@ def render_report(result: StudyResult) -> str:
         )
         + "\n"
     )
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    text = (resources.files("b2b_sem.report") / "templates" / "report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["doi"] = lambda value: Markup(link_dois(str(value)))
-    return environment.from_string(text)
-
-
-def _spec(figure: Figure) -> str:
-    """Return a figure as JSON that is safe inside a script element."""
-    spec: dict[str, Any] = json.loads(figure.plot.to_json(engine="json"))
-    spec["layout"].pop("template", None)  # 7 kB of defaults a figure; ours are spelled out
-    spec["config"] = {
-        "displaylogo": False,
-        "responsive": not figure.fixed,
-        "displayModeBar": "hover",
-        "modeBarButtons": [["toImage"]],
-        "toImageButtonOptions": {"format": "svg", "filename": figure.name},
-    }
-    return json.dumps(spec, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
 
 
 def _indirect(result: StudyResult) -> Table | None:

@@ -12,11 +12,12 @@ import pandas as pd
 
 from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
-from b2b_sem.report.comparison import comparison_tables
+from b2b_sem.report.comparison import comparison_tables, tabulate_parts
 from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
 from b2b_sem.report.missingness import missing_tables
+from b2b_sem.report.recovery import tabulate_group_truth
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import write_text
@@ -64,7 +65,8 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
         if result.ok:
-            notes.append(f"They rest on one fit: {label_method(result.fit)}.")
+            others = "; those on groups on fits of the groups" if any(v.parts for v in verdicts) else ""
+            notes.append(f"They rest on one fit: {label_method(result.fit)}{others}.")
     columns = [
         Column("id", "", "value"),
         Column("path", "Path", "path"),
@@ -482,6 +484,10 @@ def tabulate_truth(result: StudyResult, ops: Collection[str] | None = None) -> T
     if both:
         ordered = "; of ordered items, the population value itself" if result.fit.model.options.get("ordered") else ""
         notes.append(f"Expected: the population value as it shows in answers on the survey's response scale{ordered}.")
+    if split := result.study.get("population_groups"):
+        notes.append(
+            f"Values that are not the same in all groups of '{split}' are left out: this fit is one of all groups."
+        )
     return table("truth", "Known values and estimates", columns, rows, notes) if rows else None
 
 
@@ -536,6 +542,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
     fit = result.fit
     makers: list[Callable[[], Table | None]] = [
         lambda: tabulate_verdicts(result),
+        lambda: tabulate_parts(result),
         lambda: tabulate_measures(fit),
         lambda: tabulate_residuals(fit),
         lambda: tabulate_r2(fit),
@@ -557,6 +564,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),
+        lambda: tabulate_group_truth(result),
         lambda: tabulate_provenance(result),
     ]
     tables = [made for make in makers if (made := make()) is not None]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.io import plain
 from b2b_sem.results.path_group import PathGroupResult
@@ -67,6 +68,8 @@ class GroupComparison:
         With the loadings free that `invariance` released.
     reasons : tuple of str
         Why something is None, or must not be used.
+    claims : tuple of GroupClaim
+        Propositions on this split that have latents of their own.
     """
 
     name: str
@@ -74,6 +77,7 @@ class GroupComparison:
     invariance: InvarianceResult | None
     paths: PathGroupResult | None
     reasons: tuple[str, ...] = ()
+    claims: tuple[GroupClaim, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; ``from_json`` rebuilds the result without its fits."""
@@ -83,6 +87,7 @@ class GroupComparison:
             "invariance": None if self.invariance is None else self.invariance.to_json(),
             "paths": None if self.paths is None else self.paths.to_json(),
             "reasons": list(self.reasons),
+            "claims": [claim.to_json() for claim in self.claims],
         }
 
     @classmethod
@@ -94,4 +99,5 @@ class GroupComparison:
             None if data["invariance"] is None else InvarianceResult.from_json(data["invariance"]),
             None if data["paths"] is None else PathGroupResult.from_json(data["paths"]),
             tuple(data["reasons"]),
+            tuple(GroupClaim.from_json(claim) for claim in data.get("claims") or ()),
         )

@@ -156,6 +156,8 @@ class Pooling:
         if len(table):
             worst = table.iloc[int(table["fmi"].fillna(-1.0).to_numpy().argmax())]
             name = " ".join(str(worst[c]) for c in ("lhs", "op", "rhs")).strip()
+            if (table["group"] > 1).any() and worst["group"]:
+                name += f" in group {worst['group']}"
             lines.append(
                 f"Fraction of missing information: mean {table['fmi'].mean():.3f}, largest {worst['fmi']:.3f} ({name})."
             )

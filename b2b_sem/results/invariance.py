@@ -13,6 +13,7 @@ import pandas as pd
 from b2b_sem.errors import Unsupported, did_you_mean
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records
+from b2b_sem.results.text import TextKind, text_table
 
 __all__ = ["EFFECT_COLUMNS", "MEAN_COLUMNS", "RELEASE_COLUMNS", "STEP_COLUMNS", "TEST_COLUMNS", "InvarianceResult"]
 
@@ -42,6 +43,54 @@ RELEASE_COLUMNS = (*TEST_COLUMNS, "tests", "reason", "model_chisq", "model_df", 
 EFFECT_COLUMNS = ("latent", "item", "group", "referent", "dmacs", "signed")
 MEAN_COLUMNS = ("latent", "group", "est", "se", "z", "pvalue", "ci_lower", "ci_upper", "d")
 _WIDTH = 100
+_FIT: tuple[tuple[str, str, TextKind], ...] = (
+    ("step", "step", "text"),
+    ("partial", "released", "count"),
+    ("chisq", "chisq", "number"),
+    ("df", "df", "count"),
+    ("pvalue", "p", "p"),
+    ("cfi", "cfi", "number"),
+    ("rmsea", "rmsea", "number"),
+    ("srmr", "srmr", "number"),
+)
+_CHANGE: tuple[tuple[str, str, TextKind], ...] = (
+    ("step", "step", "text"),
+    ("chisq_diff", "chisq", "number"),
+    ("df_diff", "df", "count"),
+    ("pvalue_diff", "p", "p"),
+    ("cfi_change", "cfi", "number"),
+    ("rmsea_change", "rmsea", "number"),
+    ("srmr_change", "srmr", "number"),
+    ("holds", "holds", "flag"),
+)
+_RELEASE: tuple[tuple[str, str, TextKind], ...] = (
+    ("step", "step", "text"),
+    ("parameter", "parameter", "text"),
+    ("chisq", "chisq", "number"),
+    ("df", "df", "count"),
+    ("pvalue_fdr", "p", "p"),
+    ("cfi", "cfi then", "number"),
+    ("holds", "holds then", "flag"),
+    ("reason", "reason", "text"),
+)
+_EFFECT: tuple[tuple[str, str, TextKind], ...] = (
+    ("latent", "latent", "text"),
+    ("item", "item", "text"),
+    ("group", "group", "text"),
+    ("referent", "referent", "text"),
+    ("dmacs", "dmacs", "number"),
+    ("signed", "signed", "number"),
+)
+_MEAN: tuple[tuple[str, str, TextKind], ...] = (
+    ("latent", "latent", "text"),
+    ("group", "group", "text"),
+    ("est", "est", "number"),
+    ("se", "se", "number"),
+    ("z", "z", "number"),
+    ("pvalue", "p", "p"),
+    ("ci", "95% CI", "interval"),
+    ("d", "d", "number"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +100,10 @@ class InvarianceResult:
     Attributes
     ----------
     group : str
-        Column that tells groups apart.
+        Column that tells groups, or waves of long data, apart; "waves" for waves of wide data.
     groups : mapping of str to int
-        Labels and numbers of rows, in the order of appearance; the first group is the one others are compared with.
+        Labels and numbers of rows, in the order of appearance; the first group is the one others are compared with. Of
+        waves: how many gave an answer in each.
     model : str
         The measurement model.
     estimator, missing : str
@@ -68,6 +118,8 @@ class InvarianceResult:
     statements : tuple of str
         What may be compared, and what not.
     notes, warnings : tuple of str
+    limits : mapping of str to float
+        The limits by the names of ``b2b_sem.measures.equivalence.Criteria``: only those that the criteria have.
     """
 
     group: str
@@ -89,6 +141,7 @@ class InvarianceResult:
     _effects: pd.DataFrame = field(repr=False)
     _means: pd.DataFrame = field(repr=False)
     _fits: Mapping[str, FitResult] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    limits: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def steps(self) -> pd.DataFrame:
@@ -144,24 +197,32 @@ class InvarianceResult:
         """Return the result as text."""
         sizes = ", ".join(f"{label} (n = {n})" for label, n in self.groups.items())
         kind = f"{self.indices} " if self.indices else ""
+        steps = self._steps.to_dict("records")
         lines = [
-            f"Measurement invariance across {self.group}: {sizes}",
-            f"Estimator {self.estimator}, missing answers: {self.missing}. Criteria: {self.criteria} ({self.source}); "
-            f"{kind}CFI and RMSEA.",
+            *_wrapped(f"Measurement invariance across {self.group}: {sizes}"),
+            *_wrapped(
+                f"Estimator {self.estimator}, missing answers: {self.missing}. Criteria: {self.criteria} "
+                f"({self.source}); {kind}CFI and RMSEA."
+            ),
             "",
-            _table(self._steps.drop(columns=["npar", "aic", "bic", "reason"])),
+            "Fit of each step:",
+            text_table(steps, _FIT),
+            "",
+            "Changes from the last step that held:",
+            text_table(steps, _CHANGE),
             "",
         ]
         for step, reason, holds in self._steps[["step", "reason", "holds"]].itertuples(index=False):
             lines += _wrapped(f"{step}: {'holds' if holds else 'does not hold'}: {reason}.")
         if len(self._releases):
-            shown = ["step", "parameter", "chisq", "df", "pvalue_fdr", "cfi", "holds", "reason"]
-            lines += ["", "Released parameters, in order:", _table(self._releases[shown])]
+            released = self._releases.to_dict("records")
+            lines += ["", "Released parameters, in order (score tests, p adjusted):", text_table(released, _RELEASE)]
         if len(self._effects):
-            head = "Items that work differently (dMACS; against the first group):"
-            lines += ["", head, _table(self._effects)]
+            head = f"Items that work differently (dMACS; against {next(iter(self.groups))}):"
+            lines += ["", head, text_table(self._effects.to_dict("records"), _EFFECT)]
         if len(self._means):
-            lines += ["", f"Latent means minus those of {next(iter(self.groups))}:", _table(self._means)]
+            means = text_table(self._means.to_dict("records"), _MEAN)
+            lines += ["", f"Latent means minus those of {next(iter(self.groups))}:", means]
         lines.append("")
         for text in (*self.statements, *self.warnings, *self.notes):
             lines += _wrapped(text)
@@ -191,6 +252,7 @@ class InvarianceResult:
             )
         }
         out: dict[str, Any] = plain(head)
+        out["limits"] = plain(dict(self.limits))
         for name in ("steps", "tests", "releases", "effects", "means"):
             out[name] = records(getattr(self, f"_{name}"))
         return out
@@ -217,11 +279,8 @@ class InvarianceResult:
             _releases=frame_from_records(data["releases"], RELEASE_COLUMNS),
             _effects=frame_from_records(data["effects"], EFFECT_COLUMNS),
             _means=frame_from_records(data["means"], MEAN_COLUMNS),
+            limits=MappingProxyType({k: float(v) for k, v in (data.get("limits") or {}).items()}),
         )
-
-
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.3f}")
 
 
 def _wrapped(text: str) -> list[str]:

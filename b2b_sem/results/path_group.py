@@ -11,8 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from b2b_sem.measures.notation import count, p_phrase
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records
+from b2b_sem.results.text import TextKind, text_table
 
 __all__ = ["DIFFERENCE_COLUMNS", "EQUALITY_COLUMNS", "ESTIMATE_COLUMNS", "PathGroupResult"]
 
@@ -44,6 +46,17 @@ DIFFERENCE_COLUMNS = (
 )
 ESTIMATE_COLUMNS = ("path", "group", "est", "se", "pvalue", "ci_lower", "ci_upper", "std_all")
 _WIDTH = 100
+_TEST: tuple[tuple[str, str, TextKind], ...] = (
+    ("path", "path", "text"),
+    ("df", "df", "count"),
+    ("wald", "wald", "number"),
+    ("wald_pvalue", "p", "p"),
+    ("wald_adjusted", "adjusted", "p"),
+    ("chisq_diff", "chisq", "number"),
+    ("df_diff", "df", "count"),
+    ("pvalue_diff", "p", "p"),
+    ("diff_adjusted", "adjusted", "p"),
+)
 _HEAD = (
     "group",
     "groups",
@@ -145,23 +158,40 @@ class PathGroupResult:
         equal = ", ".join(self.equal) or "nothing"
         but = f", except {', '.join(self.partial)}" if self.partial else ""
         lines = [
-            f"Paths across {self.group}: {sizes}",
+            *textwrap.wrap(f"Paths across {self.group}: {sizes}", _WIDTH, subsequent_indent="  "),
             f"Estimator {self.estimator}, missing answers: {self.missing}. Equal in all groups: {equal}{but}.",
             f"Adjustment of p-values: {self.multiplicity}. Power: for a standardized difference of {self.size:g}.",
             "",
             "Equal paths, one at a time (Wald test; difference of chi-squares):",
-            _table(self._tests),
+            text_table(self._tests.to_dict("records"), _TEST),
             "",
+            *self._whole(),
             f"Differences from {next(iter(self.groups))}:",
-            _table(self._differences.drop(columns="reference")),
+            text_table(self._differences.to_dict("records"), _difference_columns(self.level)),
             "",
             "Paths in each group:",
-            _table(self._estimates),
+            text_table(self._estimates.to_dict("records"), _estimate_columns(self.level)),
             "",
         ]
         for text in (*self.statements, *self.warnings, *self.notes):
             lines += textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
         return "\n".join(lines)
+
+    def _whole(self) -> list[str]:
+        """Say what the tests of all paths at once, and of equal loadings, came to."""
+        whole, loads = self._omnibus, self.loadings
+        out = [
+            f"All paths at once: {what} {whole[key]:.3f}, df = {count(whole[df])}, {p_phrase(whole[p])}"
+            for what, key, df, p in (
+                ("Wald test", "wald", "df", "wald_pvalue"),
+                ("difference of chi-squares", "chisq_diff", "df_diff", "pvalue_diff"),
+            )
+            if math.isfinite(whole[p])
+        ]
+        if math.isfinite(loads.get("pvalue", math.nan)):
+            test = f"{loads['chisq']:.3f}, df = {count(loads['df'])}, {p_phrase(loads['pvalue'])}"
+            out.append(f"Equal loadings: difference of chi-squares {test}")
+        return [*out, ""]
 
     def __str__(self) -> str:
         return self.summary()
@@ -195,5 +225,28 @@ class PathGroupResult:
         )
 
 
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.3f}")
+def _difference_columns(level: float) -> tuple[tuple[str, str, TextKind], ...]:
+    return (
+        ("path", "path", "text"),
+        ("group", "group", "text"),
+        ("est", "est", "number"),
+        ("se", "se", "number"),
+        ("pvalue", "p", "p"),
+        ("p_adjusted", "adjusted", "p"),
+        ("ci", f"{level:.0%} CI", "interval"),
+        ("std", "std", "number"),
+        ("power", "power", "number"),
+        ("detectable", "detectable", "number"),
+    )
+
+
+def _estimate_columns(level: float) -> tuple[tuple[str, str, TextKind], ...]:
+    return (
+        ("path", "path", "text"),
+        ("group", "group", "text"),
+        ("est", "est", "number"),
+        ("se", "se", "number"),
+        ("pvalue", "p", "p"),
+        ("ci", f"{level:.0%} CI", "interval"),
+        ("std_all", "std.all", "number"),
+    )

@@ -94,6 +94,7 @@ class StudyResult:
     rivals : tuple of RivalResult
     truth : DataFrame or None
         For simulated data: lhs, op, rhs, truth (standardized population value), est_std, ci_lower, ci_upper, covered.
+        Of respondents whose groups differ, only values that hold in all groups.
     provenance : mapping
         versions, digests of the input files, seed, engine, platform, created (UTC).
     warnings : tuple of str
@@ -103,6 +104,11 @@ class StudyResult:
         Which answers are missing, if the study asks for it and there are answers to look at.
     comparisons : tuple of GroupComparison
         Groups of respondents, if the study compares any.
+    ladders : tuple of GroupComparison
+        Measurement invariance alone, without a comparison of paths, if the study asks for it.
+    group_truth : DataFrame or None
+        For simulated groups that were compared: split, quantity (path, mean, ...), name, group, reference, truth, est,
+        ci_lower, ci_upper, covered.
     """
 
     id: str
@@ -120,6 +126,8 @@ class StudyResult:
     effects: EffectsResult | None = None
     missingness: MissingnessResult | None = None
     comparisons: tuple[GroupComparison, ...] = ()
+    ladders: tuple[GroupComparison, ...] = ()
+    group_truth: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -156,6 +164,7 @@ class StudyResult:
             "effects": None if self.effects is None else self.effects.to_json(),
             "missingness": None if self.missingness is None else self.missingness.to_json(),
             "comparisons": [c.to_json() for c in self.comparisons],
+            "ladders": [c.to_json() for c in self.ladders],
             "sample": {
                 "source": self.sample.source,
                 "n_read": self.sample.n_read,
@@ -181,6 +190,7 @@ class StudyResult:
                 for r in self.rivals
             ],
             "truth": None if self.truth is None else records(self.truth),
+            "group_truth": None if self.group_truth is None else records(self.group_truth),
             "provenance": plain(self.provenance),
         }
 
@@ -230,6 +240,8 @@ class StudyResult:
             effects=None if data.get("effects") is None else EffectsResult.from_json(data["effects"]),
             missingness=None if data.get("missingness") is None else MissingnessResult.from_json(data["missingness"]),
             comparisons=tuple(GroupComparison.from_json(c) for c in data.get("comparisons") or ()),
+            ladders=tuple(GroupComparison.from_json(c) for c in data.get("ladders") or ()),
+            group_truth=None if data.get("group_truth") is None else frame_from_records(data["group_truth"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

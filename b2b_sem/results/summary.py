@@ -154,7 +154,7 @@ def _tests(fit: FitResult) -> list[str]:
             ("  " + str(fit.model.options.get("test")), None, "" if scaled else None),
         ],
     )
-    if fit.groups:
+    if fit.groups and fit.group_tests["chisq"].notna().any():  # pooled chi-squares are no sums over groups
         lines = [_pair(f"  {label}", _fixed(chisq)) for label, _, chisq in fit.group_tests.to_numpy().tolist()]
         blocks.append("\n".join(["Test statistic for each group:", *lines]))
     block(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from b2b_sem.errors import SpecError
 from b2b_sem.spec.base import Location
+from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Term
@@ -58,6 +59,13 @@ class Population:
         Standard deviation of each item's residual.
     residual_cor : Matrix
         Correlations of the item residuals.
+    means : mapping of str to float
+        Total means of latents in a level of a split, minus those of the reference level; 0 if not named.
+    shifts : mapping of str to float
+        The same of the intercepts of items.
+    response_sd : mapping of str to float
+        Standard deviations of the responses, in units of the reference level; 1 if not named. They are not 1 in a level
+        whose loadings differ.
     """
 
     covariates: tuple[str, ...]
@@ -71,6 +79,9 @@ class Population:
     disturbance_cor: Matrix
     residual_sd: Mapping[str, float]
     residual_cor: Matrix
+    means: Mapping[str, float] = field(default_factory=dict)
+    shifts: Mapping[str, float] = field(default_factory=dict)
+    response_sd: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -87,7 +98,17 @@ class Population:
     def r2(self) -> dict[str, float]:
         """Explained variance of every outcome and item."""
         out = {name: 1 - self.disturbance_sd[name] ** 2 for name in self.outcomes}
-        return out | {item: 1 - self.residual_sd[item] ** 2 for item in self.items}
+        return out | {i: 1 - (self.residual_sd[i] / self.response_sd.get(i, 1.0)) ** 2 for i in self.items}
+
+    def intercept(self, node: str) -> float:
+        """Return the mean of a node that its predictors do not account for."""
+        own = [value * self.means.get(predictor, 0.0) for outcome, predictor, value in self.paths if outcome == node]
+        return self.means.get(node, 0.0) - math.fsum(own)
+
+    def response_mean(self, item: str) -> float:
+        """Return the mean of the response behind an item."""
+        own = [value * self.means.get(latent, 0.0) for latent, name, value in self.loadings if name == item]
+        return self.shifts.get(item, 0.0) + math.fsum(own)
 
     def path_matrix(self) -> Array:
         """Return B with ``B[i, j]`` the path from node j to node i."""
@@ -164,8 +185,14 @@ class _Impossible(SpecError):
         self.section, self.names = section, tuple(names)
 
 
-def population(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Population:
-    """Return the population that a simulation file describes.
+def population(
+    spec: SimulationSpec,
+    model: ModelSpec,
+    survey: SurveySpec,
+    level: int | str | None = None,
+    reference: Population | None = None,
+) -> Population:
+    """Return the population that a simulation file describes, or one level of its groups.
 
     Parameters
     ----------
@@ -174,6 +201,10 @@ def population(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Po
         Gives the measurement part and the structure.
     survey : SurveySpec
         Gives the items of scales and facets.
+    level : int or str, optional
+        Key of a level in ``groups: levels:``. Default: the values of the file themselves.
+    reference : Population, optional
+        What the file itself describes; needed with a level.
 
     Returns
     -------
@@ -186,9 +217,10 @@ def population(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Po
         variables, loops), or the values are impossible: more than all variance of a construct would be explained, or
         correlations that cannot exist together. The message names the construct and the place in the file.
     """
-    latents, loadings, facets = _measurement(spec, model, survey)
-    regressions = dict.fromkeys(model.regressions())
-    given = spec.paths()
+    own = None if level is None or spec.groups is None else spec.groups.levels[level]
+    latents, loadings, facets = _measurement(spec, model, survey, own)
+    regressions = dict.fromkeys(model.regressions(spec.claims))
+    given = spec.paths(own)
     nodes = set(latents)
     covariates = []
     for outcome, predictor in regressions:
@@ -212,13 +244,17 @@ def population(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Po
             latents=latents,
             loadings=loadings,
             paths=paths,
-            correlations=spec.correlations(),
+            correlations=spec.correlations(own),
             residual_correlations=spec.residual_correlations(),
             covariates=tuple(dict.fromkeys(covariates)),
             higher=tuple(dict.fromkeys(latent for _, latent in facets)),
+            means={} if own is None else own.means,
+            shifts={} if own is None else own.intercepts,
+            reference=reference,
         )
     except _Impossible as error:
-        raise spec.error(_place(spec, error), error.message, hint=error.hint) from None
+        text = error.message if level is None else f"{error.message} in the level '{level}'"
+        raise spec.error(_place(spec, error, level), text, hint=error.hint) from None
 
 
 def make_population(
@@ -230,6 +266,9 @@ def make_population(
     residual_correlations: Mapping[Pair, float] | None = None,
     covariates: Sequence[str] = (),
     higher: Sequence[str] = (),
+    means: Mapping[str, float] | None = None,
+    shifts: Mapping[str, float] | None = None,
+    reference: Population | None = None,
 ) -> Population:
     """Solve for the variances that standardization leaves open.
 
@@ -250,6 +289,11 @@ def make_population(
         Correlations of the residuals of two outcomes or two items.
     higher : sequence of str
         Latents whose paths to other latents are loadings of facet factors.
+    means, shifts : mapping of str to float, optional
+        Total means of latents, and shifts of intercepts of items. The means of facet factors follow from the latent
+        above them.
+    reference : Population, optional
+        Whose residuals the items have. Default: those that give the responses variance 1.
 
     Returns
     -------
@@ -290,11 +334,15 @@ def make_population(
         sd[name] = math.sqrt(cross[k] ** 2 + 1 - explained) - cross[k]
         weights[name] = [value + (sd[name] if i == k else 0.0) for i, value in enumerate(v)]
     items = tuple(dict.fromkeys(item for _, item in loadings))
-    residual_sd = {}
+    residual_sd, response_sd = {}, {}
     for item in items:
         own = {latent: value for (latent, i), value in loadings.items() if i == item}
         w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(nodes))]
         common = math.fsum(w[i] * between[i][j] * w[j] for i in range(len(nodes)) for j in range(len(nodes)))
+        if reference is not None:
+            residual_sd[item] = reference.residual_sd[item]
+            response_sd[item] = math.sqrt(common + residual_sd[item] ** 2)
+            continue
         if 1 - common < _SMALLEST_RESIDUAL:
             terms = ", ".join(f"{latent} {value:g}" for latent, value in own.items())
             raise _Impossible(
@@ -309,6 +357,11 @@ def make_population(
         _within(residual_correlations or {}, {item: i for i, item in enumerate(items)}),
         lambda _: "residual_correlations",
     )
+    centre = dict(means or {})
+    for name in order:
+        above = [value * centre.get(b, 0.0) for (a, b), value in paths.items() if a == name and b in higher]
+        if above:
+            centre[name] = math.fsum(above)
     return Population(
         covariates=tuple(covariates),
         latents=tuple(latents),
@@ -321,6 +374,9 @@ def make_population(
         disturbance_cor=between,
         residual_sd=residual_sd,
         residual_cor=apart,
+        means=centre,
+        shifts=dict(shifts or {}),
+        response_sd=response_sd,
     )
 
 
@@ -329,14 +385,17 @@ def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
     size = len(matrix)
     out = [[0.0] * size for _ in range(size)]
     for i in range(size):
+        used: list[int] = []  # most variables are uncorrelated: products with 0 add nothing to an exact sum
         for j in range(i + 1):
-            rest = matrix[i][j] - math.fsum(out[i][k] * out[j][k] for k in range(j))
+            rest = matrix[i][j] - math.fsum(out[i][k] * out[j][k] for k in used)
             if i == j:
                 if rest < _SMALLEST_RESIDUAL:
                     return None
                 out[i][i] = math.sqrt(rest)
             else:
                 out[i][j] = rest / out[j][j]
+                if out[i][j] != 0.0:
+                    used.append(j)
     return tuple(tuple(row) for row in out)
 
 
@@ -383,11 +442,11 @@ def _causal_order(nodes: Sequence[str], paths: Mapping[Pair, float]) -> tuple[st
 
 
 def _measurement(
-    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec
+    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, level: LevelValues | None
 ) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
     """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
     terms: dict[str, list[str]] = {}
-    for statement in model.statements(survey):
+    for statement in model.statements(survey, claims=spec.claims):
         if statement.op == "=~":
             terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
@@ -396,7 +455,7 @@ def _measurement(
     for latent, indicators in terms.items():
         for name in indicators:
             # Values are stated for the construct, so facet factors take over those of the latent above them.
-            value = spec.loading(name, parent.get(latent, latent))
+            value = spec.loading(name, parent.get(latent, latent), level)
             if name in terms:
                 facets[name, latent] = value
             else:
@@ -411,22 +470,23 @@ def _fixed_to_zero(term: Term) -> bool:
         return False
 
 
-def _place(spec: SimulationSpec, error: _Impossible) -> Location:
+def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) -> Location:
     """Return the entry of the simulation file that `error` is about, as exactly as it can be told."""
     names = set(error.names)
     if error.section == "loadings":
         item = error.names[0]
         return ("values", "loadings", "items", item) if item in spec.values.loadings.items else ("values", "loadings")
-    sections: dict[str, Mapping[str, float]] = {
-        "paths": spec.values.paths,
-        "correlations": spec.values.correlations,
-        "residual_correlations": spec.values.residual_correlations,
-    }
-    for text in sections[error.section]:
-        pair = {part.strip() for part in text.replace("~~", "~").split("~")}
-        if pair <= names:
-            return ("values", error.section, text)
-    return ("values", error.section)
+    sections: list[tuple[Location, Mapping[str, float]]] = []
+    if level is not None and spec.groups is not None and error.section != "residual_correlations":
+        # what the level states is more likely to be the reason than what all levels share
+        sections.append((("groups", "levels", level, error.section), getattr(spec.groups.levels[level], error.section)))
+    sections.append((("values", error.section), getattr(spec.values, error.section)))
+    for place, values in sections:
+        for text in values:
+            pair = {part.strip() for part in text.replace("~~", "~").split("~")}
+            if pair <= names:
+                return (*place, text)
+    return ("values", error.section) if level is None else ("groups", "levels", level)
 
 
 def _matrix(rows: Sequence[str], columns: Sequence[str], values: Iterable[tuple[str, str, float]]) -> Array:

@@ -13,9 +13,9 @@ import math
 import operator
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +26,14 @@ from numpy.typing import NDArray
 
 from b2b_sem.errors import DataError
 from b2b_sem.simulate.population import Matrix, Population, cholesky, population
+from b2b_sem.simulate.truth import (
+    LevelPopulation,
+    answer_attenuation,
+    attenuations,
+    level_truth,
+    pooled_truth,
+    truth_table,
+)
 from b2b_sem.spec.loader import load_model, load_simulation, load_survey
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
@@ -61,6 +69,15 @@ class SimulatedData:
     population : Population
     notes : tuple of str
         What was drawn, and how far rounding weakens correlations.
+    split : str or None
+        What tells apart the groups of a population that has some. `truth` then has a column `group`, with one set of
+        rows a level, and rows for means: op ``mean`` is the total mean of a latent minus that of the reference level,
+        ``~1`` the intercept that is left of it beside the predictors. Values are in units of the reference level.
+    levels : mapping of str to Population
+        The values of each level; empty without groups. `population` is that of the reference level.
+    pooled : DataFrame or None
+        With groups: the rows that hold in each level and in all respondents together, without the column `group`. A fit
+        that does not tell groups apart can be compared with these only.
     """
 
     frame: pd.DataFrame
@@ -71,6 +88,9 @@ class SimulatedData:
     digests: Mapping[str, str]
     population: Population = field(repr=False)
     notes: tuple[str, ...] = ()
+    split: str | None = None
+    levels: Mapping[str, Population] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    pooled: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,12 @@ class _Plan:
     survey: SurveySpec
     population: Population
     items: tuple[str, ...]
+    fact: str | None = None
+    levels: tuple[LevelPopulation, ...] = ()
+
+    def factors(self, values: Population) -> dict[str, float]:
+        """Return how far each item's loading survives the cutting into answers."""
+        return attenuations(self.spec, self.survey, values, self.items)
 
 
 def simulate(
@@ -96,6 +122,10 @@ def simulate(
     the answers of its item (``cut_points``); correlations between items then
     come out somewhat nearer to zero than in the population (the notes say how much), relations between latents do not.
     The response shape describes the answers as scored; a reversed item is stored as ``low + high - answer``.
+
+    With ``groups`` in the file the level of a respondent follows from the fact that was drawn for them, and their
+    responses are those of this level: its paths and correlations among latents, its means, loadings and intercepts. Who
+    belongs to no level answers like the reference level.
 
     Parameters
     ----------
@@ -128,47 +158,24 @@ def simulate(
     for item in values.items:
         if item not in known:
             raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
-    plan = _Plan(spec, survey, values, tuple(item for item in known if item in set(values.items)))
+    items = tuple(item for item in known if item in set(values.items))
+    plan = _Plan(spec, survey, values, items, *_levels(spec, model, survey, values))
     frame = _draw(plan, count, SeedSequence(number))
+    factors = [plan.factors(level.population) for level in plan.levels]
     digests = {"simulation": spec.digest, "model": model.digest, "survey": survey.digest}
     return SimulatedData(
         frame=frame,
-        truth=_truth(plan),
+        truth=level_truth(plan.levels, factors) if plan.levels else truth_table(values, plan.factors(values)),
         n=count,
         seed=number,
         simulation=spec.id,
         digests=MappingProxyType({kind: text for kind, text in digests.items() if text is not None}),
         population=values,
-        notes=_notes(plan, count, number),
+        notes=_notes(plan, count, number, frame),
+        split=spec.groups.split if spec.groups is not None else None,
+        levels=MappingProxyType({level.name: level.population for level in plan.levels if level.name}),
+        pooled=pooled_truth(plan.levels, factors) if plan.levels else None,
     )
-
-
-def answer_attenuation(cuts: Sequence[float]) -> float:
-    """Correlation of a standard normal response with the answer it is cut into.
-
-    ``sum_k phi(t_k) / sd(answer)``, phi being the normal density. The correlation of two items shrinks by about the
-    product of their two factors; for 7 evenly spread answers each is about .97.
-
-    Parameters
-    ----------
-    cuts : sequence of float
-        Increasing cut points on the standard normal scale.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; NaN if all answers are practically the same.
-
-    References
-    ----------
-    Olsson, Drasgow & Dorans (1982), doi:10.1007/BF02294164 (point-polyserial correlation).
-    """
-    below = [0.0, *(0.5 * math.erfc(-t / math.sqrt(2)) for t in cuts), 1.0]
-    shares = [b - a for a, b in pairwise(below)]
-    mean = math.fsum(k * share for k, share in enumerate(shares))
-    variance = math.fsum((k - mean) ** 2 * share for k, share in enumerate(shares))
-    density = math.fsum(math.exp(-t * t / 2) / math.sqrt(2 * math.pi) for t in cuts)
-    return density / math.sqrt(variance) if variance > 0 else float("nan")
 
 
 # ---- input -----------------------------------------------------------------------------------------------------------
@@ -195,6 +202,42 @@ def _sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
     return model, require_survey(survey or model.survey_spec, f"answers to simulate '{spec.id}' need a response format")
 
 
+def _levels(
+    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, reference: Population
+) -> tuple[str | None, tuple[LevelPopulation, ...]]:
+    """Return the fact that tells levels apart, and the levels; last those who belong to none, if there are any."""
+    groups = spec.groups
+    if groups is None:
+        return None, ()
+    split = survey.split(groups.split)
+    where = ("groups", "split")
+    drawn = spec.facts.get(split.fact)
+    if drawn is None or drawn.shares is None:
+        raise spec.error(
+            where, f"the groups of '{groups.split}' follow from the fact '{split.fact}', which has no shares"
+        )
+    if split.fact in reference.covariates:
+        raise spec.error(
+            where,
+            f"the fact '{split.fact}' tells the groups apart and is a predictor in the model",
+            hint="Take it out of the model: what it leads to is what differs between the groups.",
+        )
+    out = []
+    rest, unused = dict(drawn.shares), dict.fromkeys(groups.levels)
+    for name, codes in (split.levels or {str(text): (text,) for text in drawn.shares}).items():
+        key = groups.name_of(name, codes)
+        values = reference
+        if key is not None:
+            unused.pop(key)
+            values = population(spec, model, survey, key, reference)
+        out.append(LevelPopulation(name, codes, math.fsum(rest.pop(code, 0.0) for code in codes), values))
+    if unused:
+        raise spec.error(("groups", "levels"), f"'{groups.split}' has no level '{next(iter(unused))}'")
+    if rest:
+        out.append(LevelPopulation("", tuple(rest), math.fsum(rest.values()), reference))
+    return split.fact, tuple(level for level in out if level.share > 0)
+
+
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
@@ -210,8 +253,7 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
     scores: dict[str, Array] = {}
     for name, child in facts.items():
         columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
-    nodes = _nodes(plan.population, scores, n, streams[0])
-    responses = _responses(plan.population, nodes, n, streams[1])
+    responses = _behind(plan, columns, scores, n, streams[0], streams[1])
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
     checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
@@ -228,9 +270,29 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
     return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
 
 
-def _nodes(values: Population, scores: Mapping[str, Array], n: int, rng: Generator) -> dict[str, Array]:
+def _behind(
+    plan: _Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, first: Generator, second: Generator
+) -> dict[str, Array]:
+    """Return the continuous response behind every item, each respondent's from the values of their level."""
+    values = plan.population
+    z = first.standard_normal((n, len(values.nodes)))
+    noise = second.standard_normal((n, len(values.items)))
+    if plan.fact is None:
+        return _responses(values, _nodes(values, scores, z), noise)
+    out = {item: np.empty(n) for item in values.items}
+    for level in plan.levels:
+        # the same random numbers, whatever the level: values that do not differ leave the answers as they are
+        rows = pd.Series(columns[plan.fact]).isin(level.codes).to_numpy()
+        own = {name: score[rows] for name, score in scores.items() if len(score)}
+        found = _responses(level.population, _nodes(level.population, own, z[rows]), noise[rows])
+        for item, response in found.items():
+            out[item][rows] = response + level.population.response_mean(item)
+    return out
+
+
+def _nodes(values: Population, scores: Mapping[str, Array], z: Array) -> dict[str, Array]:
     """Return covariates and latents, all with variance 1."""
-    unique = _correlated(values.disturbance_cor, rng.standard_normal((n, len(values.nodes))))
+    unique = _correlated(values.disturbance_cor, z)
     nodes: dict[str, Array] = {}
     for name in values.order:
         if name in scores:
@@ -244,10 +306,10 @@ def _nodes(values: Population, scores: Mapping[str, Array], n: int, rng: Generat
     return nodes
 
 
-def _responses(values: Population, nodes: Mapping[str, Array], n: int, rng: Generator) -> dict[str, Array]:
-    """Return the continuous response behind every item, with variance 1."""
-    unique = _correlated(values.residual_cor, rng.standard_normal((n, len(values.items))))
-    out = {item: noise * values.residual_sd[item] for item, noise in zip(values.items, unique, strict=True)}
+def _responses(values: Population, nodes: Mapping[str, Array], noise: Array) -> dict[str, Array]:
+    """Return the continuous response behind every item, with mean 0."""
+    unique = _correlated(values.residual_cor, noise)
+    out = {item: own * values.residual_sd[item] for item, own in zip(values.items, unique, strict=True)}
     for latent, item, value in values.loadings:
         out[item] += value * nodes[latent]
     return out
@@ -331,41 +393,19 @@ def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any],
     return (np.round(values, 2), score) if fact.minimum is None else (np.rint(values).astype(np.int64), score)
 
 
-# ---- truth and notes -------------------------------------------------------------------------------------------------
+# ---- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _factors(plan: _Plan) -> dict[str, float]:
-    """Return how far each item's loading survives the cutting into answers (1 for continuous answers)."""
-    out = dict.fromkeys(plan.items, 1.0)
-    if plan.spec.response.type == "ordinal":
-        for item in plan.items:
-            shape = plan.spec.shape(item, plan.survey.scale_of(item))
-            out[item] = answer_attenuation(shape.cut_points(*plan.survey.range_of(item)))
-    return out
-
-
-def _truth(plan: _Plan) -> pd.DataFrame:
-    """Return the population values, and what they become when answers are whole numbers."""
-    values, factor = plan.population, _factors(plan)
-    unique = {item: 1 - factor[item] ** 2 * values.r2[item] for item in values.items}
-    rows = []
-    for lhs, op, rhs, value in values.truth():
-        expected = value
-        if op == "=~" and rhs in factor:
-            expected = value * factor[rhs]
-        elif op == "~~" and lhs in factor:
-            # Of the residual covariance, as of any covariance, the product of the two factors is left.
-            own = values.residual_sd[lhs] * values.residual_sd[rhs] * factor[lhs] * factor[rhs]
-            expected = unique[lhs] if lhs == rhs else value * own / math.sqrt(unique[lhs] * unique[rhs])
-        rows.append((lhs, op, rhs, value, expected))
-    return pd.DataFrame(rows, columns=["lhs", "op", "rhs", "value", "expected"])
-
-
-def _notes(plan: _Plan, n: int, seed: int) -> tuple[str, ...]:
+def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]:
     response = plan.spec.response
     notes = [f"{n} simulated respondents from the population '{plan.spec.id}', seed {seed}"]
+    if plan.fact is not None and plan.spec.groups is not None:
+        sizes = [(level.name, int(frame[plan.fact].isin(level.codes).sum())) for level in plan.levels]
+        listing = ", ".join(f"{name or 'in no level'} {size}" for name, size in sizes)
+        notes.append(f"the groups of '{plan.spec.groups.split}' differ in the population: {listing}")
     if response.type == "ordinal":
-        factors = _factors(plan).values()
+        every = [level.population for level in plan.levels] or [plan.population]
+        factors = [value for values in every for value in plan.factors(values).values()]
         low, high = min(factors), max(factors)
         notes.append(
             f"answers are whole numbers: standardized loadings come out {low:.2f} to {high:.2f} times those of the "

@@ -35,8 +35,8 @@ def check_auxiliary(names: Sequence[str] | str | None) -> tuple[str, ...]:
 def add_auxiliary(table: ParameterTable, names: Sequence[str]) -> ParameterTable:
     """Add saturated correlates to a table with a mean structure and without variables taken as fixed.
 
-    New rows stand behind those of the model: variances and covariances of the auxiliary variables, their means, and
-    their covariances with each observed variable, as in ``semTools::auxiliary()``.
+    New rows stand behind those of the model, in each group behind its own: variances and covariances of the auxiliary
+    variables, their means, and their covariances with each observed variable, as in ``semTools::auxiliary()``.
 
     Parameters
     ----------
@@ -56,14 +56,19 @@ def add_auxiliary(table: ParameterTable, names: Sequence[str]) -> ParameterTable
             file=table.file,
             hint="what is in the model informs about missing answers by itself: leave it out of auxiliary",
         )
-    rows, defaults = _free_means(table)
-    number = max((r.free for r in rows), default=0)
+    old, defaults = _free_means(table)
+    number = max((r.free for r in old), default=0)
     cells = [(a, "~~", a) for a in names] + [(a, "~~", b) for a, b in combinations(names, 2)]
     cells += [(a, "~1", "") for a in names]
     cells += [(v, "~~", a) for v in table.observed for a in names]
-    rows += [
-        Row(lhs, op, rhs, number + k, None, None, "", False, False) for k, (lhs, op, rhs) in enumerate(cells, start=1)
-    ]
+    rows: list[Row] = []
+    for group in range(1, max(len(table.groups), 1) + 1):
+        rows += [r for r in old if r.group == group]
+        rows += [
+            Row(lhs, op, rhs, number + k, None, None, "", False, False, group=group)
+            for k, (lhs, op, rhs) in enumerate(cells, start=1)
+        ]
+        number += len(cells)
     note = f"Auxiliary variables covary with all observed variables or their residuals: {', '.join(names)}."
     return replace(
         table,

@@ -295,6 +295,9 @@ def _syntax_problems(model: ModelSpec) -> Iterator[Problem]:
         ]
         if rival.structural:
             texts.append((("rivals", name, "structural"), rival.structural))
+    for i, prop in enumerate(model.propositions):
+        if prop.structural:
+            texts.append((("propositions", i, "structural"), prop.structural))
     for loc, text in texts:
         try:
             parse_model(text)
@@ -335,7 +338,8 @@ def _data_problems(study: StudySpec, check_data: bool) -> Iterator[Problem]:
 
 def _simulated_problems(study: StudySpec, model: ModelSpec, simulation: SimulationSpec) -> Iterator[Problem]:
     """Simulated respondents answer the items of the population's model and no others."""
-    drawn = set(simulation.model_spec.items()) if simulation.model_spec is not None else set()
+    source = simulation.model_spec
+    drawn = set() if source is None else set(source.items(claims=simulation.claims))
     wanted: list[tuple[Location, str, str | None]] = [(("data", "simulate"), f"the model '{model.id}'", None)]
     for i, entry in enumerate(study.analyses):
         if isinstance(entry, RivalsAnalysis):

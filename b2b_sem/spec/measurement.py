@@ -52,8 +52,8 @@ def measurement_model(parsed: ParsedModel) -> MeasurementModel:
     ModelSyntaxError
         If the model has no latent variable.
     Unsupported
-        For blocks of groups, latent variables that indicate others, ordinal items, and constraints within the
-        measurement part.
+        For blocks of groups, latent variables that indicate others, statements on thresholds, and constraints within
+        the measurement part.
     """
     if parsed.blocks:
         raise _unsupported(
@@ -68,6 +68,12 @@ def measurement_model(parsed: ParsedModel) -> MeasurementModel:
             "the model has no latent variable: there is no measurement to compare",
             file=parsed.file,
             hint="define latent variables, for example 'F =~ x1 + x2 + x3'",
+        )
+    if all(len(set(members)) < 2 for members in items.values()):
+        raise Unsupported(
+            "every latent variable has one item: whether it measures the same cannot be tested",
+            file=parsed.file,
+            hint="measure latent variables by several items",
         )
     observed = {item for members in items.values() for item in members}
     for e in parsed.entries:
@@ -103,8 +109,8 @@ def _refuse(parsed: ParsedModel, e: Entry, items: dict[str, list[str]]) -> None:
         raise _unsupported(
             parsed,
             e,
-            "invariance of ordinal items is not available",
-            "treat items of five or more answers as continuous, with estimator='MLR'",
+            f"'{e.text}' is about thresholds or scales, which the steps of invariance make free or equal",
+            "leave it out, and say which items are ordinal: ordered=[...]",
         )
     if e.op == "=~" and e.rhs in items:
         raise _unsupported(

@@ -3,125 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from typing import ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.spec.base import Citation, Code, Document, FitSettings, Lines, Location, Node, Problem, Text
+from b2b_sem.spec.claim import (
+    NAME,
+    ClaimModel,
+    ClaimPath,
+    Construct,
+    Part,
+    Proposition,
+    Regression,
+    claim_model,
+    leads_to,
+    own_problems,
+)
 from b2b_sem.spec.statement import Statement, Term, remove_terms, render, split_statements
 from b2b_sem.spec.survey import SurveySpec, require_survey
 
 __all__ = ["ClaimPath", "Construct", "ModelSpec", "Part", "Proposition", "Rival"]
 
-Sign = Literal["+", "-"]
-
-_NAME = r"[A-Za-z][A-Za-z0-9_.]*"
-_CLAIM = re.compile(rf"^\s*({_NAME})(?:\s+x\s+({_NAME}))?((?:\s*->\s*{_NAME})+)\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimPath:
-    """A path as written in a proposition: ``A -> B``, ``A -> B -> C`` or ``A x M -> B``."""
-
-    steps: tuple[str, ...]
-    moderator: str | None = None
-
-    @property
-    def start(self) -> str:
-        """First variable."""
-        return self.steps[0]
-
-    @property
-    def end(self) -> str:
-        """Last variable."""
-        return self.steps[-1]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All variables, moderator last."""
-        return self.steps if self.moderator is None else (*self.steps, self.moderator)
-
-    @property
-    def regressions(self) -> tuple[tuple[str, str], ...]:
-        """``(outcome, predictor)`` of each step."""
-        return tuple(zip(self.steps[1:], self.steps[:-1], strict=True))
-
-    @classmethod
-    def parse(cls, text: str) -> ClaimPath:
-        """Read a path; raises ValueError with the accepted forms."""
-        match = _CLAIM.match(text)
-        if match is None:
-            raise ValueError(f"cannot read the path '{text}': write 'A -> B', 'A -> B -> C' or 'A x M -> B'")
-        first, moderator, rest = match.groups()
-        return cls((first, *re.findall(_NAME, rest)), moderator)
-
-
-class Construct(Node):
-    """How one latent is measured: by a scale of the survey, or by items named one by one."""
-
-    scale: Code | None = Field(default=None, description="Scale of the survey; all its active items are used.")
-    items: tuple[Code, ...] | None = Field(
-        default=None, description="Item codes, the first one sets the unit of the latent."
-    )
-    second_order: Literal["none", "facets"] = Field(
-        default="none", description="facets: one first-order factor per facet of the scale, and the latent above them."
-    )
-
-    def check(self, loc: Location, code: str) -> Iterator[Problem]:
-        """Yield what is wrong here without looking at a survey."""
-        if (self.scale is None) == (self.items is None):
-            yield Problem(loc, f"{code} needs either 'scale' or 'items'", at_key=True)
-        if self.items is not None:
-            if not self.items:
-                yield Problem((*loc, "items"), f"{code} has no items")
-            for position, item in enumerate(self.items):
-                if item in self.items[:position]:
-                    yield Problem((*loc, "items", position), f"item '{item}' is listed twice for {code}")
-        if self.second_order == "facets" and self.scale is None:
-            yield Problem((*loc, "second_order"), "facets come from the survey: name the scale instead of the items")
-
-
-class Part(Node):
-    """One of several paths that a proposition claims together."""
-
-    path: Text
-    sign: Sign
-
-
-class Proposition(Node):
-    """A claim of the theory and the test that decides it."""
-
-    id: Code
-    statement: Text
-    test: Literal["path", "indirect", "moderation", "group"] = "path"
-    path: Text | None = Field(
-        default=None, description="'A -> B', 'A -> B -> C' (indirect) or 'A x M -> B' (moderation)."
-    )
-    sign: Sign | None = None
-    parts: tuple[Part, ...] = Field(
-        default=(), description="Instead of path and sign: several paths that must all hold."
-    )
-    group: Code | None = Field(default=None, description="Group of the survey that is compared (test: group).")
-    level: Code | None = Field(
-        default=None, description="Level of the group that the parts are about, against the other (test: group)."
-    )
-    needs: Text | None = Field(default=None, description="What a test needs that this model does not have.")
-    source: Text | None = None
-
-    @property
-    def readable(self) -> bool:
-        """Whether every path can be read; always true for a loaded model."""
-        texts = [self.path] if self.path is not None else [part.path for part in self.parts]
-        return all(_CLAIM.match(text) for text in texts)
-
-    def claims(self) -> tuple[tuple[ClaimPath, Sign], ...]:
-        """Return every claimed path with its sign."""
-        if self.path is not None and self.sign is not None:
-            return ((ClaimPath.parse(self.path), self.sign),)
-        return tuple((ClaimPath.parse(part.path), part.sign) for part in self.parts)
+Claims = bool | Collection[str]
+"""Which propositions add their own latents and paths to the main model: none (False), all (True), or some, by id."""
 
 
 class Rival(Node):
@@ -187,30 +94,43 @@ class ModelSpec(Document):
             return tuple(self.measurement)
         return tuple(dict.fromkeys(s.lhs for s in split_statements(self.text) if s.op == "=~"))
 
-    def items(self, survey: SurveySpec | None = None, rival: str | None = None) -> tuple[str, ...]:
+    def claim_latents(self, claims: Claims = True) -> tuple[str, ...]:
+        """Return the latents that propositions add to the main model, in the order of the file."""
+        return tuple(dict.fromkeys(code for prop in self._claimed(claims) for code in prop.measurement))
+
+    def items(
+        self, survey: SurveySpec | None = None, rival: str | None = None, claims: Claims = False
+    ) -> tuple[str, ...]:
         """Return the observed indicators of the model in order, each once."""
-        loadings = [s for s in self.statements(survey, rival) if s.op == "=~"]
+        loadings = [s for s in self.statements(survey, rival, claims) if s.op == "=~"]
         factors = {s.lhs for s in loadings}
         return tuple(dict.fromkeys(t.variable for s in loadings for t in s.terms if t.variable not in factors))
 
     def items_of(self, latent: str, survey: SurveySpec | None = None) -> tuple[str, ...]:
-        """Return the observed indicators of one latent, through its facets where it has some."""
+        """Return the observed indicators of one latent, through its facets where it has some.
+
+        The latent may be one that a proposition adds.
+        """
         loadings: dict[str, list[str]] = {}
-        for statement in self.statements(survey):
+        for statement in self.statements(survey, claims=latent in self.claim_latents()):
             if statement.op == "=~":
                 loadings.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms)
         if latent not in loadings:
+            known = (*self.latents, *self.claim_latents())
             raise self.error(
-                ("measurement",), f"the model '{self.id}' has no latent '{latent}'.{did_you_mean(latent, self.latents)}"
+                ("measurement",), f"the model '{self.id}' has no latent '{latent}'.{did_you_mean(latent, known)}"
             )
         found: list[str] = []
         for name in loadings[latent]:
             found.extend(loadings.get(name, [name]))
         return tuple(dict.fromkeys(found))
 
-    def regressions(self) -> tuple[tuple[str, str], ...]:
-        """Return ``(outcome, predictor)`` of every regression among latents or covariates of the main model."""
-        lines = (*self._structure(), *self._covariate_lines())
+    def regressions(self, claims: Claims = False) -> tuple[Regression, ...]:
+        """Return ``(outcome, predictor)`` of every regression among latents or covariates of the main model.
+
+        With `claims`, also of those that propositions add.
+        """
+        lines = (*self._structure(), *self._covariate_lines(), *self._claim_paths(claims))
         return tuple((s.lhs, t.variable) for s in lines if s.op == "~" for t in s.terms if t.variable != "1")
 
     def proposition(self, identifier: str) -> Proposition:
@@ -225,10 +145,24 @@ class ModelSpec(Document):
         )
 
     def absent(self, proposition: Proposition) -> tuple[str, ...]:
-        """Return the variables of a proposition that this model does not contain, in order."""
+        """Return the variables of a proposition that neither this model nor the proposition measures, in order."""
         present = {*self.latents, *self.covariates, *(name for pair in self.regressions() for name in pair)}
+        present |= set(proposition.measurement)
         names = (name for claim, _ in proposition.claims() for name in claim.names)
         return tuple(dict.fromkeys(name for name in names if name not in present))
+
+    def claim_model(self, identifier: str, survey: SurveySpec | None = None) -> ClaimModel | None:
+        """Return the model that a claim on groups is tested with; None if the main model serves.
+
+        Raises
+        ------
+        SpecError
+            If there is no such proposition, or a scale is used and no survey is known.
+        """
+        prop = self.proposition(identifier)
+        if not prop.own_model:
+            return None
+        return claim_model(prop, self.statements(survey, claims=(identifier,)), self.regressions())
 
     def rival(self, name: str) -> Rival:
         """Return a rival by its name."""
@@ -243,7 +177,7 @@ class ModelSpec(Document):
 
     # ---- lavaan text -----------------------------------------------------------------------------------------------
 
-    def syntax(self, survey: SurveySpec | None = None, rival: str | None = None) -> str:
+    def syntax(self, survey: SurveySpec | None = None, rival: str | None = None, claims: Claims = False) -> str:
         """Return the model, or one of its rivals, as lavaan text.
 
         Parameters
@@ -252,6 +186,8 @@ class ModelSpec(Document):
             Survey that gives the items of scales and facets. Default: the one loaded with the model.
         rival : str, optional
             Name of a rival.
+        claims : bool or collection of str
+            Whether to add the latents and paths that propositions have of their own: all, or those of some, by id.
 
         Returns
         -------
@@ -264,11 +200,13 @@ class ModelSpec(Document):
         SpecError
             If a scale is used and no survey is known, or the rival does not exist.
         """
-        if self.text is not None and rival is None and not self.covariates:
+        if self.text is not None and rival is None and not self.covariates and not any(self._claimed(claims)):
             return self.text
-        return render(self.statements(survey, rival))
+        return render(self.statements(survey, rival, claims))
 
-    def statements(self, survey: SurveySpec | None = None, rival: str | None = None) -> tuple[Statement, ...]:
+    def statements(
+        self, survey: SurveySpec | None = None, rival: str | None = None, claims: Claims = False
+    ) -> tuple[Statement, ...]:
         """Return the statements of :meth:`syntax`."""
         survey = survey or self._survey
         change = None if rival is None else self.rival(rival)
@@ -276,14 +214,20 @@ class ModelSpec(Document):
             measurement = self._measurement(self.measurement, survey)
         else:
             measurement = tuple(s for s in split_statements(self.text) if s.op in ("=~", "<~"))
+        own = {code: construct for added in self._claimed(claims) for code, construct in added.measurement.items()}
+        if change is not None:
+            own = {code: construct for code, construct in own.items() if code not in change.measurement}
+        measurement = (*measurement, *self._measurement(own, survey))
+        paths = (*self._structure(), *self._claim_paths(claims))
         if change is None:
-            return (*measurement, *self._structure(), *self._covariate_lines(), *self._extra())
+            return (*measurement, *paths, *self._covariate_lines(), *self._extra())
         if change.form == "one_factor":
             items = _observed(measurement)
             return (_loading(_fresh("G", (*self.latents, *items)), items),)
         measurement = (*measurement, *self._measurement(change.measurement, survey))
-        structure = self._structure() if change.structural is None else split_statements(change.structural)
-        rest = (*structure, *self._covariate_lines(), *self._extra())
+        if change.structural is not None:
+            paths = (*split_statements(change.structural), *self._claim_paths(claims))
+        rest = (*paths, *self._covariate_lines(), *self._extra())
         removed = tuple(s for line in change.remove for s in split_statements(line))
         measurement, rest = remove_terms(measurement, removed), remove_terms(rest, removed)
         added = tuple(s for line in change.add for s in split_statements(line))
@@ -304,6 +248,20 @@ class ModelSpec(Document):
             found.extend(_loading(factor, items) for factor, items in facets.items())
             found.append(_loading(latent, facets))
         return tuple(found)
+
+    def _claimed(self, claims: Claims) -> tuple[Proposition, ...]:
+        """Return the propositions that add something of their own, of those asked for."""
+        if isinstance(claims, bool):
+            return tuple(p for p in self.propositions if claims and p.own_model)
+        chosen = [self.proposition(name) for name in dict.fromkeys(claims)]
+        return tuple(p for p in chosen if p.own_model)
+
+    def _claim_paths(self, claims: Claims) -> tuple[Statement, ...]:
+        pairs = dict.fromkeys(pair for prop in self._claimed(claims) for pair in prop.regressions())
+        return tuple(
+            Statement(outcome, "~", tuple(Term("", p) for o, p in pairs if o == outcome))
+            for outcome in dict.fromkeys(o for o, _ in pairs)
+        )
 
     def _structure(self) -> tuple[Statement, ...]:
         if self.text is not None:
@@ -346,8 +304,19 @@ class ModelSpec(Document):
                 yield Problem((*loc, "id"), f"proposition '{proposition.id}' is declared twice")
             seen.add(proposition.id)
             yield from self._proposition_problems(loc, proposition)
+            yield from own_problems(
+                loc, proposition, self.latents, self.covariates, self.regressions(), self._others(proposition)
+            )
         for name, rival in self.rivals.items():
             yield from self._rival_problems(("rivals", name), name, rival)
+
+    def _others(self, prop: Proposition) -> dict[str, Construct]:
+        """Return the latents that other propositions, and rivals, add."""
+        found: dict[str, Construct] = {}
+        claims = [p.measurement for p in self.propositions if p is not prop]
+        for own in (*(rival.measurement for rival in self.rivals.values()), *claims):
+            found = {**own, **found}
+        return found
 
     def _proposition_problems(self, loc: Location, prop: Proposition) -> Iterator[Problem]:
         if (prop.path is None) == (not prop.parts):
@@ -385,18 +354,21 @@ class ModelSpec(Document):
         if not right:
             yield Problem(at, f"a proposition with 'test: {prop.test}' has a path of the form '{form}'")
             return
-        if prop.needs is not None:
+        if prop.needs is not None and not prop.own_model:
             return
-        regressions = self.regressions()
+        regressions = (*self.regressions(), *prop.regressions())
         known = dict.fromkeys((*self.latents, *self.covariates, *(name for pair in regressions for name in pair)))
-        unknown = [name for name in claim.names if name not in known]
+        known |= dict.fromkeys(prop.measurement)
+        # in a claim on groups the level that it names stands for what is not measured
+        stands = bool(prop.parts) and prop.level is not None and claim.start not in known
+        unknown = [name for name in claim.names if name not in known and not (stands and name == claim.start)]
         for name in unknown:
             yield Problem(
                 at,
                 f"{prop.id} names '{name}', which the model does not measure.{did_you_mean(name, known)}",
                 hint="Add it to the measurement part, or say in 'needs' what a test would need.",
             )
-        if unknown:
+        if unknown or stands or (prop.mediators and claim.end in leads_to(regressions, claim.start)):
             return
         for outcome, predictor in claim.regressions:
             if (outcome, predictor) not in regressions:
@@ -445,10 +417,11 @@ class ModelSpec(Document):
         constructs: list[tuple[Location, str, Construct]] = [
             (("measurement", code), code, construct) for code, construct in self.measurement.items()
         ]
-        for name, rival in self.rivals.items():
-            constructs += [
-                (("rivals", name, "measurement", c), c, construct) for c, construct in rival.measurement.items()
-            ]
+        added: list[tuple[Location, dict[str, Construct]]] = [
+            *((("propositions", i, "measurement"), prop.measurement) for i, prop in enumerate(self.propositions)),
+            *((("rivals", name, "measurement"), rival.measurement) for name, rival in self.rivals.items()),
+        ]
+        constructs += [((*at, code), code, construct) for at, own in added for code, construct in own.items()]
         for loc, code, construct in constructs:
             yield from _construct_problems(loc, code, construct, survey)
         if self.text is not None:
@@ -483,14 +456,16 @@ class ModelSpec(Document):
                 (*loc, "group"), f"the survey has no group '{prop.group}'.{did_you_mean(prop.group, survey.groups)}"
             )
         elif prop.group is not None and prop.level is not None:
-            levels = survey.groups[prop.group].levels
-            if prop.level not in levels:
+            group = survey.groups[prop.group]
+            levels = (*group.levels, *filter(None, (group.rest,)))
+            if group.levels and prop.level not in levels:
                 yield Problem(
                     (*loc, "level"),
                     f"the group '{prop.group}' has no level '{prop.level}'.{did_you_mean(prop.level, levels)}",
                 )
         known = (*self.latents, *survey.scales, *survey.facts)
-        if prop.needs is None or not prop.readable:
+        yield from self._shared_items(loc, prop, survey)
+        if (prop.needs is None and prop.test != "group") or not prop.readable:
             return  # without 'needs', every name has to be in the model: see problems()
         for name in self.absent(prop):
             if name not in known:
@@ -498,6 +473,18 @@ class ModelSpec(Document):
                 yield Problem(
                     at,
                     f"{prop.id} names '{name}', which neither the model nor the survey has.{did_you_mean(name, known)}",
+                )
+
+    def _shared_items(self, loc: Location, prop: Proposition, survey: SurveySpec) -> Iterator[Problem]:
+        """Latents of a claim that are measured by items of the main model."""
+        main = {i for c in self.measurement.values() for i in _items(c, survey)} or set(self.items(survey))
+        for code, construct in prop.measurement.items():
+            shared = [item for item in _items(construct, survey) if item in main]
+            if shared:
+                yield Problem(
+                    (*loc, "measurement", code),
+                    f"{', '.join(shared)} measure{'s' * (len(shared) == 1)} a latent of the main model, too",
+                    at_key=True,
                 )
 
     def _name_problems(self, columns: Iterable[str], survey: SurveySpec) -> Iterator[Problem]:
@@ -522,7 +509,7 @@ class ModelSpec(Document):
                 places += [(t.variable, (t.line, t.column)) for t in statement.terms]
                 for variable, place in places:
                     for word in variable.split(":"):
-                        if re.fullmatch(_NAME, word) and word not in names:
+                        if re.fullmatch(NAME, word) and word not in names:
                             yield Problem(
                                 loc,
                                 f"'{word}' is neither a latent nor an item.{did_you_mean(word, names)}",
@@ -556,6 +543,13 @@ def _construct_problems(loc: Location, code: str, construct: Construct, survey: 
                 yield Problem(
                     (*loc, "second_order"), f"item {item_code} of scale {construct.scale} belongs to no facet"
                 )
+
+
+def _items(construct: Construct, survey: SurveySpec) -> tuple[str, ...]:
+    """Return the items of a latent as far as they can be told."""
+    if construct.scale is None:
+        return construct.items or ()
+    return survey.items(construct.scale) if construct.scale in survey.scales else ()
 
 
 def _item_problems(

@@ -5,21 +5,19 @@ All values are standardized: every latent has variance 1, and so has the continu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
 from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
+from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
 from b2b_sem.spec.model import ModelSpec
-from b2b_sem.spec.statement import split_statements
+from b2b_sem.spec.statement import read_pair
 from b2b_sem.spec.survey import SurveySpec
 
 __all__ = ["FactShares", "Loadings", "PopulationValues", "Response", "ResponseShape", "SimulationSpec"]
-
-Correlation = Annotated[float, Field(gt=-1, lt=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Loadings(Node):
@@ -122,10 +120,14 @@ class SimulationSpec(Document):
     survey: Text | None = Field(
         default=None, description="Survey the answers are given to. Default: that of the model."
     )
+    claims: bool = Field(
+        default=False, description="Whether latents that only propositions measure are in the population, too."
+    )
     standardized: Literal[True] = Field(
         default=True, description="All values are standardized; nothing else is supported."
     )
     values: PopulationValues
+    groups: PopulationGroups | None = Field(default=None, description="What is different in some groups.")
     response: Response = Field(default_factory=Response)
     facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
     n: Annotated[int, Field(ge=2)] = Field(default=500, description="Number of respondents if none is asked for.")
@@ -144,18 +146,25 @@ class SimulationSpec(Document):
         """The survey that was loaded with the population."""
         return self._survey
 
-    def loading(self, item: str, latent: str) -> float:
-        """Return the standardized loading of an item (as scored) on its latent."""
+    def latents(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return the latents of the population that stand for constructs."""
+        return (*model.latents, *(model.claim_latents() if self.claims else ()))
+
+    def loading(self, item: str, latent: str, level: LevelValues | None = None) -> float:
+        """Return the loading of an item (as scored) on its latent, standardized for the reference level."""
         loadings = self.values.loadings
-        return loadings.items.get(item, loadings.scales.get(latent, loadings.default))
+        own = loadings.items.get(item, loadings.scales.get(latent, loadings.default))
+        return own if level is None else level.loadings.get(item, own)
 
-    def paths(self) -> dict[tuple[str, str], float]:
+    def paths(self, level: LevelValues | None = None) -> dict[tuple[str, str], float]:
         """Return ``(outcome, predictor)`` -> standardized path."""
-        return {_pair(text, "~"): value for text, value in self.values.paths.items()}
+        given = {_pair(text, "~"): value for text, value in self.values.paths.items()}
+        return given | {_pair(text, "~"): value for text, value in (level.paths if level else {}).items()}
 
-    def correlations(self) -> dict[tuple[str, str], float]:
+    def correlations(self, level: LevelValues | None = None) -> dict[tuple[str, str], float]:
         """Return the correlations of exogenous latents; the names of a pair are sorted."""
-        return {_sorted_pair(text): value for text, value in self.values.correlations.items()}
+        given = {_sorted_pair(text): value for text, value in self.values.correlations.items()}
+        return given | {_sorted_pair(text): value for text, value in (level.correlations if level else {}).items()}
 
     def residual_correlations(self) -> dict[tuple[str, str], float]:
         """Return the residual correlations of latents or items; the names of a pair are sorted."""
@@ -175,18 +184,9 @@ class SimulationSpec(Document):
             ("residual_correlations", "~~", self.values.residual_correlations, "EQ ~~ DE"),
         )
         for section, op, values, example in sections:
-            seen: dict[tuple[str, str], str] = {}
-            for text in values:
-                at: Location = ("values", section, text)
-                pair = _read_pair(text, op)
-                if pair is None:
-                    yield Problem(at, f"cannot read '{text}': write two names like '{example}'", at_key=True)
-                elif pair[0] == pair[1]:
-                    yield Problem(at, f"'{text}' names the same variable twice", at_key=True)
-                elif pair in seen:
-                    yield Problem(at, f"'{text}' states the same value as '{seen[pair]}'", at_key=True)
-                else:
-                    seen[pair] = text
+            yield from pair_problems(("values", section), op, values, example)
+        if self.groups is not None:
+            yield from self.groups.problems()
         yield from self.response.check(("response",))
         for section, shapes in (("scales", self.response.scales), ("items", self.response.items)):
             for code, shape in shapes.items():
@@ -196,28 +196,24 @@ class SimulationSpec(Document):
 
     def problems_with(self, model: ModelSpec, survey: SurveySpec | None) -> Iterator[Problem]:
         """Yield what does not fit together with the model and the survey."""
-        items = model.items(survey)
-        latents = model.latents
+        if hidden := [name for name in model.claim_latents() if not self.claims and name in self._named()]:
+            yield Problem(
+                ("model",),
+                f"{', '.join(hidden)}: measured by propositions of '{model.id}' only, and so not in the population",
+                hint="Write 'claims: true' to draw what only propositions measure.",
+            )
+            return
+        items = model.items(survey, claims=self.claims)
+        latents = self.latents(model)
         loadings: Location = ("values", "loadings")
-        yield from _unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
-        yield from _unknown((*loadings, "items"), self.values.loadings.items, items, "item")
-        yield from self._path_problems(model)
-        outcomes = {outcome for outcome, _ in model.regressions()}
-        for text in self.values.correlations:
-            pair = _read_pair(text, "~~") or ()
-            at: Location = ("values", "correlations", text)
-            for name in pair:
-                if name not in latents:
-                    yield Problem(at, f"the model has no latent '{name}'.{did_you_mean(name, latents)}", at_key=True)
-                elif name in outcomes:
-                    yield Problem(
-                        at,
-                        f"'{name}' is an outcome in the model: its correlations follow from the paths",
-                        hint="Put the value under residual_correlations if the residual is meant.",
-                        at_key=True,
-                    )
+        yield from unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
+        yield from unknown((*loadings, "items"), self.values.loadings.items, items, "item")
+        yield from self._path_problems(("values", "paths"), self.values.paths, model)
+        yield from self._absent_paths(model)
+        yield from self._correlation_problems(("values", "correlations"), self.values.correlations, model)
+        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
         for text in self.values.residual_correlations:
-            for name in _read_pair(text, "~~") or ():
+            for name in read_pair(text, "~~") or ():
                 at = ("values", "residual_correlations", text)
                 if name not in items and name not in latents:
                     near = did_you_mean(name, (*items, *latents))
@@ -227,21 +223,45 @@ class SimulationSpec(Document):
                         at, f"'{name}' has no residual, as nothing in the model leads to it", at_key=True,
                         hint="Put the value under correlations.",
                     )  # fmt: skip
+        if self.groups is not None:
+            yield from self.groups.problems_with(
+                survey,
+                {code: fact.shares for code, fact in self.facts.items()},
+                latents,
+                items,
+                lambda at, given: self._path_problems(at, given, model),
+                lambda at, given: self._correlation_problems(at, given, model),
+            )
         if survey is not None:
             yield from self._survey_problems(survey)
 
-    def _path_problems(self, model: ModelSpec) -> Iterator[Problem]:
-        regressions = model.regressions()
+    def _named(self) -> set[str]:
+        """Return all names of latents and items that values are given for."""
+        values, levels = self.values, () if self.groups is None else tuple(self.groups.levels.values())
+        names = {*values.loadings.scales, *values.loadings.items}
+        for level in levels:
+            names |= {*level.means, *level.loadings, *level.intercepts}
+        every: tuple[PopulationValues | LevelValues, ...] = (values, *levels)
+        pairs = [read_pair(text, "~") for own in every for text in own.paths]
+        pairs += [read_pair(text, "~~") for own in every for text in own.correlations]
+        pairs += [read_pair(text, "~~") for text in values.residual_correlations]
+        return names.union(*(pair for pair in pairs if pair is not None))
+
+    def _path_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
+        regressions = model.regressions(self.claims)
         texts = [f"{outcome} ~ {predictor}" for outcome, predictor in regressions]
-        given = {_read_pair(text, "~"): text for text in self.values.paths}
-        for pair, text in given.items():
+        for text in values:
+            pair = read_pair(text, "~")
             if pair is not None and pair not in regressions:
                 yield Problem(
-                    ("values", "paths", text),
+                    (*at, text),
                     f"the model '{model.id}' has no path '{text}'.{did_you_mean(text, texts)}",
                     at_key=True,
                 )
-        absent = [text for text, pair in zip(texts, regressions, strict=True) if pair not in given]
+
+    def _absent_paths(self, model: ModelSpec) -> Iterator[Problem]:
+        given = {read_pair(text, "~") for text in self.values.paths}
+        absent = [f"{pair[0]} ~ {pair[1]}" for pair in model.regressions(self.claims) if pair not in given]
         if absent:
             yield Problem(
                 ("values", "paths"),
@@ -249,6 +269,21 @@ class SimulationSpec(Document):
                 "Every path needs one; 0 is a value.",
                 weak=True,
             )
+
+    def _correlation_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
+        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
+        for text in values:
+            for name in read_pair(text, "~~") or ():
+                if name not in self.latents(model):
+                    near = did_you_mean(name, self.latents(model))
+                    yield Problem((*at, text), f"the model has no latent '{name}'.{near}", at_key=True)
+                elif name in outcomes:
+                    yield Problem(
+                        (*at, text),
+                        f"'{name}' is an outcome in the model: its correlations follow from the paths",
+                        hint="Put the value under residual_correlations if the residual is meant.",
+                        at_key=True,
+                    )
 
     def _mean_problems(self, survey: SurveySpec) -> Iterator[Problem]:
         """A mean outside the answers would give nearly the same answer to everybody."""
@@ -270,9 +305,9 @@ class SimulationSpec(Document):
 
     def _survey_problems(self, survey: SurveySpec) -> Iterator[Problem]:
         yield from self._mean_problems(survey)
-        yield from _unknown(("response", "scales"), self.response.scales, survey.scales, "scale")
+        yield from unknown(("response", "scales"), self.response.scales, survey.scales, "scale")
         known = survey.items(active_only=False)
-        yield from _unknown(("response", "items"), self.response.items, known, "item")
+        yield from unknown(("response", "items"), self.response.items, known, "item")
         shapes: list[tuple[Location, ResponseShape, Iterable[str]]] = [
             (("response", "items", code), shape, (code,))
             for code, shape in self.response.items.items()
@@ -293,13 +328,13 @@ class SimulationSpec(Document):
                     f"{len(shape.thresholds or ())} thresholds, but {wrong[0]} needs {_steps(survey, wrong[0])} "
                     f"(one less than its answers)",
                 )
-        yield from _unknown(("facts",), self.facts, survey.facts, "fact")
+        yield from unknown(("facts",), self.facts, survey.facts, "fact")
         for code, spec in self.facts.items():
             fact = survey.facts.get(code)
             if fact is None:
                 continue
-            if (spec.shares is not None) != (fact.type == "categorical"):
-                wanted = "shares" if fact.type == "categorical" else "mean and sd"
+            if (spec.shares is not None) != (fact.type != "number"):
+                wanted = "mean and sd" if fact.type == "number" else "shares"
                 yield Problem(("facts", code), f"fact '{code}' is of type {fact.type}: give {wanted}", at_key=True)
             for category in spec.shares or ():
                 if fact.categories and category not in fact.categories:
@@ -317,27 +352,8 @@ def _steps(survey: SurveySpec, item: str) -> int:
     return high - low
 
 
-def _unknown(loc: Location, given: Iterable[str], known: Iterable[str], noun: str) -> Iterator[Problem]:
-    names = tuple(known)
-    for name in given:
-        if name not in names:
-            yield Problem((*loc, name), f"there is no {noun} '{name}'.{did_you_mean(name, names)}", at_key=True)
-
-
-def _read_pair(text: str, op: str) -> tuple[str, str] | None:
-    """Return the two names of ``a op b``, sorted for ``~~``; None if the text is anything else."""
-    statements = split_statements(text)
-    if len(statements) != 1 or statements[0].op != op or len(statements[0].terms) != 1:
-        return None
-    term = statements[0].terms[0]
-    if term.modifier or not term.variable:
-        return None
-    left, _, right = next(statements[0].pairs())
-    return left, right
-
-
 def _pair(text: str, op: str) -> tuple[str, str]:
-    pair = _read_pair(text, op)
+    pair = read_pair(text, op)
     if pair is None:
         raise ValueError(f"cannot read '{text}'")
     return pair

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-__all__ = ["Statement", "Term", "remove_terms", "render", "split_statements"]
+__all__ = ["Statement", "Term", "read_pair", "remove_terms", "render", "split_statements"]
 
 _OPERATOR = re.compile(r"=~|<~|~~|~\*~|:=|==|~|\||<=|>=|<|>")
 _EXPRESSION_OPERATORS = frozenset({":=", "==", "<", ">", "<=", ">="})
@@ -77,6 +77,18 @@ def split_statements(text: str) -> tuple[Statement, ...]:
             if name.strip() and terms:
                 found.append(Statement(name.strip(), op, terms, line, column))
     return tuple(found)
+
+
+def read_pair(text: str, op: str) -> tuple[str, str] | None:
+    """Return the two names of ``a op b``, sorted for ``~~``; None if the text is anything else."""
+    statements = split_statements(text)
+    if len(statements) != 1 or statements[0].op != op or len(statements[0].terms) != 1:
+        return None
+    term = statements[0].terms[0]
+    if term.modifier or not term.variable:
+        return None
+    left, _, right = next(statements[0].pairs())
+    return left, right
 
 
 def remove_terms(statements: Iterable[Statement], removed: Iterable[Statement]) -> tuple[Statement, ...]:

@@ -73,22 +73,38 @@ class GroupsAnalysis(Node):
     groups: Code = Field(description="A group of the survey, or a categorical background fact.")
 
 
+class InvarianceAnalysis(Node):
+    """Groups of respondents whose measurement is tested, up to strict invariance; no paths are compared."""
+
+    invariance: Code = Field(description="A group of the survey, or a categorical background fact.")
+
+
 AnalysisName = Literal["fit", "measurement", "effects", "missingness", "propositions", "rivals"]
 
 
 def _analysis_form(value: Any) -> str:
     if isinstance(value, str):
         return "by name"
-    of_groups = isinstance(value, GroupsAnalysis) or (isinstance(value, dict) and "groups" in value)
-    return "of groups" if of_groups else "with settings"
+    for form, name, kind in (("of groups", "groups", GroupsAnalysis), ("of ladders", "invariance", InvarianceAnalysis)):
+        if isinstance(value, kind) or (isinstance(value, dict) and name in value):
+            return form
+    return "with settings"
 
 
 Analysis = Annotated[
     Annotated[AnalysisName, Tag("by name")]
     | Annotated[RivalsAnalysis, Tag("with settings")]
-    | Annotated[GroupsAnalysis, Tag("of groups")],
+    | Annotated[GroupsAnalysis, Tag("of groups")]
+    | Annotated[InvarianceAnalysis, Tag("of ladders")],
     Discriminator(_analysis_form),
 ]
+
+
+_STEP_NAMES: dict[type[Node], str] = {
+    RivalsAnalysis: "rivals",
+    GroupsAnalysis: "groups",
+    InvarianceAnalysis: "invariance",
+}
 
 
 class Author(Node):
@@ -137,7 +153,8 @@ class StudySpec(Document):
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
         default=("fit", "measurement", "missingness", "propositions"),
-        description="fit, measurement, effects, missingness, propositions, 'rivals: [names]' and 'groups: name'.",
+        description="fit, measurement, effects, missingness, propositions, 'rivals: [names]', 'groups: name' and "
+        "'invariance: name'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."
@@ -173,10 +190,7 @@ class StudySpec(Document):
     @property
     def steps(self) -> tuple[str, ...]:
         """Names of the analyses in the order of the file, each once."""
-        names = (
-            entry if isinstance(entry, str) else "groups" if isinstance(entry, GroupsAnalysis) else "rivals"
-            for entry in self.analyses
-        )
+        names = (entry if isinstance(entry, str) else _STEP_NAMES[type(entry)] for entry in self.analyses)
         return tuple(dict.fromkeys(names))
 
     @property
@@ -192,6 +206,11 @@ class StudySpec(Document):
     def splits(self) -> tuple[str, ...]:
         """Groups to compare, each a group of the survey or a background fact."""
         return tuple(dict.fromkeys(entry.groups for entry in self.analyses if isinstance(entry, GroupsAnalysis)))
+
+    @property
+    def ladders(self) -> tuple[str, ...]:
+        """Groups whose measurement is compared, without a comparison of paths."""
+        return tuple(dict.fromkeys(e.invariance for e in self.analyses if isinstance(e, InvarianceAnalysis)))
 
     @property
     def data_path(self) -> Path | None:
@@ -235,6 +254,8 @@ class StudySpec(Document):
                         )
             elif isinstance(entry, GroupsAnalysis):
                 yield from self._split_problems(("analyses", position, "groups"), entry.groups, survey)
+            elif isinstance(entry, InvarianceAnalysis):
+                yield from self._split_problems(("analyses", position, "invariance"), entry.invariance, survey)
             elif entry == "propositions" and not model.propositions and "analyses" in self.model_fields_set:
                 yield Problem(
                     ("analyses", position),

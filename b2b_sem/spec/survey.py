@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from b2b_sem.errors import SpecError, did_you_mean
+from b2b_sem.errors import DataError, SpecError, did_you_mean
 from b2b_sem.spec.base import Citation, Code, Document, Doi, Node, Problem, Text
 
 __all__ = ["AttentionCheck", "Fact", "Group", "Item", "ResponseFormat", "Scale", "SurveySpec", "Validation"]
@@ -128,11 +128,20 @@ class Fact(Node):
 
 
 class Group(Node):
-    """A split of the respondents by one categorical fact."""
+    """A split of the respondents by one fact that is categorical or text."""
 
     fact: Code
     label: Text
-    levels: dict[Code, tuple[int | str, ...]] = Field(description="Group -> categories of the fact that belong to it.")
+    levels: dict[Code, tuple[int | str, ...]] = Field(
+        default_factory=dict,
+        description="Group -> categories (or texts) of the fact that belong to it. Default: each is a group.",
+    )
+    minimum: Annotated[int, Field(ge=2)] | None = Field(
+        default=None, description="Groups with fewer respondents are left out of comparisons, or joined (rest)."
+    )
+    rest: Text | None = Field(
+        default=None, description="Name of the group that takes up all groups with fewer respondents than the minimum."
+    )
 
 
 class SurveySpec(Document):
@@ -224,6 +233,34 @@ class SurveySpec(Document):
     def missing_codes(self, item: str) -> tuple[int, ...]:
         """Return the codes that are read as missing for an item, sorted."""
         return tuple(sorted(self.format_of(item).missing or {}))
+
+    def split(self, name: str) -> Group:
+        """Return how a group of the survey, or a fact that is categorical or text, splits the respondents.
+
+        The groups of a fact are called like the labels of its categories. Those of a text are not known beforehand:
+        the levels are then empty.
+
+        Raises
+        ------
+        DataError
+            For a name that the survey does not have, and for facts that are numbers.
+        """
+        if name not in self.groups and name not in self.facts:
+            known = dict.fromkeys([*self.groups, *self.facts])
+            raise DataError(
+                f"the survey '{self.id}' has no group or fact '{name}'.{did_you_mean(name, known)}",
+                hint="it has " + ", ".join(known),
+            )
+        group = self.groups.get(name) or Group(fact=name, label=self.facts[name].label)
+        fact = self.facts[group.fact]
+        if fact.type == "number":
+            raise DataError(f"'{name}' is a number: it names no groups", hint="use a categorical fact")
+        if group.levels or not fact.categories:
+            return group
+        levels: dict[str, tuple[int | str, ...]] = {}
+        for code, label in fact.categories.items():
+            levels[label] = (*levels.get(label, ()), code)
+        return group.model_copy(update={"levels": levels})
 
     def draft_scales(self) -> tuple[str, ...]:
         """Return the scales whose wording was not validated in a publication."""
@@ -337,16 +374,22 @@ class SurveySpec(Document):
         if fact is None:
             yield Problem((*loc, "fact"), f"there is no fact '{group.fact}'.{did_you_mean(group.fact, self.facts)}")
             return
-        if fact.type != "categorical":
-            yield Problem((*loc, "fact"), f"fact '{group.fact}' is not categorical, so it cannot define groups")
+        if fact.type == "number":
+            yield Problem((*loc, "fact"), f"fact '{group.fact}' is a number, so it cannot define groups")
             return
-        if len(group.levels) < 2:
+        if len(group.levels) < 2 and "levels" in group.model_fields_set:
             yield Problem((*loc, "levels"), f"group '{code}' needs at least two levels")
+        if group.rest is not None and group.minimum is None:
+            yield Problem(
+                (*loc, "rest"), "'rest' takes up small groups: say with 'minimum' which groups are small", at_key=True
+            )
+        if group.rest is not None and group.rest in self.split(code).levels:
+            yield Problem((*loc, "rest"), f"'{group.rest}' is already a level of group '{code}'")
         seen: dict[int | str, str] = {}
         for level, values in group.levels.items():
             for position, value in enumerate(values):
                 at = (*loc, "levels", level, position)
-                if value not in fact.categories:
+                if value not in fact.categories and fact.type == "categorical":
                     listing = ", ".join(str(c) for c in fact.categories)
                     yield Problem(at, f"fact '{group.fact}' has no category {value!r}", hint=f"Categories: {listing}.")
                 elif value in seen:

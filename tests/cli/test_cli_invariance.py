@@ -47,6 +47,37 @@ def test_options_reach_the_ladder(files: tuple[str, str], capsys: pytest.Capture
     assert [row["step"] for row in content["steps"]] == ["configural", "metric"]
 
 
+def test_a_configural_model_that_does_not_converge_says_no(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = files
+    Path(model).write_text("F =~ x1 + x2 + x3\n", encoding="utf-8")
+    noise = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["x1", "x2", "x3"])
+    noise.assign(sector=["a", "b"] * 30).to_csv(data, index=False)
+    assert run(["invariance", model, "--data", data, "--group", "sector"]) == 1
+    assert "did not converge" in capsys.readouterr().out
+
+
+def test_ordinal_items(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    model, data = files
+    frame = pd.read_csv(data)
+    for k in range(1, 5):
+        frame[f"x{k}"] = np.searchsorted([-1.2, 0.0, 1.2], frame[f"x{k}"])
+    frame.to_csv(data, index=False)
+    base = ["invariance", model, "--data", data, "--group", "sector", "--json", "-"]
+    assert run([*base, "--ordered", "--parameterization", "theta", "--criteria", "chisq"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["estimator"] == "WLSMV"
+    assert [row["step"] for row in content["steps"]][:2] == ["configural", "thresholds"]
+    assert "x2~1" in [row["parameter"] for row in content["releases"]]
+    assert run([*base, "--ordered", "x1,x2", "--estimator", "WLSM", "--steps", "configural,thresholds"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert len(content["steps"]) == 2
+    assert any("x1, x2 (4 categories)" in n for n in content["notes"])
+    assert run([*base, "--ordered", "--estimator", "MLR"]) == 2
+    assert "WLSMV" in capsys.readouterr().err
+
+
 def test_mistakes(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = files
     assert run(["invariance", model, "--data", data]) == 2

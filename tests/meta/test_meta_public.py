@@ -44,6 +44,7 @@ PUBLIC = [
     "run_study",
     "simulate",
     "validity",
+    "write_figures",
 ]
 HEAVY = ("numpy", "pandas", "scipy", "semopy", "statsmodels", "sklearn", "plotly", "factor_analyzer", "sympy")
 

@@ -14,6 +14,7 @@ import b2b_sem as bs
 from b2b_sem.propositions import judge
 from b2b_sem.results.study import StudyResult
 from b2b_sem.spec.loader import load_simulation, load_study
+from b2b_sem.spec.study import GroupsAnalysis
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +100,40 @@ def test_study_on_ordinal_answers_finds_its_truth() -> None:
     assert (paths["population"] == paths["truth"]).all()
     loadings = truth[truth["op"] == "=~"]
     assert (loadings["truth"] < loadings["population"]).all()
+
+
+@cache
+def sectors() -> StudyResult:
+    """Run the comparison of sectors of the demonstration study on many respondents."""
+    study = load_study("demo")
+    data = study.data.model_copy(update={"n": N, "seed": 20260505})
+    compared = GroupsAnalysis(groups="sector")
+    return bs.run_study(study.model_copy(update={"data": data, "analyses": ("fit", "propositions", compared)}))
+
+
+def test_study_finds_the_truth_of_its_groups() -> None:
+    truth = sectors().group_truth
+    assert truth is not None
+    kinds = truth["quantity"].value_counts().to_dict()
+    # of P10: total, direct and through DA, of AU and LG; 9 means of the main model; 8 paths in each sector
+    assert kinds == {"total": 2, "direct": 2, "indirect": 2, "mean": 9, "path": 16}
+    se = (truth["ci_upper"] - truth["ci_lower"]) / (2 * 1.959964)
+    assert ((truth["est"] - truth["truth"]).abs() < 4 * se).all()
+    assert truth["covered"].mean() > 0.8
+    assert (sectors().comparisons[0].reasons, sectors().comparisons[0].claims[0].reasons) == ((), ())
+
+
+def test_study_supports_a_claim_on_groups_that_is_true() -> None:
+    (claim,) = [v for v in sectors().verdicts if v.id == "P10"]
+    assert claim.verdict == "supported"
+    assert [p.outcome for p in claim.parts] == ["holds"] * 3
+    assert claim.parts[0].estimate < 0 < claim.parts[1].estimate
+    # with the stated signs turned around, the same respondents contradict it
+    prop = bs.load_model("lima2026").proposition("P10")
+    parts = tuple(p.model_copy(update={"sign": "+" if p.sign == "-" else "-"}) for p in prop.parts)
+    turned = prop.model_copy(update={"parts": parts})
+    (other,) = judge([turned], sectors().fit, comparisons=sectors().comparisons)
+    assert other.verdict == "contradicted"
 
 
 def test_study_supports_what_is_true() -> None:

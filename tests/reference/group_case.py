@@ -61,7 +61,11 @@ def marks(case: str) -> list[Any]:
 @cache
 def case_data(case: str) -> pd.DataFrame:
     """Return the data of a case, with groups and holes made by the rules of generate.R."""
-    spec = CASES[case]
+    return data_of(CASES[case])
+
+
+def data_of(spec: Mapping[str, Any]) -> pd.DataFrame:
+    """Return data with groups and holes made by the rules of generate.R."""
     frame = punch(data_frame(spec["data"]), spec.get("holes"))
     if "rule" in spec:
         at = np.arange(1, len(frame) + 1) * 7 % spec["rule"]

@@ -6,10 +6,11 @@ import copy
 import hashlib
 import json
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import ladder_case
 import numpy as np
 import pytest
 from reference_case import data_frame
@@ -26,8 +27,8 @@ CASES: dict[str, dict[str, Any]] = {
 KINDS = {"metric": ("=~", "loadings"), "scalar": ("~1", "intercepts"), "strict": ("~~", "residuals")}
 #: Reference solutions are polished; the largest difference measured is 1.4e-9 (RMSEA with rows with holes).
 RTOL = 2e-8
-#: Of numbers that may be zero: indices, effects and estimates of latent means.
-FLOOR = 1e-10
+close = partial(ladder_case.close, rtol=RTOL)
+rows_differ = partial(ladder_case.rows_differ, rtol=RTOL)
 IDS = [
     pytest.param(i, id=i, marks=[pytest.mark.shared_data] if c["data"].startswith("shared:") else [])
     for i, c in CASES.items()
@@ -43,43 +44,14 @@ def text_of(case: dict[str, Any]) -> str:
 def ladder(case_id: str) -> InvarianceResult:
     """The whole ladder without releases: all steps are compared with the one before."""
     case = CASES[case_id]
-    generous = bs_criteria()
+    generous = ladder_case.all_pass()
     return bs.invariance(
         text_of(case), data_frame(case["data"]), case["group"], partial=False, criteria=generous, **case["options"]
     )
 
 
-def bs_criteria() -> Any:
-    from b2b_sem.measures.equivalence import Criteria
-
-    return Criteria("all pass", "none", cfi=1.0, least_cfi=0.0, most_srmr=1.0)
-
-
 def reference(case_id: str) -> dict[str, Any]:
     return json.loads((HERE / f"{case_id}.json").read_text(encoding="utf-8"))
-
-
-def close(what: str, ours: float, theirs: float | None) -> list[str]:
-    """Return one line if two numbers differ, or only one of them is there."""
-    if theirs is None:
-        return [] if math.isnan(ours) else [f"{what}: {ours}, reference missing"]
-    if abs(ours - theirs) <= max(RTOL * abs(theirs), FLOOR):
-        return []
-    return [f"{what}: {ours!r}, reference {theirs!r}"]
-
-
-def rows_differ(
-    what: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], keys: tuple[str, ...]
-) -> list[str]:
-    """Compare two tables by name; a row that one side lacks is a difference."""
-    left = {tuple(str(r[k]) for k in keys): r for r in ours}
-    right = {tuple(str(r[k]) for k in keys): r for r in theirs}
-    out = [f"{what} {key}: only on one side" for key in left.keys() ^ right.keys()]
-    for key in left.keys() & right.keys():
-        for name, value in right[key].items():
-            if name not in keys and not isinstance(value, str):
-                out += close(f"{what} {key} {name}", left[key][name], value)
-    return out
 
 
 def steps_differ(result: InvarianceResult, expected: dict[str, Any]) -> list[str]:

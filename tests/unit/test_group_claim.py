@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.analysis.group_claim import compare_split, split_answers
+from b2b_sem.analysis.group_claim import _letters, _not_equal, compare_split, split_answers
 from b2b_sem.errors import DataError
 from b2b_sem.propositions import judge
 from b2b_sem.results.comparison import GroupComparison
@@ -159,7 +160,9 @@ def test_splits() -> None:
     assert label == "regulatory environment of the sector"
     assert groups.tolist()[:3] == ["regulated", "non_regulated", "regulated"]
     assert groups.isna().tolist() == [False, False, False, True, True]
-    assert split_answers(frame, survey, "country")[1].tolist()[:3] == ["PT", "DE", "PT"]
+    assert split_answers(frame, survey, "country")[1].isna().all()  # fewer than the minimum
+    bare = survey.model_copy(update={"groups": {}})
+    assert split_answers(frame, bare, "country")[1].tolist()[:3] == ["PT", "DE", "PT"]
     for name, text in (("firm_size", "is a number"), ("role", "no column 'role'"), ("sektor", "no group or fact")):
         with pytest.raises(DataError, match=text):
             split_answers(frame, survey, name)
@@ -172,3 +175,63 @@ def test_other_estimators_and_unequal_loadings_are_said() -> None:
     found = compared(data)
     assert found.paths is None
     assert "loadings are not equal" in found.reasons[-1]
+
+
+def ordinal(data: pd.DataFrame) -> pd.DataFrame:
+    """Cut the answers into four categories."""
+    items = data.columns.drop("sector")
+    return data.assign(**{item: np.searchsorted([3.0, 4.0, 5.0], data[item]) + 1 for item in items})
+
+
+def test_ordinal_items_stay_ordinal() -> None:
+    found = compared(ordinal(respondents()), ordered=True, estimator="WLSMV", parameterization="theta")
+    assert found.reasons == ()
+    assert found.invariance is not None
+    assert found.paths is not None
+    assert (found.invariance.estimator, found.paths.estimator) == ("WLSMV", "WLSMV")
+    assert found.invariance.steps["step"].tolist() == ["configural", "thresholds", "metric", "scalar"]
+    means = found.invariance.means.set_index("latent")
+    # the first group is the regulated one: the others' mean of AU is higher, of LG lower
+    assert means.loc["AU", "est"] > 0.3
+    assert means.loc["LG", "est"] < -0.3
+    tests = found.paths.tests.set_index("path")
+    assert tests.loc["PC~AU", "pvalue_diff"] < 0.01 < tests.loc["PC~LG", "pvalue_diff"]
+
+
+def test_what_ordinal_items_replace_is_said() -> None:
+    found = compared(ordinal(respondents(n=250)), ordered=["a1", "a2", "a3"], estimator="DWLS", missing="fiml")
+    assert any("WLSMV: DWLS is not available" in r for r in found.reasons)
+    assert any("pairs of answers: missing='fiml'" in r for r in found.reasons)
+    assert found.invariance is not None
+    assert any("Ordinal items: a1, a2, a3 (4 categories)" in n for n in found.invariance.notes)
+
+
+def test_a_released_first_item_gives_no_unit() -> None:
+    data = respondents()
+    data.loc[data["sector"] <= 3, "a1"] = 4 + 2.5 * (data["a1"] - 4)
+    found = compared(data)
+    assert found.invariance is not None
+    assert "AU=~a1" in found.invariance.releases["parameter"].tolist()
+    assert found.paths is not None
+    assert found.paths.fit is not None
+    assert found.paths.fit.model.options["std_lv"] is True
+
+
+def test_two_categories_need_equal_intercepts_for_paths() -> None:
+    data = respondents(n=600)
+    items = data.columns.drop("sector")
+    cuts = {item: 3.6 + 0.4 * (k % 3) for k, item in enumerate(items)}
+    data = data.assign(**{item: (data[item] > cuts[item]).astype(int) for item in items})
+    data["sector"] = np.where(data["sector"] <= 3, "regulated", "open")
+    steps = ("configural", "thresholds", "metric", "scalar")
+    why = [_not_equal(bs.invariance(TEXT, data, "sector", ordered=True, steps=steps[:k]), True) for k in (2, 3, 4)]
+    assert why[0] == "loadings are not equal in the groups"
+    assert "only with equal intercepts (AU, LG, PC)" in why[1]
+    assert why[2] == ""
+
+
+def test_parts_beyond_z_have_names() -> None:
+    names = list(islice(_letters(), 54))
+    assert names[:2] == ["a", "b"]
+    assert names[25:28] == ["z", "aa", "ab"]
+    assert len(set(names)) == 54

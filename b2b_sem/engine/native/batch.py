@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.stack import Kernel, Stack, evaluate, expected_informations
+from b2b_sem.engine.native.stack import Kernel, Stack
 
 __all__ = ["TOLERANCE", "Curvature", "StackSolution", "chunk_size", "minimize_stack"]
 
@@ -204,7 +204,7 @@ def _minimize(
     theta, fmin, gradient = np.array(starts, dtype=float), np.full(count, np.nan), np.full(count, np.inf)
     converged, iterations = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.intp)
     x = curvature.start(starts).copy()
-    value, slope = evaluate(kernel, stack, curvature.expand(x))
+    value, slope = kernel.evaluate(stack, curvature.expand(x))
     work = _Work(np.arange(count), stack, x, value, curvature.reduce(slope))
     usable = np.isfinite(value) & np.isfinite(stack.logdet)
     if not usable.all():
@@ -267,7 +267,7 @@ def _search(
     for _ in range(10):
         everyone = len(left) == len(x)
         trial = work.x[left] + length[left, None] * direction[left]
-        found, steep = evaluate(kernel, work.stack if everyone else work.stack.take(left), curvature.expand(trial))
+        found, steep = kernel.evaluate(work.stack if everyone else work.stack.take(left), curvature.expand(trial))
         good = found <= work.value[left] + 1e-4 * length[left] * descent[left] + slack[left]
         at = left[good]
         x[at], value[at], slope[at] = trial[good], found[good], curvature.reduce(steep[good])
@@ -287,7 +287,7 @@ def _search(
 def _renew(kernel: Kernel, work: _Work, curvature: Curvature) -> None:
     """Give the slow replicates the inverse of their own expected information, and forget the secant pairs."""
     work.forget()
-    info = expected_informations(kernel, curvature.expand(work.x), work.stack.exo)
+    info = kernel.informations(curvature.expand(work.x), work.stack.exo)
     if curvature.constraints is not None:
         basis = curvature.constraints.basis
         info = basis.T @ info @ basis

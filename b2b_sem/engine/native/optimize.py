@@ -17,8 +17,8 @@ from scipy.linalg import lapack
 from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.grouped import Grouped
-from b2b_sem.engine.native.implied import BETA, Structure
-from b2b_sem.engine.native.information import RANK_TOLERANCE
+from b2b_sem.engine.native.implied import BETA, LAMBDA, Structure
+from b2b_sem.engine.native.information import RANK_TOLERANCE, definite_inverse
 from b2b_sem.engine.native.loss import Moments, Point, evaluate, gradient, hessian, objective, scoring_information
 
 __all__ = ["TOLERANCE", "minimize", "scaled_gradient"]
@@ -207,7 +207,8 @@ def minimize(
     ----------
     structure, moments : Structure, Moments
     starts : iterable of callables
-        Starting values, tried in order until one converges to a regular solution with stable loops; else the best.
+        Starting values, tried in order until one converges to a regular solution with stable loops, in which no latent
+        variable has changed its direction since the first start that can be used; else the best.
     constraints : LinearConstraints, optional
     max_iterations : int
         For each start.
@@ -229,6 +230,7 @@ def minimize(
     total = 0
     lowest: tuple[_Solution, str] | None = None
     tried: list[Array] = []
+    first: Array | None = None
     for number, make in enumerate(starts):
         theta = make()
         if constraints is not None:
@@ -238,9 +240,14 @@ def minimize(
         message = f"Fisher scoring and Newton's method from start {number + 1}"
         if solution is None:
             continue
+        first = theta if first is None else first
         total += solution.iterations
         regular = solution.converged and _regular(structure, solution.point, constraints)
-        stable = regular and _stable(structure, moments, solution.point.theta)
+        stable = (
+            regular
+            and _stable(structure, moments, solution.point.theta)
+            and not _turned(structure, moments, solution.point.theta, first)
+        )
         if regular and (lowest is None or solution.point.value < lowest[0].point.value):
             lowest = (solution, message)
         if stable and lowest is not None:
@@ -249,7 +256,9 @@ def minimize(
                 solution.point.theta, solution.point.value, solution.gradient, True, total, message, "native"
             )
         # A solution where the model is not identified may be one end of a ridge, and one whose loops do not die out the
-        # worse of two minima (n and 1 / n fit alike without covariates): look from elsewhere, take the best.
+        # worse of two minima (n and 1 / n fit alike without covariates). So may one in which the loadings of a latent
+        # variable changed sign in a long step: equal or fixed parameters may hold it there. Look from elsewhere, take
+        # the best.
         if best is None or (solution.converged, -solution.point.value) > (best.converged, -best.point.value):
             best, best_message = solution, message
     for number, theta in enumerate(tried[:rescue] if best is None or not best.converged else []):
@@ -274,7 +283,18 @@ def _regular(structure: Structure, point: Point, constraints: LinearConstraints 
     if not len(info):
         return True
     scale = _scale(info)
-    return bool(np.linalg.eigvalsh(info / np.outer(scale, scale))[0] > RANK_TOLERANCE)
+    matrix = info / np.outer(scale, scale)
+    return definite_inverse(matrix) is not None or bool(np.linalg.eigvalsh(matrix)[0] > RANK_TOLERANCE)
+
+
+def _turned(structure: Structure, moments: Moments, theta: Array, start: Array) -> bool:
+    """Whether the free loadings of some latent variable, in standard deviations of the items, point the other way."""
+    if isinstance(moments.weight, Grouped):
+        return any(_turned(p.structure, p.moments, theta[p.index], start[p.index]) for p in moments.weight.parts)
+    at = np.flatnonzero((structure.matrix == LAMBDA) & (structure.col < structure.nlatent))
+    number, row = structure.free[at], structure.row[at]
+    agreement = theta[number] * start[number] / np.diag(moments.cov)[row]
+    return bool((np.bincount(structure.col[at], weights=agreement, minlength=1) < 0).any())
 
 
 def _stable(structure: Structure, moments: Moments, theta: Array) -> bool:

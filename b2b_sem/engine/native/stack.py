@@ -98,6 +98,14 @@ class Kernel:
     paths: bool
     info_index: tuple[IntArray, IntArray, IntArray]
 
+    def evaluate(self, stack: Stack, theta: Array) -> tuple[Array, Array]:
+        """Return F and its gradient: see :func:`evaluate`."""
+        return evaluate(self, stack, theta)
+
+    def informations(self, theta: Array, exo: Array) -> Array:
+        """Return expected informations: see :func:`expected_informations`."""
+        return expected_informations(self, theta, exo)
+
 
 def compile_kernel(table: ParameterTable, structure: Structure) -> Kernel:
     """Prepare a compiled table for batches."""

@@ -116,6 +116,8 @@ def _start_block(
         factor = float(known[marker][1].value or 1.0) / vector[marker]
     if marker is None and vector[0] < 0:
         factor = -factor
+    elif unit and marker is not None and vector[marker] * float(known[marker][1].value or 1.0) < 0:
+        factor = -factor  # of the two directions of a latent variable, the one that a fixed loading points in
     vector = vector * factor
     for (n, row), loading in zip(known, vector, strict=True):
         if row.free:

@@ -247,7 +247,7 @@ def test_what_a_fit_answers_is_answered(fit: PooledFit) -> None:
         ({"seed": 1}, DataError, "goes with missing='mi'"),
         ({"imputations": 5}, DataError, "goes with missing='mi'"),
         ({"auxiliary": ["help"]}, Unsupported, "need missing='fiml' or 'mi'"),
-        ({"missing": "mi", "seed": 1, "group": "help"}, Unsupported, "group='help'"),
+        ({"missing": "mi", "seed": 1, "group": "hepl"}, DataError, "no column 'hepl'"),
         ({"missing": "mi", "seed": 1, "cluster": "help"}, Unsupported, "cluster='help'"),
         ({"missing": "mi", "seed": 1, "bounds": "pos.var"}, Unsupported, "bounds='pos.var'"),
         ({"missing": "mi", "seed": 1, "estimator": "ULS"}, Unsupported, "no known distribution"),

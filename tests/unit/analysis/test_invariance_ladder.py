@@ -165,10 +165,8 @@ def test_json_and_summary() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"ordered": True}, Unsupported, "ordinal"),
-        ({"ordered": ["x1"]}, Unsupported, "ordinal"),
         ({"estimator": "WLSMV"}, Unsupported, "estimator='WLSMV'"),
-        ({"estimator": "MLMV"}, Unsupported, "estimator='MLMV'"),
+        ({"estimator": "MLMVS"}, Unsupported, "estimator='MLMVS'"),
         ({"criteria": "chenn"}, Unsupported, "Did you mean 'chen'"),
         ({"steps": ("metric", "scalar")}, DataError, "no ladder"),
         ({"steps": ()}, DataError, "no ladder"),

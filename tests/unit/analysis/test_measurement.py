@@ -6,9 +6,11 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtr
 
+import b2b_sem as bs
 from b2b_sem.analysis.measurement import LOADING_COLUMNS, RELIABILITY_COLUMNS, measurement, reliability, validity
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError
 from b2b_sem.results.columns import PARAMETER_COLUMNS, STANDARDIZED_COLUMNS
 from b2b_sem.results.fit import FitResult, ModelInfo, OptimizerInfo
 from b2b_sem.results.measurement import MeasurementResult
@@ -319,12 +321,76 @@ def test_too_few_respondents_for_adequacy_are_reported_not_raised():
     assert any("sampling adequacy is not given: 2 respondents are too few" in w for w in got.warnings)
 
 
-def test_several_groups_are_refused():
-    fit = lavaan_fit("simple")
-    rows = fit.parameters
-    rows.loc[0, "group"] = 2
-    with pytest.raises(Unsupported, match="one group at a time"):
-        reliability(replace(fit, _parameters=rows))
+def two_groups():
+    rng = np.random.default_rng(7)
+    frames = []
+    for label, noise in (("b", 0.5), ("a", 1.0)):
+        f, g = rng.normal(size=(2, 300))
+        columns = {f"{k}{i}": x + rng.normal(scale=noise, size=300) for k, x in (("f", f), ("g", g)) for i in (1, 2, 3)}
+        frames.append(pd.DataFrame(columns).assign(team=label))
+    data = pd.concat(frames, ignore_index=True)
+    return bs.fit("F =~ f1 + f2 + f3\nG =~ g1 + g2 + g3", data, group="team"), data
+
+
+def test_each_group_by_itself():
+    fit, data = two_groups()
+    table = reliability(fit)
+    assert list(table.columns[:2]) == ["group", "scale"]
+    assert table["group"].tolist() == ["b", "b", "a", "a"]
+    everything, ratios = measurement(fit), validity(fit)
+    for label in ("b", "a"):
+        alone = bs.fit(fit.model.text, data[data["team"] == label])
+        own = table[table["group"] == label].drop(columns="group").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, reliability(alone), rtol=1e-5)
+        pd.testing.assert_frame_equal(ratios[label].htmt, validity(alone).htmt, rtol=1e-9)
+        assert everything[label].adequacy == pytest.approx(measurement(alone).adequacy)
+        pd.testing.assert_frame_equal(everything[label].loadings, measurement(alone).loadings, rtol=1e-3)
+    assert (table.loc[table["group"] == "b", "omega"].min()) > table.loc[table["group"] == "a", "omega"].max()
+
+
+def test_omega_of_ordinal_answers_whose_means_differ():
+    """Reliability of the sum is Var(E(sum | eta)) / Var(sum); equal thresholds set means and residuals free."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for label, mean, noise in (("b", 0.0, 1.0), ("a", 0.9, 0.7)):
+        eta = rng.normal(mean, 1, 600)
+        items = {
+            f"x{i}": np.digitize(0.9 * eta + rng.normal(scale=noise, size=600), [-0.8, 0.3, 1.2]) for i in range(4)
+        }
+        frames.append(pd.DataFrame(items).assign(team=label))
+    data = pd.concat(frames, ignore_index=True)
+    equal = {"group": "team", "group_equal": ["loadings", "thresholds"], "ordered": True, "parameterization": "theta"}
+    fit = bs.fit("F =~ x0 + x1 + x2 + x3", data, **equal)
+    rows = fit.parameters[fit.parameters["group"] == 2]
+    value = {(r["lhs"], r["op"], r["rhs"]): r["est"] for r in rows.to_dict("records")}
+    z = np.linspace(-8, 8, 4001)
+    weight = np.exp(-0.5 * z**2) / np.exp(-0.5 * z**2).sum()
+    eta = value["F", "~1", ""] + np.sqrt(value["F", "~~", "F"]) * z
+    assert value["F", "~1", ""] > 0.3
+    expected, spread = np.zeros_like(eta), np.zeros_like(eta)
+    for i in range(4):
+        item = f"x{i}"
+        sd = np.sqrt(value[item, "~~", item])
+        above = [ndtr((value["F", "=~", item] * eta - value[item, "|", f"t{k}"]) / sd) for k in (1, 2, 3)]
+        mean = sum(above)
+        expected += mean
+        spread += above[0] + 3 * above[1] + 5 * above[2] - mean**2
+    between = weight @ expected**2 - (weight @ expected) ** 2
+    omega = between / (between + weight @ spread)
+    table = reliability(fit).set_index("group")
+    assert table.loc["a", "omega"] == pytest.approx(omega, rel=1e-5)
+    assert abs(table.loc["b", "omega"] - omega) > 0.01
+
+
+def test_answers_of_groups_are_told_apart():
+    fit, data = two_groups()
+    np.testing.assert_allclose(
+        reliability(fit, data.sample(frac=1, random_state=1))["alpha"], reliability(fit)["alpha"]
+    )
+    with pytest.raises(DataError, match="no column 'team', which tells the groups apart"):
+        reliability(fit, data.drop(columns="team"))
+    with pytest.raises(DataError, match="no rows of group a"):
+        validity(fit, data[data["team"] == "b"])
 
 
 def test_defined_parameters_are_no_second_group():

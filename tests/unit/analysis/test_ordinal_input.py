@@ -72,8 +72,6 @@ def test_thresholds_out_of_order_are_named(answers: pd.DataFrame) -> None:
 
 
 def test_hints_lead_out(answers: pd.DataFrame) -> None:
-    with pytest.raises(Unsupported, match="modification_indices"):
-        bs.fit(MODEL, answers, ordered=True).score_test(add="x1 ~~ y1")
     holes = answers.mask(np.random.default_rng(3).random(answers.shape) < 0.1)
     with pytest.raises(Unsupported, match="without se='none'"):
         bs.fit(MODEL, holes, missing="fiml", se="none").indirect_effects("mc", seed=1)

@@ -120,7 +120,7 @@ def test_json_and_text() -> None:
         ({"model": "F =~ x1 + x2 + x3"}, ModelSyntaxError, "no paths to compare"),
         ({"model": MODEL.replace("G ~ F + w", "G ~ b*F")}, Unsupported, "equal in several groups by its label"),
         ({"model": MODEL.replace("G ~ F", "G ~ 0.5*F"), "paths": ["G ~ F"]}, Unsupported, "is fixed"),
-        ({"estimator": "WLS"}, Unsupported, "estimator='WLS'"),
+        ({"estimator": "ULS"}, Unsupported, "estimator='ULS'"),
         ({"equal": ["loadings", "regressions"]}, DataError, "regressions"),
         ({"equal": "loadings"}, DataError, "is text"),
         ({"alpha": 0.0}, DataError, "alpha"),

@@ -32,6 +32,13 @@ def test_labels_are_text_in_the_order_of_appearance() -> None:
     assert group_labels(pd.Series(["b", " ", None, "a"], dtype=object))[0] == ("b", "a")
     assert group_labels([0.5, 1.0])[0] == ("0.5", "1")
     assert group_labels(pd.Categorical(["y", "x"], categories=["x", "y"]))[0] == ("y", "x")
+    assert group_labels(pd.array([1, None, 2], dtype="Int64"))[1].tolist() == [0, -1, 1]
+
+
+def test_blanks_around_a_label_make_no_group_of_its_own() -> None:
+    labels, codes = group_labels([" a", "a ", "a", "  ", "b"])
+    assert labels == ("a", "b")
+    assert codes.tolist() == [0, 0, 0, -1, 1]
 
 
 def test_moments_are_those_of_each_group(frame: pd.DataFrame) -> None:

@@ -14,7 +14,7 @@ import b2b_sem as bs
 from b2b_sem.engine import problem
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.inference import infer
-from b2b_sem.engine.native.information import invert_information
+from b2b_sem.engine.native.information import definite_inverse, invert_information
 from b2b_sem.engine.native.loss import evaluate, expected_information
 from b2b_sem.engine.native.optimize import minimize, scaled_gradient
 from b2b_sem.engine.native.start import plain_start
@@ -272,3 +272,18 @@ def test_measures_of_a_perfect_fit_exist() -> None:
     assert measures["chisq"] == pytest.approx(0.0, abs=1e-9)
     assert measures["cn_05"] > 1e9
     assert (measures["cfi"], measures["rmsea"], measures["pvalue"]) == (1.0, 0.0, pytest.approx(1.0))
+
+
+def test_the_quick_inverse_is_only_for_what_is_far_from_singular() -> None:
+    rng = np.random.default_rng(1)
+    vectors = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    for least, quick in ((1e-1, True), (1e-6, True), (1e-9, False), (1e-12, False), (0.0, False), (-0.1, False)):
+        values = np.r_[least, np.linspace(0.5, 1.5, 7)]
+        matrix = (vectors * values) @ vectors.T
+        matrix = (matrix + matrix.T) / 2
+        found = definite_inverse(matrix)
+        assert (found is not None) == quick, least
+        if found is not None:
+            assert found @ matrix == pytest.approx(np.eye(8), abs=1e-8)
+        # the slow way decides: identified above the tolerance, whichever way was taken
+        assert invert_information(matrix, 1).identified == (least >= 1e-9)

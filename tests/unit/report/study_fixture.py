@@ -1,8 +1,9 @@
 """A whole study result to build reports from, and small variations of it.
 
-``demo_result.json`` holds what ``b2b-sem run demo`` found, shortened by :func:`shorten`. To renew it::
+``demo_result.json`` holds what the study ``demo`` found when it had 500 respondents of the population ``lima2026`` and
+compared no groups, shortened by :func:`shorten`. To renew it, run such a study and shorten what it found::
 
-    b2b-sem run demo --out DIR && python tests/unit/report/study_fixture.py DIR/results.json
+    b2b-sem run STUDY --out DIR && python tests/unit/report/study_fixture.py DIR/results.json
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ def test_facts_of_all_types(write):
     assert data.frame["years"].dtype == np.int64
     assert data.frame["years"].min() == 0
     assert data.frame["score"].mean() == pytest.approx(1, abs=0.15)
-    with pytest.raises(SpecError, match="fact 'country' is text"):
+    with pytest.raises(SpecError, match="fact 'country' is of type text: give shares"):
         simulate(write(facts="country: {mean: 1, sd: 2}"))
 
 

@@ -48,6 +48,7 @@ def test_a_pure_measurement_model_needs_no_note() -> None:
         ("F =~ x1 + x2 + x3\nx1 ~ 0*1", "intercept of x1 is fixed"),
         ("F =~ x1 + a*x2 + x3\na > 0", "constraints"),
         ("F =~ x1 + lower(0)*x2 + x3", "bounds"),
+        ("F =~ x1\nG =~ x2\nG ~ F", "one item"),
         ("group: 1\nF =~ x1 + x2 + x3\ngroup: 2\nF =~ x1 + x2 + x4", "models of their own"),
     ],
 )

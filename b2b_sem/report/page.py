@@ -1,0 +1,96 @@
+"""What all HTML pages share: templates, figures as JSON, plotly.js; and a page of figures alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from b2b_sem.report.canvas import Figure
+from b2b_sem.report.group_figure import invariance_figures, path_figures
+from b2b_sem.report.table import link_dois
+from b2b_sem.results.invariance import InvarianceResult
+from b2b_sem.results.io import write_text
+from b2b_sem.results.path_group import PathGroupResult
+
+__all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
+
+
+def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.PathLike[str]) -> Path:
+    """Write the figures of a comparison of groups as one HTML page, whole or not at all.
+
+    The page works without a network; the camera above each figure saves it as SVG.
+
+    Parameters
+    ----------
+    result : InvarianceResult or PathGroupResult
+        Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
+        :func:`b2b_sem.compare_groups`: paths by group.
+    path : path
+        Of the page, such as ``groups.html``. Folders on the way are made.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    if isinstance(result, InvarianceResult):
+        title, figures = "Measurement invariance", invariance_figures(result)
+    else:
+        title, figures = "Paths", path_figures(result)
+    sizes = ", ".join(f"{label} (n = {n})" for label, n in result.groups.items())
+    page = template("figures.html.j2").render(
+        title=f"{title} by {result.group}",
+        subtitle=f"{sizes} · estimator {result.estimator}, missing answers: {result.missing}",
+        lines=[*result.statements, *result.warnings],
+        figures=figures,
+        specs=[Markup(figure_spec(f)) for f in figures],
+        plotly=Markup(plotly_code()),
+        version=version("b2b-sem"),
+    )
+    return write_text(path, page + "\n")
+
+
+@functools.cache
+def template(name: str) -> jinja2.Template:
+    """Return a template of this package; its text is escaped, and ``doi:10...`` becomes a link by the filter `doi`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("b2b_sem.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["doi"] = lambda value: Markup(link_dois(str(value)))
+    return environment.get_template(name)
+
+
+def figure_spec(figure: Figure) -> str:
+    """Return a figure as JSON that is safe inside a script element."""
+    spec: dict[str, Any] = json.loads(figure.plot.to_json(engine="json"))
+    spec["layout"].pop("template", None)  # 7 kB of defaults a figure; ours are spelled out
+    spec["config"] = {
+        "displaylogo": False,
+        "responsive": not figure.fixed,
+        "displayModeBar": "hover",
+        "modeBarButtons": [["toImage"]],
+        "toImageButtonOptions": {"format": "svg", "filename": figure.name},
+    }
+    return json.dumps(spec, ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
+
+
+def plotly_code() -> str:
+    """Return plotly.js, safe inside a script element."""
+    return get_plotlyjs().replace("</script", "<\\/script")

@@ -1,0 +1,218 @@
+"""The values that simulated answers were drawn from, set out as tables: for all respondents, or level by level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from b2b_sem.simulate.population import Population
+from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.survey import SurveySpec
+
+__all__ = ["LevelPopulation", "answer_attenuation", "attenuations", "level_truth", "pooled_truth", "truth_table"]
+
+Array = NDArray[np.float64]
+Row = tuple[str, str, str, float, float]
+
+# Values that differ by less than this are the same: rounding of sums in different orders.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class LevelPopulation:
+    """One level of a split: what it is called, the categories that belong to it, its values and share.
+
+    Attributes
+    ----------
+    name : str
+        Empty for respondents who belong to no level, who have the values of the reference level.
+    codes : tuple
+        Categories of the fact.
+    share : float
+        Of all respondents, expected.
+    population : Population
+    """
+
+    name: str
+    codes: tuple[int | str, ...]
+    share: float
+    population: Population
+
+
+def answer_attenuation(cuts: Sequence[float]) -> float:
+    """Correlation of a standard normal response with the answer it is cut into.
+
+    ``sum_k phi(t_k) / sd(answer)``, phi being the normal density. The correlation of two items shrinks by about the
+    product of their two factors; for 7 evenly spread answers each is about .97.
+
+    Parameters
+    ----------
+    cuts : sequence of float
+        Increasing cut points on the standard normal scale.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; NaN if all answers are practically the same.
+
+    References
+    ----------
+    Olsson, Drasgow & Dorans (1982), doi:10.1007/BF02294164 (point-polyserial correlation).
+    """
+    below = [0.0, *(0.5 * math.erfc(-t / math.sqrt(2)) for t in cuts), 1.0]
+    shares = [b - a for a, b in pairwise(below)]
+    mean = math.fsum(k * share for k, share in enumerate(shares))
+    variance = math.fsum((k - mean) ** 2 * share for k, share in enumerate(shares))
+    density = math.fsum(math.exp(-t * t / 2) / math.sqrt(2 * math.pi) for t in cuts)
+    return density / math.sqrt(variance) if variance > 0 else float("nan")
+
+
+def attenuations(
+    spec: SimulationSpec, survey: SurveySpec, values: Population, items: Sequence[str]
+) -> dict[str, float]:
+    """Return how far each item's loading survives the cutting into answers (1 for continuous answers)."""
+    out = dict.fromkeys(items, 1.0)
+    if spec.response.type == "ordinal":
+        for item in items:
+            cuts = spec.shape(item, survey.scale_of(item)).cut_points(*survey.range_of(item))
+            mean, sd = values.response_mean(item), values.response_sd.get(item, 1.0)
+            if (mean, sd) != (0.0, 1.0):
+                cuts = tuple((t - mean) / sd for t in cuts)
+            out[item] = answer_attenuation(cuts)
+    return out
+
+
+def truth_table(values: Population, factor: Mapping[str, float]) -> pd.DataFrame:
+    """Return the population values, and what they become when answers are whole numbers.
+
+    Returns
+    -------
+    DataFrame
+        lhs, op, rhs, value, expected.
+    """
+    return pd.DataFrame(_rows(values, factor), columns=["lhs", "op", "rhs", "value", "expected"])
+
+
+def _rows(values: Population, factor: Mapping[str, float]) -> list[Row]:
+    unique = {item: 1 - factor[item] ** 2 * values.r2[item] for item in factor}
+    sd = {item: values.response_sd.get(item, 1.0) for item in factor}
+    rows = []
+    for lhs, op, rhs, value in values.truth():
+        expected = value
+        if op == "=~" and rhs in factor:
+            expected = value / sd[rhs] * factor[rhs]
+        elif op == "~~" and lhs in factor:
+            # Of the residual covariance, as of any covariance, the product of the two factors is left.
+            left = values.residual_sd[lhs] / sd[lhs] * factor[lhs]
+            own = left * (values.residual_sd[rhs] / sd[rhs]) * factor[rhs]
+            expected = unique[lhs] if lhs == rhs else value * own / math.sqrt(unique[lhs] * unique[rhs])
+        rows.append((lhs, op, rhs, value, expected))
+    return rows
+
+
+def level_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return the population values of each level.
+
+    Beside the rows of :func:`truth_table` there are means of latents: op ``mean`` is the total mean, ``~1`` the
+    intercept that is left of it beside the predictors; and ``~1`` of items whose intercept is shifted somewhere.
+
+    Returns
+    -------
+    DataFrame
+        lhs, op, rhs, group, value, expected. Values are in units of the reference level, `expected` is standardized
+        within the level; means keep their size, as long as few answers lie at the ends of the scale (of 1.5 standard
+        deviations about 1.4 are left in seven answers around 4.6). No value is expected of shifted items.
+    """
+    shifted = [item for item in factors[0] if any(item in level.population.shifts for level in levels)]
+    out = []
+    for level, factor in zip(levels, factors, strict=True):
+        if not level.name:
+            continue
+        pop = level.population
+        rows = _rows(pop, factor)
+        for latent in pop.latents:
+            mean, intercept = pop.means.get(latent, 0.0), pop.intercept(latent)
+            rows += [(latent, "mean", "", mean, mean), (latent, "~1", "", intercept, intercept)]
+        rows += [(item, "~1", "", pop.shifts.get(item, 0.0), math.nan) for item in shifted]
+        out += [(*row[:3], level.name, *row[3:]) for row in rows]
+    return pd.DataFrame(out, columns=["lhs", "op", "rhs", "group", "value", "expected"])
+
+
+def pooled_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return the values that hold in every level and also in all respondents together.
+
+    A value that is equal in all levels is in general another one in their mixture: means that differ add to variances
+    and covariances, and a regression on predictors whose correlations differ has other weights. Values are therefore
+    compared with those of the covariances of the mixture; where these differ from those of a level, they are left out.
+    A model of all respondents together does not describe a mixture exactly: what it finds for the values that are kept
+    can still be off by a few thousandths, if groups differ as much as they usually do.
+
+    Returns
+    -------
+    DataFrame
+        lhs, op, rhs, value, expected, as of the first level.
+    """
+    mixed = _mixture(levels)
+    every = [_rows(level.population, factor) for level, factor in zip(levels, factors, strict=True)]
+    found = [{row[:3]: row for row in rows} for rows in every]
+    kept = []
+    for key, row in found[0].items():
+        others = [own.get(key) for own in found]
+        same = all(o is not None and abs(o[3] - row[3]) < _SAME and abs(o[4] - row[4]) < _SAME for o in others)
+        if same and abs(mixed.get(key, math.nan) - row[3]) < _SAME:
+            kept.append(row)
+    return pd.DataFrame(kept, columns=["lhs", "op", "rhs", "value", "expected"])
+
+
+def _mixture(levels: Sequence[LevelPopulation]) -> dict[tuple[str, str, str], float]:
+    """Return the standardized values of all levels together, from the covariances of their mixture.
+
+    Paths are the regression of an outcome on its predictors; where its disturbance is correlated with one of these,
+    that is not the path, and the value will not be found equal.
+    """
+    first = levels[0].population
+    nodes, items = first.nodes, first.items
+    weights = np.array([level.share for level in levels])
+    means, covs = [], []
+    for level in levels:
+        pop = level.population
+        centre = [pop.response_mean(item) for item in items] + [pop.means.get(name, 0.0) for name in nodes]
+        means.append(np.array(centre))
+        covs.append(pop.cov())
+    centre = np.einsum("g,gi->i", weights, np.array(means))
+    apart = np.array(means) - centre
+    cov = np.einsum("g,gij->ij", weights, np.array(covs)) + np.einsum("g,gi,gj->ij", weights, apart, apart)
+    sd = np.sqrt(np.diag(cov))
+    cor = cov / np.outer(sd, sd)
+    at = {name: i for i, name in enumerate((*items, *nodes))}
+    # what each variable leads back to, in one matrix: the residuals are (I - B) x
+    slopes = np.zeros_like(cor)
+    parents: dict[str, list[str]] = {}
+    for outcome, predictor, _ in first.paths:
+        parents.setdefault(outcome, []).append(predictor)
+    for latent, item, _ in first.loadings:
+        parents.setdefault(item, []).append(latent)
+    for outcome, names in parents.items():
+        x = [at[name] for name in names]
+        slopes[at[outcome], x] = np.linalg.solve(cor[np.ix_(x, x)], cor[x, at[outcome]])
+    rest = np.eye(len(cor)) - slopes
+    residual = rest @ cor @ rest.T
+    scale = np.sqrt(np.diag(residual))
+    out: dict[tuple[str, str, str], float] = {}
+    for lhs, op, rhs, _ in first.truth():
+        i, j = at[lhs], at[rhs]
+        if op == "=~":
+            out[lhs, op, rhs] = float(slopes[j, i])
+        elif op == "~":
+            out[lhs, op, rhs] = float(slopes[i, j])
+        elif lhs == rhs:
+            out[lhs, op, rhs] = float(residual[i, i])
+        else:
+            out[lhs, op, rhs] = float(residual[i, j] / (scale[i] * scale[j]))
+    return out
