@@ -124,8 +124,9 @@ def fit(
         "residual.covariances", "lv.variances", "lv.covariances", "regressions".
     group_partial : sequence of str
         Parameters that are not equal all the same: "F=~x2", "x2~1".
-    interaction
-        Part of the public signature; other values than the default raise ``Unsupported``.
+    interaction : {"lms"}
+        How products of latent variables in the model (``RR ~ PC + PX + PC:PX``) are estimated: by maximum likelihood
+        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338).
 
     Returns
     -------

@@ -230,7 +230,7 @@ SYNTAX: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "1e400": ("F =~ x1 + 1e400*x2 + x3", "1:11: this number is too large", ()),
     "composite": (f"{MODEL}C <~ x1 + x2", "4:3: '<~' (formative", ()),
     "threshold": (f"{MODEL}x1 | cut", "4:6: 'cut' is not a threshold", ("t1, t2",)),
-    "interaction": (f"{MODEL}y1 ~ F:G", "4:6: the interaction 'F:G'", ()),
+    "product of an unknown variable": (f"{MODEL}y1 ~ F:Q", "4:6: 'Q' is neither", ()),
     "undefined label": (f"{MODEL}i := b*c", "4:8: 'c' is not the label", ()),
     "contradiction": (f"{MODEL}b == 1\nb == 2", "5:1: ", ("'b == 2' contradicts",)),
     "3000 signs": (f"{MODEL}i := {'-' * 3000}b", "", ("nested too deeply",)),

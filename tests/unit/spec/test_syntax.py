@@ -207,11 +207,24 @@ def test_close_words_are_offered(text: str, guess: str) -> None:
         parse_model(text)
 
 
+def test_products_are_entries() -> None:
+    entries = parse_model("y ~ x + a*x:z\nf =~ x1").entries
+    assert [(e.lhs, e.op, e.rhs, e.modifiers.label) for e in entries[:2]] == [
+        ("y", "~", "x", ()),
+        ("y", "~", "x:z", ("a",)),
+    ]
+
+
+@pytest.mark.parametrize("text", ["y ~ x:z:w", "f =~ x:z", "x ~~ x:z", "y ~ y:z"])
+def test_products_of_two_predict_a_third(text: str) -> None:
+    with pytest.raises(ModelSyntaxError, match="cannot stand here"):
+        parse_model(text)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
         ("f =~ x1\nf <~ x2", 2, 3, "composite"),
-        ("y ~ x + x:z", 1, 9, "interaction 'x:z'"),
         ("\n class: 1\ny ~ x", 2, 2, "blocks"),
         ("level : 2\ny ~ x", 1, 1, "blocks"),
         ("y ~ prior(0)*x", 1, 5, "prior"),
