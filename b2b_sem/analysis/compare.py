@@ -129,6 +129,11 @@ def _titles(fits: Sequence[FitResult], names: Sequence[str] | None) -> list[str]
 
 
 def _check_fits(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
+    if any("interaction" in item.model.options for item in fits):
+        raise Unsupported(
+            "models with latent products have no chi-square, and so no difference of two",
+            hint="compare logl, AIC and BIC of the fits; their measure 'product_chisq' tests all products",
+        )
     for item, title in zip(fits, titles, strict=True):
         if not item.converged or not item.identified:
             raise ModelError(f"{title} cannot be compared: {item.failure}", hint="simplify it or leave it out")

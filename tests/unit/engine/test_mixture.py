@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from lms_oracle import Oracle
 
+from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import context_of
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.mixture import Mixture, make_grid
 from b2b_sem.errors import ModelSyntaxError, Unsupported
+from b2b_sem.results.fit import FitResult
 
 MEASURED = """
 X =~ x1 + x2 + x3
@@ -188,3 +190,36 @@ def test_labels_and_equations() -> None:
 def test_refused(text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         fit(MEASURED + text, DATA)
+
+
+def test_what_supposes_a_linear_model_is_refused() -> None:
+    text = MEASURED + "P ~ X\nY ~ P + M + P:M"
+    found = fit(text, DATA)
+    for call in (
+        lambda: compare(found, fit(MEASURED + "P ~ X\nY ~ P + M", DATA, meanstructure=True)),
+        lambda: found.modification_indices(),
+        lambda: found.score_test(),
+        lambda: found.indirect_effects(),
+        lambda: found.factor_scores(),
+        lambda: found.bootstrap(10, seed=1),
+        lambda: found.residuals("standardized"),
+        lambda: fit(text, DATA, ordered=True),
+        lambda: fit(text, DATA.assign(team=["a", "b"] * 60), group="team"),
+        lambda: fit(text, DATA, interaction="qml"),
+        lambda: fit(text, DATA, estimator="GLS"),
+        lambda: fit(text, DATA, estimator="MLR", information="first.order"),
+    ):
+        with pytest.raises(Unsupported):
+            call()
+    assert set(found.residuals("raw")["cov"].columns) == set(DATA.columns)
+
+
+def test_units_and_errors() -> None:
+    text = MEASURED + "P ~ X\nY ~ P + M + P:M"
+    one, other = fit(text, DATA, estimator="MLR"), fit(text, 1000.0 * DATA, estimator="MLR")
+    np.testing.assert_allclose(one.parameters["std_all"], other.parameters["std_all"], atol=1e-7)
+    np.testing.assert_allclose(one.parameters["z"], other.parameters["z"], rtol=1e-5)
+    clustered = fit(text, DATA.assign(firm=np.arange(len(DATA))), estimator="MLR", cluster="firm")
+    n = len(DATA)  # every row a cluster: only the factor C / (C - 1) remains
+    np.testing.assert_allclose(clustered.parameters["se"], one.parameters["se"] * np.sqrt(n / (n - 1)), rtol=1e-8)
+    assert FitResult.from_json(one.to_json()).measures["logl"] == one.measures["logl"]
