@@ -3,7 +3,7 @@
     python docs/studies/p10_study.py --out study            500 replications of each truth and size
     python docs/studies/p10_study.py --out study --quick    4: only to see that it works
 
-The population is the bundled `lima2026_sectors` with its questionnaire of 48 items. Three truths:
+The population is the bundled `lima2026_sectors` with its 56 items. Three truths:
 
 * nothing: both sectors are alike in everything;
 * means: authenticity is lower and legitimacy higher in regulated sectors, all paths are alike (at one size);
