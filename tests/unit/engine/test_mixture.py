@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lms_oracle import Oracle
+from scipy import stats
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import context_of
@@ -223,3 +224,27 @@ def test_units_and_errors() -> None:
     n = len(DATA)  # every row a cluster: only the factor C / (C - 1) remains
     np.testing.assert_allclose(clustered.parameters["se"], one.parameters["se"] * np.sqrt(n / (n - 1)), rtol=1e-8)
     assert FitResult.from_json(one.to_json()).measures["logl"] == one.measures["logl"]
+
+
+def test_an_observed_moderator_needs_no_distribution() -> None:
+    """Given the moderator the answers are normal, with moments of their own for each respondent."""
+    rng = np.random.default_rng(7)
+    n = 120
+    x, z = rng.normal(size=n), rng.exponential(size=n)
+    y = 0.5 * x + 0.1 * z + 0.3 * x * z + 0.8 * rng.normal(size=n)
+    names = ["x1", "x2", "x3", "y1", "y2", "y3"]
+    data = pd.DataFrame({f"{a}{k}": f + 0.7 * rng.normal(size=n) for a, f in (("x", x), ("y", y)) for k in (1, 2, 3)})
+    found = fit("X =~ x1 + x2 + x3\nY =~ y1 + y2 + y3\nY ~ X + z + X:z", data.assign(z=z))
+    at = values_of(found)
+    loadings = np.zeros((6, 2))
+    loadings[:3, 0] = [1.0, at["X=~x2"], at["X=~x3"]]
+    loadings[3:, 1] = [1.0, at["Y=~y2"], at["Y=~y3"]]
+    residual = np.diag([at[f"{i}~~{i}"] for i in names])
+    intercept = np.array([at[f"{i}~1"] for i in names])
+    total = 0.0
+    for row, m in zip(data[names].to_numpy(), z, strict=True):
+        slope, var = at["Y~X"] + at["Y~X:z"] * m, at["X~~X"]
+        latent = np.array([[var, slope * var], [slope * var, slope**2 * var + at["Y~~Y"]]])
+        mean = intercept + loadings @ np.array([0.0, at["Y~z"] * m])
+        total += stats.multivariate_normal.logpdf(row, mean, loadings @ latent @ loadings.T + residual)
+    assert found.measures["logl"] == pytest.approx(total, abs=2e-6)
