@@ -146,8 +146,7 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         "Chi-square and the indices that rest on it do not exist: the model has no normal distribution. Compare logl, "
         "AIC and BIC; 'product_chisq' tests the model without products.",
     )
-    made = make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes)
-    return ProductResult(**{f: getattr(made, f) for f in made.__dataclass_fields__})
+    return make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes, ProductResult)
 
 
 def _options(estimator: str, arguments: Mapping[str, Any], missing: str) -> FitOptions:

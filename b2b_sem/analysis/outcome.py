@@ -29,6 +29,7 @@ def make_fit(
     inference: Inference,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
+    kind: type[Fit] = Fit,
 ) -> Fit:
     """Return the result of a fit.
 
@@ -42,6 +43,8 @@ def make_fit(
     settings : mapping
         Options as they were used.
     notes : tuple of str
+    kind : type
+        What the result can be asked.
     """
     names, latents = list(table.observed), list(table.latents)
     implied = inference.implied
@@ -59,6 +62,7 @@ def make_fit(
         inference,
         settings,
         notes,
+        kind,
         _r2=MappingProxyType(inference.r2),
         _sample_cov=labelled(problem.moments.cov, names),
         _implied_cov=labelled(implied.sigma, names),
@@ -76,12 +80,13 @@ def assemble(
     inference: Inference | GroupInference,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
+    kind: type[Fit] = Fit,
     **moments: Any,
 ) -> Fit:
     """Return the result of a fit of one group or several; `moments` are the fields that differ between the two."""
     table = problem.table
     parameters, standardized = parameter_tables(table, inference.raw, inference.std_lv, inference.std_all)
-    return Fit(
+    return kind(
         model=ModelInfo(
             table.text, syntax, table.defaults, table.modelled, table.latents, MappingProxyType(dict(settings))
         ),

@@ -209,7 +209,7 @@ def solve_products(problem: ProductProblem) -> ProductFit:
         problem = problem.with_grid(grid)
         solution = _minimize(problem, theta)
         theta, iterations = solution.theta, iterations + solution.iterations
-        finer = make_grid(*_spread(problem, theta)[:2], 2 * count - 1)
+        finer = make_grid(*_location(problem.mixture, theta), 2 * count - 1)
         point = evaluate(problem.problem.structure, problem.with_grid(finer).problem.moments, theta)
         error = math.inf if point is None else 0.5 * (solution.fmin - point.value) * problem.problem.nobs
         if abs(error) <= EXACT or not solution.converged:
@@ -241,13 +241,11 @@ def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]
     Where there is a grid the latter comes from the weights of its points, else from the model without products.
     """
     mixture = problem.mixture
-    implied = whole_moments(problem, theta)
-    at = list(mixture.given)
-    mean, sd = implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
+    mean, sd = _location(mixture, theta)
     if len(mixture.grid.points) > 1:
         point = evaluate(problem.problem.structure, problem.problem.moments, theta)
         assert isinstance(point, MixturePoint)
-        smallest = np.full(len(at), np.inf)
+        smallest = np.full(len(mean), np.inf)
         for weight in point.weights:
             first = weight @ mixture.grid.points
             second = weight @ mixture.grid.points**2
@@ -260,6 +258,12 @@ def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]
     return mean, sd, 1.0 / np.sqrt(np.diag(inverse)[p : p + d])
 
 
+def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
+    """Return mean and standard deviation of the given variables: (D,) each."""
+    implied, at = mixture.whole_moments(theta), list(mixture.given)
+    return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
+
+
 def _grid(mean: Array, sd: Array, spread: Array) -> tuple[Grid, int]:
     count = math.ceil(float(np.max(2.0 * REACH * sd / (DISTANCE * spread)))) + 1
     most = MOST if len(mean) == 1 else int(LIMIT ** (1.0 / len(mean)) * 1.3)
@@ -267,14 +271,6 @@ def _grid(mean: Array, sd: Array, spread: Array) -> tuple[Grid, int]:
     if count > most:
         count = most
     return make_grid(mean, sd, count), count
-
-
-def whole_moments(problem: ProductProblem, theta: Array) -> Implied:
-    """Return mean and covariance matrix of latent and observed variables, products and all.
-
-    The variables given c are normal with moments of the linear model; those of all are sums over the points.
-    """
-    return problem.mixture.whole_moments(theta)
 
 
 def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
@@ -287,7 +283,7 @@ def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Devi
     names = [*structure.eta[:k], *observed]
 
     def sds(at: Array) -> Array:
-        implied = whole_moments(problem, at)
+        implied = problem.mixture.whole_moments(at)
         with np.errstate(invalid="ignore"):
             return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
 
@@ -339,7 +335,7 @@ def infer_products(
     vcov = _vcov(precision, mixture, point, options, n, clusters, information, constraints)
     raw = row_values(table, solution.theta, inner.fixed)
     std_lv, std_all = scale_rows(table, raw, *_deviations(problem, solution.theta))
-    implied = whole_moments(problem, solution.theta)
+    implied = problem.mixture.whole_moments(solution.theta)
     admissible, problems = check_admissible(table, replace(inner.structure, observed=table.observed), implied, raw)
     tests = wald(raw, vcov, level, solution.converged, constrained=constraints is not None)
     warnings = [*solution_warnings(table, solution, precision, constraints), *problems]

@@ -22,6 +22,7 @@ __all__ = [
     "Discrepancy",
     "Moments",
     "Point",
+    "covariance_bend",
     "curvature",
     "entry_information",
     "evaluate",
@@ -29,6 +30,7 @@ __all__ = [
     "gradient",
     "hessian",
     "make_moments",
+    "mean_bend",
     "mean_scales",
     "objective",
     "scoring_information",
@@ -176,8 +178,6 @@ def hessian(structure: Structure, moments: Moments, point: Point, *, curved: boo
         return moments.weight.hessian(structure, moments, point)
     implied, omega = point.implied, point.omega
     columns = implied.columns
-    u, v, w = structure.u, structure.v, structure.w
-    ww = np.outer(w, w)
     sample = moments.cov
     d: Array | None = None
     if implied.mu is not None and moments.mean is not None:
@@ -186,15 +186,12 @@ def hessian(structure: Structure, moments: Moments, point: Point, *, curved: boo
     k = columns.T @ omega @ columns
     c = columns.T @ (omega @ sample @ omega) @ columns
     y = k - c  # M' Omega Sigma Omega M - M' Omega S~ Omega M = M' W M
-    kuu, kuv, kvv = k[np.ix_(u, u)], k[np.ix_(u, v)], k[np.ix_(v, v)]
-    luu, luv, lvv = c[np.ix_(u, u)], c[np.ix_(u, v)], c[np.ix_(v, v)]
-    out = -2.0 * ww * (kuu * kvv + kuv * kuv.T)
-    out += 2.0 * ww * (kuv.T * luv + kuu * lvv + kvv * luu + kuv * luv.T)
+    out = covariance_bend(structure, k, c)
     if curved:
         lever = None if d is None else columns.T @ (omega @ d)
         out += curvature(structure, implied, y, lever)
     if d is not None:
-        out += _mean_hessian(structure, point, d, k)
+        out += mean_bend(structure, k, columns.T @ (omega @ d), _mean_scale(structure, point))
     total = structure.gather(structure.gather(out).T)
     return (total + total.T) / 2
 
@@ -247,13 +244,41 @@ def curvature(structure: Structure, implied: Implied, y: Array, lever: Array | N
     return out - 2.0 * mean
 
 
-def _mean_hessian(structure: Structure, point: Point, d: Array, k: Array) -> Array:
-    """Return the part of the Hessian from first derivatives of mu, rows b, columns a."""
-    columns, omega = point.implied.columns, point.omega
+def covariance_bend(structure: Structure, k: Array, c: Array, n: float = 1.0) -> Array:
+    """Return the part of the Hessian from first derivatives of Sigma, for entries, shape (E, E).
+
+    Parameters
+    ----------
+    structure : Structure
+    k, c : (p + 2m, p + 2m) arrays
+        M' Omega M, and M' Omega S~ Omega M with the sum S~ of `n` cross-products of deviations.
+    n : float
+    """
     u, v, w = structure.u, structure.v, structure.w
-    lever = columns.T @ (omega @ d)
-    scale, column = _mean_scale(structure, point), structure.mean_column
-    kmm = k[np.ix_(column, column)] * np.outer(scale, scale)
+    ww = np.outer(w, w)
+    kuu, kuv, kvv = k[np.ix_(u, u)], k[np.ix_(u, v)], k[np.ix_(v, v)]
+    luu, luv, lvv = c[np.ix_(u, u)], c[np.ix_(u, v)], c[np.ix_(v, v)]
+    out: Array = -2.0 * n * ww * (kuu * kvv + kuv * kuv.T)
+    out += 2.0 * ww * (kuv.T * luv + kuu * lvv + kvv * luu + kuv * luv.T)
+    return out
+
+
+def mean_bend(structure: Structure, k: Array, lever: Array, scale: Array, n: float = 1.0) -> Array:
+    """Return the part of the Hessian from first derivatives of mu, for entries, rows b, columns a.
+
+    Parameters
+    ----------
+    structure : Structure
+    k : (p + 2m, p + 2m) array
+        M' Omega M.
+    lever : (p + 2m,) array
+        M' Omega d with the sum d of `n` deviations from mu.
+    scale : (E,) array
+        See :func:`mean_scales`.
+    n : float
+    """
+    u, v, w, column = structure.u, structure.v, structure.w, structure.mean_column
+    kmm = n * k[np.ix_(column, column)] * np.outer(scale, scale)
     # dmu_b' Omega dSigma_a Omega d
     cross = scale[:, None] * w * (k[np.ix_(column, u)] * lever[v] + k[np.ix_(column, v)] * lever[u])
     return 2.0 * (kmm + cross + cross.T)

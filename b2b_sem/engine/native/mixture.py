@@ -28,7 +28,7 @@ import numpy as np
 from b2b_sem.data.incomplete import Incomplete
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Implied, Structure
-from b2b_sem.engine.native.loss import Moments, Point, curvature
+from b2b_sem.engine.native.loss import Moments, Point, covariance_bend, curvature, mean_bend
 
 __all__ = ["Grid", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
 
@@ -179,14 +179,12 @@ class MixturePoint(Point):
         Sigma^-1 ((0, c) - mu).
     weights : per cell (n, Q) array
         Posterior weights of the points.
-    logl : (N,) array
     """
 
     stack: _Stack | None = None
     inverses: tuple[Array, ...] = ()
     levers: tuple[Array, ...] = ()
     weights: tuple[Array, ...] = ()
-    logl: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +203,6 @@ class Mixture:
     center : (p,) array
         What was subtracted from the answers, to keep products of them small.
     nobs : int
-    values : int
-        Answers present.
     """
 
     structure: Structure
@@ -216,7 +212,6 @@ class Mixture:
     cells: tuple[_Cell, ...]
     center: Array
     nobs: int
-    values: int
 
     @property
     def unit(self) -> float:
@@ -358,10 +353,8 @@ class Mixture:
             return None
         middle = len(stack.mu) // 2
         implied = self._implied(stack, middle)
-        omega = np.linalg.inv(implied.sigma[:p, :p])
-        return MixturePoint(
-            theta, value, implied, omega, self, stack, tuple(inverses), tuple(levers), tuple(weights), logl
-        )
+        omega = np.empty((0, 0))  # each point has an inverse of its own
+        return MixturePoint(theta, value, implied, omega, self, stack, tuple(inverses), tuple(levers), tuple(weights))
 
     def _implied(self, stack: _Stack, q: int) -> Implied:
         return Implied(
@@ -471,7 +464,7 @@ class Mixture:
 
     def near_hessian(self, structure: Structure, point: Point) -> Array:
         """Return the Hessian, which is kept for as many steps as it serves."""
-        return 2.0 * self._information(_own(point))
+        return 2.0 * self.expected_information(structure, point)
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return the observed information of one respondent: there is no closed form of the expected one."""
@@ -503,8 +496,6 @@ class Mixture:
         s, stack = self.structure, point.stack
         assert stack is not None
         scales, means = self._scales(), self._mean_scales(stack)
-        u, v, w = s.u, s.v, s.w
-        ww = np.outer(w, w)
         p, d = len(self.center), self.dimensions
         out = np.zeros((len(s.free), len(s.free)))
         for cell, inverse, lever, weight in zip(self.cells, point.inverses, point.levers, point.weights, strict=True):
@@ -526,22 +517,9 @@ class Mixture:
                 c = slope @ products @ slope.T + np.outer(force, fixed) + np.outer(fixed, force)
                 c += n * np.outer(fixed, fixed)
                 b = force + n * fixed
-                auu, auv, avv = a[np.ix_(u, u)], a[np.ix_(u, v)], a[np.ix_(v, v)]
-                cuu, cuv, cvv = c[np.ix_(u, u)], c[np.ix_(u, v)], c[np.ix_(v, v)]
-                part = -2.0 * n * ww * (auu * avv + auv * auv.T)
-                part += 2.0 * ww * (auv.T * cuv + auu * cvv + avv * cuu + auv * cuv.T)
-                scale, column = means[q], s.mean_column
-                kmm = n * a[np.ix_(column, column)] * np.outer(scale, scale)
-                cross = scale[:, None] * w * (a[np.ix_(column, u)] * b[v] + a[np.ix_(column, v)] * b[u])
-                part += 2.0 * (kmm + cross + cross.T)
+                part = covariance_bend(s, a, c, n) + mean_bend(s, a, b, means[q], n)
                 out += part * np.outer(scales[q], scales[q])
         return out
-
-    def log_likelihood(self, point: Point) -> Array:
-        """Return log L of each respondent, shape (N,)."""
-        at = _own(point)
-        assert at.logl is not None
-        return at.logl
 
     def gfi(self, moments: Moments, implied: Implied) -> float:
         """Return NaN: there are no moments to reproduce."""
@@ -574,8 +552,7 @@ def make_mixture(
         features = np.concatenate([answers[:, first] * answers[:, second], answers, np.ones((len(rows), 1))], axis=1)
         cells.append(_Cell(rows, observed, answers, features, first, second))
     extended = extend_structure(structure, products, given)
-    values = int((incomplete.patterns.sum(axis=1) * incomplete.counts).sum())
-    return Mixture(extended, products, given, grid, tuple(cells), center, incomplete.nobs, values)
+    return Mixture(extended, products, given, grid, tuple(cells), center, incomplete.nobs)
 
 
 def _own(point: Point) -> MixturePoint:
