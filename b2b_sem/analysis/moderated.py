@@ -1,4 +1,4 @@
-"""Fitting a model with products of latent variables: ``RR ~ PC + PX + PC:PX``."""
+"""Models with products of latent variables, ``RR ~ PC + PX + PC:PX``: which way of estimation a call asks for."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import check_data, refuse
-from b2b_sem.analysis.outcome import make_fit
-from b2b_sem.data.observed import observe
-from b2b_sem.engine.base import FitOptions
-from b2b_sem.engine.native.constraint import linear_constraints
-from b2b_sem.engine.product import infer_products, prepare_products, solve_products
-from b2b_sem.engine.setting import SAME_MISSING
-from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, Unsupported
-from b2b_sem.spec.partable import build_table
-from b2b_sem.spec.product import add_products, linear_part
+from b2b_sem.errors import Unsupported
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["ProductResult", "fit_products"]
+__all__ = ["INTERACTIONS", "ProductResult", "fit_products"]
 
-#: Standard errors that each estimator stands for.
-ERRORS = {"ML": "standard", "MLR": "robust.huber.white", "MLF": "standard"}
+#: Ways of estimation: what `interaction` may be.
+INTERACTIONS = ("lms",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +54,7 @@ class ProductResult(Fit):
 
 
 def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
-    """Fit a model with products by maximum likelihood (LMS).
+    """Fit a model with products in the way that ``arguments["interaction"]`` names.
 
     Parameters
     ----------
@@ -78,91 +68,11 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     Unsupported, DataError, ModelSyntaxError
         As :func:`b2b_sem.fit`.
     """
-    estimator = str(arguments["estimator"]).upper()
-    missing = SAME_MISSING.get(arguments["missing"], arguments["missing"])
-    cluster = arguments["cluster"]
-    refuse(
-        interaction=(arguments["interaction"], ("lms",), "use 'lms'"),
-        estimator=(estimator, tuple(ERRORS), "products of latent variables are fitted by ML, MLR or MLF"),
-        missing=(missing, ("listwise", "fiml", "fiml.x"), "use 'listwise' or 'fiml'"),
-        likelihood=(arguments["likelihood"], ("normal",), "leave it out"),
-        test=(
-            arguments["test"],
-            ("default", "standard", "none"),
-            "leave it out: there is no chi-square test",
-        ),
-        group=(arguments["group"], (None,), "fit each group by itself"),
-        group_equal=(tuple(arguments["group_equal"]), ((),), "leave it out"),
-        meanstructure=(arguments["meanstructure"], (None, True), "products of latent variables need the means"),
-        bounds=(arguments["bounds"], (None,), "leave it out"),
-        kind=(arguments["kind"], ("sem", "cfa"), "use kind='sem'"),
-        engine=(arguments["engine"], ("auto", "native"), "use 'native': semopy has no latent products"),
-        auxiliary=(tuple(arguments["auxiliary"]), ((),), "leave it out"),
-    )
-    if data is None or arguments["sample_cov"] is not None:
-        raise DataError("products of latent variables need the rows of the data, not moments", hint="give data=...")
-    options = _options(estimator, arguments, missing)
-    linear = build_table(
-        linear_part(parsed),
-        meanstructure=True,
-        std_lv=arguments["std_lv"],
-        orthogonal=arguments["orthogonal"],
-        fixed_x=arguments["fixed_x"],
-    )
-    table = add_products(linear, parsed)
-    if table.inequalities or (table.equalities and linear_constraints(table, skip_nonlinear=True) is None):
-        raise Unsupported(
-            "inequalities and nonlinear constraints are not available with latent products",
-            hint="remove them; labels and linear equations can be used",
-        )
-    with single_thread():
-        check_data(table, data)
-        fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
-        observed = observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
-        problem = prepare_products(table, linear, observed, options, linear_constraints(table))
-        found = solve_products(problem)
-        inference = infer_products(
-            found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
-        )
-    settings: dict[str, Any] = {
-        "estimator": estimator,
-        "likelihood": "normal",
-        "information": options.information,
-        "se": options.se,
-        "test": "none",
-        "missing": options.missing,
-        "meanstructure": True,
-        "std_lv": arguments["std_lv"],
-        "orthogonal": arguments["orthogonal"],
-        "fixed_x": arguments["fixed_x"],
-        "interaction": "lms",
-    }
-    if cluster is not None:
-        settings["cluster"] = cluster
-    given = ", ".join(found.problem.given)
-    notes = (
-        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
-        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}.",
-        "Chi-square and the indices that rest on it do not exist: the model has no normal distribution. Compare logl, "
-        "AIC and BIC; 'product_chisq' tests the model without products.",
-    )
-    return make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes, ProductResult)
+    from b2b_sem.analysis.lms import fit_lms
 
-
-def _options(estimator: str, arguments: Mapping[str, Any], missing: str) -> FitOptions:
-    se = arguments["se"]
-    robust = ERRORS[estimator]
-    if arguments["cluster"] is not None:
-        if se not in ("default", "robust", "robust.cluster", "none"):
-            raise Unsupported(f"se={se!r} assumes independent rows, but there are clusters", hint="leave se out")
-        robust = "robust.cluster"
-    if se in ("default", "robust"):
-        se = "robust.huber.white" if se == "robust" and robust == "standard" else robust
-    information = arguments["information"] or ("first.order" if estimator == "MLF" else "observed")
-    refuse(
-        se=(se, ("standard", "robust.huber.white", "robust.cluster", "none"), "use 'standard' or 'robust'"),
-        information=(information, ("observed", "first.order"), "use 'observed': there is no expected information"),
+    interaction = arguments["interaction"]
+    if interaction == "lms":
+        return fit_lms(parsed, data, arguments)
+    raise Unsupported(
+        f"interaction={interaction!r} is not available", hint=f"use one of {', '.join(repr(i) for i in INTERACTIONS)}"
     )
-    if information == "first.order" and se.startswith("robust"):
-        raise Unsupported("information='first.order' is for standard errors without correction", hint="leave it out")
-    return FitOptions(information=information, se=se, test="standard", missing=missing)  # type: ignore[arg-type]
