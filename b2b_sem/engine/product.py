@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +25,10 @@ from b2b_sem.engine.inference import (
     wald,
 )
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import Implied
+from b2b_sem.engine.native.implied import THETA, Implied
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import REACH, Grid, Mixture, MixturePoint, Product, make_grid, make_mixture
+from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
@@ -48,14 +49,24 @@ __all__ = [
 #: Distance of points, in the smallest posterior standard deviation of a given variable: the relative error of a sum
 #: over a normal density is 2 exp(-2 (pi / distance)^2), 2e-8 here.
 DISTANCE = 1.04
+#: The same for a first, rough maximum.
+ROUGH = 1.6 * DISTANCE
 #: Change of the log-likelihood with twice the points below which the integral counts as exact.
 EXACT = 1e-6
 #: Points, in one dimension, to begin and to end with.
-FEWEST, MOST = 25, 801
+FEWEST, MOST = 25, 4001
 #: Points in all dimensions together.
-LIMIT = 20_000
+LIMIT = 40_000
 #: How often the points are set again.
-ROUNDS = 4
+ROUNDS = 6
+#: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
+#: what the ends are multiplied by where one has.
+MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
+#: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
+#: deviation of a given variable given the others.
+PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
+#: Share of an item's variance that a residual variance gets to begin with where it has none.
+LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
@@ -195,26 +206,74 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
+    theta = _proper(problem, theta)
     flat = np.array(theta)
     for x in problem.mixture.products:
         if x.parameter is not None and x.parameter >= len(linear.theta):
             flat[x.parameter] = 0.0
-    mean, sd, spread = _spread(problem, flat)
-    grid, count = _grid(mean, sd, spread)
-    solution = _minimize(problem.with_grid(_grid(mean, sd, 1.6 * spread)[0]), theta)
-    iterations, theta = solution.iterations, solution.theta
+    problem = replace(problem, problem=_with(problem, memory=Memory()))
+    mean, sd, spread = _first_spread(problem, flat)
+    reach, rough = REACH, ROUGH
+    grid, count = _grid(mean, sd, spread, rough, reach)
+    iterations, error = 0, math.inf
+    solution: EngineFit | None = None
     for _ in range(ROUNDS):
-        mean, sd, spread = _spread(problem.with_grid(grid), theta)
-        grid, count = _grid(mean, sd, spread)
         problem = problem.with_grid(grid)
+        point = evaluate(problem.problem.structure, problem.problem.moments, theta)
+        if not isinstance(point, MixturePoint):
+            raise ModelError(
+                "no starting value gives proper covariance matrices",
+                hint="fit the model without products first; remove variances that are fixed at 0",
+            )
+        if solution is not None and _edge_weight(problem.mixture, point, mean, sd, reach) > WEIGHT:
+            reach *= FURTHER
+            grid, count = _grid(mean, sd, spread, DISTANCE, reach)
+            continue
+        whole = grid
+        problem = problem.with_grid(problem.mixture.prune(point)) if solution is not None else problem
         solution = _minimize(problem, theta)
         theta, iterations = solution.theta, iterations + solution.iterations
-        finer = make_grid(*_location(problem.mixture, theta), 2 * count - 1)
-        point = evaluate(problem.problem.structure, problem.with_grid(finer).problem.moments, theta)
-        error = math.inf if point is None else 0.5 * (solution.fmin - point.value) * problem.problem.nobs
-        if abs(error) <= EXACT or not solution.converged:
-            break
+        mean, sd, spread = _spread(problem.with_grid(whole), theta)
+        if rough > DISTANCE:
+            rough = DISTANCE
+        else:
+            error = _error(problem, theta, solution, make_grid(mean, sd, 2 * count - 1, reach))
+            if abs(error) <= EXACT or not solution.converged:
+                break
+        grid, count = _grid(mean, sd, spread, DISTANCE, reach)
+    assert solution is not None
+    problem = replace(problem, problem=_with(problem, prior=_prior_grid(problem, theta), memory=None))
     return ProductFit(problem, replace(solution, iterations=iterations), linear, count, error)
+
+
+def _with(problem: ProductProblem, **changes: Any) -> Problem:
+    """Return the inner problem with a changed likelihood."""
+    inner = problem.problem
+    return replace(inner, moments=replace(inner.moments, weight=replace(problem.mixture, **changes)))
+
+
+def _proper(problem: ProductProblem, theta: Array) -> Array:
+    """Return starting values whose residual variances of items are positive."""
+    structure = problem.problem.structure
+    out = theta.copy()
+    variance = np.diag(problem.linear.moments.cov)
+    own = (structure.matrix == THETA) & (structure.row == structure.col)
+    for entry in np.flatnonzero(own):
+        k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
+        out[k] = max(out[k], least)
+    return out
+
+
+def _error(problem: ProductProblem, theta: Array, solution: EngineFit, finer: Grid) -> float:
+    """Return the change of the log-likelihood with other points."""
+    value = problem.mixture.log_likelihood(theta, finer) + 0.5 * solution.fmin * problem.problem.nobs
+    return value if math.isfinite(value) else math.inf
+
+
+def _edge_weight(mixture: Mixture, point: MixturePoint, mean: Array, sd: Array, reach: float) -> float:
+    """Return the largest posterior weight that any respondent has near the ends of the points."""
+    away = (((mixture.grid.points - mean) / sd) ** 2).sum(axis=1) >= (reach - MARGIN) ** 2
+    return max(float(w[:, away].max(initial=0.0)) for w in point.weights)
 
 
 def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
@@ -236,26 +295,28 @@ def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
 
 
 def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each.
-
-    Where there is a grid the latter comes from the weights of its points, else from the model without products.
-    """
+    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each."""
     mixture = problem.mixture
     mean, sd = _location(mixture, theta)
-    if len(mixture.grid.points) > 1:
-        point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-        assert isinstance(point, MixturePoint)
-        smallest = np.full(len(mean), np.inf)
-        for weight in point.weights:
-            first = weight @ mixture.grid.points
-            second = weight @ mixture.grid.points**2
-            smallest = np.minimum(smallest, np.quantile(second - first**2, 0.01, axis=0))
-        return mean, sd, np.sqrt(np.maximum(smallest, 1e-6 * sd**2))
+    point = evaluate(problem.problem.structure, problem.problem.moments, theta)
+    assert isinstance(point, MixturePoint)
+    centered = mixture.grid.points - mean  # keeps digits where a variable is far from 0
+    variances = [weight @ centered**2 - (weight @ centered) ** 2 for weight in point.weights]
+    smallest = np.quantile(np.concatenate(variances), 0.01, axis=0)
+    return mean, sd, np.sqrt(np.maximum(smallest, 1e-8 * sd**2))
+
+
+def _first_spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
+    """Return what :func:`_spread` does, from the model without products."""
+    mixture = problem.mixture
+    mean, sd = _location(mixture, theta)
     p, d = len(mixture.center), mixture.dimensions
     joint = mixture.joint_covariance(theta)
     assert joint is not None
     inverse = np.linalg.inv(joint[0])
-    return mean, sd, 1.0 / np.sqrt(np.diag(inverse)[p : p + d])
+    own = np.diag(inverse)[p : p + d]
+    with np.errstate(invalid="ignore"):
+        return mean, sd, np.where(own > 0, np.minimum(1.0 / np.sqrt(own), sd), 0.1 * sd)
 
 
 def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
@@ -264,13 +325,26 @@ def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
     return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
 
 
-def _grid(mean: Array, sd: Array, spread: Array) -> tuple[Grid, int]:
-    count = math.ceil(float(np.max(2.0 * REACH * sd / (DISTANCE * spread)))) + 1
-    most = MOST if len(mean) == 1 else int(LIMIT ** (1.0 / len(mean)) * 1.3)
-    count = max(FEWEST, count)
-    if count > most:
-        count = most
-    return make_grid(mean, sd, count), count
+def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) -> tuple[Grid, int]:
+    count = math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
+    count = max(FEWEST, min(count, _most(len(mean))))
+    return make_grid(mean, sd, count, reach), count
+
+
+def _most(dimensions: int) -> int:
+    """Return the largest number of points in each dimension: the corners are left out."""
+    return MOST if dimensions == 1 else int((LIMIT / (0.8, 0.53)[min(dimensions, 3) - 2]) ** (1.0 / dimensions))
+
+
+def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
+    """Return points for the moments of all variables: a smooth integral without data needs few."""
+    mixture, at = problem.mixture, list(problem.mixture.given)
+    mean, sd = _location(mixture, theta)
+    rough = make_grid(mean, sd, FEWEST)
+    inner = mixture.models(theta, rough.points).eta_cov[:, at][:, :, at]
+    alone = 1.0 / np.sqrt(np.diagonal(np.linalg.inv(inner), axis1=1, axis2=2))
+    count = math.ceil(float(np.max(2.0 * PRIOR_REACH * sd / (PRIOR_DISTANCE * alone.min(axis=0))))) + 1
+    return make_grid(mean, sd, min(count, _most(len(at))), PRIOR_REACH)
 
 
 def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:

@@ -31,7 +31,7 @@ from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, 
 from b2b_sem.engine.native.loss import Moments, Point, curvature
 from b2b_sem.engine.native.mixture_rows import LIMIT, Models, Rows, Work, gather_rows
 
-__all__ = ["Grid", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
+__all__ = ["Grid", "Memory", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
 
 #: Ends of the grid, in standard deviations of the given variable.
 REACH = 6.0
@@ -41,6 +41,8 @@ SOME = 400
 NOTHING = 1e-14
 #: Posterior weight that a point must have for some respondent to be kept in the search.
 KEPT = 1e-17
+#: Square of the move, in standard deviations times sqrt(N), for which the metric of the search is kept.
+NEAR = 0.01
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Grid:
     volume: float
 
 
-def make_grid(mean: Array, sd: Array, count: int) -> Grid:
-    """Return equally spaced points over 6 standard deviations on either side of the means.
+def make_grid(mean: Array, sd: Array, count: int, reach: float = REACH) -> Grid:
+    """Return equally spaced points over some standard deviations on either side of the means.
 
     Parameters
     ----------
@@ -90,12 +92,14 @@ def make_grid(mean: Array, sd: Array, count: int) -> Grid:
     count : int
         Points in each dimension. In several dimensions those in the corners, which lie further out than the ends, are
         left out.
+    reach : float
+        Ends, in standard deviations.
     """
-    axes = [m + s * np.linspace(-REACH, REACH, count) for m, s in zip(mean, sd, strict=True)]
+    axes = [m + s * np.linspace(-reach, reach, count) for m, s in zip(mean, sd, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     if len(axes) > 1:
-        points = points[(((points - mean) / sd) ** 2).sum(axis=1) <= REACH**2]
-    return Grid(points, float(np.prod(2.0 * REACH * sd / (count - 1))))
+        points = points[(((points - mean) / sd) ** 2).sum(axis=1) <= reach**2]
+    return Grid(points, float(np.prod(2.0 * reach * sd / (count - 1))))
 
 
 def extend_structure(structure: Structure, products: tuple[Product, ...], given: tuple[int, ...]) -> Structure:
@@ -162,6 +166,22 @@ class MixturePoint(Point):
     weights: tuple[Array, ...] = ()
 
 
+@dataclass
+class Memory:
+    """What a search keeps from one evaluation to the next: close by, or with other points, it serves as well.
+
+    Attributes
+    ----------
+    theta : (q,) array or None
+        Where the information was computed.
+    information, hessian : (q, q) arrays or None
+    """
+
+    theta: Array | None = None
+    information: Array | None = None
+    hessian: Array | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """The likelihood of a model with latent products: a fit function (:class:`~.loss.Discrepancy`).
@@ -181,6 +201,8 @@ class Mixture:
     nobs : int
     prior : Grid or None
         Points for the moments of all variables, if not those of the likelihood.
+    memory : Memory or None
+        Of the search; without it nothing is kept.
     """
 
     structure: Structure
@@ -191,6 +213,7 @@ class Mixture:
     center: Array
     nobs: int
     prior: Grid | None = None
+    memory: Memory | None = None
 
     @property
     def unit(self) -> float:
@@ -242,6 +265,19 @@ class Mixture:
         columns = np.concatenate([identity, g, h], axis=2)
         return Models(points, tau + eta_mean @ lam.T, sigma, eta_cov, eta_mean, inverse, columns, psi, th)
 
+    def models(self, theta: Array, points: Array) -> Models:
+        """Return the linear models of some points.
+
+        Raises
+        ------
+        ValueError
+            If I - B is singular.
+        """
+        models = self._stack(theta, points)
+        if models is None:
+            raise ValueError("I - B is singular")
+        return models
+
     def joint_covariance(self, theta: Array) -> Array | None:
         """Return the covariance matrices of answers and given variables at all points, (Q, p + d, p + d)."""
         stack = self._stack(theta)
@@ -255,9 +291,7 @@ class Mixture:
         """
         s = self.structure
         grid = self.grid if self.prior is None else self.prior
-        stack = self._stack(theta, grid.points)
-        if stack is None:
-            raise ValueError("I - B is singular")
+        stack = self.models(theta, grid.points)
         at = list(self.given)
         p, d = len(self.center), self.dimensions
         lam, tau = s.templates[LAMBDA].copy(), s.templates[TAU].copy()
@@ -415,21 +449,34 @@ class Mixture:
 
     def scoring_information(self, structure: Structure, point: Point) -> Array:
         """Return the metric of the search, shape (q, q): the first-order information of some of the respondents."""
+        memory = self.memory
+        if memory is not None and memory.theta is not None and memory.information is not None:
+            move = point.theta - memory.theta
+            if move @ memory.information @ move <= NEAR:
+                return memory.information
         every = max(1, self.nobs // max(SOME, 10 * self.structure.q))
         scores = self._spread(_own(point), variance=False, every=every)[0]
-        return scores.T @ scores / max(1, sum(len(range(0, len(c.rows), every)) for c in self.cells))
+        information: Array = scores.T @ scores / max(1, sum(len(range(0, len(c.rows), every)) for c in self.cells))
+        if memory is not None:
+            memory.theta, memory.information = point.theta, information
+        return information
 
     def near_hessian(self, structure: Structure, point: Point) -> Array:
         """Return the Hessian, which is kept for as many steps as it serves."""
-        return 2.0 * self.expected_information(structure, point)
+        if self.memory is not None and self.memory.hessian is not None:
+            return self.memory.hessian
+        return self.hessian(structure, None, point)
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return the observed information of one respondent: there is no closed form of the expected one."""
         return self._information(_own(point))
 
-    def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
+    def hessian(self, structure: Structure, moments: Moments | None, point: Point) -> Array:
         """Return d2F / dtheta dtheta', shape (q, q)."""
-        return 2.0 * self._information(_own(point))
+        out = 2.0 * self._information(_own(point))
+        if self.memory is not None:
+            self.memory.hessian = out
+        return out
 
     def _information(self, point: MixturePoint) -> Array:
         """Return the observed information of one respondent, (q, q)."""
