@@ -25,12 +25,12 @@ from b2b_sem.engine.inference import (
     wald,
 )
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import THETA, Implied
+from b2b_sem.engine.native.implied import LAMBDA, THETA, Implied, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, make_grid, make_mixture
+from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, extend_structure, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.problem import Problem, prepare, solve
+from b2b_sem.engine.problem import Problem, prepare, solve, starting_values
 from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.measures import fit as fm
@@ -55,6 +55,8 @@ ROUGH = 1.6 * DISTANCE
 EXACT = 1e-6
 #: Points, in one dimension, to begin and to end with.
 FEWEST, MOST = 25, 4001
+#: Points in each of one, two and three dimensions, at most, for the rough maximum.
+AT_FIRST = (201, 41, 21)
 #: Points in all dimensions together.
 LIMIT = 40_000
 #: How often the points are set again.
@@ -65,6 +67,10 @@ MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
 #: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
 #: deviation of a given variable given the others.
 PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
+#: What the distance is multiplied by where the points were too few.
+CLOSER = 0.75
+#: Share of an item's variance below which its residual variance may go to 0.
+VANISHING = 3e-3
 #: Share of an item's variance that a residual variance gets to begin with where it has none.
 LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
@@ -134,6 +140,11 @@ def given_variables(table: ParameterTable) -> tuple[str, ...]:
     Unsupported
         If a product needs a latent variable that equals an item without error.
     """
+    return _covers(table)[0]
+
+
+def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
+    """Return all sets of the fewest latent variables of which every product has one; exogenous variables first."""
     pairs = [factors_of(r) for r in product_rows(table)]
     exact = {r.lhs for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value == 0.0}
     sure = {r.lhs for r in table.rows if r.op == "=~" and r.rhs in exact and r.rhs in table.observed}
@@ -141,14 +152,39 @@ def given_variables(table: ParameterTable) -> tuple[str, ...]:
     named = dict.fromkeys(v for pair in pairs for v in pair if v in table.latents and v not in sure)
     candidates = sorted(named, key=lambda v: v in endogenous)
     for size in range(1, len(candidates) + 1):
-        for chosen in combinations(candidates, size):
-            if all(set(pair) & set(chosen) for pair in pairs):
-                return chosen
+        found = [c for c in combinations(candidates, size) if all(set(pair) & set(c) for pair in pairs)]
+        if found:
+            return found
     names = ", ".join(":".join(p) for p in pairs if not set(p) & set(candidates))
     raise Unsupported(
         f"the product {names} has no latent variable with measurement error",
         hint="measure one of its factors by several items, or make the product a column of the data",
     )
+
+
+def _widest(covers: list[tuple[str, ...]], base: Problem) -> tuple[str, ...]:
+    """Return the set whose variables the answers say least about: its integral needs the fewest points.
+
+    The first of the sets unless another one is clearly better. A variable that the model without products gives no
+    posterior variance at all (a Heywood case) is the last choice.
+    """
+    if len(covers) == 1:
+        return covers[0]
+    structure = base.structure
+    names = sorted({v for c in covers for v in c})
+    places = tuple(structure.eta.index(v) for v in names)
+    extended = extend_structure(structure, (), places)
+    solution, _ = solve(base, "native")
+    implied = implied_moments(extended, solution.theta)
+    if implied is None:
+        return covers[0]
+    p = structure.p
+    across = implied.sigma[p:, :p]
+    prior = np.diag(implied.sigma)[p:]
+    left = prior - (np.linalg.solve(implied.sigma[:p, :p], across.T).T * across).sum(axis=1)
+    share = dict(zip(names, np.sqrt(np.maximum(left / prior, 0.0)).tolist(), strict=True))
+    smallest = [min(share[v] for v in c) for c in covers]
+    return next(c for c, s in zip(covers, smallest, strict=True) if s >= 0.85 * max(smallest))
 
 
 def prepare_products(
@@ -175,7 +211,7 @@ def prepare_products(
     base = prepare(linear, observed, plain, linear_constraints)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
-    given = given_variables(table)
+    given = _widest(_covers(table), base)
     products = []
     for row in product_rows(table):
         first, second = factors_of(row)
@@ -206,16 +242,13 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    theta = _proper(problem, theta)
-    flat = np.array(theta)
-    for x in problem.mixture.products:
-        if x.parameter is not None and x.parameter >= len(linear.theta):
-            flat[x.parameter] = 0.0
+    theta, flat = _proper(problem, theta)
     problem = replace(problem, problem=_with(problem, memory=Memory()))
     mean, sd, spread = _first_spread(problem, flat)
-    reach, rough = REACH, ROUGH
-    grid, count = _grid(mean, sd, spread, rough, reach)
+    reach, distance = REACH, ROUGH
+    grid, count = _grid(mean, sd, spread, distance, reach)
     iterations, error = 0, math.inf
+    earlier: Array | None = None
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
         problem = problem.with_grid(grid)
@@ -227,21 +260,28 @@ def solve_products(problem: ProductProblem) -> ProductFit:
             )
         if solution is not None and _edge_weight(problem.mixture, point, mean, sd, reach) > WEIGHT:
             reach *= FURTHER
-            grid, count = _grid(mean, sd, spread, DISTANCE, reach)
+            grid, count = _grid(mean, sd, spread, distance, reach)
             continue
         whole = grid
         problem = problem.with_grid(problem.mixture.prune(point)) if solution is not None else problem
-        solution = _minimize(problem, theta)
+        solution = _minimize(problem, theta, rescue=None if distance == ROUGH else 0)
         theta, iterations = solution.theta, iterations + solution.iterations
         mean, sd, spread = _spread(problem.with_grid(whole), theta)
-        if rough > DISTANCE:
-            rough = DISTANCE
+        if distance == ROUGH:
+            distance = DISTANCE
         else:
             error = _error(problem, theta, solution, make_grid(mean, sd, 2 * count - 1, reach))
             if abs(error) <= EXACT or not solution.converged:
                 break
-        grid, count = _grid(mean, sd, spread, DISTANCE, reach)
+            if count >= 0.9 * _count(sd, spread, distance, reach):  # the points were those asked for
+                distance *= CLOSER
+        if earlier is not None:
+            _refuse_vanishing(problem, theta, VANISHING, earlier)
+        earlier = theta if distance < ROUGH and error < math.inf else None
+        grid, count = _grid(mean, sd, spread, distance, reach)
     assert solution is not None
+    if not (solution.converged and abs(error) <= EXACT):
+        _refuse_vanishing(problem, theta, VANISHING)
     problem = replace(problem, problem=_with(problem, prior=_prior_grid(problem, theta), memory=None))
     return ProductFit(problem, replace(solution, iterations=iterations), linear, count, error)
 
@@ -252,16 +292,26 @@ def _with(problem: ProductProblem, **changes: Any) -> Problem:
     return replace(inner, moments=replace(inner.moments, weight=replace(problem.mixture, **changes)))
 
 
-def _proper(problem: ProductProblem, theta: Array) -> Array:
-    """Return starting values whose residual variances of items are positive."""
-    structure = problem.problem.structure
+def _proper(problem: ProductProblem, theta: Array) -> tuple[Array, Array]:
+    """Return starting values with proper covariance matrices, and the same without products.
+
+    Where the model without products has a Heywood case residual variances of items are made positive; if that is not
+    enough, the starting values of that model are taken in the place of its solution.
+    """
+    structure, mixture = problem.problem.structure, problem.mixture
     out = theta.copy()
     variance = np.diag(problem.linear.moments.cov)
-    own = (structure.matrix == THETA) & (structure.row == structure.col)
-    for entry in np.flatnonzero(own):
+    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
         k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
         out[k] = max(out[k], least)
-    return out
+    base = {r.free - 1 for r in problem.linear.table.rows if r.free}
+    flat = np.where(np.isin(np.arange(len(out)), list(base)), out, 0.0)
+    joint = mixture.joint_covariance(flat)
+    if joint is None or np.linalg.eigvalsh(joint[0])[0] <= 0.0:
+        first = starting_values(problem.linear)[0]()
+        out[: len(first)] = first
+        flat[: len(first)] = first
+    return out, flat
 
 
 def _error(problem: ProductProblem, theta: Array, solution: EngineFit, finer: Grid) -> float:
@@ -276,7 +326,34 @@ def _edge_weight(mixture: Mixture, point: MixturePoint, mean: Array, sd: Array, 
     return max(float(w[:, away].max(initial=0.0)) for w in point.weights)
 
 
-def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
+def _refuse_vanishing(problem: ProductProblem, theta: Array, share: float, earlier: Array | None = None) -> None:
+    """Refuse a solution where an item of a given variable has no error left: no number of points is enough there.
+
+    With the solution from fewer points only what has fallen to less than half since then.
+
+    Raises
+    ------
+    ModelError
+        Naming the item.
+    """
+    structure, mixture = problem.problem.structure, problem.mixture
+    variance = np.diag(problem.problem.moments.cov)
+    loads = structure.templates[LAMBDA][:, list(mixture.given)] != 0
+    entries, row, col = structure.where[LAMBDA]
+    loads[row, :] |= col[:, None] == np.array(mixture.given)
+    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
+        item = structure.row[entry]
+        now = theta[structure.free[entry]]
+        falling = earlier is None or now < 0.5 * earlier[structure.free[entry]]
+        if falling and loads[item].any() and now < share * variance[item]:
+            name, least = structure.observed[item], LEAST_RESIDUAL * variance[item]
+            raise ModelError(
+                f"the residual variance of {name} goes to 0: the latent variable is the same as this item",
+                hint=f"fix it at a share of the item's variance ({name} ~~ {least:.3g}*{name}), or leave the item out",
+            )
+
+
+def _minimize(problem: ProductProblem, theta: Array, rescue: int | None = None) -> EngineFit:
     """Maximise the likelihood from one start, with the points as they are."""
     inner = problem.problem
     try:
@@ -286,6 +363,7 @@ def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
             [lambda: theta],
             constraints=inner.constraints,
             max_iterations=inner.options.max_iterations,
+            rescue=rescue,
         )
     except ValueError as error:
         raise ModelError(
@@ -325,9 +403,15 @@ def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
     return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
 
 
+def _count(sd: Array, spread: Array, distance: float, reach: float) -> int:
+    """Return how many points in each dimension have that distance."""
+    return math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
+
+
 def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) -> tuple[Grid, int]:
-    count = math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
-    count = max(FEWEST, min(count, _most(len(mean))))
+    count = _count(sd, spread, distance, reach)
+    most = _most(len(mean)) if distance < ROUGH else AT_FIRST[min(len(mean), 3) - 1]
+    count = max(min(FEWEST, most), min(count, most))
     return make_grid(mean, sd, count, reach), count
 
 
