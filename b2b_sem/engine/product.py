@@ -28,7 +28,17 @@ from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import LAMBDA, THETA, Implied, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, extend_structure, make_grid, make_mixture
+from b2b_sem.engine.native.mixture import (
+    REACH,
+    Grid,
+    Memory,
+    Mixture,
+    MixturePoint,
+    Product,
+    extend_structure,
+    make_grid,
+    make_mixture,
+)
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve, starting_values
 from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
@@ -57,8 +67,10 @@ EXACT = 1e-6
 FEWEST, MOST = 25, 4001
 #: Points in each of one, two and three dimensions, at most, for the rough maximum.
 AT_FIRST = (201, 41, 21)
-#: Points in all dimensions together.
-LIMIT = 40_000
+#: Points of two and of three or more dimensions together.
+LIMITS = (15_000, 40_000)
+#: Change of the log-likelihood with twice the points above which there is no result.
+USELESS = 1e-2
 #: How often the points are set again.
 ROUNDS = 6
 #: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
@@ -282,6 +294,12 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     assert solution is not None
     if not (solution.converged and abs(error) <= EXACT):
         _refuse_vanishing(problem, theta, VANISHING)
+    if solution.converged and abs(error) > USELESS:
+        raise ModelError(
+            f"the integral over {', '.join(problem.given)} needs more points than are available: with {count} in each "
+            f"dimension the log-likelihood is wrong by {abs(error):.2g}",
+            hint="take products with a common factor, or leave out products that do not matter",
+        )
     problem = replace(problem, problem=_with(problem, prior=_prior_grid(problem, theta), memory=None))
     return ProductFit(problem, replace(solution, iterations=iterations), linear, count, error)
 
@@ -339,7 +357,7 @@ def _refuse_vanishing(problem: ProductProblem, theta: Array, share: float, earli
     structure, mixture = problem.problem.structure, problem.mixture
     variance = np.diag(problem.problem.moments.cov)
     loads = structure.templates[LAMBDA][:, list(mixture.given)] != 0
-    entries, row, col = structure.where[LAMBDA]
+    _, row, col = structure.where[LAMBDA]
     loads[row, :] |= col[:, None] == np.array(mixture.given)
     for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
         item = structure.row[entry]
@@ -417,7 +435,10 @@ def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) 
 
 def _most(dimensions: int) -> int:
     """Return the largest number of points in each dimension: the corners are left out."""
-    return MOST if dimensions == 1 else int((LIMIT / (0.8, 0.53)[min(dimensions, 3) - 2]) ** (1.0 / dimensions))
+    if dimensions == 1:
+        return MOST
+    kind = min(dimensions, 3) - 2
+    return int((LIMITS[kind] / (0.79, 0.53)[kind]) ** (1.0 / dimensions))
 
 
 def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
