@@ -265,6 +265,9 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for _ in range(ROUNDS):
         problem = problem.with_grid(grid)
         point = evaluate(problem.problem.structure, problem.problem.moments, theta)
+        if point is None:  # a negative residual variance may do at some values of the given variables only
+            theta, _ = _proper(problem, theta)
+            point = evaluate(problem.problem.structure, problem.problem.moments, theta)
         if not isinstance(point, MixturePoint):
             raise ModelError(
                 "no starting value gives proper covariance matrices",

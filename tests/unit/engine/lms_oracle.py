@@ -42,9 +42,7 @@ class Oracle:
         """Return log L with parameters by lavaan's names (``PC~NR``, ``PC=~pc2``, ``pc2~1``, ``PC~~PC``)."""
         return float(self.each(value, data, count).sum())
 
-    def each(
-        self, value: Mapping[str, float], data: pd.DataFrame, count: int = 241, reach: float = 8.0
-    ) -> np.ndarray:
+    def each(self, value: Mapping[str, float], data: pd.DataFrame, count: int = 241, reach: float = 8.0) -> np.ndarray:
         """Return the log-likelihood of each respondent, from points on both sides of 0 in each dimension."""
         given = list(self.given) or [self.exogenous[0]]
         k, outcomes = len(self.exogenous), list(self.equations)
