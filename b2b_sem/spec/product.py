@@ -32,20 +32,22 @@ def factors_of(row: Row | Entry) -> tuple[str, str]:
 
 
 def product_entries(parsed: ParsedModel) -> tuple[Entry, ...]:
-    """Return the products of a parsed model."""
-    return tuple(e for e in parsed.entries if is_product(e))
+    """Return the products of a parsed model that are no columns of the data."""
+    return tuple(e for e in parsed.entries if is_product(e) and e.rhs not in parsed.columns)
 
 
 def product_rows(table: ParameterTable) -> tuple[Row, ...]:
-    """Return the products of a table."""
-    return tuple(r for r in table.rows if is_product(r))
+    """Return the products of a table that are no variables of their own."""
+    variables = {*table.observed, *table.latents}
+    return tuple(r for r in table.rows if is_product(r) and r.rhs not in variables)
 
 
 def linear_part(parsed: ParsedModel) -> ParsedModel:
     """Return the model without its products and constraints; paths of factors that have none are fixed at 0."""
-    kept = [e for e in parsed.entries if not is_product(e)]
+    products = product_entries(parsed)
+    kept = [e for e in parsed.entries if e not in products]
     paths = {(e.lhs, e.rhs) for e in kept if e.op == "~"}
-    for e in product_entries(parsed):
+    for e in products:
         for name in factors_of(e):
             if (e.lhs, name) not in paths:
                 paths.add((e.lhs, name))
@@ -86,12 +88,6 @@ def add_products(table: ParameterTable, parsed: ParsedModel) -> ParameterTable:
         for name in (first, second):
             if name not in known:
                 raise ModelSyntaxError(f"'{name}' of the product '{e.rhs}' is no variable of the model", **where)
-        if not {first, second} & set(table.latents):
-            raise Unsupported(
-                f"the product '{e.rhs}' has no latent variable",
-                hint="make it a column of the data: mean-centre both variables, multiply them, and name that column",
-                **where,
-            )
         key = (e.lhs, *sorted((first, second)))
         if key in seen:
             raise ModelSyntaxError(f"the product '{e.rhs}' stands twice in the equation of {e.lhs}", **where)
