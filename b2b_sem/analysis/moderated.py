@@ -13,7 +13,7 @@ from b2b_sem.spec.syntax import ParsedModel
 __all__ = ["INTERACTIONS", "ProductResult", "fit_products"]
 
 #: Ways of estimation: what `interaction` may be.
-INTERACTIONS = ("lms",)
+INTERACTIONS = ("lms", "qml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,13 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         As :func:`b2b_sem.fit`.
     """
     from b2b_sem.analysis.lms import fit_lms
+    from b2b_sem.analysis.qml import fit_qml
 
     interaction = arguments["interaction"]
     if interaction == "lms":
         return fit_lms(parsed, data, arguments)
+    if interaction == "qml":
+        return fit_qml(parsed, data, arguments)
     raise Unsupported(
         f"interaction={interaction!r} is not available", hint=f"use one of {', '.join(repr(i) for i in INTERACTIONS)}"
     )
