@@ -15,7 +15,8 @@ from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.native.quasi import Quasi, QuasiProduct, make_quasi
+from b2b_sem.engine.native.quasi import Quasi, make_quasi
+from b2b_sem.engine.native.quasi_piece import QuasiProduct
 from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.product import ProductFit
 from b2b_sem.errors import ModelError, Unsupported
@@ -126,9 +127,7 @@ def prepare_quasi(
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
     products = tuple(
-        QuasiProduct(
-            r.free - 1 if r.free else None, r.value or 0.0, place[r.lhs], *(place[v] for v in factors_of(r))
-        )
+        QuasiProduct(r.free - 1 if r.free else None, r.value or 0.0, place[r.lhs], *(place[v] for v in factors_of(r)))
         for r in product_rows(table)
     )
     items: dict[int, Any] = {}

@@ -18,8 +18,8 @@ measure y = y0 + Lambda G q. They are transformed one to one to
     Cov[s | t] = V0 + L c' + c L' + L S1 L' + K Z K',    Z_jk = S1_ac S1_bd + S1_ad S1_bc.
 
 This is the method of Klein & Muthen (2007, doi:10.1080/00273170701710205) for any number of outcomes. Each row's density
-is explicit, there is no integral. Its derivatives by the small matrices are written out below; those of the small
-matrices by the parameters are complex steps, exact to rounding (Squire & Trapp 1998, doi:10.1137/S003614459631241X).
+is explicit, there is no integral. See :mod:`b2b_sem.engine.native.quasi_piece` for the small matrices and the way back
+to the parameters; the derivatives of a row's density by the small matrices are written out below.
 
 The fit function is F(theta) = -2 log L / N.
 """
@@ -27,108 +27,55 @@ The fit function is F(theta) = -2 log L / N.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from b2b_sem.data.incomplete import Incomplete
 from b2b_sem.engine.base import Array, IntArray
-from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Implied, Structure
+from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import Moments, Point
+from b2b_sem.engine.native.quasi_piece import (
+    Cell,
+    Matrices,
+    Pieces,
+    QuasiProduct,
+    fourth,
+    make_matrices,
+    make_pieces,
+    pull_back,
+    turn,
+)
 
-__all__ = ["Quasi", "QuasiPoint", "QuasiProduct", "make_quasi"]
+__all__ = ["Quasi", "QuasiPoint", "make_quasi"]
 
-#: Size of the complex step: its square is nothing beside 1.
+#: Size of a complex step: its square is nothing beside 1.
 TINY = 1e-30
 #: Step of numeric second derivatives, in standard deviations of a respondent's information.
 STEP = 1e-4
+#: Numbers in the arrays of one batch of numeric second derivatives.
+BATCH = 200_000
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
-class QuasiProduct:
-    """A term ``omega * eta[first] * eta[second]`` of the equation of ``eta[outcome]``.
-
-    Attributes
-    ----------
-    parameter : int or None
-        Of omega, from 0; None where it is fixed.
-    value : float
-        Of a fixed omega.
-    outcome, first, second : int
-        Places in eta.
-    """
-
-    parameter: int | None
-    value: float
-    outcome: int
-    first: int
-    second: int
-
-
-@dataclass(frozen=True)
-class _Matrices:
-    """The matrices of the model, each with any number of leading dimensions."""
-
-    lam: Any
-    theta: Any
-    psi: Any
-    tau: Any
-    inverse: Any
-    eta_cov: Any
-    eta_mean: Any
-    reach: Any  # G, (..., m, J)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """Rows with the same answers present."""
-
-    rows: IntArray
-    answers: Array  # (n, k), less the center
-    whole: IntArray  # items in t, places among all items
-    scaling: IntArray  # scaling items
-    cancelled: IntArray  # variables in eta that cancel in t, as many as scaling items
-
-
-@dataclass(frozen=True)
-class _Pieces:
-    """The small matrices that a row's density depends on, each with any number of leading dimensions."""
-
-    mean_t: Any  # (..., t)
-    mean_s: Any  # (..., s)
-    ratio: Any  # r (..., t, s)
-    cov: Any  # of t (..., t, t)
-    inverse: Any  # of cov
-    slope: Any  # A: m = mean + A t (..., f, t)
-    mean: Any  # of the factors (..., f)
-    spread: Any  # S1 (..., f, f)
-    loading: Any  # D (..., s, t)
-    constant: Any  # V0 + K Z K' (..., s, s)
-    cross: Any  # c (..., s, f)
-    effect: Any  # K (..., s, J)
-
-
-@dataclass(frozen=True)
 class _Rows:
-    """What the rows of a cell have at a point."""
+    """What the rows of a cell have at a point, or at many: leading dimensions. The rows come last."""
 
-    pieces: _Pieces
-    t: Array  # (n, t)
+    pieces: Pieces
+    t: Array  # (..., t, n)
     b: Array  # cov^-1 t
-    scaling: Array  # s less its unconditional linear mean (n, s)
-    m: Array  # (n, f)
-    h: Array  # (n, J)
-    n: Array  # N (n, J, f)
-    reach: Array  # L (n, s, f)
-    a: Array  # V^-1 e (n, s)
-    pull: Array  # derivative by V: (a a' - V^-1) / 2 (n, s, s)
+    scaling: Array  # s less its mean without products (..., s, n)
+    m: Array  # (..., f, n)
+    square: Array  # m m' (..., f f, n)
+    a: Array  # V^-1 e (..., s, n)
+    pull: Array  # derivative by V: (a a' - V^-1) / 2 (..., s s, n)
 
 
 @dataclass(frozen=True)
 class QuasiPoint(Point):
     """A point of the fit function with what its derivatives need."""
 
+    matrices: Matrices | None = None
     cells: tuple[_Rows, ...] = ()
 
 
@@ -145,7 +92,7 @@ class Quasi:
         Places in eta of the factors of products.
     pairs : (J, f, f) array
         1 where two factors make a product, 2 for a square.
-    cells : tuple of _Cell
+    cells : tuple of Cell
     center : (p,) array
         What was subtracted from the answers.
     nobs : int
@@ -155,7 +102,7 @@ class Quasi:
     products: tuple[QuasiProduct, ...]
     factors: IntArray
     pairs: Array
-    cells: tuple[_Cell, ...]
+    cells: tuple[Cell, ...]
     center: Array
     nobs: int
 
@@ -164,204 +111,123 @@ class Quasi:
         """What values and second derivatives are multiplied by to have the unit of the fit function."""
         return 1.0
 
-    def _matrices(self, theta: Any) -> _Matrices | None:
-        """Return the matrices at `theta` (..., q), real or complex, or None where I - B is singular."""
-        s, lead = self.structure, theta.shape[:-1]
-        values = theta[..., s.free]
-
-        def fill(kind: int) -> Any:
-            template = s.templates[kind]
-            out = np.empty((*lead, *template.shape), dtype=theta.dtype)
-            out[...] = template
-            entries, i, j = s.where[kind]
-            if kind in (TAU, ALPHA):
-                out[..., i] = values[..., entries]
-                return out
-            out[..., i, j] = values[..., entries]
-            if kind in (THETA, PSI):
-                out[..., j, i] = values[..., entries]
-            return out
-
-        lam, th, beta, psi, tau, alpha = (fill(k) for k in (LAMBDA, THETA, BETA, PSI, TAU, ALPHA))
-        try:
-            inverse = np.linalg.inv(np.eye(s.m) - beta)
-        except np.linalg.LinAlgError:
-            return None
-        reach = np.stack(
-            [
-                inverse[..., x.outcome] * (x.value if x.parameter is None else theta[..., x.parameter, None])
-                for x in self.products
-            ],
-            axis=-1,
-        )
-        eta_cov = inverse @ psi @ _turn(inverse)
-        return _Matrices(lam, th, psi, tau, inverse, eta_cov, (inverse @ alpha[..., None])[..., 0], reach)
-
-    def _pieces(self, at: _Matrices, cell: _Cell) -> _Pieces:
-        """Return the small matrices of a cell. Raises LinAlgError where they do not exist."""
-        t, s, f = cell.whole, cell.scaling, self.factors
-        lam = at.lam
-        sigma = lam @ at.eta_cov @ _turn(lam) + at.theta
-        mu = at.tau + (lam @ at.eta_mean[..., None])[..., 0] - self.center
-        toward = at.eta_cov[..., f, :] @ _turn(lam)  # Cov(factors, y0)
-        ratio = np.zeros((*lam.shape[:-2], len(t), len(s)), dtype=lam.dtype)
-        if len(s):
-            ratio = lam[..., t[:, None], cell.cancelled] @ np.linalg.inv(lam[..., s[:, None], cell.cancelled])
-        st = sigma[..., s[:, None], t]
-        ss = sigma[..., s[:, None], s]
-        cross_ts = ratio @ st  # (t, t)
-        cov = sigma[..., t[:, None], t] - cross_ts - _turn(cross_ts) + ratio @ ss @ _turn(ratio)
-        st = st - ss @ _turn(ratio)
-        ft = toward[..., t] - toward[..., s] @ _turn(ratio)
-        inverse = np.linalg.inv(cov)
-        slope, loading = ft @ inverse, st @ inverse
-        spread = at.eta_cov[..., f[:, None], f] - slope @ _turn(ft)
-        effect = lam[..., s, :] @ at.reach
-        constant = ss - loading @ _turn(st) + effect @ _fourth(self.pairs, spread) @ _turn(effect)
-        return _Pieces(
-            mu[..., t],
-            mu[..., s],
-            ratio,
-            cov,
-            inverse,
-            slope,
-            at.eta_mean[..., f],
-            spread,
-            loading,
-            constant,
-            _turn(toward[..., s]) - loading @ _turn(ft),
-            effect,
-        )
-
     def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
         """Return the fit function at `theta`, or None where a covariance matrix is not positive definite."""
-        at = self._matrices(theta)
-        if at is None or not np.isfinite(at.eta_cov).all():
-            return None
-        total, cells = 0.0, []
-        for cell in self.cells:
-            found = self._rows(at, cell)
-            if found is None:
-                return None
-            logl, rows = found
-            total += float(logl.sum())
-            cells.append(rows)
-        value = -2.0 * total / self.nobs
-        if not np.isfinite(value):
-            return None
-        return QuasiPoint(theta, value, self._implied(at), np.empty((0, 0)), self, tuple(cells))
-
-    def _rows(self, at: _Matrices, cell: _Cell) -> tuple[Array, _Rows] | None:
-        """Return the log density of each row of a cell, and what its derivatives need."""
         try:
-            g = self._pieces(at, cell)
-            factor = np.linalg.cholesky(g.cov)
+            at = make_matrices(self.structure, self.products, theta)
+            if not np.isfinite(at.eta_cov).all():
+                return None
+            found = [self._rows(at, cell) for cell in self.cells]
         except np.linalg.LinAlgError:
             return None
-        scaling = cell.answers[:, cell.scaling] - g.mean_s
-        t = cell.answers[:, cell.whole] - g.mean_t - scaling @ g.ratio.T
-        b = t @ g.inverse
-        logl = -0.5 * (t * b).sum(axis=1) - np.log(np.diag(factor)).sum()
-        m = g.mean + t @ g.slope.T
-        n = np.einsum("jfg,if->ijg", self.pairs, m)
-        h = 0.5 * (np.einsum("ijg,ig->ij", n, m) + np.einsum("jfg,fg->j", self.pairs, g.spread))
-        reach = g.effect @ n
-        e = scaling - t @ g.loading.T - h @ g.effect.T
-        part = reach @ (g.cross.T + 0.5 * g.spread @ reach.transpose(0, 2, 1))
-        v = g.constant + part + part.transpose(0, 2, 1)
-        if v.shape[1] == 1:
-            if not (v > 0.0).all():
-                return None
-            inverse, logdet = 1.0 / v, np.log(v[:, 0, 0])
-        else:
-            try:
-                factor = np.linalg.cholesky(v)
-            except np.linalg.LinAlgError:
-                return None
-            inverse = np.linalg.inv(v)
-            logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        a = (inverse @ e[:, :, None])[:, :, 0]
-        logl -= 0.5 * (logdet + (a * e).sum(axis=1) + (t.shape[1] + e.shape[1]) * LOG_2PI)
-        pull = 0.5 * (a[:, :, None] * a[:, None, :] - inverse)
-        return logl, _Rows(g, t, b, scaling, m, h, n, reach, a, pull)
+        value = -2.0 * sum(float(logl.sum()) for logl, _ in found) / self.nobs
+        if not np.isfinite(value):
+            return None
+        rows = tuple(r for _, r in found)
+        return QuasiPoint(theta, value, self._implied(at), np.empty((0, 0)), self, at, rows)
+
+    def _rows(self, at: Matrices, cell: Cell) -> tuple[Array, _Rows]:
+        """Return the log density of each row of a cell (..., n), and what its derivatives need.
+
+        Raises
+        ------
+        LinAlgError
+            If a covariance matrix is not positive definite.
+        """
+        g = make_pieces(at, cell, self.factors, self.pairs, self.center)
+        factor = np.linalg.cholesky(g.cov)
+        scaling = cell.answers[cell.scaling] - g.mean_s[..., None]
+        t = cell.answers[cell.whole] - g.mean_t[..., None] - g.ratio @ scaling
+        b = g.inverse @ t
+        logl = -0.5 * (t * b).sum(axis=-2) - np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)[..., None]
+        m = g.mean[..., None] + g.slope @ t
+        square = _flat(m[..., :, None, :] * m[..., None, :, :], 3)
+        e = scaling - g.loading @ t - g.k0[..., None] - _flat(g.k2) @ square
+        count = e.shape[-2]
+        v = _flat(g.v0)[..., None] + _flat(g.v1, 3) @ m + g.v2.reshape(*g.v2.shape[:-4], count**2, -1) @ square
+        inverse, logdet = _invert(v.reshape(*e.shape[:-1], *e.shape[-2:]))
+        a = (inverse * e[..., None, :, :]).sum(axis=-2)
+        logl -= 0.5 * (logdet + (a * e).sum(axis=-2) + (t.shape[-2] + count) * LOG_2PI)
+        pull = _flat(0.5 * (a[..., :, None, :] * a[..., None, :, :] - inverse), 3)
+        return logl, _Rows(g, t, b, scaling, m, square, a, pull)
 
     def _adjoint(self, r: _Rows) -> tuple[Array, Array, Array]:
-        """Return the derivatives of each row by m (n, f), by t (n, t), and by L (n, s, f)."""
+        """Return the derivatives of each row by m (..., f, n), t (..., t, n) and s (..., s, n)."""
         g = r.pieces
-        force = 2.0 * r.pull @ (g.cross + r.reach @ g.spread)
-        inner = np.einsum("sj,isf->ijf", g.effect, force)
-        by_m = np.einsum("isf,is->if", r.reach, r.a) + np.einsum("ijg,jfg->if", inner, self.pairs)
-        by_t = r.a @ g.loading + by_m @ g.slope - r.b
-        return by_m, by_t, force
+        f, lead = r.m.shape[-2], r.m.shape[:-2]
+        v2 = g.v2.reshape(*lead, -1, f * f)
+        by_square = (turn(_flat(g.k2)) @ r.a + turn(v2) @ r.pull).reshape(*lead, f, f, -1)
+        by_square = by_square + np.swapaxes(by_square, -3, -2)
+        by_m = turn(_flat(g.v1, 3)) @ r.pull + (by_square * r.m[..., None, :, :]).sum(axis=-2)
+        by_t = turn(g.loading) @ r.a + turn(g.slope) @ by_m - r.b
+        return by_m, by_t, r.a + turn(g.ratio) @ by_t
 
-    def _slopes(self, theta: Array) -> tuple[_Pieces, ...]:
-        """Return the derivatives of the small matrices of each cell by the parameters, (q, ...) each."""
-        q = len(theta)
-        at = self._matrices(theta + 1j * TINY * np.eye(q))
-        assert at is not None
-        out = []
-        for cell in self.cells:
-            g = self._pieces(at, cell)
-            out.append(_Pieces(**{k: v.imag / TINY for k, v in vars(g).items()}))
-        return tuple(out)
-
-    def _parts(self, r: _Rows, d: _Pieces, *, rows: bool) -> Array:
-        """Return the derivatives of a cell's log densities by the parameters: of each row (n, q), or the sum (q,)."""
+    def _by_pieces(self, r: _Rows) -> Pieces:
+        """Return the derivatives of the sum of a cell's log densities by the small matrices."""
         g = r.pieces
-        by_m, by_t, force = self._adjoint(r)
-        q = len(d.mean_t)
-        by_s = r.a + by_t @ g.ratio
-        gain = np.einsum("sj,is->ij", g.effect, r.a)
-        by_spread = r.reach.transpose(0, 2, 1) @ r.pull @ r.reach + 0.5 * np.einsum("ij,jfg->ifg", gain, self.pairs)
-        by_cross = 2.0 * r.pull @ r.reach
-        by_effect = r.a[:, :, None] * r.h[:, None, :] + force @ r.n.transpose(0, 2, 1)
-        n = len(r.t)
-        if rows:
-
-            def outer(x: Array, y: Array) -> Array:
-                return (x[:, :, None] * y[:, None, :]).reshape(n, -1)
-
-            def whole(x: Array) -> Array:
-                return x.reshape(n, -1)
-        else:
-
-            def outer(x: Array, y: Array) -> Array:
-                return (x.T @ y).reshape(1, -1)
-
-            def whole(x: Array) -> Array:
-                return x.sum(axis=0).reshape(1, -1)
-
-        out: Array = -whole(by_t) @ d.mean_t.T
-        out += whole(by_s) @ d.mean_s.T
-        out -= outer(by_t, r.scaling) @ d.ratio.reshape(q, -1).T
-        out += 0.5 * outer(r.b, r.b) @ d.cov.reshape(q, -1).T
-        out -= 0.5 * (1 if rows else n) * (d.cov.reshape(q, -1) @ g.inverse.ravel())
-        out += outer(by_m, r.t) @ d.slope.reshape(q, -1).T
-        out += whole(by_m) @ d.mean.T
-        out += whole(by_spread) @ d.spread.reshape(q, -1).T
-        out += outer(r.a, r.t) @ d.loading.reshape(q, -1).T
-        out += whole(r.pull) @ d.constant.reshape(q, -1).T
-        out += whole(by_cross) @ d.cross.reshape(q, -1).T
-        out += whole(by_effect) @ d.effect.reshape(q, -1).T
-        return out if rows else out[0]
+        by_m, by_t, by_s = self._adjoint(r)
+        count = r.t.shape[-1]
+        return Pieces(
+            mean_t=-by_t.sum(axis=-1),
+            mean_s=by_s.sum(axis=-1),
+            ratio=-by_t @ turn(r.scaling),
+            cov=0.5 * (r.b @ turn(r.b) - count * g.inverse),
+            slope=by_m @ turn(r.t),
+            mean=by_m.sum(axis=-1),
+            loading=r.a @ turn(r.t),
+            v0=r.pull.sum(axis=-1).reshape(g.v0.shape),
+            v1=(r.pull @ turn(r.m)).reshape(g.v1.shape),
+            v2=(r.pull @ turn(r.square)).reshape(g.v2.shape),
+            k0=r.a.sum(axis=-1),
+            k2=(r.a @ turn(r.square)).reshape(g.k2.shape),
+        )
 
     def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return dF/dtheta, shape (q,)."""
-        return self._gradient(_own(point))
+        at = _own(point)
+        assert at.matrices is not None
+        return self._gradient(at.matrices, at.cells)
 
-    def _gradient(self, point: QuasiPoint) -> Array:
-        slopes = self._slopes(point.theta)
-        total = np.zeros(len(point.theta))
-        for r, d in zip(point.cells, slopes, strict=True):
-            total += self._parts(r, d, rows=False)
+    def _gradient(self, at: Matrices, rows: tuple[_Rows, ...]) -> Array:
+        """Return the gradient at one point or many, (..., q)."""
+        cells = [(c, r.pieces, self._by_pieces(r)) for c, r in zip(self.cells, rows, strict=True)]
+        total = pull_back(self.structure, self.products, at, cells, self.factors, self.pairs)
         return -2.0 * total / self.nobs
 
     def scores(self, point: Point) -> Array:
-        """Return the score of each respondent, d log L_i / dtheta, shape (N, q)."""
+        """Return the score of each respondent, d log L_i / dtheta, shape (N, q).
+
+        The derivatives of the small matrices are complex steps.
+        """
         at = _own(point)
+        steps = at.theta + 1j * TINY * np.eye(len(at.theta))
+        model = make_matrices(self.structure, self.products, steps)
         out = np.zeros((self.nobs, len(at.theta)))
-        for cell, r, d in zip(self.cells, at.cells, self._slopes(at.theta), strict=True):
-            out[cell.rows] = self._parts(r, d, rows=True)
+        for cell, r in zip(self.cells, at.cells, strict=True):
+            g = make_pieces(model, cell, self.factors, self.pairs, self.center)
+            out[cell.rows] = self._row_scores(r, g)
+        return out
+
+    def _row_scores(self, r: _Rows, complex_pieces: Pieces) -> Array:
+        """Return the scores of a cell's rows, (n, q)."""
+        by_m, by_t, by_s = self._adjoint(r)
+        n = r.t.shape[1]
+
+        def slope(matrix: Array) -> Array:
+            return (matrix.imag / TINY).reshape(len(matrix), -1).T
+
+        def outer(x: Array, y: Array) -> Array:
+            return (x[:, None, :] * y[None, :, :]).reshape(-1, n).T
+
+        d = complex_pieces
+        cov = slope(d.cov)
+        out: Array = by_s.T @ slope(d.mean_s) - by_t.T @ slope(d.mean_t)
+        out -= outer(by_t, r.scaling) @ slope(d.ratio)
+        out += 0.5 * (outer(r.b, r.b) @ cov - r.pieces.inverse.ravel() @ cov)
+        out += outer(by_m, r.t) @ slope(d.slope) + by_m.T @ slope(d.mean)
+        out += outer(r.a, r.t) @ slope(d.loading)
+        out += r.pull.T @ slope(d.v0) + outer(r.pull, r.m) @ slope(d.v1) + outer(r.pull, r.square) @ slope(d.v2)
+        out += r.a.T @ slope(d.k0) + outer(r.a, r.square) @ slope(d.k2)
         return out
 
     def first_order(self, point: Point) -> Array:
@@ -374,8 +240,8 @@ class Quasi:
         return self.first_order(point)
 
     def near_hessian(self, structure: Structure, point: Point) -> Array:
-        """Return the Hessian, which is kept for as many steps as it serves."""
-        return 2.0 * self._information(_own(point))
+        """Return what serves as the Hessian as long as its steps go well: twice the first-order information."""
+        return 2.0 * self.first_order(point)
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return the observed information of one respondent: there is no closed form of the expected one."""
@@ -392,23 +258,36 @@ class Quasi:
         """
         theta = point.theta
         size = np.sqrt(np.diag(self.first_order(point)))
-        steps = STEP / np.where(size > 0.0, size, 1.0)
-        out = np.zeros((len(theta), len(theta)))
-        here: Array | None = None
-        for k, h in enumerate(steps):
-            slopes, distance = [], 0.0
-            for sign in (1.0, -1.0):
-                moved = theta.copy()
-                moved[k] += sign * h
-                found = self.evaluate(self.structure, _NOTHING, moved)
-                if found is None:  # a variance at its end: one side will do
-                    here = self._gradient(point) if here is None else here
-                    slopes.append(here)
-                    continue
-                distance += h
-                slopes.append(self._gradient(_own(found)))
-            out[k] = (slopes[0] - slopes[1]) / distance if distance else np.nan
+        steps = np.diag(STEP / np.where(size > 0.0, size, 1.0))
+        out = np.empty_like(steps)
+        width = self.nobs * (self.structure.p + 4) + len(theta) * self.structure.p**2
+        chunk = max(1, BATCH // width)
+        for begin in range(0, len(theta), chunk):
+            part = steps[begin : begin + chunk]
+            above, below = self._beside(point, theta + part, part), self._beside(point, theta - part, -part)
+            out[begin : begin + chunk] = (above - below) / (2.0 * np.diag(part, begin)[: len(part), None])
         return (out + out.T) / 4.0
+
+    def _beside(self, point: QuasiPoint, thetas: Array, steps: Array) -> Array:
+        """Return the gradients at parameter vectors beside a point, (k, q).
+
+        Where there is none, with a variance at its end, it is extrapolated from the other side.
+        """
+        try:
+            at = make_matrices(self.structure, self.products, thetas)
+            return self._gradient(at, tuple(self._rows(at, cell)[1] for cell in self.cells))
+        except np.linalg.LinAlgError:
+            if len(thetas) > 1:
+                return np.concatenate(
+                    [self._beside(point, thetas[k : k + 1], steps[k : k + 1]) for k in range(len(thetas))]
+                )
+        assert point.matrices is not None
+        at = make_matrices(self.structure, self.products, point.theta - steps)
+        try:
+            other = self._gradient(at, tuple(self._rows(at, cell)[1] for cell in self.cells))
+        except np.linalg.LinAlgError:
+            return np.full_like(thetas, np.nan)
+        return 2.0 * self._gradient(point.matrices, point.cells) - other
 
     def whole_moments(self, theta: Array) -> Implied:
         """Return the moments of all variables, products and all, in closed form.
@@ -418,18 +297,17 @@ class Quasi:
         ValueError
             If I - B is singular.
         """
-        at = self._matrices(theta)
-        if at is None:
-            raise ValueError("I - B is singular")
+        try:
+            at = make_matrices(self.structure, self.products, theta)
+        except np.linalg.LinAlgError as error:
+            raise ValueError("I - B is singular") from error
         linear = self._implied(at)
         f = self.factors
         cov, mean, cross = at.eta_cov[np.ix_(f, f)], at.eta_mean[f], at.eta_cov[:, f]
         reach = at.reach @ np.einsum("jfg,f->jg", self.pairs, mean)
-        h = 0.5 * (
-            np.einsum("jfg,f,g->j", self.pairs, mean, mean) + np.einsum("jfg,fg->j", self.pairs, cov)
-        )
+        h = 0.5 * (np.einsum("jfg,f,g->j", self.pairs, mean, mean) + np.einsum("jfg,fg->j", self.pairs, cov))
         part = reach @ (cross.T + 0.5 * cov @ reach.T)
-        eta_cov = at.eta_cov + part + part.T + at.reach @ _fourth(self.pairs, cov) @ at.reach.T
+        eta_cov = at.eta_cov + part + part.T + at.reach @ fourth(self.pairs, cov) @ at.reach.T
         eta_mean = at.eta_mean + at.reach @ h
         sigma = at.lam @ eta_cov @ at.lam.T + at.theta
         return replace(
@@ -440,7 +318,7 @@ class Quasi:
             eta_mean=eta_mean,
         )
 
-    def _implied(self, at: _Matrices) -> Implied:
+    def _implied(self, at: Matrices) -> Implied:
         """Return the moments of the linear model."""
         sigma = at.lam @ at.eta_cov @ at.lam.T + at.theta
         columns = np.concatenate([np.eye(len(sigma)), at.lam @ at.inverse, at.lam @ at.eta_cov], axis=1)
@@ -502,22 +380,36 @@ def make_quasi(
                 seen.append(int(variable))
         scaling = np.array(chosen, dtype=np.intp)
         whole = np.array([i for i in np.flatnonzero(present) if i not in chosen], dtype=np.intp)
-        answers = incomplete.rows[rows] - center
-        cells.append(_Cell(rows, answers, whole, scaling, np.array(seen, dtype=np.intp)))
+        answers = (incomplete.rows[rows] - center).T
+        cells.append(Cell(rows, answers, whole, scaling, np.array(seen, dtype=np.intp)))
     return Quasi(structure, products, factors, pairs, tuple(cells), center, incomplete.nobs)
 
 
-_NOTHING = Moments(np.empty((0, 0)), None, 0.0)
+def _flat(array: Array, places: int = 2) -> Array:
+    """Return the array with two of its last dimensions made one: those before the last `places` - 2."""
+    shape, k = array.shape, array.ndim - places
+    return array.reshape(*shape[:k], shape[k] * shape[k + 1], *shape[k + 2 :])
 
 
-def _turn(matrix: Any) -> Any:
-    return np.swapaxes(matrix, -1, -2)
+def _invert(matrix: Array) -> tuple[Array, Array]:
+    """Return the inverses of small symmetric matrices (..., s, s, n), and their log determinants (..., n): by sweeps.
 
-
-def _fourth(pairs: Array, spread: Any) -> Any:
-    """Return Cov(d_a d_b, d_c d_d) of products of normal deviations with covariance matrix `spread`: (..., J, J)."""
-    inner = pairs @ spread[..., None, :, :]
-    return 0.5 * np.einsum("...jfg,...kgf->...jk", inner, inner)
+    Raises
+    ------
+    LinAlgError
+        If one is not positive definite.
+    """
+    out, logdet = matrix, np.zeros(())
+    for k in range(matrix.shape[-2]):
+        pivot = out[..., k, k, :]
+        if not (pivot > 0.0).all():
+            raise np.linalg.LinAlgError("a covariance matrix is not positive definite")
+        row = out[..., k, :, :] / pivot[..., None, :]
+        logdet = logdet + np.log(pivot)
+        out = out - out[..., :, k, None, :] * row[..., None, :, :]
+        out[..., k, :, :] = out[..., :, k, :] = row
+        out[..., k, k, :] = -1.0 / pivot
+    return -out, logdet
 
 
 def _own(point: Point) -> QuasiPoint:
