@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
@@ -12,7 +13,7 @@ from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import linear_constraints
-from b2b_sem.engine.product import infer_products, prepare_products, solve_products
+from b2b_sem.engine.product import ProductFit, infer_products, prepare_products, solve_products
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported
@@ -20,14 +21,50 @@ from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.product import add_products, linear_part
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["fit_lms"]
+__all__ = ["Way", "fit_lms", "fit_way"]
 
 #: Standard errors that each estimator stands for.
 ERRORS = {"ML": "standard", "MLR": "robust.huber.white", "MLF": "standard"}
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way to fit products of latent variables by a likelihood of the rows.
+
+    Attributes
+    ----------
+    name : str
+        What `interaction` says.
+    prepare, solve : callable
+        As :func:`~b2b_sem.engine.product.prepare_products` and :func:`~b2b_sem.engine.product.solve_products`.
+    describe : callable
+        Makes the first note of the result.
+    """
+
+    name: str
+    prepare: Callable[..., Any]
+    solve: Callable[[Any], ProductFit]
+    describe: Callable[[ProductFit], str]
+
+
+def _describe(found: ProductFit) -> str:
+    given = ", ".join(found.problem.given)
+    return (
+        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
+        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}."
+    )
+
+
+LMS = Way("lms", prepare_products, solve_products, _describe)
+
+
 def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
-    """Fit a model with products by maximum likelihood (LMS).
+    """Fit a model with products by maximum likelihood (LMS): see :func:`fit_way`."""
+    return fit_way(parsed, data, arguments, LMS)
+
+
+def fit_way(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any], way: Way) -> Fit:
+    """Fit a model with products by maximum likelihood, exact or not.
 
     Parameters
     ----------
@@ -35,6 +72,7 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
     data : DataFrame or Responses
     arguments : mapping
         Those of :func:`b2b_sem.fit`.
+    way : Way
 
     Raises
     ------
@@ -81,8 +119,8 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
         check_data(table, data)
         fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
         observed = observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
-        problem = prepare_products(table, linear, observed, options, linear_constraints(table))
-        found = solve_products(problem)
+        problem = way.prepare(table, linear, observed, options, linear_constraints(table))
+        found = way.solve(problem)
         inference = infer_products(
             found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
         )
@@ -97,14 +135,12 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
         "std_lv": arguments["std_lv"],
         "orthogonal": arguments["orthogonal"],
         "fixed_x": arguments["fixed_x"],
-        "interaction": "lms",
+        "interaction": way.name,
     }
     if cluster is not None:
         settings["cluster"] = cluster
-    given = ", ".join(found.problem.given)
     notes = (
-        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
-        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}.",
+        way.describe(found),
         "Chi-square and the indices that rest on it do not exist: the model has no normal distribution. Compare logl, "
         "AIC and BIC; 'product_chisq' tests the model without products.",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,9 +25,9 @@ from b2b_sem.engine.inference import (
     wald,
 )
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import THETA, Implied
+from b2b_sem.engine.native.implied import THETA, Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
-from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve
@@ -38,6 +38,7 @@ from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
+    "PreparedProducts",
     "ProductFit",
     "ProductProblem",
     "given_variables",
@@ -70,6 +71,42 @@ LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
+
+
+class Likelihood(Protocol):
+    """What inference needs of the likelihood of a model with products."""
+
+    def scores(self, point: Point) -> Array:
+        """Return the score of each respondent, (N, q)."""
+
+    def first_order(self, point: Point) -> Array:
+        """Return the first-order information of a respondent, (q, q)."""
+
+    def expected_information(self, structure: Structure, point: Point) -> Array:
+        """Return the observed information of a respondent, (q, q)."""
+
+    def whole_moments(self, theta: Array) -> Implied:
+        """Return the moments of all variables, products and all."""
+
+
+class PreparedProducts(Protocol):
+    """A compiled model with products: see :class:`ProductProblem`."""
+
+    @property
+    def problem(self) -> Problem:
+        """With the likelihood as the weight of its moments."""
+
+    @property
+    def linear(self) -> Problem:
+        """Without products."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The variables that are integrated out, if any."""
+
+    @property
+    def mixture(self) -> Likelihood:
+        """The likelihood."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +146,8 @@ class ProductFit:
 
     Attributes
     ----------
-    problem : ProductProblem
-        With the points of the solution.
+    problem : PreparedProducts
+        With the points of the solution, if there are any.
     solution, linear : EngineFit
         Of the model and of the one without products.
     points : tuple of int
@@ -119,7 +156,7 @@ class ProductFit:
         Change of the log-likelihood with twice as many points in each dimension.
     """
 
-    problem: ProductProblem
+    problem: PreparedProducts
     solution: EngineFit
     linear: EngineFit
     points: int
@@ -347,7 +384,7 @@ def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
     return make_grid(mean, sd, min(count, _most(len(at))), PRIOR_REACH)
 
 
-def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
+def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
     Derivatives are central differences: moments with products have no short derivatives.
@@ -434,8 +471,8 @@ def infer_products(
 
 def _vcov(
     precision: Precision,
-    mixture: Mixture,
-    point: object,
+    mixture: Likelihood,
+    point: Point,
     options: FitOptions,
     n: int,
     clusters: IntArray | None,
@@ -447,7 +484,6 @@ def _vcov(
         return np.full((q, q), np.nan)
     if options.se == "standard":
         return precision.vcov
-    assert isinstance(point, MixturePoint)
     scores = mixture.scores(point)
     correction = 1.0
     if clusters is not None:
