@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.effect import check_replicates, check_settings
-from b2b_sem.analysis.equation import Variables, group_context, name_product, variables_of
+from b2b_sem.analysis.equation import Variables, group_context, name_product, read_terms, variables_of
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.probe import moderator_values
 from b2b_sem.engine.base import Array
@@ -113,6 +113,7 @@ def conditional_effects(
     seed: int = 1,
     bootstrap: Replicates | None = None,
     jobs: int = 1,
+    aliases: Mapping[str, str] | None = None,
     group: str | None = None,
 ) -> ConditionalEffects:
     """Return direct, indirect and total effects at values of a moderator, and the index of moderated mediation.
@@ -146,8 +147,8 @@ def conditional_effects(
         Replicates to use instead of new ones: what ``fit.bootstrap`` returns.
     jobs : int
         Worker processes of the bootstrap.
-    group : str, optional
-        Label of the group, for a fit of several groups.
+    aliases, group
+        As in :func:`simple_slopes`.
 
     Returns
     -------
@@ -180,9 +181,11 @@ def conditional_effects(
     check_settings(ci, level, count)
     rows = fit.parameters
     rows = rows[(rows["op"] == "~") & (rows["group"] == number)]
-    products = {
-        y: [tuple(name.split(":")) for name in own["rhs"] if ":" in name] for y, own in rows.groupby("lhs", sort=False)
-    }
+    rows = rows.assign(term=read_terms(rows["rhs"], aliases))
+    products: dict[str, list[tuple[str, ...]]] = {}
+    for y, term in zip(rows["lhs"], rows["term"], strict=True):
+        if len(term) == 2:
+            products.setdefault(y, []).append(term)
     named = name_product(products, product, moderator, _only(outcome, products, product))
     w = named.moderator
     variables = variables_of(context)
@@ -271,8 +274,8 @@ class _Graph:
         self, rows: pd.DataFrame, moderator: str, variables: Variables, held: dict[str, float], q: int
     ) -> None:
         self.moderator = moderator
-        self.names = tuple(dict.fromkeys(v for y, x in zip(rows["lhs"], rows["rhs"], strict=True) for v in (y, x)))
-        self.names = tuple(v for v in self.names if ":" not in v)
+        pairs = zip(rows["lhs"], rows["term"], strict=True)
+        self.names = tuple(dict.fromkeys(v for y, term in pairs for v in (y, *term)))
         self.held: dict[str, float] = {}
         self.through = False
         self._rows = rows
@@ -288,8 +291,8 @@ class _Graph:
     def _descendants(self) -> dict[str, set[str]]:
         """Return what depends on each variable, itself included."""
         before: dict[str, set[str]] = {v: set() for v in self.names}
-        for y, name in zip(self._rows["lhs"], self._rows["rhs"], strict=True):
-            before[y].update(name.split(":"))
+        for y, term in zip(self._rows["lhs"], self._rows["term"], strict=True):
+            before[y].update(term)
         try:
             order = tuple(TopologicalSorter(before).static_order())
         except CycleError as error:
@@ -307,19 +310,14 @@ class _Graph:
         w, below = self.moderator, self._below[predictor]
         made: dict[tuple[str, str], tuple[Array, Array]] = {}
         unknown = set()
-        for y, name, free, est in zip(
-            self._rows["lhs"], self._rows["rhs"], self._rows["free"], self._rows["est"], strict=True
+        for y, factors, free, est in zip(
+            self._rows["lhs"], self._rows["term"], self._rows["free"], self._rows["est"], strict=True
         ):
-            factors = name.split(":")
-            if len(factors) > 2:
-                raise Unsupported(
-                    f"products of three variables are not available: {name}", hint="use products of two variables"
-                )
             moving = [v for v in factors if v in below]
             if not moving:
                 continue
             if len(factors) == 1:
-                starts = [(name, 1.0, 0.0)]
+                starts = [(factors[0], 1.0, 0.0)]
             elif w in factors:
                 other = factors[1] if factors[0] == w else factors[0]
                 if other == w:
@@ -332,7 +330,7 @@ class _Graph:
                     elif predictor == w:
                         starts.append((w, self._at(other), 0.0))
             else:
-                starts = self._other(factors, moving, name)
+                starts = self._other(factors, moving)
             for start, constant, slope in starts:
                 k, g = made.setdefault((start, y), (np.zeros(2), np.zeros((2, self._q))))
                 part = np.array([constant, slope])
@@ -345,12 +343,12 @@ class _Graph:
             out.setdefault(start, []).append(_Edge(start, y, k, g))
         return out, unknown
 
-    def _other(self, factors: list[str], moving: list[str], name: str) -> list[tuple[str, float, float]]:
+    def _other(self, factors: tuple[str, ...], moving: list[str]) -> list[tuple[str, float, float]]:
         """Return the path that a product without the moderator makes: its other factor is held."""
         fixed = [v for v in factors if v in self._given] or [v for v in factors if v not in moving]
         if len(set(factors)) == 1 or len(fixed) != 1:
             raise Unsupported(
-                f"both factors of the product {name} depend on the predictor, so its effect is no product of paths",
+                f"both factors of the product {':'.join(factors)} depend on the predictor, so its effect is no product of paths",
                 hint=f"hold one of them: held={{'{factors[-1]}': 0.0}}"
                 if len(set(factors)) == 2
                 else f"take {factors[0]} itself as the moderator",
@@ -381,8 +379,7 @@ class _Graph:
 
     def _reaches(self, x: str, outcomes: Sequence[str]) -> bool:
         """Whether a product with the moderator stands between a predictor and outcomes."""
-        for y, name in zip(self._rows["lhs"], self._rows["rhs"], strict=True):
-            factors = name.split(":")
+        for y, factors in zip(self._rows["lhs"], self._rows["term"], strict=True):
             if len(factors) == 2 and self.moderator in factors:
                 others = [v for v in factors if v != self.moderator] or [self.moderator]
                 start = x == self.moderator or others[0] in self._below[x]

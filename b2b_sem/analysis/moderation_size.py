@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from b2b_sem.analysis.equation import Equation, Named, equation_of, group_context, structural_moments
+from b2b_sem.analysis.equation import Equation, equation_of, group_context, read_terms, structural_moments
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.fit import FitResult
@@ -23,6 +23,7 @@ def moderation_size(
     *,
     outcome: str | None = None,
     without: FitResult | None = None,
+    aliases: Mapping[str, str] | None = None,
     group: str | None = None,
 ) -> ModerationSize:
     """Return R2 with and without a product, their difference, and f2 = delta R2 / (1 - R2).
@@ -44,8 +45,8 @@ def moderation_size(
     without : FitResult, optional
         A fit of the model without the product: its R2 is then that without. It differs a little, since other
         parameters are estimated anew.
-    group : str, optional
-        Label of the group, for a fit of several groups.
+    aliases, group
+        As in :func:`simple_slopes`.
 
     Returns
     -------
@@ -56,13 +57,14 @@ def moderation_size(
     ModelSyntaxError, DataError, Unsupported
         As :func:`simple_slopes`; Unsupported also where a factor depends on a product itself and so is not normal.
     """
-    equation, named = equation_of(fit, product, None, outcome, group)
+    equation, named = equation_of(fit, product, None, outcome, group, aliases)
     notes = (f"These numbers must not be interpreted: {equation.failure}.",) if equation.failure else ()
-    name = next(":".join(t) for t in equation.products() if sorted(t) == sorted((named.focal, named.moderator)))
+    k = next(k for k, t in enumerate(equation.terms) if sorted(t) == sorted((named.focal, named.moderator)))
+    name = ":".join(equation.terms[k])
     if not isinstance(fit, FitResult):
         if without is not None:
             raise DataError("without= is for fits of models", hint="leave it out: a regression is fitted again")
-        return _of_regression(fit, equation, named, name)
+        return _of_regression(fit, k, named.outcome, name)
     r2 = float((fit.r2 if group is None else fit.r2[str(group)])[named.outcome])
     if without is not None:
         own = without.r2 if group is None else without.r2.get(str(group), {})
@@ -73,7 +75,7 @@ def moderation_size(
             )
         text = "Without: R2 of the model without the product, fitted to the same data."
         return ModerationSize(named.outcome, name, r2, float(own[named.outcome]), text, notes)
-    share = _unique_share(fit, equation, named, name, group)
+    share = _unique_share(fit, equation, k, aliases, group)
     text = (
         "Without: R2 of the best linear prediction from the other terms of the equation, under the moments that the "
         "model implies."
@@ -81,31 +83,37 @@ def moderation_size(
     return ModerationSize(named.outcome, name, r2, r2 - share, text, notes)
 
 
-def _unique_share(fit: FitResult, equation: Equation, named: Named, name: str, group: str | None) -> float:
+def _unique_share(
+    fit: FitResult, equation: Equation, product: int, aliases: Mapping[str, str] | None, group: str | None
+) -> float:
     """Return the variance that only the product explains, as a share of the variance of the outcome."""
     context, number = group_context(fit, group)
     names, mean, cov = structural_moments(context)
     kept = [k for k, t in enumerate(equation.terms) if t and (equation.value[k] or equation.cov[k, k])]
-    terms = [equation.terms[k] for k in kept]
-    if name not in names:
+    if product not in kept:
+        return 0.0
+    # a product that is a variable of the model (product indicators) has moments of its own
+    terms = [(c,) if (c := equation.columns[k]) in names else equation.terms[k] for k in kept]
+    if any(len(t) == 2 for t in terms):
         rows = fit.parameters
         rows = rows[(rows["op"] == "~") & (rows["group"] == number)]
-        _refuse_bent(rows["lhs"], rows["rhs"], {v for t in terms for v in t})
+        _refuse_bent(rows["lhs"], read_terms(rows["rhs"], aliases), {v for t in terms for v in t})
     joint = _term_cov(terms, names, mean, cov)
-    k = next(i for i, t in enumerate(terms) if ":".join(t) == name)
+    k = kept.index(product)
     others = [i for i in range(len(terms)) if i != k]
     unique = joint[k, k]
     if others:
         unique -= joint[k, others] @ np.linalg.lstsq(joint[np.ix_(others, others)], joint[others, k], rcond=None)[0]
-    at = names.index(named.outcome)
+    at = names.index(equation.outcome)
     variance = cov[at, at]
-    return float(equation.value[kept[k]] ** 2 * max(unique, 0.0) / variance) if variance > 0 else math.nan
+    return float(equation.value[product] ** 2 * max(unique, 0.0) / variance) if variance > 0 else math.nan
 
 
-def _refuse_bent(outcomes: Sequence[str], predictors: Sequence[str], used: set[str]) -> None:
+def _refuse_bent(outcomes: Iterable[str], terms: Iterable[tuple[str, ...]], used: set[str]) -> None:
     """Refuse predictors that depend on products: they are not normal, and their products have other variances."""
-    bent = {y for y, x in zip(outcomes, predictors, strict=True) if ":" in x}
-    pairs = [(y, x) for y, names in zip(outcomes, predictors, strict=True) for x in names.split(":")]
+    equations = list(zip(outcomes, terms, strict=True))
+    bent = {y for y, term in equations if len(term) == 2}
+    pairs = [(y, x) for y, term in equations for x in term]
     while more := {y for y, x in pairs if x in bent} - bent:
         bent |= more
     found = sorted(used & bent)
@@ -142,19 +150,16 @@ def _term_cov(terms: Sequence[tuple[str, ...]], names: Sequence[str], mean: Arra
             + mean[b] * mean[d] * cov[a, c]
         )
 
-    # a product that is a variable of the model (product indicators) has moments of its own
-    known = [(":".join(t),) if ":".join(t) in place else t for t in terms]
-    return np.array([[pair(s, t) for t in known] for s in known])
+    return np.array([[pair(s, t) for t in terms] for s in terms])
 
 
-def _of_regression(fit: Any, equation: Equation, named: Named, name: str) -> ModerationSize:
+def _of_regression(fit: Any, product: int, outcome: str, name: str) -> ModerationSize:
     model = fit.model
     design, y = np.asarray(model.exog, dtype=float), np.asarray(model.endog, dtype=float)
     if not hasattr(fit, "rsquared") or not np.array_equal(np.asarray(getattr(model, "wexog", None)), design):
         raise Unsupported(
             f"R2 of {type(model).__name__} is not available", hint="fit the regression by ordinary least squares (OLS)"
         )
-    k = next(i for i, t in enumerate(equation.terms) if ":".join(t) == name)
     total = float(((y - y.mean()) ** 2).sum())
 
     def explained(columns: Array) -> float:
@@ -162,4 +167,4 @@ def _of_regression(fit: Any, equation: Equation, named: Named, name: str) -> Mod
         return 1.0 - float(left @ left) / total
 
     text = "Without: R2 of the regression without the product, by least squares."
-    return ModerationSize(named.outcome, name, explained(design), explained(np.delete(design, k, axis=1)), text)
+    return ModerationSize(outcome, name, explained(design), explained(np.delete(design, product, axis=1)), text)
