@@ -181,7 +181,7 @@ def conditional_effects(
     check_settings(ci, level, count)
     rows = fit.parameters
     rows = rows[(rows["op"] == "~") & (rows["group"] == number)]
-    rows = rows.assign(term=read_terms(rows["rhs"], aliases))
+    rows = rows.assign(term=pd.Series(read_terms(rows["rhs"], aliases), index=rows.index, dtype=object))
     products: dict[str, list[tuple[str, ...]]] = {}
     for y, term in zip(rows["lhs"], rows["term"], strict=True):
         if len(term) == 2:
@@ -348,7 +348,8 @@ class _Graph:
         fixed = [v for v in factors if v in self._given] or [v for v in factors if v not in moving]
         if len(set(factors)) == 1 or len(fixed) != 1:
             raise Unsupported(
-                f"both factors of the product {':'.join(factors)} depend on the predictor, so its effect is no product of paths",
+                f"both factors of the product {':'.join(factors)} depend on the predictor: its effect is no product of "
+                "paths",
                 hint=f"hold one of them: held={{'{factors[-1]}': 0.0}}"
                 if len(set(factors)) == 2
                 else f"take {factors[0]} itself as the moderator",
