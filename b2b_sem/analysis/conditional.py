@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.effect import check_replicates, check_settings
-from b2b_sem.analysis.equation import Variables, group_context, name_product, read_terms, variables_of
+from b2b_sem.analysis.equation import Variables, group_context, is_centred, name_product, read_terms, variables_of
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.probe import moderator_values
 from b2b_sem.engine.base import Array
@@ -181,7 +181,10 @@ def conditional_effects(
     check_settings(ci, level, count)
     rows = fit.parameters
     rows = rows[(rows["op"] == "~") & (rows["group"] == number)]
-    rows = rows.assign(term=pd.Series(read_terms(rows["rhs"], aliases), index=rows.index, dtype=object))
+    rows = rows.assign(
+        term=pd.Series(read_terms(rows["rhs"], aliases), index=rows.index, dtype=object),
+        centred=[is_centred(context, name) for name in rows["rhs"]],
+    )
     products: dict[str, list[tuple[str, ...]]] = {}
     for y, term in zip(rows["lhs"], rows["term"], strict=True):
         if len(term) == 2:
@@ -310,9 +313,10 @@ class _Graph:
         w, below = self.moderator, self._below[predictor]
         made: dict[tuple[str, str], tuple[Array, Array]] = {}
         unknown = set()
-        for y, factors, free, est in zip(
-            self._rows["lhs"], self._rows["term"], self._rows["free"], self._rows["est"], strict=True
+        for y, factors, centred, free, est in zip(
+            *(self._rows[name] for name in ("lhs", "term", "centred", "free", "est")), strict=True
         ):
+            origin = {v: self._variables.spread[v].mean if centred else 0.0 for v in factors}
             moving = [v for v in factors if v in below]
             if not moving:
                 continue
@@ -322,15 +326,15 @@ class _Graph:
                 other = factors[1] if factors[0] == w else factors[0]
                 if other == w:
                     # a square moves the outcome by 2 m where the moderator is the predictor, else it is held
-                    starts = [(w, 0.0, 2.0)] if predictor == w else []
+                    starts = [(w, -2.0 * origin[w], 2.0)] if predictor == w else []
                 else:
-                    starts = [(other, 0.0, 1.0)] if other in below else []
+                    starts = [(other, -origin[w], 1.0)] if other in below else []
                     if predictor == w and other in below:
                         unknown.add(y)
                     elif predictor == w:
-                        starts.append((w, self._at(other), 0.0))
+                        starts.append((w, self._at(other) - origin[other], 0.0))
             else:
-                starts = self._other(factors, moving)
+                starts = self._other(factors, moving, origin)
             for start, constant, slope in starts:
                 k, g = made.setdefault((start, y), (np.zeros(2), np.zeros((2, self._q))))
                 part = np.array([constant, slope])
@@ -343,7 +347,9 @@ class _Graph:
             out.setdefault(start, []).append(_Edge(start, y, k, g))
         return out, unknown
 
-    def _other(self, factors: tuple[str, ...], moving: list[str]) -> list[tuple[str, float, float]]:
+    def _other(
+        self, factors: tuple[str, ...], moving: list[str], origin: Mapping[str, float]
+    ) -> list[tuple[str, float, float]]:
         """Return the path that a product without the moderator makes: its other factor is held."""
         fixed = [v for v in factors if v in self._given] or [v for v in factors if v not in moving]
         if len(set(factors)) == 1 or len(fixed) != 1:
@@ -355,7 +361,7 @@ class _Graph:
                 else f"take {factors[0]} itself as the moderator",
             )
         start = factors[1] if factors[0] == fixed[0] else factors[0]
-        return [(start, self._at(fixed[0]), 0.0)]
+        return [(start, self._at(fixed[0]) - origin[fixed[0]], 0.0)]
 
     def _at(self, name: str) -> float:
         """Return where a variable is held."""

@@ -24,6 +24,7 @@ __all__ = [
     "equation_of",
     "fitted_scores",
     "group_context",
+    "is_centred",
     "name_product",
     "read_terms",
     "structural_moments",
@@ -64,6 +65,8 @@ class Equation:
         The variables that are multiplied in each term; () is the intercept.
     columns : tuple of str
         What the fit calls each term.
+    centred : tuple of bool
+        Whether the factors of a product are measured from their means.
     value : (t,) array
     cov : (t, t) array
         Of the estimates.
@@ -78,6 +81,7 @@ class Equation:
     outcome: str
     terms: tuple[Term, ...]
     columns: tuple[str, ...]
+    centred: tuple[bool, ...]
     value: Array
     cov: Array
     df: float
@@ -303,10 +307,16 @@ def _of_model(
     vcov = context_of(fit).vcov if fit.converged else np.full_like(context_of(fit).vcov, np.nan)
     cov = np.where((free[:, None] >= 0) & (free[None] >= 0), vcov[np.ix_(free, free)], 0.0)
     columns = ("1",) * len(start) + tuple(own["rhs"])
+    centred = tuple(is_centred(context, name) for name in columns)
     variables = variables_of(context)
     _check_main(terms, variables)
-    equation = Equation(named.outcome, tuple(terms), columns, value, cov, math.inf, variables, fit.failure)
+    equation = Equation(named.outcome, tuple(terms), columns, centred, value, cov, math.inf, variables, fit.failure)
     return equation, named
+
+
+def is_centred(context: Context, column: str) -> bool:
+    """Whether a predictor is a product measured by products of items: all ways to make these centre the factors."""
+    return ":" in column and column in context.problem.table.latents
 
 
 def _check_main(terms: Sequence[Term], variables: Variables) -> None:
@@ -347,7 +357,8 @@ def _of_regression(
                 )
     df = float(fit.df_resid) if getattr(fit, "use_t", False) else math.inf
     value, cov = np.asarray(fit.params, dtype=float), np.asarray(fit.cov_params(), dtype=float)
-    return Equation(y, tuple(terms), tuple(names), value, cov, df, variables, ""), named
+    centred = (False,) * len(terms)
+    return Equation(y, tuple(terms), tuple(names), centred, value, cov, df, variables, ""), named
 
 
 def _read_term(name: str) -> Term:
@@ -388,12 +399,17 @@ def surface_of(equation: Equation, named: Named, held: Mapping[str, float] | Non
             )
     fixed = {v: float(given.get(v, spread[v].mean)) for v in others if v not in (x, m)}
     weight = np.zeros((6, len(equation.terms)))
-    place = {(): 0, (x,): 1, (x, x): 4} if x == m else {(): 0, (x,): 1, (m,): 2, (x, m): 3, (x, x): 4, (m, m): 5}
+    powers = {(0, 0): 0, (1, 0): 1, (0, 1): 2, (1, 1): 3, (2, 0): 4, (0, 2): 5}
     for k, term in enumerate(equation.terms):
-        kept = tuple(v for v in (x, m) if v in term) if x != m else ()
-        if x == m or term == (x, x) or term == (m, m):
-            kept = tuple(v for v in term if v in (x, m))
-        weight[place[kept], k] = math.prod(fixed[v] for v in term if v in fixed)
+        # each factor is x, m or a number, less the mean if the product was centred: multiply them out
+        parts = {(0, 0): 1.0}
+        for name in term:
+            shift = -spread[name].mean if equation.centred[k] else 0.0
+            step = (1, 0) if name == x else (0, 1) if name == m else (0, 0)
+            added = {step: 1.0} | {(0, 0): shift} if step != (0, 0) else {(0, 0): fixed[name] + shift}
+            parts = _multiply(parts, added)
+        for power, number in parts.items():
+            weight[powers[power], k] += number
     if x != m and (x, x) in equation.terms:
         fixed[x] = float(given.get(x, spread[x].mean))
     return Surface(
@@ -409,6 +425,17 @@ def surface_of(equation: Equation, named: Named, held: Mapping[str, float] | Non
         spread[m],
         spread[named.outcome],
     )
+
+
+def _multiply(
+    first: dict[tuple[int, int], float], second: dict[tuple[int, int], float]
+) -> dict[tuple[int, int], float]:
+    """Multiply two polynomials in x and m, given by powers."""
+    out: dict[tuple[int, int], float] = {}
+    for (a, b), u in first.items():
+        for (c, d), v in second.items():
+            out[a + c, b + d] = out.get((a + c, b + d), 0.0) + u * v
+    return out
 
 
 def fitted_scores(fit: Any, name: str) -> Array | None:
