@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.missingness import missingness
+    from b2b_sem.analysis.moderation import moderation
     from b2b_sem.analysis.path_group import compare_groups
     from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
@@ -63,6 +64,7 @@ __all__ = [
     "load_study",
     "load_survey",
     "missingness",
+    "moderation",
     "polychoric",
     "read_covariance",
     "read_responses",
@@ -97,6 +99,7 @@ _HOME = {
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
     "missingness": "b2b_sem.analysis.missingness",
+    "moderation": "b2b_sem.analysis.moderation",
     "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",

@@ -36,6 +36,7 @@ PUBLIC = [
     "load_study",
     "load_survey",
     "missingness",
+    "moderation",
     "polychoric",
     "read_covariance",
     "read_responses",
