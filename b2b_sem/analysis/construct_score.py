@@ -82,7 +82,7 @@ def score_constructs(parsed: ParsedModel, answers: pd.DataFrame, names: Sequence
         rest = cov.sum(axis=1) - np.diag(cov)
         if len(items) > 1 and len(against := [i for i, r in zip(items, rest, strict=False) if r < 0]):
             warnings.append(
-                f"{', '.join(against)} correlate negatively with the other items of {name}: the mean of its items is no "
-                "score of it before they are reverse-coded."
+                f"{', '.join(against)} correlate negatively with the other items of {name}: the mean of its items is "
+                "no score of it before they are reverse-coded."
             )
     return ConstructScores(pd.DataFrame(columns, index=answers.index), reliability, tuple(warnings))

@@ -228,7 +228,9 @@ def ask_split(setting: Setting) -> tuple[RouteRow, PathGroupResult]:
     group = "split"
     while group in frame.columns:
         group += "_"
-    frame[group] = [(HIGH if s > cut else LOW) if known_ else None for s, known_ in zip(score, used, strict=True)]
+    labels = np.array([LOW, HIGH], dtype=object)[(score > cut).astype(int)]
+    labels[~used] = None
+    frame[group] = labels
     if setting.cluster is not None:
         source = getattr(setting.data, "frame", setting.data)
         frame[setting.cluster] = np.asarray(source[setting.cluster])
@@ -273,8 +275,8 @@ def ask_split(setting: Setting) -> tuple[RouteRow, PathGroupResult]:
     notes = [
         f"The path {question.focal} -> {question.outcome} is {number(est[LOW])} in the {sizes[LOW]} respondents with a "
         f"score of {question.moderator} up to {number(cut)}, and {number(est[HIGH])} in the {sizes[HIGH]} above.",
-        "Splitting a continuous moderator throws information away, lowers power, and makes strangers of neighbours at the "
-        "cut (MacCallum, Zhang, Preacher & Rucker 2002, doi:10.1037/1082-989X.7.1.19).",
+        "Splitting a continuous moderator throws information away, lowers power, and makes strangers of neighbours at "
+        "the cut (MacCallum, Zhang, Preacher & Rucker 2002, doi:10.1037/1082-989X.7.1.19).",
     ]
     test = result.tests.iloc[0]
     if math.isfinite(test["pvalue_diff"]):

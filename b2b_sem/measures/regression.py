@@ -123,8 +123,8 @@ def standardized_product(
     moments = []
     slope = []
     for values in (first, second, y):
-        deviation = np.asarray(values, dtype=float) - np.mean(values)
-        n = len(deviation)
+        numbers = np.asarray(values, dtype=float)
+        n, deviation = len(numbers), numbers - numbers.mean()
         variance = float(deviation @ deviation) / (n - 1)
         if not variance > 0:
             return math.nan, math.nan
