@@ -27,6 +27,8 @@ __all__ = ["Setting", "ask_observed", "ask_scores", "ask_split", "interval_of"]
 
 #: How far all scales are moved to show what a product of raw scores depends on.
 SHIFT = 10.0
+#: Relative change of chi-square from which it is worth a sentence: there is none if nothing predicts the factors.
+TOLD = 1e-4
 LOW, HIGH = "low", "high"
 
 
@@ -183,8 +185,9 @@ def ask_observed(setting: Setting) -> RouteRow:
     )
     notes = ["A warning, not an answer: what stands beside the product depends on where the scales have their zero."]
     df = int(raw.measures["df"])
-    if df:
-        chisq = [number(f.measures["chisq"], 1) for f in (raw, centred, moved)]
+    values = [f.measures["chisq"] for f in (raw, centred, moved)]
+    if df and max(values) - min(values) > TOLD * max(values):
+        chisq = [number(v, 1) for v in values]
         notes.append(
             f"Chi-square (df = {df}) of the same paths and answers is {chisq[0]} with the scales as they are, "
             f"{chisq[1]} mean-centred, and {chisq[2]} with {SHIFT:g} added to every scale."
@@ -247,6 +250,7 @@ def ask_split(setting: Setting) -> tuple[RouteRow, PathGroupResult]:
         std_lv=setting.std_lv,
         cluster=setting.cluster,
         alpha=setting.alpha,
+        multiplicity="none",
         level=setting.level,
     )
     line = result.differences.iloc[0]
