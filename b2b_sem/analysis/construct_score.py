@@ -79,10 +79,19 @@ def score_constructs(parsed: ParsedModel, answers: pd.DataFrame, names: Sequence
         complete = rows[np.isfinite(rows).all(axis=1)]
         cov = np.atleast_2d(np.cov(complete, rowvar=False)) if len(complete) > 2 else np.full((1, 1), np.nan)
         reliability[name] = alpha(cov) if len(items) > 1 and np.isfinite(cov).all() else float("nan")
-        rest = cov.sum(axis=1) - np.diag(cov)
-        if len(items) > 1 and len(against := [i for i, r in zip(items, rest, strict=False) if r < 0]):
+        if against := [items[i] for i in _against(cov)]:
             warnings.append(
                 f"{', '.join(against)} correlate negatively with the other items of {name}: the mean of its items is "
                 "no score of it before they are reverse-coded."
             )
     return ConstructScores(pd.DataFrame(columns, index=answers.index), reliability, tuple(warnings))
+
+
+def _against(cov: Array) -> list[int]:
+    """Return the places of items whose loading on the first principal component has the sign that fewer items have."""
+    sd = np.sqrt(np.diag(cov))
+    if len(cov) < 2 or not (np.isfinite(cov).all() and (sd > 0).all()):
+        return []
+    sign = np.sign(np.linalg.eigh(cov / np.outer(sd, sd))[1][:, -1])
+    fewer = -1.0 if sign.sum() >= 0 else 1.0
+    return np.flatnonzero(sign == fewer).tolist()

@@ -307,8 +307,8 @@ def _compare(question: Question, rows: Sequence[RouteRow], alpha: float) -> tupl
         return OPEN, (f"By {describe_row(counted[0])}: {words[decisions[0]]}. No other route has an answer.",)
     if len(decisions) == 1:
         said = words[decisions[0]] + (f" ({limit})" if decisions[0] != "none" else "")
-        listed = ", ".join(row.route for row in counted)
-        return AGREE, (f"The verdict does not depend on the route: {said} by all {len(counted)} ({listed}).",)
+        *names, last = (row.route for row in counted)
+        return AGREE, (f"The verdict does not depend on the route: {said} by {', '.join(names)} and {last}.",)
     parts = [
         f"{words[decision]} by {', '.join(describe_row(row) for row in counted if row.decision == decision)}"
         for decision in decisions

@@ -27,8 +27,8 @@ __all__ = ["Setting", "ask_observed", "ask_scores", "ask_split", "interval_of"]
 
 #: How far all scales are moved to show what a product of raw scores depends on.
 SHIFT = 10.0
-#: Relative change of chi-square from which it is worth a sentence: there is none if nothing predicts the factors.
-TOLD = 1e-4
+#: Relative change of chi-square and standard errors that is worth a sentence; none if nothing predicts the factors.
+TOLD = 1e-3
 LOW, HIGH = "low", "high"
 
 
@@ -141,7 +141,8 @@ def ask_observed(setting: Setting) -> RouteRow:
     """Fit the paths of the model to raw scale means, with products that are not centred: the example of a trap.
 
     The coefficient of the product does not depend on the zero points of the scales, but what stands beside it does: the
-    other coefficients of the equation, the usual standardized coefficient of the product column, and chi-square.
+    other coefficients of the equation, the usual standardized coefficient of the product column, and, where a factor of
+    the product is an outcome of others, chi-square and the standard error.
 
     Raises
     ------
@@ -194,6 +195,13 @@ def ask_observed(setting: Setting) -> RouteRow:
         )
     main = [number(_coefficient(f, question.outcome, question.focal)[0]) for f in (raw, centred, moved)]
     naive = [number(_standardized(f, question.outcome, name)) for f in (raw, centred, moved)]
+    errors = [_coefficient(f, question.outcome, name)[1] for f in (raw, centred, moved)]
+    if max(errors) > (1.0 + TOLD) * min(errors):
+        written = [number(v, 3) for v in errors]
+        notes.append(
+            f"The standard error of the product is {written[0]}, {written[1]} and {written[2]}: the paths leave out "
+            "that its column covaries with the residuals of its factors."
+        )
     notes.append(
         f"The effect of {question.focal} beside the product is {main[0]}, {main[1]} and {main[2]} (it is the one where "
         f"{question.moderator} is zero), and the product column has the standardized coefficients {naive[0]}, "
