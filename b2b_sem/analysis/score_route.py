@@ -298,9 +298,8 @@ def ask_split(setting: Setting) -> tuple[RouteRow, PathGroupResult]:
         )
     if dropped:
         notes.append(f"{question.moderator} leaves the model, and with it: {'; '.join(dropped)}.")
-    if result.fit is not None and not result.fit.ok:
-        raise ModelError(f"groups by {question.moderator}: {result.fit.failure}", hint="fit each group by itself")
-    return replace(row, notes=(*notes, *result.warnings, *found.warnings)), result
+    failure = "" if result.fit is None else result.fit.failure
+    return replace(row, reason=failure, notes=(*notes, *result.warnings, *found.warnings)), result
 
 
 def _equation(question: Question, outcome: str) -> tuple[list[str], list[tuple[str, str]]]:

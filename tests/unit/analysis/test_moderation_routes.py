@@ -190,7 +190,8 @@ def test_rows_with_holes() -> None:
     holes = DATA.copy()
     holes.loc[:49, "m1"] = np.nan
     rng = np.random.default_rng(1)
-    holes = holes.assign(**{f"z{i}": holes["x1"] + rng.normal(size=400) for i in (1, 2, 3)})
+    z = rng.normal(size=400)
+    holes = holes.assign(**{f"z{i}": z + 0.7 * rng.normal(size=400) for i in (1, 2, 3)})
     holes.loc[:99, "z2"] = np.nan
     text = MODEL + "\nZ =~ z1 + z2 + z3\nZ ~ X"
     listwise = bs.moderation(text, holes, "X:M", routes=OWN)
