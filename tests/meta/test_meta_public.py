@@ -39,6 +39,7 @@ PUBLIC = [
     "load_survey",
     "missingness",
     "moderation_size",
+    "moderation",
     "polychoric",
     "read_covariance",
     "read_responses",
