@@ -258,8 +258,9 @@ def population(
     ------
     SpecError
         If the model holds something that answers cannot be drawn from (products whose factors depend on products,
-        regressions of observed variables, loops), or the values are impossible: more than all variance of a construct would be explained, or
-        correlations that cannot exist together. The message names the construct and the place in the file.
+        regressions of observed variables, loops), or the values are impossible: more than all variance of a construct
+        would be explained, or correlations that cannot exist together. The message names the construct and the place in
+        the file.
     """
     own = None if level is None or spec.groups is None else spec.groups.levels[level]
     latents, loadings, facets = _measurement(spec, model, survey, own)
@@ -373,7 +374,8 @@ def make_population(
     made: list[Interaction] = []
 
     def covariance(a: Sequence[float], b: Sequence[float]) -> float:
-        return math.fsum(a[i] * parts[i][j] * b[j] for i in range(len(parts)) if a[i] for j in range(len(parts)) if b[j])
+        used = [j for j in range(len(parts)) if b[j]]
+        return math.fsum(a[i] * parts[i][j] * b[j] for i in range(len(parts)) if a[i] for j in used)
 
     for name in order:
         for (outcome, first, second), value in products.items():
@@ -383,9 +385,10 @@ def make_population(
             place = size + len(made)
             made.append(Interaction(name, first, second, value, covariance(weights[first], weights[second])))
             for k, other in enumerate(made):
-                one = covariance(weights[first], weights[other.first]) * covariance(weights[second], weights[other.second])
-                two = covariance(weights[first], weights[other.second]) * covariance(weights[second], weights[other.first])
-                parts[place][size + k] = parts[size + k][place] = one + two
+                a, b = (
+                    [covariance(weights[f], weights[o]) for o in (other.first, other.second)] for f in (first, second)
+                )
+                parts[place][size + k] = parts[size + k][place] = a[0] * b[1] + a[1] * b[0]
         predictors = {b: value for (a, b), value in paths.items() if a == name}
         v = [math.fsum(value * weights[b][i] for b, value in predictors.items()) for i in range(len(parts))]
         for k, product in enumerate(made):

@@ -15,7 +15,15 @@ from b2b_sem.simulate.population import Population
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["LevelPopulation", "answer_attenuation", "attenuations", "level_truth", "moderated_truth", "pooled_truth", "truth_table"]
+__all__ = [
+    "LevelPopulation",
+    "answer_attenuation",
+    "attenuations",
+    "level_truth",
+    "moderated_truth",
+    "pooled_truth",
+    "truth_table",
+]
 
 Array = NDArray[np.float64]
 Row = tuple[str, str, str, float, float]
@@ -203,7 +211,7 @@ def moderated_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping
 
 def _same_equation(outcome: str, first: Population, other: Population) -> bool:
     def equation(pop: Population) -> dict[str, tuple[float, ...]]:
-        own = {b: (v, pop.means.get(b, 0.0)) for a, b, v in pop.paths if a == outcome}
+        own: dict[str, tuple[float, ...]] = {b: (v, pop.means.get(b, 0.0)) for a, b, v in pop.paths if a == outcome}
         for x in pop.interactions:
             if x.outcome == outcome:
                 means = (pop.means.get(x.first, 0.0), pop.means.get(x.second, 0.0))

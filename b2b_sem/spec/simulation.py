@@ -226,7 +226,9 @@ class SimulationSpec(Document):
             product = read_product(text)
             at: Location = ("values", "interactions", text)
             if product is None:
-                yield Problem(at, f"cannot read '{text}': write an outcome and a product like 'RR ~ PC:PX'", at_key=True)
+                yield Problem(
+                    at, f"cannot read '{text}': write an outcome and a product like 'RR ~ PC:PX'", at_key=True
+                )
             elif product in seen:
                 yield Problem(at, f"'{text}' states the same value as '{seen[product]}'", at_key=True)
             else:
@@ -248,7 +250,9 @@ class SimulationSpec(Document):
             moderators = {m for p in model.propositions if product_of(p) is not None for m in p.measurement}
             hint = "Write 'claims: true' to draw what only propositions measure."
             if set(hidden) <= moderators:
-                hint = "Give the effect of its product under 'interactions', for example: RR ~ PC:PX: 0.15; 0 is a value."
+                hint = (
+                    "Give the effect of its product under 'interactions', for example: RR ~ PC:PX: 0.15; 0 is a value."
+                )
             yield Problem(
                 ("model",),
                 f"{', '.join(hidden)}: measured by propositions of '{model.id}' only, and so not in the population",
