@@ -19,7 +19,6 @@ from b2b_sem.engine.inference import (
     Inference,
     check_admissible,
     explained,
-    measure_names,
     solution_warnings,
     wald,
 )
@@ -30,18 +29,27 @@ from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Mixture, MixturePoint, Product, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve
-from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
+from b2b_sem.engine.product_measure import Likelihoods, product_measures, scaling_factor
+from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
 from b2b_sem.errors import ModelError, Unsupported
-from b2b_sem.measures import fit as fm
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
+    "EXACT",
+    "ROUNDS",
     "ProductFit",
     "ProductProblem",
+    "cross_products",
+    "finer_points",
+    "first_points",
     "given_variables",
     "infer_products",
+    "maximize",
+    "place_points",
     "prepare_products",
+    "sandwich",
+    "scaled_rows",
     "solve_products",
 ]
 
@@ -199,34 +207,53 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for x in problem.mixture.products:
         if x.parameter is not None and x.parameter >= len(linear.theta):
             flat[x.parameter] = 0.0
-    mean, sd, spread = _spread(problem, flat)
-    grid, count = _grid(mean, sd, spread)
-    solution = _minimize(problem.with_grid(_grid(mean, sd, 1.6 * spread)[0]), theta)
+    problem, coarse = first_points(problem, flat)
+    solution = maximize(coarse.problem, theta)
     iterations, theta = solution.iterations, solution.theta
     for _ in range(ROUNDS):
-        mean, sd, spread = _spread(problem.with_grid(grid), theta)
-        grid, count = _grid(mean, sd, spread)
-        problem = problem.with_grid(grid)
-        solution = _minimize(problem, theta)
+        problem, count = place_points(problem, theta)
+        solution = maximize(problem.problem, theta)
         theta, iterations = solution.theta, iterations + solution.iterations
-        finer = make_grid(*_location(problem.mixture, theta), 2 * count - 1)
-        point = evaluate(problem.problem.structure, problem.with_grid(finer).problem.moments, theta)
+        finer = finer_points(problem, theta, count)
+        point = evaluate(problem.problem.structure, finer.problem.moments, theta)
         error = math.inf if point is None else 0.5 * (solution.fmin - point.value) * problem.problem.nobs
         if abs(error) <= EXACT or not solution.converged:
             break
     return ProductFit(problem, replace(solution, iterations=iterations), linear, count, error)
 
 
-def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
-    """Maximise the likelihood from one start, with the points as they are."""
-    inner = problem.problem
+def first_points(problem: ProductProblem, flat: Array) -> tuple[ProductProblem, ProductProblem]:
+    """Return the problem with points that suit parameters without products, and with fewer to begin the search with."""
+    mean, sd, spread = _spread(problem, flat)
+    return problem.with_grid(_grid(mean, sd, spread)[0]), problem.with_grid(_grid(mean, sd, 1.6 * spread)[0])
+
+
+def place_points(problem: ProductProblem, theta: Array) -> tuple[ProductProblem, int]:
+    """Return the problem with the points that `theta` asks for, and how many they are in each dimension."""
+    grid, count = _grid(*_spread(problem, theta))
+    return problem.with_grid(grid), count
+
+
+def finer_points(problem: ProductProblem, theta: Array, count: int) -> ProductProblem:
+    """Return the problem with twice as many points in each dimension."""
+    return problem.with_grid(make_grid(*_location(problem.mixture, theta), 2 * count - 1))
+
+
+def maximize(problem: Problem, theta: Array) -> EngineFit:
+    """Maximise the likelihood from one start, with the points as they are.
+
+    Raises
+    ------
+    ModelError
+        If there is no likelihood at the start.
+    """
     try:
         return minimize(
-            inner.structure,
-            inner.moments,
+            problem.structure,
+            problem.moments,
             [lambda: theta],
-            constraints=inner.constraints,
-            max_iterations=inner.options.max_iterations,
+            constraints=problem.constraints,
+            max_iterations=problem.options.max_iterations,
         )
     except ValueError as error:
         raise ModelError(
@@ -271,6 +298,11 @@ def _grid(mean: Array, sd: Array, spread: Array) -> tuple[Grid, int]:
     if count > most:
         count = most
     return make_grid(mean, sd, count), count
+
+
+def scaled_rows(problem: ProductProblem, theta: Array, raw: RowValues) -> tuple[RowValues, RowValues]:
+    """Return the ``std_lv`` and ``std_all`` solutions."""
+    return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
 def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
@@ -332,9 +364,11 @@ def infer_products(
     first = options.information == "first.order"
     information = mixture.first_order(point) if first else mixture.expected_information(inner.structure, point)
     precision = invert_information(information, n, constraints)
-    vcov = _vcov(precision, mixture, point, options, n, clusters, information, constraints)
+    robust = options.se.startswith("robust") and precision.identified
+    middle = cross_products(mixture.scores(point), clusters) / n if robust else None
+    vcov = sandwich(precision, middle, options, n)
     raw = row_values(table, solution.theta, inner.fixed)
-    std_lv, std_all = scale_rows(table, raw, *_deviations(problem, solution.theta))
+    std_lv, std_all = scaled_rows(problem, solution.theta, raw)
     implied = problem.mixture.whole_moments(solution.theta)
     admissible, problems = check_admissible(table, replace(inner.structure, observed=table.observed), implied, raw)
     tests = wald(raw, vcov, level, solution.converged, constrained=constraints is not None)
@@ -349,7 +383,9 @@ def infer_products(
         std_lv=std_lv.value,
         std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
-        measures=_measures(fit, implied),
+        measures=product_measures(
+            [inner], [implied], _likelihoods(fit, information, middle, clusters), converged=solution.converged
+        ),
         implied=implied,
         vcov=vcov,
         identified=precision.identified and (options.se == "none" or bool(np.isfinite(vcov).all())),
@@ -358,73 +394,40 @@ def infer_products(
     )
 
 
-def _vcov(
-    precision: Precision,
-    mixture: Mixture,
-    point: object,
-    options: FitOptions,
-    n: int,
-    clusters: IntArray | None,
-    information: Array,
-    constraints: LinearConstraints | None,
-) -> Array:
-    q = len(information)
+def cross_products(scores: Array, clusters: IntArray | None) -> Array:
+    """Return the sum of s s' over respondents, or over sums of s within clusters times C / (C - 1), (q, q)."""
+    if clusters is None:
+        return scores.T @ scores
+    count = int(clusters.max()) + 1
+    sums = np.zeros((count, scores.shape[1]))
+    np.add.at(sums, clusters, scores)
+    return count / (count - 1) * sums.T @ sums
+
+
+def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n: int) -> Array:
+    """Return the covariance matrix of the estimates: from the information, or a sandwich with `middle` in it."""
     if options.se == "none" or not precision.identified:
-        return np.full((q, q), np.nan)
-    if options.se == "standard":
-        return precision.vcov
-    assert isinstance(point, MixturePoint)
-    scores = mixture.scores(point)
-    correction = 1.0
-    if clusters is not None:
-        count = int(clusters.max()) + 1
-        sums = np.zeros((count, q))
-        np.add.at(sums, clusters, scores)
-        scores, correction = sums, count / (count - 1)
-    return precision.vcov @ (correction * scores.T @ scores) @ precision.vcov
+        return np.full(precision.vcov.shape, np.nan)
+    return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
 
 
-def _measures(fit: ProductFit, implied: Implied) -> dict[str, float]:
-    """Return the likelihood, information criteria, the test against the model without products, and SRMR."""
+def _likelihoods(fit: ProductFit, information: Array, middle: Array | None, clusters: IntArray | None) -> Likelihoods:
+    """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
     inner, linear = fit.problem.problem, fit.problem.linear
-    n, table = inner.nobs, inner.table
-    free = table.nfree - (0 if inner.constraints is None else inner.constraints.rank)
-    names = measure_names(FitOptions(), casewise=False)
-    out = dict.fromkeys(names, NAN) | {"npar": free, "ntotal": n}
-    if not fit.solution.converged:
-        return out
-    x = [table.observed.index(v) for v in table.exogenous] if table.fixed_x else []
-    cov, mean = inner.moments.cov, inner.moments.mean
-    given = _log_likelihood_of_fixed(cov, x, n)
-    logl = -0.5 * n * fit.solution.fmin - given
-    out |= {
-        "fmin": fit.solution.fmin / 2.0,
-        "logl": logl,
-        "aic": fm.aic(logl, free),
-        "bic": fm.bic(logl, free, n),
-        "bic2": fm.bic2(logl, free, n),
-        "rmr": fm.rmr(cov, implied.sigma, mean, implied.mu),
-        "srmr": fm.srmr(cov, implied.sigma, mean, implied.mu),
-    }
-    if fit.linear.converged and linear.constraints is None and inner.constraints is None:
-        flat = np.zeros(table.nfree)
-        flat[: len(fit.linear.theta)] = fit.linear.theta
-        at = evaluate(inner.structure, inner.moments, flat)
-        if at is not None:
-            difference = n * (at.value - fit.solution.fmin)
-            df = table.nfree - len(fit.linear.theta)
-            out |= {
-                "linear_logl": -0.5 * n * at.value - given,
-                "product_chisq": difference,
-                "product_df": df,
-                "product_pvalue": fm.chisq_pvalue(difference, df) if df else NAN,
-            }
-    return out
-
-
-def _log_likelihood_of_fixed(cov: Array, x: list[int], n: int) -> float:
-    """Return the log-likelihood of exogenous variables taken as fixed, at their own moments."""
-    if not x:
-        return 0.0
-    logdet = float(np.linalg.slogdet(cov[np.ix_(x, x)])[1])
-    return -0.5 * n * (len(x) * math.log(2.0 * math.pi) + logdet + len(x))
+    rank = 0 if inner.constraints is None else inner.constraints.rank
+    scaling = NAN if middle is None else scaling_factor(information, middle, inner.constraints)
+    found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
+    if not fit.linear.converged or linear.constraints is not None or inner.constraints is not None:
+        return found
+    free = len(fit.linear.theta)
+    flat = np.zeros(inner.table.nfree)
+    flat[:free] = fit.linear.theta
+    at = evaluate(inner.structure, inner.moments, flat)
+    if at is None:
+        return found
+    if middle is not None:
+        mixture = fit.problem.mixture
+        bread = mixture.expected_information(inner.structure, at)[:free, :free]
+        cross = cross_products(mixture.scores(at)[:, :free], clusters) / inner.nobs
+        scaling = scaling_factor(bread, cross, None)
+    return replace(found, linear=at.value, linear_npar=free, linear_scaling=scaling)
