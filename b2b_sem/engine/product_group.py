@@ -50,6 +50,7 @@ from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import product_rows
 
 __all__ = [
+    "GroupEvidence",
     "GroupProductFit",
     "GroupProducts",
     "infer_product_groups",
@@ -185,7 +186,7 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
 
 
 @dataclass(frozen=True)
-class _Evidence:
+class GroupEvidence:
     """Information and cross-products of scores of one respondent, of all groups together, at a point."""
 
     problem: GroupProblem
@@ -277,15 +278,15 @@ def infer_product_groups(
     )
 
 
-def _evidence(problem: GroupProblem, theta: Array, observed: Observed) -> _Evidence | None:
+def _evidence(problem: GroupProblem, theta: Array, observed: Observed) -> GroupEvidence | None:
     point = evaluate(problem.structure, problem.moments, theta)
     if point is None:
         return None
     assert isinstance(point, GroupPoint)
-    return _Evidence(problem, point, observed.clusters)
+    return GroupEvidence(problem, point, observed.clusters)
 
 
-def _likelihoods(fit: GroupProductFit, robust: _Evidence | None, observed: Observed) -> Likelihoods:
+def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None, observed: Observed) -> Likelihoods:
     """Return what the measures are made from; `robust` is the evidence behind robust standard errors."""
     inner = fit.problem.problem
     rank = 0 if inner.constraints is None else inner.constraints.rank
