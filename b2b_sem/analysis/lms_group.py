@@ -39,6 +39,4 @@ def fit_lms_groups(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
         NO_CHISQ,
     )
     settings = product_settings(arguments, options)
-    return make_group_fit(
-        found.problem.problem, observed, found.solution, inference, settings, notes, ProductResult
-    )
+    return make_group_fit(found.problem.problem, observed, found.solution, inference, settings, notes, ProductResult)

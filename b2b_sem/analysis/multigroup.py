@@ -203,6 +203,13 @@ def group_labels_of(data: Any, group: str) -> tuple[str, ...]:
 
 
 def observe_groups(table: ParameterTable, data: Any, group: str, options: FitOptions, cluster: str | None) -> Observed:
+    """Return the moments and rows of each group.
+
+    Raises
+    ------
+    DataError
+        If the data lack a variable, or the column of the groups is a variable or tells clusters apart, too.
+    """
     check_data(table, data)
     if group in (*table.observed, *table.latents):
         raise DataError(

@@ -6,7 +6,6 @@ The likelihood is the product of those of the groups, each an integral with poin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,16 +31,12 @@ from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import Mixture
 from b2b_sem.engine.product import (
     EXACT,
-    ROUNDS,
     ProductProblem,
     cross_products,
-    finer_points,
-    first_points,
-    maximize,
-    place_points,
     prepare_products,
     sandwich,
     scaled_rows,
+    search,
 )
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, scaling_factor
 from b2b_sem.engine.standardize import RowValues, row_values
@@ -161,28 +156,15 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
     table = problem.problem.table
     theta: Array = np.zeros(table.nfree)
     theta[: len(linear.theta)] = linear.theta
-    flat = np.array(theta)
     for row in product_rows(table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    first = [first_points(*pair) for pair in problem.split(flat)]
-    problem = problem.with_points([full for full, _ in first])
-    solution = maximize(problem.with_points([coarse for _, coarse in first]).problem, theta)
-    iterations, theta, points, error = solution.iterations, solution.theta, 0, math.inf
-    for _ in range(ROUNDS):
-        placed = [place_points(*pair) for pair in problem.split(theta)]
-        problem, points = problem.with_points([p for p, _ in placed]), max(count for _, count in placed)
-        solution = maximize(problem.problem, theta)
-        theta, iterations = solution.theta, iterations + solution.iterations
-        finer = [
-            finer_points(*pair, count) for pair, (_, count) in zip(problem.split(theta), placed, strict=True)
-        ]
-        inner = problem.with_points(finer).problem
-        point = evaluate(inner.structure, inner.moments, theta)
-        error = math.inf if point is None else 0.5 * (solution.fmin - point.value) * inner.nobs
-        if abs(error) <= EXACT or not solution.converged:
-            break
-    return GroupProductFit(problem, replace(solution, iterations=iterations), linear, points, error)
+
+    def join(parts: Sequence[ProductProblem]) -> GroupProblem:
+        return problem.with_points(parts).problem
+
+    found = search(problem.parts, problem.problem.places, len(linear.theta), join, theta)
+    return GroupProductFit(problem.with_points(found.parts), found.solution, linear, found.points, found.error)
 
 
 @dataclass(frozen=True)
@@ -222,9 +204,7 @@ class GroupEvidence:
         return self._add([cross_products(m.scores(at), own) / m.nobs for (m, at), own in pairs])
 
 
-def infer_product_groups(
-    fit: GroupProductFit, observed: Observed, *, level: float = 0.95
-) -> GroupInference:
+def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: float = 0.95) -> GroupInference:
     """Compute all inference at a solution: as :func:`~b2b_sem.engine.product.infer_products`.
 
     Raises

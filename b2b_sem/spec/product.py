@@ -97,7 +97,7 @@ def add_products(
     known = {*table.observed, *table.latents}
     numbers = {r.label: r.free for r in table.rows if r.label and r.free}
     fixed = {r.label: r.value for r in table.rows if r.label and not r.free}
-    free, seen, rows = table.nfree, set[tuple[str | int, ...]](), list[Row]()
+    free, seen, rows = table.nfree, set[tuple[int, tuple[str, ...]]](), list[Row]()
     shared = _equal_products(entries, group_equal, group_partial)
     for g, e in [(g, e) for g, own in enumerate(models, 1) for e in product_entries(own)]:
         first, second = factors_of(e)
@@ -111,10 +111,10 @@ def add_products(
                 hint="make it a column of the data: mean-centre both variables, multiply them, and name that column",
                 **where,
             )
-        key = (g, e.lhs, *sorted((first, second)))
-        if key in seen:
+        key: tuple[str, ...] = (e.lhs, *sorted((first, second)))
+        if (g, key) in seen:
             raise ModelSyntaxError(f"the product '{e.rhs}' stands twice in the equation of {e.lhs}", **where)
-        seen.add(key)
+        seen.add((g, key))
         m = e.modifiers
         if m.lower or m.upper or m.equal:
             raise Unsupported(
@@ -132,9 +132,9 @@ def add_products(
                 )
         m = m.of_group(g)
         label = m.label[0] if m.label else ""
-        if not label and key[1:] in shared and count > 1:
+        if not label and key in shared and count > 1:
             # numbered behind the labels that equality gives to other rows
-            label = f".p{len(table.rows) + shared.index(key[1:]) + 1}."
+            label = f".p{len(table.rows) + shared.index(key) + 1}."
         value = m.fixed[0] if m.fixed else None
         number = 0
         if label in fixed and label:

@@ -1,8 +1,8 @@
 """A third likelihood of models with products, straight from the rows of a parameter table: slow and plain.
 
-Every variable, latent or observed, is a constant, a sum of paths from other variables, products, and a residual (McArdle
-& McDonald 1984, doi:10.1111/j.2044-8317.1984.tb00802.x). Given the residual of one root variable, which takes part in
-every product, all variables are affine functions of the other residuals. Nothing is shared with the package.
+Every variable, latent or observed, is a constant, a sum of paths from other variables, products, and a residual
+(McArdle & McDonald 1984, doi:10.1111/j.2044-8317.1984.tb00802.x). Given the residual of one root variable, which takes
+part in every product, all variables are affine functions of the other residuals. Nothing is shared with the package.
 """
 
 from __future__ import annotations
@@ -91,7 +91,5 @@ def log_likelihood(
         total += float((top + np.log(np.exp(log - top).sum(axis=0))).sum())
     if fixed:
         x = data[list(fixed)].to_numpy()
-        total -= float(
-            stats.multivariate_normal.logpdf(x, x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True))).sum()
-        )
+        total -= float(stats.multivariate_normal.logpdf(x, x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True))).sum())
     return total
