@@ -31,7 +31,7 @@ from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, make_grid, make_mixture
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, prepare, solve
-from b2b_sem.engine.product_measure import Likelihoods, product_measures, scaling_factor
+from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
@@ -169,6 +169,7 @@ def prepare_products(
     options: FitOptions,
     constraints: LinearConstraints | None,
     linear_constraints: LinearConstraints | None = None,
+    given: tuple[str, ...] | None = None,
 ) -> ProductProblem:
     """Compile a table with products.
 
@@ -181,12 +182,14 @@ def prepare_products(
     options : FitOptions
     constraints, linear_constraints : LinearConstraints or None
         Of the two tables.
+    given : tuple of str, optional
+        What to integrate out: by default what :func:`given_variables` says.
     """
     plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
     base = prepare(linear, observed, plain, linear_constraints)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
-    given = given_variables(table)
+    given = given_variables(table) if given is None else given
     products = []
     for row in product_rows(table):
         first, second = factors_of(row)
@@ -512,7 +515,7 @@ def infer_products(
         std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
         measures=product_measures(
-            [inner], [implied], _likelihoods(fit, information, middle, clusters), converged=solution.converged
+            [inner], [implied], _likelihoods(fit, information, middle), converged=solution.converged
         ),
         implied=implied,
         vcov=vcov,
@@ -539,7 +542,7 @@ def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n:
     return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
 
 
-def _likelihoods(fit: ProductFit, information: Array, middle: Array | None, clusters: IntArray | None) -> Likelihoods:
+def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> Likelihoods:
     """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
     inner, linear = fit.problem.problem, fit.problem.linear
     rank = 0 if inner.constraints is None else inner.constraints.rank
@@ -553,9 +556,8 @@ def _likelihoods(fit: ProductFit, information: Array, middle: Array | None, clus
     at = evaluate(inner.structure, inner.moments, flat)
     if at is None:
         return found
-    if middle is not None:
-        mixture = fit.problem.mixture
-        bread = mixture.expected_information(inner.structure, at)[:free, :free]
-        cross = cross_products(mixture.scores(at)[:, :free], clusters) / inner.nobs
-        scaling = scaling_factor(bread, cross, None)
-    return replace(found, linear=at.value, linear_npar=free, linear_scaling=scaling)
+    if middle is not None and free < len(flat):
+        found = replace(
+            found, product_scaling=restricted_factor(information, middle, None, np.eye(len(flat))[:, :free])
+        )
+    return replace(found, linear=at.value, linear_npar=free)
