@@ -199,7 +199,7 @@ def test_what_supposes_a_linear_model_is_refused() -> None:
         lambda: found.modification_indices(),
         lambda: found.score_test(),
         lambda: found.indirect_effects(),
-        lambda: found.factor_scores(),
+        lambda: found.factor_scores("bartlett"),
         lambda: found.bootstrap(10, seed=1),
         lambda: found.residuals("standardized"),
         lambda: fit(text, DATA, ordered=True),

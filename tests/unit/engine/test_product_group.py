@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lms_rows import log_likelihood
+from lms_rows import log_likelihood, posterior_mean
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.structural import fit
@@ -257,6 +257,35 @@ def test_nestedness_is_that_of_parameters() -> None:
         compare(big, fit(MEASURED + "Y ~ X + M + X:M", TWO))
     with pytest.raises(Unsupported, match="robust"):
         compare(big, other, method="satorra.bentler.2001")
+
+
+def test_factor_scores_are_posterior_means() -> None:
+    text = MEASURED + "Y ~ X + M + X:M\nX ~ NA*1\nx1 ~ 0*1"
+    found = fit(text, BOTH, group="team")
+    scores = found.factor_scores()
+    names = list(found.model.observed)
+    for g, (label, part) in enumerate(BOTH.groupby("team"), 1):
+        own = scores[label]
+        assert list(own.columns) == ["X", "M", "Y"]
+        for row in own.index[[0, 17, 60]]:
+            answers = part[names].iloc[list(own.index).index(row)]
+            for latent in own.columns:
+                expected = posterior_mean(of_group(found, g), answers, latent, "M")
+                assert own.loc[row, latent] == pytest.approx(expected, abs=1e-6)
+    # rows of its own, other rows, and rows with holes
+    single = fit(text, ONE)
+    np.testing.assert_allclose(single.factor_scores(data=ONE), single.factor_scores(), atol=1e-6)
+    holes = fit(text, HOLES.drop(columns="team"), missing="fiml")
+    answers = HOLES[names].iloc[35]
+    assert answers.isna().sum() > 1
+    expected = posterior_mean(holes.parameters, answers, "Y", "M")
+    assert holes.factor_scores()["Y"].iloc[35] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(Unsupported, match="regression"):
+        single.factor_scores("bartlett")
+    # without the product these are the scores of the linear model
+    flat = fit(MEASURED + "Y ~ X + M + 0*X:M", ONE).factor_scores()
+    linear = fit(MEASURED + "Y ~ X + M", ONE, meanstructure=True).factor_scores()
+    np.testing.assert_allclose(flat, linear, atol=1e-5)
 
 
 @pytest.mark.parametrize(
