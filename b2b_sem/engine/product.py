@@ -25,12 +25,22 @@ from b2b_sem.engine.inference import (
     wald,
 )
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import THETA
+from b2b_sem.engine.native.implied import LAMBDA, THETA, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, Product, make_grid, make_mixture
+from b2b_sem.engine.native.mixture import (
+    REACH,
+    Grid,
+    Memory,
+    Mixture,
+    MixturePoint,
+    Product,
+    extend_structure,
+    make_grid,
+    make_mixture,
+)
 from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.problem import Problem, prepare, solve
+from b2b_sem.engine.problem import Problem, prepare, solve, starting_values
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
 from b2b_sem.errors import ModelError, Unsupported
@@ -62,6 +72,8 @@ ROUGH = 1.6 * DISTANCE
 EXACT = 1e-6
 #: Points, in one dimension, to begin and to end with.
 FEWEST, MOST = 25, 4001
+#: Points in each of one, two and three dimensions, at most, for the rough maximum.
+AT_FIRST = (201, 41, 21)
 #: Points in all dimensions together.
 LIMIT = 40_000
 #: How often the points are set again.
@@ -72,6 +84,10 @@ MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
 #: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
 #: deviation of a given variable given the others.
 PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
+#: What the distance is multiplied by where the points were too few.
+CLOSER = 0.75
+#: Share of an item's variance below which its residual variance may go to 0.
+VANISHING = 3e-3
 #: Share of an item's variance that a residual variance gets to begin with where it has none.
 LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
@@ -145,6 +161,11 @@ def given_variables(table: ParameterTable) -> tuple[str, ...]:
     Unsupported
         If a product needs a latent variable that equals an item without error.
     """
+    return _covers(table)[0]
+
+
+def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
+    """Return all sets of the fewest latent variables of which every product has one; exogenous variables first."""
     pairs = [factors_of(r) for r in product_rows(table)]
     exact = {r.lhs for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value == 0.0}
     sure = {r.lhs for r in table.rows if r.op == "=~" and r.rhs in exact and r.rhs in table.observed}
@@ -152,14 +173,39 @@ def given_variables(table: ParameterTable) -> tuple[str, ...]:
     named = dict.fromkeys(v for pair in pairs for v in pair if v in table.latents and v not in sure)
     candidates = sorted(named, key=lambda v: v in endogenous)
     for size in range(1, len(candidates) + 1):
-        for chosen in combinations(candidates, size):
-            if all(set(pair) & set(chosen) for pair in pairs):
-                return chosen
+        found = [c for c in combinations(candidates, size) if all(set(pair) & set(c) for pair in pairs)]
+        if found:
+            return found
     names = ", ".join(":".join(p) for p in pairs if not set(p) & set(candidates))
     raise Unsupported(
         f"the product {names} has no latent variable with measurement error",
         hint="measure one of its factors by several items, or make the product a column of the data",
     )
+
+
+def _widest(covers: list[tuple[str, ...]], base: Problem) -> tuple[str, ...]:
+    """Return the set whose variables the answers say least about: its integral needs the fewest points.
+
+    The first of the sets unless another one is clearly better. A variable that the model without products gives no
+    posterior variance at all (a Heywood case) is the last choice.
+    """
+    if len(covers) == 1:
+        return covers[0]
+    structure = base.structure
+    names = sorted({v for c in covers for v in c})
+    places = tuple(structure.eta.index(v) for v in names)
+    extended = extend_structure(structure, (), places)
+    solution, _ = solve(base, "native")
+    implied = implied_moments(extended, solution.theta)
+    if implied is None:
+        return covers[0]
+    p = structure.p
+    across = implied.sigma[p:, :p]
+    prior = np.diag(implied.sigma)[p:]
+    left = prior - (np.linalg.solve(implied.sigma[:p, :p], across.T).T * across).sum(axis=1)
+    share = dict(zip(names, np.sqrt(np.maximum(left / prior, 0.0)).tolist(), strict=True))
+    smallest = [min(share[v] for v in c) for c in covers]
+    return next(c for c, s in zip(covers, smallest, strict=True) if s >= 0.85 * max(smallest))
 
 
 def prepare_products(
@@ -183,13 +229,13 @@ def prepare_products(
     constraints, linear_constraints : LinearConstraints or None
         Of the two tables.
     given : tuple of str, optional
-        What to integrate out: by default what :func:`given_variables` says.
+        What to integrate out: by default the variables that need the fewest points.
     """
     plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
     base = prepare(linear, observed, plain, linear_constraints)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
-    given = given_variables(table) if given is None else given
+    given = _widest(_covers(table), base) if given is None else given
     products = []
     for row in product_rows(table):
         first, second = factors_of(row)
@@ -220,8 +266,7 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    free = len(linear.theta)
-    found = search([problem], [np.arange(len(theta))], free, lambda parts: parts[0].problem, theta)
+    found = search([problem], [np.arange(len(theta))], lambda parts: parts[0].problem, theta)
     return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
 
 
@@ -238,7 +283,6 @@ class Found:
 def search(
     parts: Sequence[ProductProblem],
     places: Sequence[IntArray],
-    linear: int,
     join: Callable[[Sequence[ProductProblem]], Problem],
     theta: Array,
 ) -> Found:
@@ -250,8 +294,6 @@ def search(
         One for each group, with parameters of its own.
     places : sequence of (q_g,) int arrays
         Which of all parameters these are.
-    linear : int
-        The first so many parameters are those of the model without products.
     join : callable
         Makes the problem of all groups.
     theta : (q,) array
@@ -264,42 +306,48 @@ def search(
     """
     theta = np.array(theta)
     for part, place in zip(parts, places, strict=True):
-        theta[place] = np.maximum(theta[place], _least(part))
-    flat = np.array(theta)
-    flat[linear:] = 0.0
+        theta[place] = _proper(part, theta[place])
     wide = [_Wide(part.with_likelihood(memory=Memory())) for part in parts]
     for own, place in zip(wide, places, strict=True):
-        own.locate(*_first_spread(own.problem, flat[place]), ROUGH)
-    rough, iterations, error = ROUGH, 0, math.inf
+        own.locate(*_first_spread(own.problem, _without_products(own.problem, theta[place])))
+    iterations, error = 0, math.inf
+    earlier: Array | None = None
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
         points = [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
-        if not all(isinstance(point, MixturePoint) for point in points):
+        pairs = [(w, point) for w, point in zip(wide, points, strict=True) if isinstance(point, MixturePoint)]
+        if len(pairs) < len(wide):
             raise ModelError(
                 "no starting value gives proper covariance matrices",
                 hint="fit the model without products first; remove variances that are fixed at 0",
             )
-        pairs = [(w, point) for w, point in zip(wide, points, strict=True) if isinstance(point, MixturePoint)]
         widened = [solution is not None and w.widen(point) for w, point in pairs]
         if any(widened):
             continue
+        rough = wide[0].distance == ROUGH
         now = [w.problem if solution is None else w.pruned(point) for w, point in pairs]
         joint = join(now)
-        solution = maximize(joint, theta)
+        solution = maximize(joint, theta, rescue=None if rough else 0)
         theta, iterations = solution.theta, iterations + solution.iterations
         spreads = [_spread(w.problem, theta[at]) for w, at in zip(wide, places, strict=True)]
-        if rough > DISTANCE:
-            rough = DISTANCE
-        else:
+        if not rough:
             finer = [w.finer(*spread[:2]) for w, spread in zip(wide, spreads, strict=True)]
             values = [p.mixture.log_likelihood(theta[at], g) for p, at, g in zip(now, places, finer, strict=True)]
             value = sum(values) + 0.5 * solution.fmin * joint.nobs
             error = value if math.isfinite(value) else math.inf
             if abs(error) <= EXACT or not solution.converged:
                 break
+        if earlier is not None:
+            for part, at in zip(now, places, strict=True):
+                _refuse_vanishing(part, theta[at], VANISHING, earlier[at])
+        earlier = None if rough or error == math.inf else theta
         for w, spread in zip(wide, spreads, strict=True):
-            w.locate(*spread, DISTANCE)
+            w.come_closer(*spread[1:])
+            w.locate(*spread)
     assert solution is not None
+    if not (solution.converged and abs(error) <= EXACT):
+        for part, at in zip(now, places, strict=True):
+            _refuse_vanishing(part, theta[at], VANISHING)
     last = [p.with_likelihood(prior=_prior_grid(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
     count = max(w.count for w in wide)
     return Found(tuple(last), replace(solution, iterations=iterations), count, error)
@@ -309,24 +357,31 @@ class _Wide:
     """The points of one group while they are being set."""
 
     def __init__(self, problem: ProductProblem) -> None:
-        self.problem, self.reach, self.count = problem, REACH, 0
+        self.problem, self.reach, self.distance, self.count = problem, REACH, ROUGH, 0
 
     @property
     def inner(self) -> Problem:
         return self.problem.problem
 
-    def locate(self, mean: Array, sd: Array, spread: Array, distance: float) -> None:
+    def locate(self, mean: Array, sd: Array, spread: Array) -> None:
         """Set the points for these moments of the given variables."""
         self.mean, self.sd, self.spread = mean, sd, spread
-        grid, self.count = _grid(mean, sd, spread, distance, self.reach)
+        grid, self.count = _grid(mean, sd, spread, self.distance, self.reach)
         self.problem = self.problem.with_grid(grid)
+
+    def come_closer(self, sd: Array, spread: Array) -> None:
+        """Choose the distance after the rough maximum, and after one whose points were those asked for, but too few."""
+        if self.distance == ROUGH:
+            self.distance = DISTANCE
+        elif self.count >= 0.9 * _count(sd, spread, self.distance, self.reach):
+            self.distance *= CLOSER
 
     def widen(self, point: MixturePoint) -> bool:
         """Set points further out if a respondent has any weight near the ends, and say so."""
         if _edge_weight(self.problem.mixture, point, self.mean, self.sd, self.reach) <= WEIGHT:
             return False
         self.reach *= FURTHER
-        self.locate(self.mean, self.sd, self.spread, DISTANCE)
+        self.locate(self.mean, self.sd, self.spread)
         return True
 
     def pruned(self, point: MixturePoint) -> ProductProblem:
@@ -338,14 +393,31 @@ class _Wide:
         return make_grid(mean, sd, 2 * self.count - 1, self.reach)
 
 
-def _least(problem: ProductProblem) -> Array:
-    """Return the least values to begin with: residual variances of items are positive, (q,)."""
-    structure = problem.problem.structure
-    out = np.full(problem.problem.table.nfree, -np.inf)
+def _proper(problem: ProductProblem, theta: Array) -> Array:
+    """Return starting values with proper covariance matrices.
+
+    Where the model without products has a Heywood case residual variances of items are made positive; if that is not
+    enough, the starting values of that model are taken in the place of its solution.
+    """
+    structure, mixture = problem.problem.structure, problem.mixture
+    out = theta.copy()
     variance = np.diag(problem.linear.moments.cov)
-    own = (structure.matrix == THETA) & (structure.row == structure.col)
-    for entry in np.flatnonzero(own):
-        out[structure.free[entry]] = LEAST_RESIDUAL * variance[structure.row[entry]]
+    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
+        k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
+        out[k] = max(out[k], least)
+    joint = mixture.joint_covariance(_without_products(problem, out))
+    if joint is None or np.linalg.eigvalsh(joint[0])[0] <= 0.0:
+        first = starting_values(problem.linear)[0]()
+        base = [r.free - 1 for r in problem.linear.table.rows if r.free]
+        out[base] = first[base]
+    return out
+
+
+def _without_products(problem: ProductProblem, theta: Array) -> Array:
+    """Return the parameters with those at 0 that only products have."""
+    base = [r.free - 1 for r in problem.linear.table.rows if r.free]
+    out = np.zeros_like(theta)
+    out[base] = theta[base]
     return out
 
 
@@ -355,7 +427,34 @@ def _edge_weight(mixture: Mixture, point: MixturePoint, mean: Array, sd: Array, 
     return max(float(w[:, away].max(initial=0.0)) for w in point.weights)
 
 
-def maximize(problem: Problem, theta: Array) -> EngineFit:
+def _refuse_vanishing(problem: ProductProblem, theta: Array, share: float, earlier: Array | None = None) -> None:
+    """Refuse a solution where an item of a given variable has no error left: no number of points is enough there.
+
+    With the solution from fewer points only what has fallen to less than half since then.
+
+    Raises
+    ------
+    ModelError
+        Naming the item.
+    """
+    structure, mixture = problem.problem.structure, problem.mixture
+    variance = np.diag(problem.problem.moments.cov)
+    loads = structure.templates[LAMBDA][:, list(mixture.given)] != 0
+    _, row, col = structure.where[LAMBDA]
+    loads[row, :] |= col[:, None] == np.array(mixture.given)
+    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
+        item = structure.row[entry]
+        now = theta[structure.free[entry]]
+        falling = earlier is None or now < 0.5 * earlier[structure.free[entry]]
+        if falling and loads[item].any() and now < share * variance[item]:
+            name, least = structure.observed[item], LEAST_RESIDUAL * variance[item]
+            raise ModelError(
+                f"the residual variance of {name} goes to 0: the latent variable is the same as this item",
+                hint=f"fix it at a share of the item's variance ({name} ~~ {least:.3g}*{name}), or leave the item out",
+            )
+
+
+def maximize(problem: Problem, theta: Array, rescue: int | None = None) -> EngineFit:
     """Maximise the likelihood from one start, with the points as they are.
 
     Raises
@@ -370,6 +469,7 @@ def maximize(problem: Problem, theta: Array) -> EngineFit:
             [lambda: theta],
             constraints=problem.constraints,
             max_iterations=problem.options.max_iterations,
+            rescue=rescue,
         )
     except ValueError as error:
         raise ModelError(
@@ -409,9 +509,15 @@ def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
     return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
 
 
+def _count(sd: Array, spread: Array, distance: float, reach: float) -> int:
+    """Return how many points in each dimension have that distance."""
+    return math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
+
+
 def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) -> tuple[Grid, int]:
-    count = math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
-    count = max(FEWEST, min(count, _most(len(mean))))
+    count = _count(sd, spread, distance, reach)
+    most = _most(len(mean)) if distance < ROUGH else AT_FIRST[min(len(mean), 3) - 1]
+    count = max(min(FEWEST, most), min(count, most))
     return make_grid(mean, sd, count, reach), count
 
 

@@ -125,7 +125,7 @@ def prepare_product_groups(
         products = product_rows(local)
         without = replace(local, rows=tuple(r for r in local.rows if r not in products), total=local.nfree)
         # without a product of its own a group is integrated like the others, which changes nothing
-        given = None if products else _given_elsewhere(table, local, g)
+        given = given_variables(local) if products else _given_elsewhere(table, local, g)
         parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
         places.append(place)
     joint = [
@@ -184,7 +184,7 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
     def join(parts: Sequence[ProductProblem]) -> GroupProblem:
         return problem.with_points(parts).problem
 
-    found = search(problem.parts, problem.problem.places, len(linear.theta), join, theta)
+    found = search(problem.parts, problem.problem.places, join, theta)
     return GroupProductFit(problem.with_points(found.parts), found.solution, linear, found.points, found.error)
 
 
