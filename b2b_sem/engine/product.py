@@ -24,7 +24,7 @@ from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.problem import Problem, solve
-from b2b_sem.engine.product_measure import Likelihoods, product_measures, scaling_factor
+from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
@@ -119,8 +119,7 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    free = len(linear.theta)
-    found = search([problem], [np.arange(len(theta))], free, lambda parts: parts[0].problem, theta)
+    found = search([problem], [np.arange(len(theta))], lambda parts: parts[0].problem, theta)
     return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
 
 
@@ -208,7 +207,7 @@ def infer_products(
         std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
         measures=product_measures(
-            [inner], [implied], _likelihoods(fit, information, middle, clusters), converged=solution.converged
+            [inner], [implied], _likelihoods(fit, information, middle), converged=solution.converged
         ),
         implied=implied,
         vcov=vcov,
@@ -235,7 +234,7 @@ def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n:
     return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
 
 
-def _likelihoods(fit: ProductFit, information: Array, middle: Array | None, clusters: IntArray | None) -> Likelihoods:
+def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> Likelihoods:
     """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
     inner, linear = fit.problem.problem, fit.problem.linear
     rank = 0 if inner.constraints is None else inner.constraints.rank
@@ -249,9 +248,8 @@ def _likelihoods(fit: ProductFit, information: Array, middle: Array | None, clus
     at = evaluate(inner.structure, inner.moments, flat)
     if at is None:
         return found
-    if middle is not None:
-        mixture = fit.problem.mixture
-        bread = mixture.expected_information(inner.structure, at)[:free, :free]
-        cross = cross_products(mixture.scores(at)[:, :free], clusters) / inner.nobs
-        scaling = scaling_factor(bread, cross, None)
-    return replace(found, linear=at.value, linear_npar=free, linear_scaling=scaling)
+    if middle is not None and free < len(flat):
+        found = replace(
+            found, product_scaling=restricted_factor(information, middle, None, np.eye(len(flat))[:, :free])
+        )
+    return replace(found, linear=at.value, linear_npar=free)

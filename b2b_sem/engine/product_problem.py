@@ -141,7 +141,7 @@ def prepare_products(
     base = prepare(linear, observed, plain, linear_constraints)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
-    given = given or choose_given(table, base)
+    given = choose_given(table, base) if given is None else given
     products = []
     for row in product_rows(table):
         first, second = factors_of(row)

@@ -66,7 +66,6 @@ class Found:
 def search(
     parts: Sequence[ProductProblem],
     places: Sequence[IntArray],
-    linear: int,
     join: Callable[[Sequence[ProductProblem]], Problem],
     theta: Array,
 ) -> Found:
@@ -78,8 +77,6 @@ def search(
         One for each group, with parameters of its own.
     places : sequence of (q_g,) int arrays
         Which of all parameters these are.
-    linear : int
-        The first so many parameters are those of the model without products.
     join : callable
         Makes the problem of all groups.
     theta : (q,) array
@@ -94,10 +91,9 @@ def search(
     theta = np.array(theta)
     for part, place in zip(parts, places, strict=True):
         theta[place] = _proper(part, theta[place])
-    flat = np.where(np.arange(len(theta)) < linear, theta, 0.0)
     wide = [_Wide(part.with_likelihood(memory=Memory())) for part in parts]
     for own, place in zip(wide, places, strict=True):
-        own.locate(*_first_spread(own.problem, flat[place]), ROUGH)
+        own.locate(*_first_spread(own.problem, _without_products(own.problem, theta[place])), ROUGH)
     distance, iterations, error = ROUGH, 0, math.inf
     earlier: Array | None = None
     solution: EngineFit | None = None
@@ -198,12 +194,22 @@ def _proper(problem: ProductProblem, theta: Array) -> Array:
     for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
         k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
         out[k] = max(out[k], least)
-    linear = np.array(sorted({r.free - 1 for r in problem.linear.table.rows if r.free}))
-    flat = np.zeros(len(out))
-    flat[linear] = out[linear]
-    joint = mixture.joint_covariance(flat)
+    joint = mixture.joint_covariance(_without_products(problem, out))
     if joint is None or np.linalg.eigvalsh(joint[0])[0] <= 0.0:
+        linear = _linear_parameters(problem)
         out[linear] = starting_values(problem.linear)[0]()[linear]
+    return out
+
+
+def _linear_parameters(problem: ProductProblem) -> IntArray:
+    """Return which parameters the model without products has."""
+    return np.array(sorted({r.free - 1 for r in problem.linear.table.rows if r.free}), dtype=np.intp)
+
+
+def _without_products(problem: ProductProblem, theta: Array) -> Array:
+    """Return parameters of which those of products are 0."""
+    linear, out = _linear_parameters(problem), np.zeros(len(theta))
+    out[linear] = theta[linear]
     return out
 
 
