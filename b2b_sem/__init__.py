@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.polychoric import polychoric
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.impute import impute
+    from b2b_sem.data.product import product_indicators
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
         B2BSemError,
@@ -64,6 +65,7 @@ __all__ = [
     "load_survey",
     "missingness",
     "polychoric",
+    "product_indicators",
     "read_covariance",
     "read_responses",
     "read_study_result",
@@ -98,6 +100,7 @@ _HOME = {
     "load_survey": "b2b_sem.spec.loader",
     "missingness": "b2b_sem.analysis.missingness",
     "polychoric": "b2b_sem.analysis.polychoric",
+    "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",

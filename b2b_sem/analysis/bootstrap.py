@@ -165,6 +165,8 @@ def _data(fit: Fit) -> tuple[Any, tuple[Array, ...]]:
     """Return what the fit was made from, and the rows of each group."""
     context = context_of(fit)
     refuse_ordinal(context.problem, "bootstrap replicates", "use the standard errors of WLSMV, which are robust")
+    if context.products:
+        raise Unsupported("resampling is not available with product indicators", hint="use estimator='MLR'")
     if context.observed.raw is None:
         raise DataError("there are no rows to resample: the model was fitted to moments", hint="fit it to data=...")
     if context.problem.options.missing != "listwise":

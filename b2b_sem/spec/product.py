@@ -7,7 +7,7 @@ it none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -17,7 +17,15 @@ from b2b_sem.spec.definition import check_constraints
 from b2b_sem.spec.partable import ParameterTable, Row
 from b2b_sem.spec.syntax import Entry, Modifiers, ParsedModel
 
-__all__ = ["add_products", "factors_of", "is_product", "linear_part", "product_entries", "product_rows"]
+__all__ = [
+    "add_products",
+    "factors_of",
+    "is_product",
+    "linear_part",
+    "product_entries",
+    "product_rows",
+    "units_of",
+]
 
 
 def is_product(row: Row | Entry) -> bool:
@@ -29,6 +37,16 @@ def factors_of(row: Row | Entry) -> tuple[str, str]:
     """Return the two factors of a product."""
     first, second = row.rhs.split(":")
     return first, second
+
+
+def units_of(predictor: str, known: Container[str]) -> tuple[str, ...]:
+    """Return the variables whose standard deviations, multiplied, are the unit of a standardized predictor.
+
+    Those of a product are its factors, not the product as a variable of its own (Wen, Marsh & Hau 2010,
+    doi:10.1080/10705510903438872); `known` are the variables whose standard deviations there are.
+    """
+    first, _, second = predictor.partition(":")
+    return (first, second) if second and first in known and second in known else (predictor,)
 
 
 def product_entries(parsed: ParsedModel) -> tuple[Entry, ...]:

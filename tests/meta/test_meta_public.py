@@ -37,6 +37,7 @@ PUBLIC = [
     "load_survey",
     "missingness",
     "polychoric",
+    "product_indicators",
     "read_covariance",
     "read_responses",
     "read_study_result",
