@@ -68,8 +68,8 @@ def with_observed_products(parsed: ParsedModel, data: Any) -> tuple[ParsedModel,
         terms.append(ProductTerm(name, (a,), (b,), ((a, b),), "none", (name,)))
     note = (
         f"{', '.join(names)}: the product of the columns as they are. The effect of each factor is that where the "
-        "other is 0; centre the factors if 0 is no answer. Chi-square depends on where 0 lies, too, if the model leaves "
-        "out a factor of the product or one of its covariances."
+        "other is 0; centre the factors if 0 is no answer. Chi-square depends on where 0 lies, too, if the model "
+        "leaves out a factor of the product or one of its covariances."
     )
     return replace(parsed, columns=(*parsed.columns, *names)), add_product_columns(data, terms), (note,)
 
