@@ -57,8 +57,8 @@ def test_a_replicate_is_the_fit_of_its_rows(model, method, options):
         (counts,) = drawn(fit, 11, k)
         rows = data.iloc[np.repeat(np.arange(len(data)), counts)]
         again = bs.fit(model, rows, **options)
-        np.testing.assert_allclose(found.values[k], again.parameters["est"], rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(found.std_values[k], again.parameters["std_all"], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(found.values[k], again.parameters["est"], rtol=1e-5, atol=3e-5)  # the stopping rule
+        np.testing.assert_allclose(found.std_values[k], again.parameters["std_all"], rtol=1e-5, atol=3e-5)  # the stopping rule
 
 
 def test_columns_of_the_full_sample_are_something_else():
@@ -79,7 +79,7 @@ def test_without_one_row(method):
     left = jackknife(fit)
     again = bs.fit(MODEL, data.drop(index=17), interaction=method, engine="native")
     free = again.parameters.query("free > 0").drop_duplicates("free").sort_values("free")
-    np.testing.assert_allclose(left[17], free["est"], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(left[17], free["est"], rtol=1e-5, atol=3e-5)  # the stopping rule
 
 
 @pytest.mark.parametrize("method", ["dmc", "mc-all", "rc"])
@@ -92,7 +92,7 @@ def test_groups_are_centred_together(method):
     parts = [data[data["team"] == g] for g in ("a", "b")]
     rows = [p.iloc[np.repeat(np.arange(len(p)), c)] for p, c in zip(parts, drawn(fit, 5, 1), strict=True)]
     again = bs.fit(MODEL.replace("b*", ""), pd.concat(rows), **options)
-    np.testing.assert_allclose(found.values[1], again.parameters["est"], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found.values[1], again.parameters["est"], rtol=1e-5, atol=3e-5)  # the stopping rule
 
 
 def test_rows_with_holes_keep_their_distance_to_the_centre():
