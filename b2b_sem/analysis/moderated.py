@@ -15,7 +15,7 @@ from b2b_sem.spec.syntax import ParsedModel
 __all__ = ["INTERACTIONS", "ProductResult", "add_notes", "fit_products"]
 
 #: Ways of estimation: what `interaction` may be.
-INTERACTIONS = ("lms", *METHODS)
+INTERACTIONS = ("lms", "qml", *METHODS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,7 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     """
     from b2b_sem.analysis.indicator import fit_indicators, with_observed_products
     from b2b_sem.analysis.lms import fit_lms
+    from b2b_sem.analysis.qml import fit_qml
     from b2b_sem.analysis.structural import fit_linear
 
     interaction = arguments["interaction"]
@@ -85,6 +86,8 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         )
     if interaction == "lms":
         return add_notes(fit_lms(parsed, data, arguments), notes)
+    if interaction == "qml":
+        return add_notes(fit_qml(parsed, data, arguments), notes)
     if interaction in METHODS:
         return add_notes(fit_indicators(parsed, data, arguments), notes)
     raise Unsupported(
