@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from b2b_sem.analysis.fitted import Fit
+from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns, check_data, refuse
 from b2b_sem.data.product import add_product_columns
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
@@ -67,9 +67,9 @@ def with_observed_products(parsed: ParsedModel, data: Any) -> tuple[ParsedModel,
         a, b = name.split(":")
         terms.append(ProductTerm(name, (a,), (b,), ((a, b),), "none", (name,)))
     note = (
-        f"{', '.join(names)}: the product of the columns as they are, so the effect of each factor is that where the other "
-        "is 0, and covariances with the product depend on where 0 lies; centre the factors if 0 is no answer. Chi-square "
-        "depends on the zero point, too, if the model leaves covariances of the product out."
+        f"{', '.join(names)}: the product of the columns as they are. The effect of each factor is that where the "
+        "other is 0; centre the factors if 0 is no answer. Chi-square depends on where 0 lies, too, if the model "
+        "leaves out a factor of the product or one of its covariances."
     )
     return replace(parsed, columns=(*parsed.columns, *names)), add_product_columns(data, terms), (note,)
 
@@ -113,7 +113,13 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
     whole = add_product_columns(data, expansion.terms)
     fit = fit_linear(expansion.parsed, whole, {**arguments, "interaction": "lms"})
     options = MappingProxyType({**fit.model.options, "interaction": method})
-    return replace(fit, model=replace(fit.model, options=options), notes=(*_notes(fit, expansion, centring), *fit.notes))
+    context = replace(context_of(fit), products=expansion.terms)
+    return replace(
+        fit,
+        model=replace(fit.model, options=options),
+        notes=(*_notes(fit, expansion, centring), *fit.notes),
+        _context=context,
+    )
 
 
 def _notes(fit: Fit, expansion: Expansion, centring: str) -> list[str]:

@@ -221,7 +221,11 @@ def fit_linear(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> 
         from b2b_sem.analysis.ordinal import fit_ordinal
 
         refuse(
-            auxiliary=(arguments["auxiliary"], ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
+            auxiliary=(
+                arguments["auxiliary"],
+                ((),),
+                "auxiliary variables go with missing='fiml' or 'mi': leave them out",
+            ),
             cluster=(arguments["cluster"], (None,), "clusters are not available for ordinal items"),
             bounds=(arguments["bounds"], (None,), "bounds are not available for ordinal items"),
             meanstructure=(

@@ -83,10 +83,10 @@ def product_indicators(
     pairs = pairs_of(sets[0], sets[1], bool(every))
     columns = tuple(column_name(*p) for p in pairs) if names is None else tuple(str(n) for n in names)
     if len(columns) != len(pairs):
-        raise DataError(f"{len(columns)} names for {len(pairs)} products", hint="give one name for each, or leave it out")
-    term = ProductTerm(":".join(sets[0] + sets[1]), sets[0], sets[1], pairs, centring, columns)
-    whole = getattr(add_product_columns(data, [term]), "frame", None)
-    return pd.DataFrame(add_product_columns(data, [term])) if whole is None else whole
+        raise DataError(f"{len(columns)} names for {len(pairs)} products", hint="give each a name, or leave names out")
+    term = ProductTerm("", sets[0], sets[1], pairs, centring, columns)
+    whole = add_product_columns(data, [term])
+    return pd.DataFrame(getattr(whole, "frame", whole))
 
 
 def add_product_columns(data: Any, terms: Sequence[ProductTerm]) -> Any:

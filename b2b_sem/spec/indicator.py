@@ -189,11 +189,8 @@ def _loadings(
 ) -> list[Entry]:
     """Return the loadings of a product: that of a pair of fixed loadings is fixed at their product."""
     a, b = factors_of(e)
-    fixed = []
-    for pair in term.pairs:
-        own = [_fixed_loading(name, item, measured) for name, item in zip((a, b), pair, strict=True)]
-        fixed.append(None if None in own else tuple(x * y for x, y in _recycled(*own)))  # type: ignore[misc, arg-type]
-    at = next((k for k, values in enumerate(fixed) if values and all(values)), None)
+    fixed = [_fixed_product(_fixed_loading(a, x, measured), _fixed_loading(b, y, measured)) for x, y in term.pairs]
+    at = next((k for k, values in enumerate(fixed) if all(values)), None)
     if at is None:
         raise Unsupported(
             f"the product '{term.name}' has no unit: in no pair of items ({', '.join(term.columns)}) are both loadings "
@@ -206,23 +203,22 @@ def _loadings(
     out = []
     for k, column in enumerate(term.columns):
         modifiers = Modifiers(fixed=fixed[k]) if k == at else Modifiers(fixed=(None,)) if k == 0 else Modifiers()
-        out.append(Entry(term.name, "=~", column, modifiers, e.line, e.column))  # type: ignore[arg-type]
+        out.append(Entry(term.name, "=~", column, modifiers, e.line, e.column))
     return out
 
 
-def _recycled(x: tuple[float, ...], y: tuple[float, ...]) -> list[tuple[float, float]]:
+def _fixed_product(x: tuple[float | None, ...], y: tuple[float | None, ...]) -> tuple[float | None, ...]:
     n = max(len(x), len(y))
-    return list(zip(x * n if len(x) == 1 else x, y * n if len(y) == 1 else y, strict=True))
+    pairs = zip(x * n if len(x) == 1 else x, y * n if len(y) == 1 else y, strict=False)
+    return tuple(None if a is None or b is None else a * b for a, b in pairs)
 
 
-def _fixed_loading(name: str, item: str, measured: Mapping[str, Mapping[str, Entry]]) -> tuple[float, ...] | None:
+def _fixed_loading(name: str, item: str, measured: Mapping[str, Mapping[str, Entry]]) -> tuple[float | None, ...]:
     """Return the fixed loading of an item, one for all groups or one for each; None if it is free."""
     if name not in measured:
         return (1.0,)
-    modifiers = measured[name][item].modifiers
-    if modifiers.fixed:
-        return None if None in modifiers.fixed else modifiers.fixed  # type: ignore[return-value]
-    return (1.0,) if item == next(iter(measured[name])) else None
+    fixed = measured[name][item].modifiers.fixed
+    return fixed or ((1.0,) if item == next(iter(measured[name])) else (None,))
 
 
 def _residual_covariances(
@@ -231,9 +227,7 @@ def _residual_covariances(
     """Return covariances of the residuals of products that share an item; one without error gives none."""
     with_error = {item for own in measured.values() if len(own) > 1 for item in own}
     pairs = {c: set(p) & with_error for t in terms for c, p in zip(t.columns, t.pairs, strict=True)}
-    return [
-        Entry(a, "~~", b, Modifiers(), e.line, e.column) for a, b in combinations(pairs, 2) if pairs[a] & pairs[b]
-    ]
+    return [Entry(a, "~~", b, Modifiers(), e.line, e.column) for a, b in combinations(pairs, 2) if pairs[a] & pairs[b]]
 
 
 def _check_names(parsed: ParsedModel, terms: Sequence[ProductTerm]) -> None:

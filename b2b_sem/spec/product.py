@@ -8,7 +8,7 @@ it none.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = [
     "partial_products",
     "product_entries",
     "product_rows",
+    "units_of",
 ]
 
 
@@ -39,6 +40,16 @@ def factors_of(row: Row | Entry) -> tuple[str, str]:
     """Return the two factors of a product."""
     first, second = row.rhs.split(":")
     return first, second
+
+
+def units_of(predictor: str, known: Container[str]) -> tuple[str, ...]:
+    """Return the variables whose standard deviations, multiplied, are the unit of a standardized predictor.
+
+    Those of a product are its factors, not the product as a variable of its own (Wen, Marsh & Hau 2010,
+    doi:10.1080/10705510903438872); `known` are the variables whose standard deviations there are.
+    """
+    first, _, second = predictor.partition(":")
+    return (first, second) if second and first in known and second in known else (predictor,)
 
 
 def product_entries(parsed: ParsedModel) -> tuple[Entry, ...]:
@@ -91,7 +102,7 @@ def add_products(
         For a product of unknown variables, one that is stated twice, one that leads back to itself, and modifiers for
         another number of groups.
     Unsupported
-        For products without a latent variable, and bounds.
+        For bounds.
     """
     count = max(len(table.groups), 1)
     models = models_of_groups(parsed, table.groups)
