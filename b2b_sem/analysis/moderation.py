@@ -90,7 +90,7 @@ def moderation(
         ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"``, ``"mc-all"``, ``"rc"`` and ``"rc-all"`` fit the latent
         product, as `interaction` of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred,
         with HC3 standard errors (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"adjusted"`` fits the latent product to
-        scale means whose error variances are fixed by alpha (Cheung & Lau 2017, doi:10.1177/1094428115595869).
+        scale means whose error variances are fixed by alpha (Hsiao, Kwok & Lai 2018, doi:10.1177/0013164416679877).
         ``"split"`` compares the path in two groups of a split moderator (see MacCallum et al. 2002,
         doi:10.1037/1082-989X.7.1.19, for why not to). ``"observed"`` shows what raw products of scale means depend on;
         it is a warning and does not count.

@@ -138,7 +138,7 @@ def ask_scores(setting: Setting) -> RouteRow:
 def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
     """Fit the latent product to scale means whose error variances are fixed by alpha, (1 - alpha) s^2, by LMS.
 
-    Cheung & Lau 2017, doi:10.1177/1094428115595869. Alpha is taken as known.
+    Hsiao, Kwok & Lai 2018, doi:10.1177/0013164416679877. Alpha is taken as known.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
         while item in names:
             item += "_"
         frame[item] = rows[name]
-        lines += [f"{name} =~ 1*{item}", f"{item} ~~ {(1.0 - rel) * rows[name].var(ddof=0)!r}*{item}"]
+        lines += [f"{name} =~ 1*{item}", f"{item} ~~ {float((1.0 - rel) * rows[name].var(ddof=0))!r}*{item}"]
     for end, predictors, products in _equations(question):
         lines.append(f"{end} ~ {' + '.join([*predictors, *(f'{a}:{b}' for a, b in products)])}")
     lines += _covariances(question, names, question.latents)
@@ -183,8 +183,8 @@ def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
             "",
             n=len(rows),
             notes=(
-                "Scale means as single indicators with error variances of (1 - alpha) s^2 (Cheung & Lau 2017, "
-                f"doi:10.1177/1094428115595869), taken as known; alpha: {alphas}.",
+                "Scale means as single indicators with error variances of (1 - alpha) s^2 (Hsiao, Kwok & Lai 2018, "
+                f"doi:10.1177/0013164416679877), taken as known; alpha: {alphas}.",
                 *found.warnings,
             ),
         ),
