@@ -258,8 +258,9 @@ def structural_moments(context: Context) -> tuple[tuple[str, ...], Array, Array]
     if implied is None:
         raise ModelError("the model implies no covariance matrix at its estimates: (I - B) is singular")
     mean = np.array(implied.eta_mean)
-    if not problem.table.meanstructure and problem.moments.mean is not None:
-        own = dict(zip(problem.table.observed, problem.moments.mean, strict=True))
+    sample = context.observed.groups[0].mean
+    if not problem.table.meanstructure and sample is not None:
+        own = dict(zip(context.observed.names, sample, strict=True))
         mean = np.array([own.get(name, 0.0) for name in structure.eta])
     m = len(structure.eta)
     return structure.eta, mean[:m], implied.eta_cov[:m, :m]
