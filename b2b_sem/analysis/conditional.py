@@ -389,6 +389,7 @@ class _Graph:
                 wanted = [y for y in wanted if y in outcomes]
             if not wanted or not self._reaches(x, wanted):
                 continue
+            before, found = dict(self.held), len(out)
             try:
                 edges, unknown = self._edges(x, set(wanted))
             except Unsupported as error:
@@ -398,6 +399,8 @@ class _Graph:
                 continue
             for y in wanted:
                 out.extend(self._pair(x, y, edges, unknown))
+            if len(out) == found:
+                self.held = before
         return out
 
     def _reaches(self, x: str, outcomes: Sequence[str]) -> bool:
