@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.missingness import missingness
+    from b2b_sem.analysis.moderation import moderation
     from b2b_sem.analysis.moderation_size import moderation_size
     from b2b_sem.analysis.path_group import compare_groups
     from b2b_sem.analysis.polychoric import polychoric
@@ -68,6 +69,7 @@ __all__ = [
     "load_study",
     "load_survey",
     "missingness",
+    "moderation",
     "moderation_size",
     "polychoric",
     "read_covariance",
@@ -106,6 +108,7 @@ _HOME = {
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
     "missingness": "b2b_sem.analysis.missingness",
+    "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "polychoric": "b2b_sem.analysis.polychoric",
     "read_covariance": "b2b_sem.data.read",

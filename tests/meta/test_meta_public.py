@@ -38,6 +38,7 @@ PUBLIC = [
     "load_study",
     "load_survey",
     "missingness",
+    "moderation",
     "moderation_size",
     "polychoric",
     "read_covariance",
