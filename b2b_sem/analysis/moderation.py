@@ -32,17 +32,19 @@ __all__ = ["ROUTES", "moderation"]
 
 #: Routes through a latent product, and what each is called.
 LATENT = {
-    "lms": "latent product, maximum likelihood (LMS)",
-    "qml": "latent product, quasi-maximum likelihood (QML)",
+    "lms": "latent product, maximum likelihood",
+    "qml": "latent product, quasi-maximum likelihood",
     "dmc": "product indicators in pairs, double-mean-centred",
     "dmc-all": "all product indicators, double-mean-centred",
     "mc": "product indicators in pairs, mean-centred",
-    "rc": "product indicators, residual-centred",
+    "mc-all": "all product indicators, mean-centred",
+    "rc": "product indicators in pairs, residual-centred",
+    "rc-all": "all product indicators, residual-centred",
 }
 ON_SCORES = {
-    "scores": "regression on scores, mean-centred (HC3)",
+    "scores": "regression on scores, HC3",
     "split": "groups by the moderator",
-    "observed": "raw products of scale means (warning example)",
+    "observed": "raw products of scale means",
 }
 #: What is asked by default.
 ROUTES = ("lms", "qml", "dmc", "dmc-all", "rc", "scores", "split", "observed")
@@ -76,11 +78,11 @@ def moderation(
     product, outcome : str, optional
         Which product of which equation; may be left out where there is one.
     routes : sequence of str
-        ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"`` and ``"rc"`` fit the latent product, as `interaction`
-        of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred, with HC3 standard errors
-        (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"split"`` compares the path in two groups of a split moderator
-        (see MacCallum et al. 2002, doi:10.1037/1082-989X.7.1.19, for why not to). ``"observed"`` shows what raw
-        products of scale means depend on; it is a warning and does not count.
+        ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"``, ``"mc-all"``, ``"rc"`` and ``"rc-all"`` fit the latent
+        product, as `interaction` of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred,
+        with HC3 standard errors (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"split"`` compares the path in two groups
+        of a split moderator (see MacCallum et al. 2002, doi:10.1037/1082-989X.7.1.19, for why not to).
+        ``"observed"`` shows what raw products of scale means depend on; it is a warning and does not count.
     moderator : str, optional
         The factor that makes the groups of the split; default: the second one.
     estimator, missing, cluster, std_lv

@@ -105,7 +105,7 @@ def ask_scores(setting: Setting) -> RouteRow:
     std_low, std_high = interval_of(std, std_se, setting.level, ols.df)
     row = RouteRow(
         "scores",
-        "regression on scores, mean-centred (HC3)",
+        "regression on scores, HC3",
         est,
         se,
         float(ols.t[place]),
@@ -170,7 +170,7 @@ def ask_observed(setting: Setting) -> RouteRow:
     low, high = interval_of(est, se, setting.level)
     row = RouteRow(
         "observed",
-        "raw products of scale means (warning example)",
+        "raw products of scale means",
         est,
         se,
         est / se,

@@ -15,24 +15,26 @@ from plotly.offline import get_plotlyjs
 
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.group_figure import invariance_figures, path_figures
+from b2b_sem.report.moderation_route import route_figures
 from b2b_sem.report.table import link_dois
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.io import write_text
+from b2b_sem.results.moderation import ModerationResult
 from b2b_sem.results.path_group import PathGroupResult
 
 __all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
 
 
-def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.PathLike[str]) -> Path:
-    """Write the figures of a comparison of groups as one HTML page, whole or not at all.
+def write_figures(result: InvarianceResult | PathGroupResult | ModerationResult, path: str | os.PathLike[str]) -> Path:
+    """Write the figures of a comparison of groups or of routes as one HTML page, whole or not at all.
 
     The page works without a network; the camera above each figure saves it as SVG.
 
     Parameters
     ----------
-    result : InvarianceResult or PathGroupResult
+    result : InvarianceResult, PathGroupResult or ModerationResult
         Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
-        :func:`b2b_sem.compare_groups`: paths by group.
+        :func:`b2b_sem.compare_groups`: paths by group. Of :func:`b2b_sem.moderation`: standardized effects by route.
     path : path
         Of the page, such as ``groups.html``. Folders on the way are made.
 
@@ -46,14 +48,10 @@ def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.Pat
     OSError
         If the file cannot be written.
     """
-    if isinstance(result, InvarianceResult):
-        title, figures = "Measurement invariance", invariance_figures(result)
-    else:
-        title, figures = "Paths", path_figures(result)
-    sizes = ", ".join(f"{label} (n = {n})" for label, n in result.groups.items())
+    title, subtitle, figures = _contents(result)
     page = template("figures.html.j2").render(
-        title=f"{title} by {result.group}",
-        subtitle=f"{sizes} · estimator {result.estimator}, missing answers: {result.missing}",
+        title=title,
+        subtitle=subtitle,
         lines=[*result.statements, *result.warnings],
         figures=figures,
         specs=[Markup(figure_spec(f)) for f in figures],
@@ -61,6 +59,21 @@ def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.Pat
         version=version("b2b-sem"),
     )
     return write_text(path, page + "\n")
+
+
+def _contents(result: InvarianceResult | PathGroupResult | ModerationResult) -> tuple[str, str, list[Figure]]:
+    """Return title, subtitle and figures of a page."""
+    if isinstance(result, ModerationResult):
+        title = f"{result.focal} → {result.outcome}, moderated by {result.moderator}"
+        how = f"estimator {result.options['estimator']}, missing answers: {result.options['missing']}"
+        return title, f"One question by {len(result.rows)} routes · {how}", route_figures(result)
+    if isinstance(result, InvarianceResult):
+        title, figures = "Measurement invariance", invariance_figures(result)
+    else:
+        title, figures = "Paths", path_figures(result)
+    sizes = ", ".join(f"{label} (n = {n})" for label, n in result.groups.items())
+    how = f"estimator {result.estimator}, missing answers: {result.missing}"
+    return f"{title} by {result.group}", f"{sizes} · {how}", figures
 
 
 @functools.cache
