@@ -376,7 +376,9 @@ def _moderate(
     from b2b_sem.analysis.moderation_claim import moderation_claim
 
     whole = model.moderated(name, survey)
-    return moderation_claim(whole, data.responses, settings, alpha=spec.alpha, level=spec.confidence, routes=spec.routes)
+    return moderation_claim(
+        whole, data.responses, settings, alpha=spec.alpha, level=spec.confidence, routes=spec.routes
+    )
 
 
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:

@@ -24,7 +24,7 @@ from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.probe import ConditionalEffects, JohnsonNeyman, ModerationSize, SimpleSlopes
 from b2b_sem.spec.moderation import ModeratedModel
 
-__all__ = ["moderation_truth", "settle_products", "moderation_claim"]
+__all__ = ["moderation_claim", "moderation_truth", "settle_products"]
 
 #: Monte Carlo draws behind the intervals of conditional effects, and their seed.
 DRAWS, SEED = 20_000, 1
@@ -179,7 +179,8 @@ def describe(
     out = []
     if slopes is not None:
         rows = [
-            f"{number(row['est'])} at {_place(str(row['at']), model.moderator)}" for row in slopes.table.to_dict("records")
+            f"{number(row['est'])} at {_place(str(row['at']), model.moderator)}"
+            for row in slopes.table.to_dict("records")
         ]
         shown = [f"{number(v, bounded=True)}" for v in slopes.table["est_std"]]
         out.append(f"{effect[0].upper()}{effect[1:]} is {_listed(rows)} (standardized {_listed(shown)}).")

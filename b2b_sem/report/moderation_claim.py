@@ -8,18 +8,26 @@ from collections.abc import Sequence
 import pandas as pd
 
 from b2b_sem.measures.notation import TYPESET, number
+from b2b_sem.report.canvas import Figure
 from b2b_sem.report.comparison import ComparisonPart, ComparisonView
+from b2b_sem.report.moderation_route import draw_routes, route_table
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.method import label_method
 from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.study import StudyResult
 
-__all__ = ["describe_moderations", "moderation_tables", "tabulate_moderation_truth"]
+__all__ = ["describe_moderations", "moderation_figures", "moderation_tables", "tabulate_moderation_truth"]
 
 _TESTED = (
     Column("est", "Estimate", "number"),
     Column("se", "SE", "number"),
     Column("z", "z", "number"),
+    Column("pvalue", "p", "p"),
+)
+_TESTED3 = (
+    Column("est", "Estimate", "number3"),
+    Column("se", "SE", "number3"),
+    Column("z", "z", "number", shown=False),
     Column("pvalue", "p", "p"),
 )
 _KINDS = {"direct": "direct", "specific": "along one path", "indirect": "all indirect", "total": "total"}
@@ -75,15 +83,25 @@ def describe_moderations(moderations: Sequence[ModerationClaim]) -> list[Compari
             parts.append(
                 ComparisonPart(
                     "Does the verdict depend on the route?",
-                    list(own.statements),
+                    [],
                     list(own.warnings),
                     [f"{_dashed(prefix)}-routes"],
                     [f"{prefix}_routes"],
-                    notes=[*own.notes, *texts],
+                    notes=texts,
                 )
             )
         out.append(ComparisonView(title, head, list(claim.reasons), parts))
     return out
+
+
+def moderation_figures(result: StudyResult) -> dict[str, Figure]:
+    """Return the figures of all propositions on moderation, by name."""
+    made: list[Figure | None] = []
+    for claim in result.moderations:
+        prefix = _dashed(_prefix(claim))
+        if claim.routes is not None:
+            made.append(draw_routes(claim.routes, f"{prefix}-routes"))
+    return {f.name: f for f in made if f is not None}
 
 
 def tabulate_moderation_truth(result: StudyResult) -> Table | None:
@@ -100,7 +118,14 @@ def tabulate_moderation_truth(result: StudyResult) -> Table | None:
         Column("covered", "Covered", "flag"),
     ]
     rows = [
-        (r["id"], f"{r['rhs']} -> {r['lhs']}", r["truth"], r["est_std"], (r["ci_lower"], r["ci_upper"]), bool(r["covered"]))
+        (
+            r["id"],
+            f"{r['rhs']} -> {r['lhs']}",
+            r["truth"],
+            r["est_std"],
+            (r["ci_lower"], r["ci_upper"]),
+            bool(r["covered"]),
+        )
         for r in frame.to_dict("records")
     ]
     notes = [
@@ -129,7 +154,7 @@ def _tables(claim: ModerationClaim) -> list[Table]:
         if claim.effects is not None:
             out += [_index(claim, f"{prefix}_index"), _effects(claim, f"{prefix}_effects")]
     if claim.routes is not None:
-        out.append(_routes(claim, f"{prefix}_routes"))
+        out.append(route_table(claim.routes, f"{prefix}_routes"))
     return out
 
 
@@ -201,8 +226,8 @@ def _regions(claim: ModerationClaim, name: str) -> Table:
     ]
     notes = [
         f"Values of {claim.moderator} at which the effect of {claim.predictor} differs from zero (alpha = "
-        f"{found.alpha:g}): pointwise for one value chosen beforehand, simultaneous for all values at once (Bauer & Curran "
-        "2005, doi:10.1207/s15327906mbr4003_5).",
+        f"{found.alpha:g}): pointwise for one value chosen beforehand, simultaneous for all values at once (Bauer & "
+        "Curran 2005, doi:10.1207/s15327906mbr4003_5).",
         *found.notes,
     ]
     return table(name, f"{claim.id}: Johnson-Neyman regions", columns, rows, notes)
@@ -221,7 +246,7 @@ def _index(claim: ModerationClaim, name: str) -> Table:
         Column("measure", "Measure", "value"),
         Column("kind", "Effect", "value"),
         Column("path", "Path", "path"),
-        *_TESTED,
+        *_TESTED3,
         Column("ci", f"{found.level:.0%} CI", "interval3"),
         Column("outcome", "Outcome", "code", shown=False),
         Column("predictor", "Predictor", "code", shown=False),
@@ -246,7 +271,9 @@ def _index(claim: ModerationClaim, name: str) -> Table:
         + (f" contrast: from {at[0]} to {at[-1]}." if at else ""),
         _method(claim),
     ]
-    return table(name, f"{claim.id}: how effects of {claim.predictor} change with {claim.moderator}", columns, rows, notes)
+    return table(
+        name, f"{claim.id}: how effects of {claim.predictor} change with {claim.moderator}", columns, rows, notes
+    )
 
 
 def _method(claim: ModerationClaim) -> str:
@@ -265,7 +292,7 @@ def _effects(claim: ModerationClaim, name: str) -> Table:
         Column("path", "Path", "path"),
         Column("at", f"At {claim.moderator}", "value"),
         Column("value", "Value", "number", shown=False),
-        *_TESTED,
+        *_TESTED3,
         Column("ci", f"{found.level:.0%} CI", "interval3"),
         Column("est_std", "Std. coef.", "bounded"),
         Column("outcome", "Outcome", "code", shown=False),
@@ -287,36 +314,3 @@ def _effects(claim: ModerationClaim, name: str) -> Table:
     ]
     title = f"{claim.id}: effects of {claim.predictor} at values of {claim.moderator}"
     return table(name, title, columns, rows, [_method(claim)])
-
-
-def _routes(claim: ModerationClaim, name: str) -> Table:
-    found = claim.routes
-    assert found is not None
-    columns = [
-        Column("route", "Route", "code"),
-        Column("title", "What it is"),
-        Column("est", "Estimate", "number"),
-        Column("se", "SE", "number"),
-        Column("pvalue", "p", "p"),
-        Column("std", "Std. coef.", "bounded"),
-        Column("std_ci", f"{found.level:.0%} CI", "interval_bounded"),
-        Column("n", "n", "count"),
-        Column("decision", "Effect", "value"),
-        Column("reason", "Reason", shown=any(row.reason for row in found.rows)),
-    ]
-    rows = [
-        (
-            row.route,
-            row.title,
-            row.est,
-            row.se,
-            row.pvalue,
-            row.std,
-            (row.std_lower, row.std_upper),
-            row.n,
-            row.decision or "no answer",
-            row.reason,
-        )
-        for row in found.rows
-    ]
-    return table(name, f"{claim.id}: the same question by other routes", columns, rows)
