@@ -19,7 +19,7 @@ measure y = y0 + Lambda G q. They are transformed one to one to
 
 This is the method of Klein & Muthen (2007, doi:10.1080/00273170701710205) for any number of outcomes. The density of a
 row is explicit, there is no integral. For the small matrices and the way back to the parameters see
-:mod:`b2b_sem.engine.native.quasi_piece`; the derivatives of a row's density by the small matrices are written out below.
+:mod:`b2b_sem.engine.native.quasi_piece`; the derivatives of a density by them are written out below.
 
 The fit function is F(theta) = -2 log L / N.
 """
