@@ -213,6 +213,23 @@ def test_groups_have_their_own_slopes() -> None:
         bs.simple_slopes(alone, "x1:m1", aliases=aliases, group="b")
 
 
+def test_factor_scores_tell_the_share_of_the_sample() -> None:
+    data = answers().assign(g=np.tile(["a", "b"], 110))
+    for k in (1, 2):
+        product = (data[f"x{k}"] - data[f"x{k}"].mean()) * (data[f"m{k}"] - data[f"m{k}"].mean())
+        data[f"p{k}"] = product - product.mean()
+    model = "X =~ x1 + x2\nM =~ m1 + m2\nY =~ y1 + y2\nP =~ p1 + p2\nY ~ X + M + P"
+    for group in (None, "b"):
+        fit = bs.fit(model, data, group=None if group is None else "g", engine="native")
+        found = bs.johnson_neyman(fit, "X:M", aliases={"P": "X:M"}, group=group)
+        scores = fit.factor_scores()
+        own = (scores if group is None else scores[group])["M"].to_numpy()
+        counted = sum(float(((own >= low) & (own <= high)).mean()) for low, high in found.intervals)
+        assert found.share_sample == pytest.approx(counted, abs=1e-12)
+        assert 0.0 < counted < 1.0
+        assert any("factor scores of M" in note for note in found.notes)
+
+
 def test_the_same_regression_by_arrays_and_by_a_model() -> None:
     data = answers()
     data = data.assign(xm=data["x1"] * data["m1"])
