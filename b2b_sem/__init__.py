@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.impute import impute
+    from b2b_sem.data.product import product_indicators
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
         B2BSemError,
@@ -72,6 +73,7 @@ __all__ = [
     "moderation",
     "moderation_size",
     "polychoric",
+    "product_indicators",
     "read_covariance",
     "read_responses",
     "read_study_result",
@@ -111,6 +113,7 @@ _HOME = {
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "polychoric": "b2b_sem.analysis.polychoric",
+    "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",

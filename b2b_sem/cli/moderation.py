@@ -15,8 +15,8 @@ from b2b_sem.cli.group import answer_options, output_options
 @click.option(
     "--routes",
     metavar="A,B",
-    help="Of lms, qml, dmc, dmc-all, mc, mc-all, rc, rc-all, scores, split, observed (default: all but mc, mc-all and "
-    "rc-all).",
+    help="Of lms, qml, dmc, dmc-all, mc, mc-all, rc, rc-all, scores, adjusted, split, observed (default: all but mc, "
+    "mc-all, rc-all and adjusted).",
 )
 @click.option("--moderator", metavar="B", help="The factor that makes the groups of the split (default: the second).")
 @click.option("--estimator", default="ML", help="ML (default), MLR, ... of the latent routes and the split.")

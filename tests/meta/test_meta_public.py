@@ -41,6 +41,7 @@ PUBLIC = [
     "moderation",
     "moderation_size",
     "polychoric",
+    "product_indicators",
     "read_covariance",
     "read_responses",
     "read_study_result",
