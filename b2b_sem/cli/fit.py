@@ -73,6 +73,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Also print the N largest modification indices (10 if N is left out).",
 )
+@click.option(
+    "--interaction",
+    metavar="WAY",
+    help="How products of latent variables (PC:PX) are estimated: lms (default), qml, or by product indicators: dmc, "
+    "dmc-all, mc, mc-all, rc, rc-all.",
+)
 @click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap, or of mi.")
