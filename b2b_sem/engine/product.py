@@ -1,124 +1,47 @@
-"""Models with latent products: the problem, its solution by LMS, and everything that is reported.
+"""Models with latent products: their solution by LMS, and everything that is reported.
 
 See :mod:`b2b_sem.engine.native.mixture` for the likelihood. The integral is over the fewest latent variables that make
-all products linear; the points are set from the model without products, and set again where the solution asks for it.
+all products linear.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, IntArray
 from b2b_sem.engine.inference import (
     Inference,
     check_admissible,
     explained,
-    measure_names,
     solution_warnings,
     wald,
 )
-from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import LAMBDA, THETA, Implied, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import (
-    REACH,
-    Grid,
-    Memory,
-    Mixture,
-    MixturePoint,
-    Product,
-    extend_structure,
-    make_grid,
-    make_mixture,
-)
-from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.problem import Problem, prepare, solve, starting_values
-from b2b_sem.engine.standardize import Deviations, row_values, scale_rows
-from b2b_sem.errors import ModelError, Unsupported
-from b2b_sem.measures import fit as fm
-from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.engine.problem import solve
+from b2b_sem.engine.product_base import PreparedProducts
+from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product_problem import ProductProblem
+from b2b_sem.engine.product_search import EXACT, search
+from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
+from b2b_sem.errors import ModelError
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
     "ProductFit",
-    "ProductProblem",
-    "given_variables",
+    "cross_products",
     "infer_products",
-    "prepare_products",
+    "sandwich",
+    "scaled_rows",
     "solve_products",
 ]
 
-#: Distance of points, in the smallest posterior standard deviation of a given variable: the relative error of a sum
-#: over a normal density is 2 exp(-2 (pi / distance)^2), 2e-8 here.
-DISTANCE = 1.04
-#: The same for a first, rough maximum.
-ROUGH = 1.6 * DISTANCE
-#: Change of the log-likelihood with twice the points below which the integral counts as exact.
-EXACT = 1e-6
-#: Points, in one dimension, to begin and to end with.
-FEWEST, MOST = 25, 4001
-#: Points in each of one, two and three dimensions, at most, for the rough maximum.
-AT_FIRST = (201, 41, 21)
-#: Points of two and of three or more dimensions together.
-LIMITS = (15_000, 40_000)
-#: Change of the log-likelihood with twice the points above which there is no result.
-USELESS = 1e-2
-#: How often the points are set again.
-ROUNDS = 6
-#: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
-#: what the ends are multiplied by where one has.
-MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
-#: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
-#: deviation of a given variable given the others.
-PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
-#: What the distance is multiplied by where the points were too few.
-CLOSER = 0.75
-#: Share of an item's variance below which its residual variance may go to 0.
-VANISHING = 3e-3
-#: Share of an item's variance that a residual variance gets to begin with where it has none.
-LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class ProductProblem:
-    """A model with products, and the same model without.
-
-    Attributes
-    ----------
-    problem : Problem
-        With a :class:`Mixture` as the weight of its moments; its structure is that of the linear models of all points.
-    linear : Problem
-        Without products.
-    given : tuple of str
-        The variables that are integrated out.
-    """
-
-    problem: Problem
-    linear: Problem
-    given: tuple[str, ...]
-
-    @property
-    def mixture(self) -> Mixture:
-        """The likelihood."""
-        weight = self.problem.moments.weight
-        assert isinstance(weight, Mixture)
-        return weight
-
-    def with_grid(self, grid: Grid) -> ProductProblem:
-        """Return the problem with other points."""
-        moments = replace(self.problem.moments, weight=replace(self.mixture, grid=grid))
-        return replace(self, problem=replace(self.problem, moments=moments))
 
 
 @dataclass(frozen=True)
@@ -127,8 +50,8 @@ class ProductFit:
 
     Attributes
     ----------
-    problem : ProductProblem
-        With the points of the solution.
+    problem : PreparedProducts
+        With the points of the solution, if there are any.
     solution, linear : EngineFit
         Of the model and of the one without products.
     points : tuple of int
@@ -137,107 +60,11 @@ class ProductFit:
         Change of the log-likelihood with twice as many points in each dimension.
     """
 
-    problem: ProductProblem
+    problem: PreparedProducts
     solution: EngineFit
     linear: EngineFit
     points: int
     error: float
-
-
-def given_variables(table: ParameterTable) -> tuple[str, ...]:
-    """Return the fewest latent variables of which every product has one; of several such sets the first.
-
-    Raises
-    ------
-    Unsupported
-        If a product needs a latent variable that equals an item without error.
-    """
-    return _covers(table)[0]
-
-
-def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
-    """Return all sets of the fewest latent variables of which every product has one; exogenous variables first."""
-    pairs = [factors_of(r) for r in product_rows(table)]
-    exact = {r.lhs for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value == 0.0}
-    sure = {r.lhs for r in table.rows if r.op == "=~" and r.rhs in exact and r.rhs in table.observed}
-    endogenous = {r.lhs for r in table.rows if r.op == "~"} | {r.rhs for r in table.rows if r.op == "=~"}
-    named = dict.fromkeys(v for pair in pairs for v in pair if v in table.latents and v not in sure)
-    candidates = sorted(named, key=lambda v: v in endogenous)
-    for size in range(1, len(candidates) + 1):
-        found = [c for c in combinations(candidates, size) if all(set(pair) & set(c) for pair in pairs)]
-        if found:
-            return found
-    names = ", ".join(":".join(p) for p in pairs if not set(p) & set(candidates))
-    raise Unsupported(
-        f"the product {names} has no latent variable with measurement error",
-        hint="measure one of its factors by several items, or make the product a column of the data",
-    )
-
-
-def _widest(covers: list[tuple[str, ...]], base: Problem) -> tuple[str, ...]:
-    """Return the set whose variables the answers say least about: its integral needs the fewest points.
-
-    The first of the sets unless another one is clearly better. A variable that the model without products gives no
-    posterior variance at all (a Heywood case) is the last choice.
-    """
-    if len(covers) == 1:
-        return covers[0]
-    structure = base.structure
-    names = sorted({v for c in covers for v in c})
-    places = tuple(structure.eta.index(v) for v in names)
-    extended = extend_structure(structure, (), places)
-    solution, _ = solve(base, "native")
-    implied = implied_moments(extended, solution.theta)
-    if implied is None:
-        return covers[0]
-    p = structure.p
-    across = implied.sigma[p:, :p]
-    prior = np.diag(implied.sigma)[p:]
-    left = prior - (np.linalg.solve(implied.sigma[:p, :p], across.T).T * across).sum(axis=1)
-    share = dict(zip(names, np.sqrt(np.maximum(left / prior, 0.0)).tolist(), strict=True))
-    smallest = [min(share[v] for v in c) for c in covers]
-    return next(c for c, s in zip(covers, smallest, strict=True) if s >= 0.85 * max(smallest))
-
-
-def prepare_products(
-    table: ParameterTable,
-    linear: ParameterTable,
-    observed: Observed,
-    options: FitOptions,
-    constraints: LinearConstraints | None,
-    linear_constraints: LinearConstraints | None = None,
-) -> ProductProblem:
-    """Compile a table with products.
-
-    Parameters
-    ----------
-    table, linear : ParameterTable
-        With products, and without: its parameters are the first ones of the former.
-    observed : Observed
-        With the rows.
-    options : FitOptions
-    constraints, linear_constraints : LinearConstraints or None
-        Of the two tables.
-    """
-    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
-    base = prepare(linear, observed, plain, linear_constraints)
-    structure = replace(base.structure, q=table.nfree)
-    place = {v: i for i, v in enumerate(structure.eta)}
-    given = _widest(_covers(table), base)
-    products = []
-    for row in product_rows(table):
-        first, second = factors_of(row)
-        known, other = (first, second) if first in given else (second, first)
-        number = row.free - 1 if row.free else None
-        products.append(Product(number, row.value or 0.0, place[row.lhs], place[known], place[other]))
-    assert observed.raw is not None
-    order = [observed.names.index(v) for v in table.observed]
-    incomplete = group_patterns(observed.raw[0][:, order])
-    start = Grid(np.zeros((1, len(given))), 1.0)
-    mixture = make_mixture(structure, tuple(products), tuple(place[v] for v in given), incomplete, start)
-    moments = replace(base.moments, weight=mixture)
-    problem = Problem(table, mixture.structure, moments, base.fixed, observed.nobs, options, constraints)
-    return ProductProblem(problem, base, given)
 
 
 def solve_products(problem: ProductProblem) -> ProductFit:
@@ -254,208 +81,16 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for row in product_rows(problem.problem.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    theta, flat = _proper(problem, theta)
-    problem = replace(problem, problem=_with(problem, memory=Memory()))
-    mean, sd, spread = _first_spread(problem, flat)
-    reach, distance = REACH, ROUGH
-    grid, count = _grid(mean, sd, spread, distance, reach)
-    iterations, error = 0, math.inf
-    earlier: Array | None = None
-    solution: EngineFit | None = None
-    for _ in range(ROUNDS):
-        problem = problem.with_grid(grid)
-        point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-        if point is None:  # a negative residual variance may do at some values of the given variables only
-            theta, _ = _proper(problem, theta)
-            point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-        if not isinstance(point, MixturePoint):
-            raise ModelError(
-                "no starting value gives proper covariance matrices",
-                hint="fit the model without products first; remove variances that are fixed at 0",
-            )
-        if solution is not None and _edge_weight(problem.mixture, point, mean, sd, reach) > WEIGHT:
-            reach *= FURTHER
-            grid, count = _grid(mean, sd, spread, distance, reach)
-            continue
-        whole = grid
-        problem = problem.with_grid(problem.mixture.prune(point)) if solution is not None else problem
-        solution = _minimize(problem, theta, rescue=None if distance == ROUGH else 0)
-        theta, iterations = solution.theta, iterations + solution.iterations
-        mean, sd, spread = _spread(problem.with_grid(whole), theta)
-        if distance == ROUGH:
-            distance = DISTANCE
-        else:
-            error = _error(problem, theta, solution, make_grid(mean, sd, 2 * count - 1, reach))
-            if abs(error) <= EXACT or not solution.converged:
-                break
-            if count >= 0.9 * _count(sd, spread, distance, reach):  # the points were those asked for
-                distance *= CLOSER
-        if earlier is not None:
-            _refuse_vanishing(problem, theta, VANISHING, earlier)
-        earlier = theta if distance < ROUGH and error < math.inf else None
-        grid, count = _grid(mean, sd, spread, distance, reach)
-    assert solution is not None
-    if not (solution.converged and abs(error) <= EXACT):
-        _refuse_vanishing(problem, theta, VANISHING)
-    if solution.converged and abs(error) > USELESS:
-        raise ModelError(
-            f"the integral over {', '.join(problem.given)} needs more points than are available: with {count} in each "
-            f"dimension the log-likelihood is wrong by {abs(error):.2g}",
-            hint="take products with a common factor, or leave out products that do not matter",
-        )
-    problem = replace(problem, problem=_with(problem, prior=_prior_grid(problem, theta), memory=None))
-    return ProductFit(problem, replace(solution, iterations=iterations), linear, count, error)
+    found = search([problem], [np.arange(len(theta))], lambda parts: parts[0].problem, theta)
+    return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
 
 
-def _with(problem: ProductProblem, **changes: Any) -> Problem:
-    """Return the inner problem with a changed likelihood."""
-    inner = problem.problem
-    return replace(inner, moments=replace(inner.moments, weight=replace(problem.mixture, **changes)))
+def scaled_rows(problem: PreparedProducts, theta: Array, raw: RowValues) -> tuple[RowValues, RowValues]:
+    """Return the ``std_lv`` and ``std_all`` solutions."""
+    return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
-def _proper(problem: ProductProblem, theta: Array) -> tuple[Array, Array]:
-    """Return starting values with proper covariance matrices, and the same without products.
-
-    Where the model without products has a Heywood case residual variances of items are made positive; if that is not
-    enough, the starting values of that model are taken in the place of its solution.
-    """
-    structure, mixture = problem.problem.structure, problem.mixture
-    out = theta.copy()
-    variance = np.diag(problem.linear.moments.cov)
-    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
-        k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
-        out[k] = max(out[k], least)
-    base = {r.free - 1 for r in problem.linear.table.rows if r.free}
-    flat = np.where(np.isin(np.arange(len(out)), list(base)), out, 0.0)
-    joint = mixture.joint_covariance(flat)
-    if joint is None or np.linalg.eigvalsh(joint[0])[0] <= 0.0:
-        first = starting_values(problem.linear)[0]()
-        out[: len(first)] = first
-        flat[: len(first)] = first
-    return out, flat
-
-
-def _error(problem: ProductProblem, theta: Array, solution: EngineFit, finer: Grid) -> float:
-    """Return the change of the log-likelihood with other points."""
-    value = problem.mixture.log_likelihood(theta, finer) + 0.5 * solution.fmin * problem.problem.nobs
-    return value if math.isfinite(value) else math.inf
-
-
-def _edge_weight(mixture: Mixture, point: MixturePoint, mean: Array, sd: Array, reach: float) -> float:
-    """Return the largest posterior weight that any respondent has near the ends of the points."""
-    away = (((mixture.grid.points - mean) / sd) ** 2).sum(axis=1) >= (reach - MARGIN) ** 2
-    return max(float(w[:, away].max(initial=0.0)) for w in point.weights)
-
-
-def _refuse_vanishing(problem: ProductProblem, theta: Array, share: float, earlier: Array | None = None) -> None:
-    """Refuse a solution where an item of a given variable has no error left: no number of points is enough there.
-
-    With the solution from fewer points only what has fallen to less than half since then.
-
-    Raises
-    ------
-    ModelError
-        Naming the item.
-    """
-    structure, mixture = problem.problem.structure, problem.mixture
-    variance = np.diag(problem.problem.moments.cov)
-    loads = structure.templates[LAMBDA][:, list(mixture.given)] != 0
-    _, row, col = structure.where[LAMBDA]
-    loads[row, :] |= col[:, None] == np.array(mixture.given)
-    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
-        item = structure.row[entry]
-        now = theta[structure.free[entry]]
-        falling = earlier is None or now < 0.5 * earlier[structure.free[entry]]
-        if falling and loads[item].any() and now < share * variance[item]:
-            name, least = structure.observed[item], LEAST_RESIDUAL * variance[item]
-            raise ModelError(
-                f"the residual variance of {name} goes to 0: the latent variable is the same as this item",
-                hint=f"fix it at a share of the item's variance ({name} ~~ {least:.3g}*{name}), or leave the item out",
-            )
-
-
-def _minimize(problem: ProductProblem, theta: Array, rescue: int | None = None) -> EngineFit:
-    """Maximise the likelihood from one start, with the points as they are."""
-    inner = problem.problem
-    try:
-        return minimize(
-            inner.structure,
-            inner.moments,
-            [lambda: theta],
-            constraints=inner.constraints,
-            max_iterations=inner.options.max_iterations,
-            rescue=rescue,
-        )
-    except ValueError as error:
-        raise ModelError(
-            "no starting value gives proper covariance matrices",
-            hint="fit the model without products first; remove variances that are fixed at 0",
-        ) from error
-
-
-def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each."""
-    mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
-    point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-    assert isinstance(point, MixturePoint)
-    centered = mixture.grid.points - mean  # keeps digits where a variable is far from 0
-    variances = [weight @ centered**2 - (weight @ centered) ** 2 for weight in point.weights]
-    smallest = np.quantile(np.concatenate(variances), 0.01, axis=0)
-    return mean, sd, np.sqrt(np.maximum(smallest, 1e-8 * sd**2))
-
-
-def _first_spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return what :func:`_spread` does, from the model without products."""
-    mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
-    p, d = len(mixture.center), mixture.dimensions
-    joint = mixture.joint_covariance(theta)
-    assert joint is not None
-    inverse = np.linalg.inv(joint[0])
-    own = np.diag(inverse)[p : p + d]
-    with np.errstate(invalid="ignore"):
-        return mean, sd, np.where(own > 0, np.minimum(1.0 / np.sqrt(own), sd), 0.1 * sd)
-
-
-def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of the given variables: (D,) each."""
-    implied, at = mixture.whole_moments(theta), list(mixture.given)
-    return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
-
-
-def _count(sd: Array, spread: Array, distance: float, reach: float) -> int:
-    """Return how many points in each dimension have that distance."""
-    return math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
-
-
-def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) -> tuple[Grid, int]:
-    count = _count(sd, spread, distance, reach)
-    most = _most(len(mean)) if distance < ROUGH else AT_FIRST[min(len(mean), 3) - 1]
-    count = max(min(FEWEST, most), min(count, most))
-    return make_grid(mean, sd, count, reach), count
-
-
-def _most(dimensions: int) -> int:
-    """Return the largest number of points in each dimension: the corners are left out."""
-    if dimensions == 1:
-        return MOST
-    kind = min(dimensions, 3) - 2
-    return int((LIMITS[kind] / (0.79, 0.53)[kind]) ** (1.0 / dimensions))
-
-
-def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
-    """Return points for the moments of all variables: a smooth integral without data needs few."""
-    mixture, at = problem.mixture, list(problem.mixture.given)
-    mean, sd = _location(mixture, theta)
-    rough = make_grid(mean, sd, FEWEST)
-    inner = mixture.models(theta, rough.points).eta_cov[:, at][:, :, at]
-    alone = 1.0 / np.sqrt(np.diagonal(np.linalg.inv(inner), axis1=1, axis2=2))
-    count = math.ceil(float(np.max(2.0 * PRIOR_REACH * sd / (PRIOR_DISTANCE * alone.min(axis=0))))) + 1
-    return make_grid(mean, sd, min(count, _most(len(at))), PRIOR_REACH)
-
-
-def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
+def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
     Derivatives are central differences: moments with products have no short derivatives.
@@ -514,9 +149,11 @@ def infer_products(
     first = options.information == "first.order"
     information = mixture.first_order(point) if first else mixture.expected_information(inner.structure, point)
     precision = invert_information(information, n, constraints)
-    vcov = _vcov(precision, mixture, point, options, n, clusters, information, constraints)
+    robust = options.se.startswith("robust") and precision.identified
+    middle = cross_products(mixture.scores(point), clusters) / n if robust else None
+    vcov = sandwich(precision, middle, options, n)
     raw = row_values(table, solution.theta, inner.fixed)
-    std_lv, std_all = scale_rows(table, raw, *_deviations(problem, solution.theta))
+    std_lv, std_all = scaled_rows(problem, solution.theta, raw)
     implied = problem.mixture.whole_moments(solution.theta)
     admissible, problems = check_admissible(table, replace(inner.structure, observed=table.observed), implied, raw)
     tests = wald(raw, vcov, level, solution.converged, constrained=constraints is not None)
@@ -531,7 +168,9 @@ def infer_products(
         std_lv=std_lv.value,
         std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
-        measures=_measures(fit, implied),
+        measures=product_measures(
+            [inner], [implied], _likelihoods(fit, information, middle), converged=solution.converged
+        ),
         implied=implied,
         vcov=vcov,
         identified=precision.identified and (options.se == "none" or bool(np.isfinite(vcov).all())),
@@ -540,73 +179,39 @@ def infer_products(
     )
 
 
-def _vcov(
-    precision: Precision,
-    mixture: Mixture,
-    point: object,
-    options: FitOptions,
-    n: int,
-    clusters: IntArray | None,
-    information: Array,
-    constraints: LinearConstraints | None,
-) -> Array:
-    q = len(information)
+def cross_products(scores: Array, clusters: IntArray | None) -> Array:
+    """Return the sum of s s' over respondents, or over sums of s within clusters times C / (C - 1), (q, q)."""
+    if clusters is None:
+        return scores.T @ scores
+    count = int(clusters.max()) + 1
+    sums = np.zeros((count, scores.shape[1]))
+    np.add.at(sums, clusters, scores)
+    return count / (count - 1) * sums.T @ sums
+
+
+def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n: int) -> Array:
+    """Return the covariance matrix of the estimates: from the information, or a sandwich with `middle` in it."""
     if options.se == "none" or not precision.identified:
-        return np.full((q, q), np.nan)
-    if options.se == "standard":
-        return precision.vcov
-    assert isinstance(point, MixturePoint)
-    scores = mixture.scores(point)
-    correction = 1.0
-    if clusters is not None:
-        count = int(clusters.max()) + 1
-        sums = np.zeros((count, q))
-        np.add.at(sums, clusters, scores)
-        scores, correction = sums, count / (count - 1)
-    return precision.vcov @ (correction * scores.T @ scores) @ precision.vcov
+        return np.full(precision.vcov.shape, np.nan)
+    return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
 
 
-def _measures(fit: ProductFit, implied: Implied) -> dict[str, float]:
-    """Return the likelihood, information criteria, the test against the model without products, and SRMR."""
+def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> Likelihoods:
+    """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
     inner, linear = fit.problem.problem, fit.problem.linear
-    n, table = inner.nobs, inner.table
-    free = table.nfree - (0 if inner.constraints is None else inner.constraints.rank)
-    names = measure_names(FitOptions(), casewise=False)
-    out = dict.fromkeys(names, NAN) | {"npar": free, "ntotal": n}
-    if not fit.solution.converged:
-        return out
-    x = [table.observed.index(v) for v in table.exogenous] if table.fixed_x else []
-    cov, mean = inner.moments.cov, inner.moments.mean
-    given = _log_likelihood_of_fixed(cov, x, n)
-    logl = -0.5 * n * fit.solution.fmin - given
-    out |= {
-        "fmin": fit.solution.fmin / 2.0,
-        "logl": logl,
-        "aic": fm.aic(logl, free),
-        "bic": fm.bic(logl, free, n),
-        "bic2": fm.bic2(logl, free, n),
-        "rmr": fm.rmr(cov, implied.sigma, mean, implied.mu),
-        "srmr": fm.srmr(cov, implied.sigma, mean, implied.mu),
-    }
-    if fit.linear.converged and linear.constraints is None and inner.constraints is None:
-        flat = np.zeros(table.nfree)
-        flat[: len(fit.linear.theta)] = fit.linear.theta
-        at = evaluate(inner.structure, inner.moments, flat)
-        if at is not None:
-            difference = n * (at.value - fit.solution.fmin)
-            df = table.nfree - len(fit.linear.theta)
-            out |= {
-                "linear_logl": -0.5 * n * at.value - given,
-                "product_chisq": difference,
-                "product_df": df,
-                "product_pvalue": fm.chisq_pvalue(difference, df) if df else NAN,
-            }
-    return out
-
-
-def _log_likelihood_of_fixed(cov: Array, x: list[int], n: int) -> float:
-    """Return the log-likelihood of exogenous variables taken as fixed, at their own moments."""
-    if not x:
-        return 0.0
-    logdet = float(np.linalg.slogdet(cov[np.ix_(x, x)])[1])
-    return -0.5 * n * (len(x) * math.log(2.0 * math.pi) + logdet + len(x))
+    rank = 0 if inner.constraints is None else inner.constraints.rank
+    scaling = NAN if middle is None else scaling_factor(information, middle, inner.constraints)
+    found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
+    if not fit.linear.converged or linear.constraints is not None or inner.constraints is not None:
+        return found
+    free = len(fit.linear.theta)
+    flat = np.zeros(inner.table.nfree)
+    flat[:free] = fit.linear.theta
+    at = evaluate(inner.structure, inner.moments, flat)
+    if at is None:
+        return found
+    if middle is not None and free < len(flat):
+        found = replace(
+            found, product_scaling=restricted_factor(information, middle, None, np.eye(len(flat))[:, :free])
+        )
+    return replace(found, linear=at.value, linear_npar=free)
