@@ -13,7 +13,7 @@ import numpy as np
 
 from b2b_sem.engine.base import Array, EngineFit, IntArray
 from b2b_sem.engine.native.implied import LAMBDA, THETA
-from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, make_grid
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, starting_values
@@ -98,7 +98,11 @@ def search(
     earlier: Array | None = None
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
-        points = [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
+        points = _evaluate(wide, places, theta)
+        if any(point is None for point in points):  # negative residual variances may do at some of the points only
+            for part, place in zip(parts, places, strict=True):
+                theta[place] = _proper(part, theta[place])
+            points = _evaluate(wide, places, theta)
         if not all(isinstance(point, MixturePoint) for point in points):
             raise ModelError(
                 "no starting value gives proper covariance matrices",
@@ -180,6 +184,10 @@ class _Wide:
     def finer(self, mean: Array, sd: Array) -> Grid:
         """Return twice as many points in each dimension."""
         return make_grid(mean, sd, 2 * self.count - 1, self.reach)
+
+
+def _evaluate(wide: Sequence[_Wide], places: Sequence[IntArray], theta: Array) -> list[Point | None]:
+    return [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
 
 
 def _proper(problem: ProductProblem, theta: Array) -> Array:
