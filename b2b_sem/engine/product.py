@@ -57,10 +57,14 @@ __all__ = [
     "infer_products",
     "maximize",
     "prepare_products",
+    "prior_points",
+    "roomy_points",
     "sandwich",
     "scaled_rows",
     "search",
     "solve_products",
+    "standard_deviations",
+    "with_units",
 ]
 
 #: Distance of points, in the smallest posterior standard deviation of a given variable: the relative error of a sum
@@ -90,6 +94,8 @@ CLOSER = 0.75
 VANISHING = 3e-3
 #: Share of an item's variance that a residual variance gets to begin with where it has none.
 LEAST_RESIDUAL = 0.05
+#: What distance and ends are multiplied by for points that serve other rows of the kind, too.
+ROOM = (0.9, 1.1)
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
@@ -348,9 +354,18 @@ def search(
     if not (solution.converged and abs(error) <= EXACT):
         for part, at in zip(now, places, strict=True):
             _refuse_vanishing(part, theta[at], VANISHING)
-    last = [p.with_likelihood(prior=_prior_grid(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
+    last = [p.with_likelihood(prior=prior_points(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
     count = max(w.count for w in wide)
     return Found(tuple(last), replace(solution, iterations=iterations), count, error)
+
+
+def roomy_points(problem: ProductProblem, theta: Array) -> tuple[ProductProblem, Grid]:
+    """Return the problem with points that also serve other rows of the kind, and twice as many to check with."""
+    wide = _Wide(problem)
+    wide.distance, wide.reach = ROOM[0] * DISTANCE, ROOM[1] * REACH
+    mean, sd, spread = _spread(problem, theta)
+    wide.locate(mean, sd, spread)
+    return wide.problem, wide.finer(mean, sd)
 
 
 class _Wide:
@@ -483,7 +498,11 @@ def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]
     mixture = problem.mixture
     mean, sd = _location(mixture, theta)
     point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-    assert isinstance(point, MixturePoint)
+    if not isinstance(point, MixturePoint):
+        raise ModelError(
+            f"{', '.join(problem.given)}: far from the mean of these variables covariance matrices are not proper",
+            hint="a residual variance is negative: fix it at a share of the item's variance, or leave the item out",
+        )
     centered = mixture.grid.points - mean  # keeps digits where a variable is far from 0
     variances = [weight @ centered**2 - (weight @ centered) ** 2 for weight in point.weights]
     smallest = np.quantile(np.concatenate(variances), 0.01, axis=0)
@@ -526,7 +545,7 @@ def _most(dimensions: int) -> int:
     return MOST if dimensions == 1 else int((LIMIT / (0.8, 0.53)[min(dimensions, 3) - 2]) ** (1.0 / dimensions))
 
 
-def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
+def prior_points(problem: ProductProblem, theta: Array) -> Grid:
     """Return points for the moments of all variables: a smooth integral without data needs few."""
     mixture, at = problem.mixture, list(problem.mixture.given)
     mean, sd = _location(mixture, theta)
@@ -542,29 +561,26 @@ def scaled_rows(problem: ProductProblem, theta: Array, raw: RowValues) -> tuple[
     return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
-def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
+def standard_deviations(problem: ProductProblem, theta: Array) -> Array:
+    """Return those of latent and then of observed variables that the whole model implies, (k + p,)."""
+    implied, k = problem.mixture.whole_moments(theta), problem.problem.structure.nlatent
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
+
+
+def with_units(problem: ProductProblem, value: Array, slopes: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
-    Derivatives are central differences: moments with products have no short derivatives.
+    Parameters
+    ----------
+    problem : ProductProblem
+    value : (k + p,) array
+        Of :func:`standard_deviations`.
+    slopes : (k + p, q) array
+        Their derivatives.
     """
     table, structure = problem.problem.table, problem.problem.structure
-    k, observed = structure.nlatent, table.observed
-    names = [*structure.eta[:k], *observed]
-
-    def sds(at: Array) -> Array:
-        implied = problem.mixture.whole_moments(at)
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
-
-    value = sds(theta)
-    slopes = np.zeros((len(names), len(theta)))
-    for j in range(len(theta)):
-        h = STEP * max(1.0, abs(theta[j]))
-        up, down = theta.copy(), theta.copy()
-        up[j] += h
-        down[j] -= h
-        slopes[:, j] = (sds(up) - sds(down)) / (2.0 * h)
-    q = len(theta)
+    names, q = [*structure.eta[: structure.nlatent], *table.observed], slopes.shape[1]
 
     def collect(members: range) -> Deviations:
         sd = {names[i]: float(value[i]) for i in members}
@@ -575,7 +591,20 @@ def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Devi
             sd[row.rhs], slope[row.rhs] = a * b, a * db + b * da
         return out
 
-    return collect(range(k)), collect(range(len(names)))
+    return collect(range(structure.nlatent)), collect(range(len(names)))
+
+
+def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:
+    """Return :func:`with_units`, with derivatives by central differences: the moments have no short derivatives."""
+    value = standard_deviations(problem, theta)
+    slopes = np.zeros((len(value), len(theta)))
+    for j in range(len(theta)):
+        h = STEP * max(1.0, abs(theta[j]))
+        up, down = theta.copy(), theta.copy()
+        up[j] += h
+        down[j] -= h
+        slopes[:, j] = (standard_deviations(problem, up) - standard_deviations(problem, down)) / (2.0 * h)
+    return with_units(problem, value, slopes)
 
 
 def infer_products(
