@@ -17,15 +17,9 @@ from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import evaluate, expected_information, gradient
 from b2b_sem.engine.native.mixture import Grid, Mixture, make_mixture
 from b2b_sem.engine.problem import Problem, fixed_moments
-from b2b_sem.engine.product import (
-    ProductProblem,
-    prior_points,
-    roomy_points,
-    scaled_rows,
-    search,
-    standard_deviations,
-    with_units,
-)
+from b2b_sem.engine.product import scaled_rows, standard_deviations, with_units
+from b2b_sem.engine.product_problem import ProductProblem
+from b2b_sem.engine.product_search import prior_points, roomy_points, search
 from b2b_sem.engine.resample import stream
 from b2b_sem.engine.standardize import RowValues, row_values, scale_rows, with_definitions
 from b2b_sem.engine.threads import single_thread
