@@ -136,6 +136,7 @@ def test_notes_say_what_to_know():
     ("model", "options", "error", "message"),
     [
         (MODEL, {"interaction": "dcm"}, Unsupported, "'dmc'"),
+        (BASE + "M ~ Y\nY ~ X + M + X:M", {"interaction": "dmc"}, Unsupported, "loops"),
         (MODEL, {"interaction": "dmc", "std_lv": True}, Unsupported, "fix a loading"),
         (MODEL, {"interaction": "dmc", "kind": "growth"}, Unsupported, "kind"),
         (MODEL, {"interaction": "mc", "meanstructure": False}, Unsupported, "means"),
