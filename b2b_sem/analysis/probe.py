@@ -126,7 +126,7 @@ def simple_slopes(
         },
         columns=list(SLOPE_COLUMNS),
     )
-    notes = [*_failed(equation.failure), *_notes(surface)]
+    notes = [*_failed(equation.failure), *equation.notes, *_notes(surface)]
     if not (isinstance(at, (str, type(None)))) and unit == "raw":
         notes.extend(_outside(values, surface))
     return SimpleSlopes(surface, level, tuple(notes), table)
@@ -180,9 +180,9 @@ def johnson_neyman(
     }
     m = surface.m
     values = equation.variables.sample.get(named.moderator)
-    notes = [*_failed(equation.failure), *_notes(surface)]
+    notes = [*_failed(equation.failure), *equation.notes, *_notes(surface)]
     if values is None and m.latent:
-        values = fitted_scores(fit, named.moderator)
+        values = fitted_scores(fit, named.moderator, group)
         if values is not None:
             notes.append(
                 f"share_sample counts factor scores of {named.moderator}: they vary less than {named.moderator} itself."

@@ -286,9 +286,17 @@ def _number_or_text(code: str) -> float | str:
 
 
 def read_answers(
-    spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool
+    spec: ModelSpec,
+    data: str,
+    sheet: str | None,
+    missing_codes: tuple[str, ...],
+    score: bool,
+    claims: tuple[str, ...] = (),
 ) -> Responses:
-    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr."""
+    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr.
+
+    `claims` are propositions whose own items are scored, too.
+    """
     from b2b_sem.cli.output import say
     from b2b_sem.data.read import read_responses
 
@@ -297,7 +305,7 @@ def read_answers(
         from b2b_sem.data.score import rules_from_survey
         from b2b_sem.data.score import score as score_responses
 
-        responses = score_responses(responses, rules_from_survey(spec.survey_spec, spec.items()))
+        responses = score_responses(responses, rules_from_survey(spec.survey_spec, spec.items(claims=claims)))
     for note in responses.notes:
         say(note)
     return responses

@@ -171,3 +171,18 @@ def test_json_round_trip():
     again = bs.FitResult.from_json(fit.to_json())
     assert again.parameters.equals(fit.parameters)
     assert again.model.options["interaction"] == "rc"
+
+
+def test_a_product_is_no_scale():
+    fit = bs.fit(MODEL, DATA, interaction="dmc", engine="native")
+    assert bs.reliability(fit)["scale"].tolist() == ["X", "M", "Y"]
+    assert list(bs.validity(fit).latent_cor) == ["X", "M", "Y"]
+
+
+def test_paths_of_groups():
+    with pytest.raises(Unsupported, match="gap := b1 - b2"):
+        bs.compare_groups(MODEL, DATA, "team")
+    text = "Y =~ y1 + y2 + y3\nY ~ w + v + {}"
+    one = bs.compare_groups(text.format("w:v"), DATA, "team").omnibus
+    other = bs.compare_groups(text.format("wv"), DATA.assign(wv=DATA["w"] * DATA["v"]), "team").omnibus
+    assert one == pytest.approx(other, rel=1e-9)

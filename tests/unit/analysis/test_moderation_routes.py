@@ -80,6 +80,38 @@ def test_scores_are_least_squares_on_centred_means(found: ModerationResult) -> N
     assert "reliability of about" in row.notes[1]
 
 
+def test_adjusted_scores_are_single_indicators() -> None:
+    data = sample(3000, seed=12)
+    found = bs.moderation(MODEL, data, routes=("scores", "adjusted"))
+    row = found.route("adjusted")
+    frame, lines = pd.DataFrame(), ["Y ~ X + M + X:M"]
+    for name, score in zip("XMY", means(data, "x", "m", "y"), strict=True):
+        items = data[[f"{name.lower()}{i}" for i in (1, 2, 3)]]
+        total = items.sum(axis=1)
+        alpha = 1.5 * (1 - items.var().sum() / total.var())
+        frame[f"s{name}"] = score
+        lines += [f"{name} =~ 1*s{name}", f"s{name} ~~ {(1 - alpha) * score.var()}*s{name}"]
+    theirs = bs.fit("\n".join(lines), frame).parameters.query("rhs == 'X:M'").iloc[0]
+    assert (row.est, row.se) == (pytest.approx(theirs["est"], rel=1e-6), pytest.approx(theirs["se"], rel=1e-5))
+    assert row.std == pytest.approx(theirs["std_all"], rel=1e-6)
+    # parallel items: scores and latent variables have one unit, and the truth is 0.3
+    assert abs(row.est - 0.3) < 2 * row.se
+    assert found.route("scores").est < 0.3 - 2 * found.route("scores").se
+    assert "alpha: " in row.notes[0]
+
+
+def test_adjusted_scores_need_a_reliability() -> None:
+    single = MODEL.replace("m1 + m2 + m3", "m1")
+    taken = bs.moderation(single, DATA, routes="adjusted").route("adjusted")
+    assert taken.ok
+    assert "M " not in taken.notes[0].split("alpha: ")[1]  # one item is taken as it is
+    noise = DATA.assign(m2=-DATA["m1"] + np.random.default_rng(1).normal(size=400))
+    reason = bs.moderation(MODEL.replace(" + m3", ""), noise, routes="adjusted").route("adjusted").reason
+    assert "alpha of M is -" in reason
+    factor = bs.moderation(MODEL, DATA, routes="adjusted", score="regression").route("adjusted")
+    assert "are scale means" in factor.reason
+
+
 def test_split_is_a_comparison_of_groups(found: ModerationResult) -> None:
     (m,) = means(DATA, "m")
     half = DATA.assign(half=np.where(m > np.median(m), "upper", "lower")).sort_values("half")
@@ -123,8 +155,13 @@ def test_the_moderator_can_be_either_factor(found: ModerationResult) -> None:
 
 
 def test_every_route_is_a_row() -> None:
-    every = bs.moderation(MODEL, DATA[:150], routes=(*ROUTES, "mc"))
-    assert every.routes["route"].tolist() == [*ROUTES, "mc"]
+    every = bs.moderation(MODEL, DATA[:150], routes=(*ROUTES, "mc", "adjusted"))
+    assert every.routes["route"].tolist() == [*ROUTES, "mc", "adjusted"]
+    for name, fit in every.fits.items():
+        if name != "split":  # every way to a latent product reports the same standardized effect
+            sd = np.sqrt(pd.Series(np.diag(fit.latent_cov()), fit.latent_cov().index))
+            row = every.route(name)
+            assert row.std == pytest.approx(row.est * sd["X"] * sd["M"] / sd["Y"], rel=1e-6), name
     for row in every.rows:
         assert row.ok or row.reason
         assert bool(row.decision) == row.ok
@@ -137,6 +174,9 @@ def test_a_route_that_fails_is_a_row_with_its_reason() -> None:
     assert "whose own effect is asked about" in found.route("split").reason
     assert found.route("scores").ok
     assert math.isnan(found.route("split").est)
+    curve = DATA.assign(**{f"y{i}": DATA[f"y{i}"] + DATA["x1"] ** 2 for i in (1, 2, 3)})
+    grows = bs.moderation(square, curve, routes="scores").statements[0]
+    assert "the effect of X grows with X itself" in grows
     clusters = bs.moderation(MODEL, DATA, routes=OWN, cluster="firm", estimator="MLR")
     assert "independent rows" in clusters.route("scores").reason
     assert clusters.route("split").ok
@@ -169,6 +209,7 @@ def test_agreement(found: ModerationResult) -> None:
     assert found.agreement == AGREE
     assert found.statements == (
         "The verdict does not depend on the route: the effect of X grows with M (p < .05) by lms, scores and split.",
+        f"Standardized effects: from {found.route('scores').std:.2f} (scores) to {found.route('lms').std:.2f} (lms).",
     )
     weak = sample(150, 0.1, 22)
     apart = bs.moderation(MODEL, weak, routes=("scores", "split"), alpha=0.5)
@@ -177,7 +218,8 @@ def test_agreement(found: ModerationResult) -> None:
     differ = bs.moderation(MODEL, weak, routes=("scores", "split", "observed"), alpha=between)
     assert differ.agreement == DIFFER
     assert "depends on the route" in differ.statements[0]
-    assert "observed" not in differ.statements[0]
+    assert "observed" not in " ".join(differ.statements)
+    assert differ.statements[1].startswith("Standardized effects: from ")
     falls = bs.moderation(MODEL, sample(400, -0.3), routes=("scores", "split"))
     assert falls.routes["decision"].tolist() == ["negative", "negative"]
     assert "falls with M" in falls.statements[0]
