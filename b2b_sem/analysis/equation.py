@@ -470,12 +470,13 @@ def _multiply(
     return out
 
 
-def fitted_scores(fit: Any, name: str) -> Array | None:
-    """Return the factor scores of a latent variable; None where the fit has none."""
-    if not isinstance(fit, Fit) or fit.groups:
+def fitted_scores(fit: Any, name: str, group: str | None = None) -> Array | None:
+    """Return the factor scores of a latent variable, of one group; None where the fit has none."""
+    if not isinstance(fit, Fit):
         return None
     try:
         scores = fit.factor_scores()
     except Unsupported:
         return None
-    return np.asarray(scores[name], dtype=float) if name in scores else None
+    own = scores[str(group)] if isinstance(scores, dict) else scores
+    return np.asarray(own[name], dtype=float) if name in own else None

@@ -74,6 +74,11 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     interaction = arguments["interaction"]
     parsed, data, notes = with_observed_products(parsed, data)
     if not product_entries(parsed):
+        if interaction != "lms":
+            raise Unsupported(
+                f"interaction={interaction!r} is about products of latent variables, and the model has none",
+                hint="leave it out: products of observed variables are columns of the data",
+            )
         return add_notes(fit_linear(parsed, data, arguments), notes)
     if arguments["ordered"] or any(e.op in ("|", "~*~") for e in parsed.entries):
         raise Unsupported(

@@ -7,7 +7,6 @@ all products linear.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +19,10 @@ from b2b_sem.engine.inference import (
     solution_warnings,
     wald,
 )
-from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
-from b2b_sem.engine.native.loss import Point, evaluate
-from b2b_sem.engine.problem import Problem, solve
+from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.problem import solve
+from b2b_sem.engine.product_base import PreparedProducts
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
@@ -32,7 +31,6 @@ from b2b_sem.errors import ModelError
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
-    "PreparedProducts",
     "ProductFit",
     "cross_products",
     "infer_products",
@@ -44,42 +42,6 @@ __all__ = [
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
-
-
-class Likelihood(Protocol):
-    """What inference needs of the likelihood of a model with products."""
-
-    def scores(self, point: Point) -> Array:
-        """Return the score of each respondent, (N, q)."""
-
-    def first_order(self, point: Point) -> Array:
-        """Return the first-order information of a respondent, (q, q)."""
-
-    def expected_information(self, structure: Structure, point: Point) -> Array:
-        """Return the observed information of a respondent, (q, q)."""
-
-    def whole_moments(self, theta: Array) -> Implied:
-        """Return the moments of all variables, products and all."""
-
-
-class PreparedProducts(Protocol):
-    """A compiled model with products: see :class:`ProductProblem`."""
-
-    @property
-    def problem(self) -> Problem:
-        """With the likelihood as the weight of its moments."""
-
-    @property
-    def linear(self) -> Problem:
-        """Without products."""
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The variables that are integrated out, if any."""
-
-    @property
-    def mixture(self) -> Likelihood:
-        """The likelihood."""
 
 
 @dataclass(frozen=True)

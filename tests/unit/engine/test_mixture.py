@@ -202,7 +202,7 @@ def test_what_supposes_a_linear_model_is_refused() -> None:
         lambda: found.bootstrap(10, seed=1),
         lambda: found.residuals("standardized"),
         lambda: fit(text, DATA, ordered=True),
-        lambda: fit(text, DATA, interaction="qml"),
+        lambda: fit(text, DATA, interaction="none"),
         lambda: fit(text, DATA, estimator="GLS"),
         lambda: fit(text, DATA, estimator="MLR", information="first.order"),
     ):
