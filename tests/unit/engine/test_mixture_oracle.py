@@ -10,14 +10,13 @@ import pandas as pd
 import pytest
 from lms_oracle import Oracle
 
-from b2b_sem.analysis.fitted import context_of
 from b2b_sem.analysis.structural import fit
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native import mixture_rows
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
-from b2b_sem.engine.native.mixture import Mixture, make_grid
+from b2b_sem.engine.native.mixture import make_grid
 from b2b_sem.engine.product import ProductProblem, prepare_products
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.product import add_products, linear_part
