@@ -124,9 +124,10 @@ def fit(
         "residual.covariances", "lv.variances", "lv.covariances", "regressions".
     group_partial : sequence of str
         Parameters that are not equal all the same: "F=~x2", "x2~1".
-    interaction : {"lms"}
+    interaction : {"lms", "qml"}
         How products of latent variables in the model (``RR ~ PC + PX + PC:PX``) are estimated: by maximum likelihood
-        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338).
+        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338), or by quasi-maximum likelihood, which has no integral (Klein
+        & Muthen 2007, doi:10.1080/00273170701710205).
 
     Returns
     -------

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from qml_oracle import QuasiOracle
 
+from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import context_of
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.quasi import Quasi
 from b2b_sem.engine.native.quasi_piece import make_matrices, make_pieces
 from b2b_sem.engine.quasi import transformed_variables
-from b2b_sem.errors import Unsupported
+from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.fit import FitResult
 
 ITEMS = {f: [f"{f.lower()}{k}" for k in (1, 2, 3)] for f in "XMPYW"}
@@ -337,6 +338,17 @@ def test_factors_of_second_order() -> None:
     row = ("Y", "~", "G:P")
     one, other = (r.parameters.set_index(["lhs", "op", "rhs"]) for r in (found, exact))
     assert one.loc[row, "est"] == pytest.approx(other.loc[row, "est"], abs=0.15 * other.loc[row, "se"])
+
+
+def test_comparisons() -> None:
+    """With products and without the likelihoods are comparable; with those of LMS they are not."""
+    text = measured("XMPY") + "P ~ X\nY ~ P + M + P:M"
+    one, plain = fit(text, DATA, interaction="qml"), fit(text.replace(" + P:M", ""), DATA, meanstructure=True)
+    table = compare(one, plain).table
+    assert table["chisq_diff"].iloc[1] == pytest.approx(one.measures["product_chisq"], abs=1e-5)
+    assert table["df_diff"].iloc[1] == one.measures["product_df"] == 1
+    with pytest.raises(DataError, match="maximise different functions"):
+        compare(one, fit(text + " + X:M", DATA))
 
 
 @pytest.mark.parametrize(
