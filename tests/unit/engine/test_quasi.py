@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qml_oracle import QuasiOracle
+from scipy import stats
 
 from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import context_of
@@ -103,6 +104,37 @@ def test_likelihood_equals_the_oracle(name: str) -> None:
     # the oracle tells a wrong value from a right one
     product = next(key for key in at if ":" in key)
     assert abs(oracle.log_likelihood(at | {product: at[product] + 0.05}, DATA) - found.measures["logl"]) > 0.01
+
+
+def test_other_models_equal_the_oracle() -> None:
+    """Latent means, residual covariances within and across, an item of two outcomes, correlated residuals."""
+    text, oracle = case("downstream")
+    text += "\nX ~ 1\nx1 ~ 0*1\nM ~ 1\nm1 ~ 0*1\ny2 ~~ y3\nx2 ~~ y1\nm3 ~~ w1\nW =~ y3\nP ~~ M"
+    found = fit(text, DATA, interaction="qml")
+    items = dict(oracle.items) | {"W": [*ITEMS["W"], "y3"]}
+    at = values_of(found)
+    assert at["X~1"] > 1.0
+    wide = replace(oracle, items=items)
+    assert found.measures["logl"] == pytest.approx(wide.log_likelihood(at, DATA), abs=1e-8)
+    assert abs(wide.log_likelihood(at | {"x2~~y1": at["x2~~y1"] + 0.05}, DATA) - found.measures["logl"]) > 1e-3
+
+
+def test_covariates_taken_as_fixed() -> None:
+    rng = np.random.default_rng(8)
+    data = DATA.assign(age=3.0 + DATA["y1"] - DATA["p1"] + rng.normal(size=len(DATA)))
+    text, oracle = case("exogenous")
+    found = fit(text.replace("Y ~ X", "Y ~ age + X"), data, interaction="qml")
+    wide = replace(
+        oracle,
+        items={"A": ["age"], **oracle.items},
+        exogenous=["X", "M", "A"],
+        equations={"Y": ["X", "M", "A", "X:M"]},
+    )
+    mean, variance = data["age"].mean(), data["age"].var(ddof=0)
+    at = values_of(found)
+    at |= {"Y~A": at["Y~age"], "A~1": mean, "A~~A": variance, "age~1": 0.0, "age~~age": 0.0}
+    own = stats.norm.logpdf(data["age"], mean, np.sqrt(variance)).sum()
+    assert found.measures["logl"] == pytest.approx(wide.log_likelihood(at, data) - own, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", ["endogenous", "downstream"])
