@@ -1,20 +1,15 @@
-"""Models with latent products: the problem, its solution by LMS, and everything that is reported.
+"""Models with latent products: their solution by LMS, and everything that is reported.
 
 See :mod:`b2b_sem.engine.native.mixture` for the likelihood. The integral is over the fewest latent variables that make
-all products linear; the points are set from the model without products, and set again where the solution asks for it.
+all products linear.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, EngineFit, FitOptions, IntArray
 from b2b_sem.engine.inference import (
@@ -24,111 +19,31 @@ from b2b_sem.engine.inference import (
     solution_warnings,
     wald,
 )
-from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.implied import LAMBDA, THETA, implied_moments
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.native.mixture import (
-    REACH,
-    Grid,
-    Memory,
-    Mixture,
-    MixturePoint,
-    Product,
-    extend_structure,
-    make_grid,
-    make_mixture,
-)
-from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.problem import Problem, prepare, solve, starting_values
+from b2b_sem.engine.problem import solve
 from b2b_sem.engine.product_base import PreparedProducts
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product_problem import ProductProblem
+from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
-from b2b_sem.errors import ModelError, Unsupported
-from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.errors import ModelError
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
-    "EXACT",
-    "Found",
     "ProductFit",
-    "ProductProblem",
     "cross_products",
-    "given_variables",
     "infer_products",
-    "maximize",
-    "prepare_products",
     "sandwich",
     "scaled_rows",
-    "search",
     "solve_products",
+    "standard_deviations",
+    "with_units",
 ]
 
-#: Distance of points, in the smallest posterior standard deviation of a given variable: the relative error of a sum
-#: over a normal density is 2 exp(-2 (pi / distance)^2), 2e-8 here.
-DISTANCE = 1.04
-#: The same for a first, rough maximum.
-ROUGH = 1.6 * DISTANCE
-#: Change of the log-likelihood with twice the points below which the integral counts as exact.
-EXACT = 1e-6
-#: Points, in one dimension, to begin and to end with.
-FEWEST, MOST = 25, 4001
-#: Points in each of one, two and three dimensions, at most, for the rough maximum.
-AT_FIRST = (201, 41, 21)
-#: Points in all dimensions together.
-LIMIT = 40_000
-#: How often the points are set again.
-ROUNDS = 6
-#: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
-#: what the ends are multiplied by where one has.
-MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
-#: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
-#: deviation of a given variable given the others.
-PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
-#: What the distance is multiplied by where the points were too few.
-CLOSER = 0.75
-#: Share of an item's variance below which its residual variance may go to 0.
-VANISHING = 3e-3
-#: Share of an item's variance that a residual variance gets to begin with where it has none.
-LEAST_RESIDUAL = 0.05
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class ProductProblem:
-    """A model with products, and the same model without.
-
-    Attributes
-    ----------
-    problem : Problem
-        With a :class:`Mixture` as the weight of its moments; its structure is that of the linear models of all points.
-    linear : Problem
-        Without products.
-    given : tuple of str
-        The variables that are integrated out.
-    """
-
-    problem: Problem
-    linear: Problem
-    given: tuple[str, ...]
-
-    @property
-    def mixture(self) -> Mixture:
-        """The likelihood."""
-        weight = self.problem.moments.weight
-        assert isinstance(weight, Mixture)
-        return weight
-
-    def with_grid(self, grid: Grid) -> ProductProblem:
-        """Return the problem with other points."""
-        return self.with_likelihood(grid=grid)
-
-    def with_likelihood(self, **changes: Any) -> ProductProblem:
-        """Return the problem with a changed likelihood."""
-        moments = replace(self.problem.moments, weight=replace(self.mixture, **changes))
-        return replace(self, problem=replace(self.problem, moments=moments))
 
 
 @dataclass(frozen=True)
@@ -154,105 +69,6 @@ class ProductFit:
     error: float
 
 
-def given_variables(table: ParameterTable) -> tuple[str, ...]:
-    """Return the fewest latent variables of which every product has one; of several such sets the first.
-
-    Raises
-    ------
-    Unsupported
-        If a product needs a latent variable that equals an item without error.
-    """
-    return _covers(table)[0]
-
-
-def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
-    """Return all sets of the fewest latent variables of which every product has one; exogenous variables first."""
-    pairs = [factors_of(r) for r in product_rows(table)]
-    exact = {r.lhs for r in table.rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value == 0.0}
-    sure = {r.lhs for r in table.rows if r.op == "=~" and r.rhs in exact and r.rhs in table.observed}
-    endogenous = {r.lhs for r in table.rows if r.op == "~"} | {r.rhs for r in table.rows if r.op == "=~"}
-    named = dict.fromkeys(v for pair in pairs for v in pair if v in table.latents and v not in sure)
-    candidates = sorted(named, key=lambda v: v in endogenous)
-    for size in range(1, len(candidates) + 1):
-        found = [c for c in combinations(candidates, size) if all(set(pair) & set(c) for pair in pairs)]
-        if found:
-            return found
-    names = ", ".join(":".join(p) for p in pairs if not set(p) & set(candidates))
-    raise Unsupported(
-        f"the product {names} has no latent variable with measurement error",
-        hint="measure one of its factors by several items, or make the product a column of the data",
-    )
-
-
-def _widest(covers: list[tuple[str, ...]], base: Problem) -> tuple[str, ...]:
-    """Return the set whose variables the answers say least about: its integral needs the fewest points.
-
-    The first of the sets unless another one is clearly better. A variable that the model without products gives no
-    posterior variance at all (a Heywood case) is the last choice.
-    """
-    if len(covers) == 1:
-        return covers[0]
-    structure = base.structure
-    names = sorted({v for c in covers for v in c})
-    places = tuple(structure.eta.index(v) for v in names)
-    extended = extend_structure(structure, (), places)
-    solution, _ = solve(base, "native")
-    implied = implied_moments(extended, solution.theta)
-    if implied is None:
-        return covers[0]
-    p = structure.p
-    across = implied.sigma[p:, :p]
-    prior = np.diag(implied.sigma)[p:]
-    left = prior - (np.linalg.solve(implied.sigma[:p, :p], across.T).T * across).sum(axis=1)
-    share = dict(zip(names, np.sqrt(np.maximum(left / prior, 0.0)).tolist(), strict=True))
-    smallest = [min(share[v] for v in c) for c in covers]
-    return next(c for c, s in zip(covers, smallest, strict=True) if s >= 0.85 * max(smallest))
-
-
-def prepare_products(
-    table: ParameterTable,
-    linear: ParameterTable,
-    observed: Observed,
-    options: FitOptions,
-    constraints: LinearConstraints | None,
-    linear_constraints: LinearConstraints | None = None,
-    given: tuple[str, ...] | None = None,
-) -> ProductProblem:
-    """Compile a table with products.
-
-    Parameters
-    ----------
-    table, linear : ParameterTable
-        With products, and without: its parameters are the first ones of the former.
-    observed : Observed
-        With the rows.
-    options : FitOptions
-    constraints, linear_constraints : LinearConstraints or None
-        Of the two tables.
-    given : tuple of str, optional
-        What to integrate out: by default the variables that need the fewest points.
-    """
-    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
-    base = prepare(linear, observed, plain, linear_constraints)
-    structure = replace(base.structure, q=table.nfree)
-    place = {v: i for i, v in enumerate(structure.eta)}
-    given = _widest(_covers(table), base) if given is None else given
-    products = []
-    for row in product_rows(table):
-        first, second = factors_of(row)
-        known, other = (first, second) if first in given else (second, first)
-        number = row.free - 1 if row.free else None
-        products.append(Product(number, row.value or 0.0, place[row.lhs], place[known], place[other]))
-    assert observed.raw is not None
-    order = [observed.names.index(v) for v in table.observed]
-    incomplete = group_patterns(observed.raw[0][:, order])
-    start = Grid(np.zeros((1, len(given))), 1.0)
-    mixture = make_mixture(structure, tuple(products), tuple(place[v] for v in given), incomplete, start)
-    moments = replace(base.moments, weight=mixture)
-    problem = Problem(table, mixture.structure, moments, base.fixed, observed.nobs, options, constraints)
-    return ProductProblem(problem, base, given)
-
-
 def solve_products(problem: ProductProblem) -> ProductFit:
     """Maximise the likelihood.
 
@@ -271,301 +87,31 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a search has found: the problems of all groups with their last points, the solution and its exactness."""
-
-    parts: tuple[ProductProblem, ...]
-    solution: EngineFit
-    points: int
-    error: float
-
-
-def search(
-    parts: Sequence[ProductProblem],
-    places: Sequence[IntArray],
-    join: Callable[[Sequence[ProductProblem]], Problem],
-    theta: Array,
-) -> Found:
-    """Maximise the likelihood of one group or several, setting the points until the integrals are exact.
-
-    Parameters
-    ----------
-    parts : sequence of ProductProblem
-        One for each group, with parameters of its own.
-    places : sequence of (q_g,) int arrays
-        Which of all parameters these are.
-    join : callable
-        Makes the problem of all groups.
-    theta : (q,) array
-        Where to begin.
-
-    Raises
-    ------
-    ModelError
-        If there is no likelihood at the start.
-    """
-    theta = np.array(theta)
-    for part, place in zip(parts, places, strict=True):
-        theta[place] = _proper(part, theta[place])
-    wide = [_Wide(part.with_likelihood(memory=Memory())) for part in parts]
-    for own, place in zip(wide, places, strict=True):
-        own.locate(*_first_spread(own.problem, _without_products(own.problem, theta[place])))
-    iterations, error = 0, math.inf
-    earlier: Array | None = None
-    solution: EngineFit | None = None
-    for _ in range(ROUNDS):
-        points = [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
-        pairs = [(w, point) for w, point in zip(wide, points, strict=True) if isinstance(point, MixturePoint)]
-        if len(pairs) < len(wide):
-            raise ModelError(
-                "no starting value gives proper covariance matrices",
-                hint="fit the model without products first; remove variances that are fixed at 0",
-            )
-        widened = [solution is not None and w.widen(point) for w, point in pairs]
-        if any(widened):
-            continue
-        rough = wide[0].distance == ROUGH
-        now = [w.problem if solution is None else w.pruned(point) for w, point in pairs]
-        joint = join(now)
-        solution = maximize(joint, theta, rescue=None if rough else 0)
-        theta, iterations = solution.theta, iterations + solution.iterations
-        spreads = [_spread(w.problem, theta[at]) for w, at in zip(wide, places, strict=True)]
-        if not rough:
-            finer = [w.finer(*spread[:2]) for w, spread in zip(wide, spreads, strict=True)]
-            values = [p.mixture.log_likelihood(theta[at], g) for p, at, g in zip(now, places, finer, strict=True)]
-            value = sum(values) + 0.5 * solution.fmin * joint.nobs
-            error = value if math.isfinite(value) else math.inf
-            if abs(error) <= EXACT or not solution.converged:
-                break
-        if earlier is not None:
-            for part, at in zip(now, places, strict=True):
-                _refuse_vanishing(part, theta[at], VANISHING, earlier[at])
-        earlier = None if rough or error == math.inf else theta
-        for w, spread in zip(wide, spreads, strict=True):
-            w.come_closer(*spread[1:])
-            w.locate(*spread)
-    assert solution is not None
-    if not (solution.converged and abs(error) <= EXACT):
-        for part, at in zip(now, places, strict=True):
-            _refuse_vanishing(part, theta[at], VANISHING)
-    last = [p.with_likelihood(prior=_prior_grid(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
-    count = max(w.count for w in wide)
-    return Found(tuple(last), replace(solution, iterations=iterations), count, error)
-
-
-class _Wide:
-    """The points of one group while they are being set."""
-
-    def __init__(self, problem: ProductProblem) -> None:
-        self.problem, self.reach, self.distance, self.count = problem, REACH, ROUGH, 0
-
-    @property
-    def inner(self) -> Problem:
-        return self.problem.problem
-
-    def locate(self, mean: Array, sd: Array, spread: Array) -> None:
-        """Set the points for these moments of the given variables."""
-        self.mean, self.sd, self.spread = mean, sd, spread
-        grid, self.count = _grid(mean, sd, spread, self.distance, self.reach)
-        self.problem = self.problem.with_grid(grid)
-
-    def come_closer(self, sd: Array, spread: Array) -> None:
-        """Choose the distance after the rough maximum, and after one whose points were those asked for, but too few."""
-        if self.distance == ROUGH:
-            self.distance = DISTANCE
-        elif self.count >= 0.9 * _count(sd, spread, self.distance, self.reach):
-            self.distance *= CLOSER
-
-    def widen(self, point: MixturePoint) -> bool:
-        """Set points further out if a respondent has any weight near the ends, and say so."""
-        if _edge_weight(self.problem.mixture, point, self.mean, self.sd, self.reach) <= WEIGHT:
-            return False
-        self.reach *= FURTHER
-        self.locate(self.mean, self.sd, self.spread)
-        return True
-
-    def pruned(self, point: MixturePoint) -> ProductProblem:
-        """Return the problem without the points that nobody gives any weight."""
-        return self.problem.with_grid(self.problem.mixture.prune(point))
-
-    def finer(self, mean: Array, sd: Array) -> Grid:
-        """Return twice as many points in each dimension."""
-        return make_grid(mean, sd, 2 * self.count - 1, self.reach)
-
-
-def _proper(problem: ProductProblem, theta: Array) -> Array:
-    """Return starting values with proper covariance matrices.
-
-    Where the model without products has a Heywood case residual variances of items are made positive; if that is not
-    enough, the starting values of that model are taken in the place of its solution.
-    """
-    structure, mixture = problem.problem.structure, problem.mixture
-    out = theta.copy()
-    variance = np.diag(problem.linear.moments.cov)
-    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
-        k, least = structure.free[entry], LEAST_RESIDUAL * variance[structure.row[entry]]
-        out[k] = max(out[k], least)
-    joint = mixture.joint_covariance(_without_products(problem, out))
-    if joint is None or np.linalg.eigvalsh(joint[0])[0] <= 0.0:
-        first = starting_values(problem.linear)[0]()
-        base = [r.free - 1 for r in problem.linear.table.rows if r.free]
-        out[base] = first[base]
-    return out
-
-
-def _without_products(problem: ProductProblem, theta: Array) -> Array:
-    """Return the parameters with those at 0 that only products have."""
-    base = [r.free - 1 for r in problem.linear.table.rows if r.free]
-    out = np.zeros_like(theta)
-    out[base] = theta[base]
-    return out
-
-
-def _edge_weight(mixture: Mixture, point: MixturePoint, mean: Array, sd: Array, reach: float) -> float:
-    """Return the largest posterior weight that any respondent has near the ends of the points."""
-    away = (((mixture.grid.points - mean) / sd) ** 2).sum(axis=1) >= (reach - MARGIN) ** 2
-    return max(float(w[:, away].max(initial=0.0)) for w in point.weights)
-
-
-def _refuse_vanishing(problem: ProductProblem, theta: Array, share: float, earlier: Array | None = None) -> None:
-    """Refuse a solution where an item of a given variable has no error left: no number of points is enough there.
-
-    With the solution from fewer points only what has fallen to less than half since then.
-
-    Raises
-    ------
-    ModelError
-        Naming the item.
-    """
-    structure, mixture = problem.problem.structure, problem.mixture
-    variance = np.diag(problem.problem.moments.cov)
-    loads = structure.templates[LAMBDA][:, list(mixture.given)] != 0
-    _, row, col = structure.where[LAMBDA]
-    loads[row, :] |= col[:, None] == np.array(mixture.given)
-    for entry in np.flatnonzero((structure.matrix == THETA) & (structure.row == structure.col)):
-        item = structure.row[entry]
-        now = theta[structure.free[entry]]
-        falling = earlier is None or now < 0.5 * earlier[structure.free[entry]]
-        if falling and loads[item].any() and now < share * variance[item]:
-            name, least = structure.observed[item], LEAST_RESIDUAL * variance[item]
-            raise ModelError(
-                f"the residual variance of {name} goes to 0: the latent variable is the same as this item",
-                hint=f"fix it at a share of the item's variance ({name} ~~ {least:.3g}*{name}), or leave the item out",
-            )
-
-
-def maximize(problem: Problem, theta: Array, rescue: int | None = None) -> EngineFit:
-    """Maximise the likelihood from one start, with the points as they are.
-
-    Raises
-    ------
-    ModelError
-        If there is no likelihood at the start.
-    """
-    try:
-        return minimize(
-            problem.structure,
-            problem.moments,
-            [lambda: theta],
-            constraints=problem.constraints,
-            max_iterations=problem.options.max_iterations,
-            rescue=rescue,
-        )
-    except ValueError as error:
-        raise ModelError(
-            "no starting value gives proper covariance matrices",
-            hint="fit the model without products first; remove variances that are fixed at 0",
-        ) from error
-
-
-def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each."""
-    mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
-    point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-    assert isinstance(point, MixturePoint)
-    centered = mixture.grid.points - mean  # keeps digits where a variable is far from 0
-    variances = [weight @ centered**2 - (weight @ centered) ** 2 for weight in point.weights]
-    smallest = np.quantile(np.concatenate(variances), 0.01, axis=0)
-    return mean, sd, np.sqrt(np.maximum(smallest, 1e-8 * sd**2))
-
-
-def _first_spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return what :func:`_spread` does, from the model without products."""
-    mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
-    p, d = len(mixture.center), mixture.dimensions
-    joint = mixture.joint_covariance(theta)
-    assert joint is not None
-    inverse = np.linalg.inv(joint[0])
-    own = np.diag(inverse)[p : p + d]
-    with np.errstate(invalid="ignore"):
-        return mean, sd, np.where(own > 0, np.minimum(1.0 / np.sqrt(own), sd), 0.1 * sd)
-
-
-def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of the given variables: (D,) each."""
-    implied, at = mixture.whole_moments(theta), list(mixture.given)
-    return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
-
-
-def _count(sd: Array, spread: Array, distance: float, reach: float) -> int:
-    """Return how many points in each dimension have that distance."""
-    return math.ceil(float(np.max(2.0 * reach * sd / (distance * spread)))) + 1
-
-
-def _grid(mean: Array, sd: Array, spread: Array, distance: float, reach: float) -> tuple[Grid, int]:
-    count = _count(sd, spread, distance, reach)
-    most = _most(len(mean)) if distance < ROUGH else AT_FIRST[min(len(mean), 3) - 1]
-    count = max(min(FEWEST, most), min(count, most))
-    return make_grid(mean, sd, count, reach), count
-
-
-def _most(dimensions: int) -> int:
-    """Return the largest number of points in each dimension: the corners are left out."""
-    return MOST if dimensions == 1 else int((LIMIT / (0.8, 0.53)[min(dimensions, 3) - 2]) ** (1.0 / dimensions))
-
-
-def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
-    """Return points for the moments of all variables: a smooth integral without data needs few."""
-    mixture, at = problem.mixture, list(problem.mixture.given)
-    mean, sd = _location(mixture, theta)
-    rough = make_grid(mean, sd, FEWEST)
-    inner = mixture.models(theta, rough.points).eta_cov[:, at][:, :, at]
-    alone = 1.0 / np.sqrt(np.diagonal(np.linalg.inv(inner), axis1=1, axis2=2))
-    count = math.ceil(float(np.max(2.0 * PRIOR_REACH * sd / (PRIOR_DISTANCE * alone.min(axis=0))))) + 1
-    return make_grid(mean, sd, min(count, _most(len(at))), PRIOR_REACH)
-
-
 def scaled_rows(problem: PreparedProducts, theta: Array, raw: RowValues) -> tuple[RowValues, RowValues]:
     """Return the ``std_lv`` and ``std_all`` solutions."""
     return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
-def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+def standard_deviations(problem: PreparedProducts, theta: Array) -> Array:
+    """Return those of latent and then of observed variables that the whole model implies, (k + p,)."""
+    implied, k = problem.mixture.whole_moments(theta), problem.problem.structure.nlatent
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
+
+
+def with_units(problem: PreparedProducts, value: Array, slopes: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
-    Derivatives are central differences: moments with products have no short derivatives.
+    Parameters
+    ----------
+    problem : ProductProblem
+    value : (k + p,) array
+        Of :func:`standard_deviations`.
+    slopes : (k + p, q) array
+        Their derivatives.
     """
     table, structure = problem.problem.table, problem.problem.structure
-    k, observed = structure.nlatent, table.observed
-    names = [*structure.eta[:k], *observed]
-
-    def sds(at: Array) -> Array:
-        implied = problem.mixture.whole_moments(at)
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
-
-    value = sds(theta)
-    slopes = np.zeros((len(names), len(theta)))
-    for j in range(len(theta)):
-        h = STEP * max(1.0, abs(theta[j]))
-        up, down = theta.copy(), theta.copy()
-        up[j] += h
-        down[j] -= h
-        slopes[:, j] = (sds(up) - sds(down)) / (2.0 * h)
-    q = len(theta)
+    names, q = [*structure.eta[: structure.nlatent], *table.observed], slopes.shape[1]
 
     def collect(members: range) -> Deviations:
         sd = {names[i]: float(value[i]) for i in members}
@@ -576,7 +122,20 @@ def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, De
             sd[row.rhs], slope[row.rhs] = a * b, a * db + b * da
         return out
 
-    return collect(range(k)), collect(range(len(names)))
+    return collect(range(structure.nlatent)), collect(range(len(names)))
+
+
+def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+    """Return :func:`with_units`, with derivatives by central differences: the moments have no short derivatives."""
+    value = standard_deviations(problem, theta)
+    slopes = np.zeros((len(value), len(theta)))
+    for j in range(len(theta)):
+        h = STEP * max(1.0, abs(theta[j]))
+        up, down = theta.copy(), theta.copy()
+        up[j] += h
+        down[j] -= h
+        slopes[:, j] = (standard_deviations(problem, up) - standard_deviations(problem, down)) / (2.0 * h)
+    return with_units(problem, value, slopes)
 
 
 def infer_products(

@@ -29,7 +29,7 @@ class Likelihood(Protocol):
 
 
 class PreparedProducts(Protocol):
-    """A compiled model with products: see :class:`b2b_sem.engine.product.ProductProblem`."""
+    """A compiled model with products: see :class:`b2b_sem.engine.product_problem.ProductProblem`."""
 
     @property
     def problem(self) -> Problem:

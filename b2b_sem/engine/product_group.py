@@ -29,17 +29,11 @@ from b2b_sem.engine.native.grouped import GroupPoint, Part, add_blocks, grouped_
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import Mixture
-from b2b_sem.engine.product import (
-    EXACT,
-    ProductProblem,
-    cross_products,
-    given_variables,
-    prepare_products,
-    sandwich,
-    scaled_rows,
-    search,
-)
+from b2b_sem.engine.problem import prepare
+from b2b_sem.engine.product import cross_products, sandwich, scaled_rows
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product_problem import ProductProblem, choose_given, given_variables, prepare_products
+from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import RowValues, row_values
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
@@ -125,7 +119,8 @@ def prepare_product_groups(
         products = product_rows(local)
         without = replace(local, rows=tuple(r for r in local.rows if r not in products), total=local.nfree)
         # without a product of its own a group is integrated like the others, which changes nothing
-        given = given_variables(local) if products else _given_elsewhere(table, local, g)
+        alone = prepare(local_table(linear, g)[0], observed.part(g), plain, None)
+        given = choose_given(local, alone) if products else _given_elsewhere(table, local, g)
         parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
         places.append(place)
     joint = [

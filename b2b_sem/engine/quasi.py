@@ -17,7 +17,8 @@ from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.quasi import Quasi, make_quasi
 from b2b_sem.engine.native.quasi_piece import QuasiProduct
 from b2b_sem.engine.problem import Problem, prepare, solve
-from b2b_sem.engine.product import ProductFit, maximize
+from b2b_sem.engine.product import ProductFit
+from b2b_sem.engine.product_search import maximize
 from b2b_sem.errors import Unsupported
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
@@ -114,7 +115,7 @@ def prepare_quasi(
     constraints: LinearConstraints | None,
     linear_constraints: LinearConstraints | None = None,
 ) -> QuasiProblem:
-    """Compile a table with products: see :func:`b2b_sem.engine.product.prepare_products`.
+    """Compile a table with products: see :func:`b2b_sem.engine.product_problem.prepare_products`.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
 from b2b_sem.report.missingness import missing_tables
+from b2b_sem.report.moderation_claim import moderation_tables, tabulate_moderation_truth
 from b2b_sem.report.recovery import tabulate_group_truth
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
@@ -59,13 +60,20 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     level = verdicts[0].level if verdicts else 0.95
     adjusted = _ADJUSTMENTS.get(adjustment, "")
     notes = [f"Standardized coefficients with {level:.0%} intervals."]
+    apart = [v.id for v in verdicts if v.test == "moderation" and v.p_adjusted == v.p_adjusted]
     if adjusted:
-        tested = sum(v.p_adjusted == v.p_adjusted for v in verdicts)
+        tested = sum(v.p_adjusted == v.p_adjusted for v in verdicts) - len(apart)
         notes.append(f"p ({adjusted}) is adjusted over the {tested} propositions tested.")
+        if apart:
+            own = "is a family of its own" if len(apart) == 1 else "are a family of their own"
+            notes[-1] = (
+                f"p ({adjusted}) is adjusted over {tested} propositions; {', '.join(apart)} on moderation {own}."
+            )
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
         if result.ok:
             others = "; those on groups on fits of the groups" if any(v.parts for v in verdicts) else ""
+            others += f"; {', '.join(apart)} on a model with the product" if apart else ""
             notes.append(f"They rest on one fit: {label_method(result.fit)}{others}.")
     columns = [
         Column("id", "", "value"),
@@ -561,10 +569,12 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_background(result),
         *(lambda made=made: made for made in missing_tables(result).values()),
         *(lambda made=made: made for made in comparison_tables(result).values()),
+        *(lambda made=made: made for made in moderation_tables(result).values()),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),
         lambda: tabulate_group_truth(result),
+        lambda: tabulate_moderation_truth(result),
         lambda: tabulate_provenance(result),
     ]
     tables = [made for make in makers if (made := make()) is not None]

@@ -8,7 +8,7 @@ it none.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -27,6 +27,7 @@ __all__ = [
     "partial_products",
     "product_entries",
     "product_rows",
+    "units_of",
 ]
 
 
@@ -41,21 +42,33 @@ def factors_of(row: Row | Entry) -> tuple[str, str]:
     return first, second
 
 
+def units_of(predictor: str, known: Container[str]) -> tuple[str, ...]:
+    """Return the variables whose standard deviations, multiplied, are the unit of a standardized predictor.
+
+    Those of a product are its factors, not the product as a variable of its own (Wen, Marsh & Hau 2010,
+    doi:10.1080/10705510903438872); `known` are the variables whose standard deviations there are.
+    """
+    first, _, second = predictor.partition(":")
+    return (first, second) if second and first in known and second in known else (predictor,)
+
+
 def product_entries(parsed: ParsedModel) -> tuple[Entry, ...]:
-    """Return the products of a parsed model."""
-    return tuple(e for e in parsed.entries if is_product(e))
+    """Return the products of a parsed model that are no columns of the data."""
+    return tuple(e for e in parsed.entries if is_product(e) and e.rhs not in parsed.columns)
 
 
 def product_rows(table: ParameterTable) -> tuple[Row, ...]:
-    """Return the products of a table."""
-    return tuple(r for r in table.rows if is_product(r))
+    """Return the products of a table that are no variables of their own."""
+    variables = {*table.observed, *table.latents}
+    return tuple(r for r in table.rows if is_product(r) and r.rhs not in variables)
 
 
 def linear_part(parsed: ParsedModel) -> ParsedModel:
     """Return the model without its products and constraints; paths of factors that have none are fixed at 0."""
-    kept = [e for e in parsed.entries if not is_product(e)]
+    products = product_entries(parsed)
+    kept = [e for e in parsed.entries if e not in products]
     paths = {(e.block, e.lhs, e.rhs) for e in kept if e.op == "~"}
-    for e in product_entries(parsed):
+    for e in products:
         for name in factors_of(e):
             if (e.block, e.lhs, name) not in paths:
                 paths.add((e.block, e.lhs, name))
@@ -89,7 +102,7 @@ def add_products(
         For a product of unknown variables, one that is stated twice, one that leads back to itself, and modifiers for
         another number of groups.
     Unsupported
-        For products without a latent variable, and bounds.
+        For bounds.
     """
     count = max(len(table.groups), 1)
     models = models_of_groups(parsed, table.groups)
@@ -105,12 +118,6 @@ def add_products(
         for name in (first, second):
             if name not in known:
                 raise ModelSyntaxError(f"'{name}' of the product '{e.rhs}' is no variable of the model", **where)
-        if not {first, second} & set(table.latents):
-            raise Unsupported(
-                f"the product '{e.rhs}' has no latent variable",
-                hint="make it a column of the data: mean-centre both variables, multiply them, and name that column",
-                **where,
-            )
         key: tuple[str, ...] = (e.lhs, *sorted((first, second)))
         if (g, key) in seen:
             raise ModelSyntaxError(f"the product '{e.rhs}' stands twice in the equation of {e.lhs}", **where)
