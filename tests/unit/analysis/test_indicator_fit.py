@@ -168,6 +168,10 @@ def test_moments_have_no_products():
 def test_a_column_of_the_same_name_is_refused():
     with pytest.raises(DataError, match=r"column 'x1\.m1'"):
         bs.fit(MODEL, DATA.assign(**{"x1.m1": 1.0}), interaction="dmc")
+    # columns that were made by the same rule are no other columns
+    made = bs.product_indicators(DATA, ["x1", "x2", "x3"], ["m1", "m2", "m3"])
+    one, other = (bs.fit(MODEL, data, interaction="dmc", engine="native") for data in (made, DATA))
+    assert one.measures["chisq"] == other.measures["chisq"]
 
 
 def test_json_round_trip():
