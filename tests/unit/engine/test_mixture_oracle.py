@@ -17,7 +17,7 @@ from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native import mixture_rows
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.mixture import make_grid
-from b2b_sem.engine.product import ProductProblem, prepare_products
+from b2b_sem.engine.product_problem import ProductProblem, prepare_products
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.product import add_products, linear_part
 from b2b_sem.spec.syntax import parse_model
