@@ -15,8 +15,8 @@ from b2b_sem.data.product import add_product_columns
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec.indicator import Expansion, ProductTerm, expand, observed_products
 from b2b_sem.spec.partable import build_table
-from b2b_sem.spec.product import factors_of, linear_part
-from b2b_sem.spec.syntax import ParsedModel
+from b2b_sem.spec.product import add_products, factors_of, linear_part
+from b2b_sem.spec.syntax import Modifiers, ParsedModel
 
 __all__ = ["fit_indicators", "with_observed_products"]
 
@@ -111,7 +111,7 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
             "mean-centred products have means, which are modelled", hint="leave meanstructure out, or use 'dmc'"
         )
     expansion = expand(parsed, method)
-    check_data(build_table(linear_part(parsed)), data)
+    _check_model(parsed, data)
     whole = add_product_columns(data, expansion.terms)
     fit = fit_linear(expansion.parsed, whole, {**arguments, "interaction": "lms"})
     options = MappingProxyType({**fit.model.options, "interaction": method})
@@ -122,6 +122,14 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
         notes=(*_notes(fit, expansion, centring), *fit.notes),
         _context=context,
     )
+
+
+def _check_model(parsed: ParsedModel, data: Any) -> None:
+    """Refuse what no way of estimation has: unknown variables, products that stand twice, loops."""
+    plain = replace(parsed, entries=tuple(replace(e, modifiers=Modifiers()) for e in parsed.entries), constraints=())
+    linear = build_table(linear_part(plain))
+    check_data(linear, data)
+    add_products(linear, plain)
 
 
 def _notes(fit: Fit, expansion: Expansion, centring: str) -> list[str]:

@@ -36,10 +36,6 @@ class ProductResult(Fit):
         """Not available."""
         self._refuse("score tests")
 
-    def bootstrap(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available."""
-        self._refuse("bootstrap replications")
-
     def indirect_effects(self, *_: Any, **__: Any) -> NoReturn:
         """Not available: effects depend on the moderator."""
         self._refuse("indirect effects without a value of the moderator")

@@ -37,6 +37,8 @@ __all__ = [
     "sandwich",
     "scaled_rows",
     "solve_products",
+    "standard_deviations",
+    "with_units",
 ]
 
 #: Relative step of numeric derivatives of standard deviations.
@@ -90,29 +92,26 @@ def scaled_rows(problem: PreparedProducts, theta: Array, raw: RowValues) -> tupl
     return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
-def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+def standard_deviations(problem: PreparedProducts, theta: Array) -> Array:
+    """Return those of latent and then of observed variables that the whole model implies, (k + p,)."""
+    implied, k = problem.mixture.whole_moments(theta), problem.problem.structure.nlatent
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
+
+
+def with_units(problem: PreparedProducts, value: Array, slopes: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
-    Derivatives are central differences: moments with products have no short derivatives.
+    Parameters
+    ----------
+    problem : ProductProblem
+    value : (k + p,) array
+        Of :func:`standard_deviations`.
+    slopes : (k + p, q) array
+        Their derivatives.
     """
     table, structure = problem.problem.table, problem.problem.structure
-    k, observed = structure.nlatent, table.observed
-    names = [*structure.eta[:k], *observed]
-
-    def sds(at: Array) -> Array:
-        implied = problem.mixture.whole_moments(at)
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
-
-    value = sds(theta)
-    slopes = np.zeros((len(names), len(theta)))
-    for j in range(len(theta)):
-        h = STEP * max(1.0, abs(theta[j]))
-        up, down = theta.copy(), theta.copy()
-        up[j] += h
-        down[j] -= h
-        slopes[:, j] = (sds(up) - sds(down)) / (2.0 * h)
-    q = len(theta)
+    names, q = [*structure.eta[: structure.nlatent], *table.observed], slopes.shape[1]
 
     def collect(members: range) -> Deviations:
         sd = {names[i]: float(value[i]) for i in members}
@@ -123,7 +122,20 @@ def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, De
             sd[row.rhs], slope[row.rhs] = a * b, a * db + b * da
         return out
 
-    return collect(range(k)), collect(range(len(names)))
+    return collect(range(structure.nlatent)), collect(range(len(names)))
+
+
+def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+    """Return :func:`with_units`, with derivatives by central differences: the moments have no short derivatives."""
+    value = standard_deviations(problem, theta)
+    slopes = np.zeros((len(value), len(theta)))
+    for j in range(len(theta)):
+        h = STEP * max(1.0, abs(theta[j]))
+        up, down = theta.copy(), theta.copy()
+        up[j] += h
+        down[j] -= h
+        slopes[:, j] = (standard_deviations(problem, up) - standard_deviations(problem, down)) / (2.0 * h)
+    return with_units(problem, value, slopes)
 
 
 def infer_products(

@@ -319,7 +319,7 @@ def build_table(
             file=model.file,
             line=product.line,
             column=product.column,
-            hint="remove the term; products of latent variables go with continuous answers and one group",
+            hint="remove the term; products go with fit() and numbers as answers, and not with 'auto' or imputation",
         )
     models = models_of_groups(model, groups)
     names = _Names.of(models[0].entries)

@@ -136,6 +136,7 @@ def test_notes_say_what_to_know():
     ("model", "options", "error", "message"),
     [
         (MODEL, {"interaction": "dcm"}, Unsupported, "'dmc'"),
+        (BASE + "M ~ Y\nY ~ X + M + X:M", {"interaction": "dmc"}, Unsupported, "loops"),
         (MODEL, {"interaction": "dmc", "std_lv": True}, Unsupported, "fix a loading"),
         (MODEL, {"interaction": "dmc", "kind": "growth"}, Unsupported, "kind"),
         (MODEL, {"interaction": "mc", "meanstructure": False}, Unsupported, "means"),
@@ -170,3 +171,18 @@ def test_json_round_trip():
     again = bs.FitResult.from_json(fit.to_json())
     assert again.parameters.equals(fit.parameters)
     assert again.model.options["interaction"] == "rc"
+
+
+def test_a_product_is_no_scale():
+    fit = bs.fit(MODEL, DATA, interaction="dmc", engine="native")
+    assert bs.reliability(fit)["scale"].tolist() == ["X", "M", "Y"]
+    assert list(bs.validity(fit).latent_cor) == ["X", "M", "Y"]
+
+
+def test_paths_of_groups():
+    with pytest.raises(Unsupported, match="gap := b1 - b2"):
+        bs.compare_groups(MODEL, DATA, "team")
+    text = "Y =~ y1 + y2 + y3\nY ~ w + v + {}"
+    one = bs.compare_groups(text.format("w:v"), DATA, "team").omnibus
+    other = bs.compare_groups(text.format("wv"), DATA.assign(wv=DATA["w"] * DATA["v"]), "team").omnibus
+    assert one == pytest.approx(other, rel=1e-9)

@@ -53,6 +53,11 @@ def ols(formula: str = "y1 ~ x1 * m1") -> Any:
     return smf.ols(formula, answers()).fit()
 
 
+def ordinal() -> bs.FitResult:
+    """Fit a model of an ordinal item."""
+    return bs.fit("z ~ x1 + m1 + w", answers().assign(z=(answers()["y1"] > 0).astype(int)), ordered=["z"])
+
+
 def defined(name: str) -> pd.Series:
     """Return a defined parameter."""
     rows = lms().parameters
@@ -240,6 +245,25 @@ def test_slopes_do_not_depend_on_the_zero_point_of_an_observed_moderator(way: st
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
 
 
+def test_groups_of_latent_products() -> None:
+    rng = np.random.default_rng(17)
+    x, m = rng.normal(size=(2, 500))
+    y = 0.4 * x + 0.2 * m + 0.3 * x * m + rng.normal(size=500)
+    names = [("x", x), ("m", m), ("y", y)]
+    items = {f"{name}{k}": v + 0.5 * rng.normal(size=500) for name, v in names for k in (1, 2, 3)}
+    data = pd.DataFrame(items).assign(g=np.tile(["a", "b"], 250))
+    model = "X =~ x1 + x2 + x3\nM =~ m1 + m2 + m3\nY =~ y1 + y2 + y3\nY ~ X + M + X:M"
+    both, alone = bs.fit(model, data, group="g"), bs.fit(model, data[data["g"] == "b"])
+    first, second = bs.simple_slopes(both, "X:M", group="b").table, bs.simple_slopes(alone, "X:M").table
+    pd.testing.assert_frame_equal(first, second, rtol=1e-4)
+    assert bs.moderation_size(both, "X:M", group="b").f2 == pytest.approx(bs.moderation_size(alone, "X:M").f2, rel=1e-4)
+    first, second = (
+        bs.conditional_effects(both, "X:M", group="b").table,
+        bs.conditional_effects(alone, "X:M").table,
+    )
+    pd.testing.assert_frame_equal(first, second, rtol=1e-4)
+
+
 def test_factor_scores_tell_the_share_of_the_sample() -> None:
     data = answers().assign(g=np.tile(["a", "b"], 110))
     for k in (1, 2):
@@ -282,7 +306,11 @@ def test_a_fit_that_failed_says_so() -> None:
     found = bs.simple_slopes(fit, "X:M")
     assert "must not be interpreted: the estimation did not converge" in found.notes[0]
     assert found.table["se"].isna().all()
-    assert bs.johnson_neyman(fit, "X:M").intervals == ()
+    region = bs.johnson_neyman(fit, "X:M")
+    assert region.intervals == ()
+    assert math.isnan(region.share)
+    assert math.isnan(region.share_sample)
+    assert "not known" in str(region)
 
 
 @pytest.mark.parametrize(
@@ -300,6 +328,7 @@ def test_a_fit_that_failed_says_so() -> None:
         (lambda: bs.simple_slopes(lms(), "X:M", at=[1.0], unit="SD"), DataError, "unit='SD'"),
         (lambda: bs.simple_slopes(lms(), "X:M", level=95), DataError, "confidence level"),
         (lambda: bs.johnson_neyman(lms(), "X:M", alpha=0.0), DataError, "alpha"),
+        (lambda: bs.simple_slopes(ordinal(), "x1:m1", aliases={"w": "x1:m1"}), Unsupported, "ordinal items"),
         (lambda: bs.simple_slopes("fit", "X:M"), DataError, "need a fitted model"),
         (lambda: bs.simple_slopes(ols(), "x1:m1", group="a"), DataError, "no groups"),
         (lambda: bs.simple_slopes(ols("y1 ~ x1 + x1:m1"), "x1:m1"), ModelSyntaxError, "not by itself"),

@@ -199,7 +199,6 @@ def test_what_supposes_a_linear_model_is_refused() -> None:
         lambda: found.score_test(),
         lambda: found.indirect_effects(),
         lambda: found.factor_scores("bartlett"),
-        lambda: found.bootstrap(10, seed=1),
         lambda: found.residuals("standardized"),
         lambda: fit(text, DATA, ordered=True),
         lambda: fit(text, DATA, interaction="none"),
