@@ -35,7 +35,9 @@ class Oracle:
     exogenous: Sequence[str]
     equations: Mapping[str, Sequence[str]]
 
-    def log_likelihood(self, value: Mapping[str, float], data: pd.DataFrame, count: int = 241) -> float:
+    def log_likelihood(
+        self, value: Mapping[str, float], data: pd.DataFrame, count: int = 241, reach: float = 8.0
+    ) -> float:
         """Return log L with parameters by lavaan's names (``PC~NR``, ``PC=~pc2``, ``pc2~1``, ``PC~~PC``)."""
         moderator, k = self.exogenous[0], len(self.exogenous)
         phi = np.array(
@@ -44,7 +46,7 @@ class Oracle:
         root = np.linalg.cholesky(phi)
         outcomes = list(self.equations)
         basic = k + len(outcomes)
-        points = np.linspace(-8.0, 8.0, count)
+        points = np.linspace(-reach, reach, count)
         total = np.full((len(data), count), -np.inf)
         names = [i for members in self.items.values() for i in members]
         y = data[names].to_numpy()
