@@ -199,18 +199,17 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     for x in problem.mixture.products:
         if x.parameter is not None and x.parameter >= len(linear.theta):
             flat[x.parameter] = 0.0
-    spread = _spread(problem, flat)
-    ends = _ends(problem, flat)
-    grid, count = _grid(*ends, spread)
-    solution = _minimize(problem.with_grid(_grid(*ends, 1.6 * spread)[0]), theta)
+    mean, sd, spread = _spread(problem, flat)
+    grid, count = _grid(mean, sd, spread)
+    solution = _minimize(problem.with_grid(_grid(mean, sd, 1.6 * spread)[0]), theta)
     iterations, theta = solution.iterations, solution.theta
     for _ in range(ROUNDS):
-        latest = problem.with_grid(grid)
-        grid, count = _grid(*_ends(latest, theta), _spread(latest, theta))
+        mean, sd, spread = _spread(problem.with_grid(grid), theta)
+        grid, count = _grid(mean, sd, spread)
         problem = problem.with_grid(grid)
         solution = _minimize(problem, theta)
         theta, iterations = solution.theta, iterations + solution.iterations
-        finer = make_grid(*_ends(problem, theta), 2 * count - 1)
+        finer = make_grid(*_location(problem.mixture, theta), 2 * count - 1)
         point = evaluate(problem.problem.structure, problem.with_grid(finer).problem.moments, theta)
         error = math.inf if point is None else 0.5 * (solution.fmin - point.value) * problem.problem.nobs
         if abs(error) <= EXACT or not solution.converged:
@@ -236,58 +235,27 @@ def _minimize(problem: ProductProblem, theta: Array) -> EngineFit:
         ) from error
 
 
-def _spread(problem: ProductProblem, theta: Array) -> Array:
-    """Return the smallest posterior standard deviation of each given variable, shape (D,).
+def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
+    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each.
 
-    Of each pattern of missing answers the first percentile counts, not the minimum.
-    """
-    _, deviation = _posterior(problem, theta)
-    sd = _location(problem.mixture, theta)[1]
-    smallest = np.min([np.quantile(deviation[cell.rows], 0.01, axis=0) for cell in problem.mixture.cells], axis=0)
-    return np.maximum(smallest, 1e-3 * sd)
-
-
-def _ends(problem: ProductProblem, theta: Array) -> tuple[Array, Array]:
-    """Return the middle of the grid in each dimension, and the REACH-th part of the way to its ends: (D,) each.
-
-    The grid covers the distribution of the given variables, and of every respondent: with skewed answers some are
-    further out than the distribution says.
-    """
-    mean, sd = _location(problem.mixture, theta)
-    middle, deviation = _posterior(problem, theta)
-    low = np.minimum(mean - REACH * sd, (middle - REACH * deviation).min(axis=0))
-    high = np.maximum(mean + REACH * sd, (middle + REACH * deviation).max(axis=0))
-    center, unit = (low + high) / 2.0, (high - low) / (2.0 * REACH)
-    if len(mean) > 1:  # the grid has no corners: respondents who are far out in several dimensions
-        out = np.abs(middle - center) + REACH * deviation
-        unit = unit * max(1.0, float(np.sqrt(((out / (REACH * unit)) ** 2).sum(axis=1)).max()))
-    return center, unit
-
-
-def _posterior(problem: ProductProblem, theta: Array) -> tuple[Array, Array]:
-    """Return means and standard deviations of the given variables of each respondent, (N, D) each.
-
-    Where there is a grid they come from the weights of its points, else from the model without products.
+    Where there is a grid the latter comes from the weights of its points, else from the model without products.
     """
     mixture = problem.mixture
-    p, d = len(mixture.center), mixture.dimensions
-    middle, deviation = np.empty((mixture.nobs, d)), np.empty((mixture.nobs, d))
+    mean, sd = _location(mixture, theta)
     if len(mixture.grid.points) > 1:
         point = evaluate(problem.problem.structure, problem.problem.moments, theta)
         assert isinstance(point, MixturePoint)
-        for cell, weight in zip(mixture.cells, point.weights, strict=True):
-            middle[cell.rows] = weight @ mixture.grid.points
-            square = weight @ mixture.grid.points**2 - middle[cell.rows] ** 2
-            deviation[cell.rows] = np.sqrt(np.maximum(square, 0.0))
-        return middle, deviation
-    joint = mixture.joint_moments(theta)
+        smallest = np.full(len(mean), np.inf)
+        for weight in point.weights:
+            first = weight @ mixture.grid.points
+            second = weight @ mixture.grid.points**2
+            smallest = np.minimum(smallest, np.quantile(second - first**2, 0.01, axis=0))
+        return mean, sd, np.sqrt(np.maximum(smallest, 1e-6 * sd**2))
+    p, d = len(mixture.center), mixture.dimensions
+    joint = mixture.joint_covariance(theta)
     assert joint is not None
-    mean, cov = (part[0] for part in joint)
-    for cell in mixture.cells:
-        gain = np.linalg.solve(cov[np.ix_(cell.observed, cell.observed)], cov[cell.observed, p:])
-        middle[cell.rows] = mean[p:] + (cell.answers + (mixture.center - mean[:p])[cell.observed]) @ gain
-        deviation[cell.rows] = np.sqrt(np.diag(cov[p:, p:] - cov[p:, cell.observed] @ gain))
-    return middle, deviation
+    inverse = np.linalg.inv(joint[0])
+    return mean, sd, 1.0 / np.sqrt(np.diag(inverse)[p : p + d])
 
 
 def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
@@ -296,13 +264,13 @@ def _location(mixture: Mixture, theta: Array) -> tuple[Array, Array]:
     return implied.eta_mean[at], np.sqrt(np.diag(implied.eta_cov)[at])
 
 
-def _grid(center: Array, unit: Array, spread: Array) -> tuple[Grid, int]:
-    count = math.ceil(float(np.max(2.0 * REACH * unit / (DISTANCE * spread)))) + 1
-    most = MOST if len(center) == 1 else int(LIMIT ** (1.0 / len(center)) * 1.3)
+def _grid(mean: Array, sd: Array, spread: Array) -> tuple[Grid, int]:
+    count = math.ceil(float(np.max(2.0 * REACH * sd / (DISTANCE * spread)))) + 1
+    most = MOST if len(mean) == 1 else int(LIMIT ** (1.0 / len(mean)) * 1.3)
     count = max(FEWEST, count)
     if count > most:
         count = most
-    return make_grid(center, unit, count), count
+    return make_grid(mean, sd, count), count
 
 
 def _deviations(problem: ProductProblem, theta: Array) -> tuple[Deviations, Deviations]:

@@ -262,10 +262,10 @@ class Mixture:
         columns = np.concatenate([identity, g, h], axis=2)
         return _Stack(tau + eta_mean @ lam.T, sigma, eta_cov, eta_mean, inverse, columns, psi, th)
 
-    def joint_moments(self, theta: Array) -> tuple[Array, Array] | None:
-        """Return means and covariance matrices of answers and given variables at all points: (Q, p + d) and so on."""
+    def joint_covariance(self, theta: Array) -> Array | None:
+        """Return the covariance matrices of answers and given variables at all points, (Q, p + d, p + d)."""
         stack = self._stack(theta)
-        return None if stack is None else (stack.mu, stack.sigma)
+        return None if stack is None else stack.sigma
 
     def whole_moments(self, theta: Array) -> Implied:
         """Return the moments of all variables, whatever is given: sums over the points.
