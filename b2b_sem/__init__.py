@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
+    from b2b_sem.analysis.conditional import conditional_effects
     from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
     from b2b_sem.analysis.missingness import missingness
+    from b2b_sem.analysis.moderation import moderation
+    from b2b_sem.analysis.moderation_size import moderation_size
     from b2b_sem.analysis.path_group import compare_groups
     from b2b_sem.analysis.polychoric import polychoric
+    from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
     from b2b_sem.analysis.structural import fit
     from b2b_sem.data.impute import impute
+    from b2b_sem.data.product import product_indicators
     from b2b_sem.data.read import read_covariance, read_responses
     from b2b_sem.errors import (
         B2BSemError,
@@ -54,21 +59,27 @@ __all__ = [
     "advise",
     "compare",
     "compare_groups",
+    "conditional_effects",
     "fit",
     "fit_imputed",
     "impute",
     "invariance",
+    "johnson_neyman",
     "load_model",
     "load_simulation",
     "load_study",
     "load_survey",
     "missingness",
+    "moderation",
+    "moderation_size",
     "polychoric",
+    "product_indicators",
     "read_covariance",
     "read_responses",
     "read_study_result",
     "reliability",
     "run_study",
+    "simple_slopes",
     "simulate",
     "validity",
     "write_figures",
@@ -88,21 +99,27 @@ _HOME = {
     "advise": "b2b_sem.analysis.advice",
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
+    "conditional_effects": "b2b_sem.analysis.conditional",
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
     "impute": "b2b_sem.data.impute",
     "invariance": "b2b_sem.analysis.invariance",
+    "johnson_neyman": "b2b_sem.analysis.probe",
     "load_model": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
     "missingness": "b2b_sem.analysis.missingness",
+    "moderation_size": "b2b_sem.analysis.moderation_size",
+    "moderation": "b2b_sem.analysis.moderation",
     "polychoric": "b2b_sem.analysis.polychoric",
+    "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",
     "reliability": "b2b_sem.analysis.measurement",
     "run_study": "b2b_sem.study",
+    "simple_slopes": "b2b_sem.analysis.probe",
     "simulate": "b2b_sem.simulate.respond",
     "validity": "b2b_sem.analysis.measurement",
     "write_figures": "b2b_sem.report.page",

@@ -3,7 +3,7 @@
 A verdict is computed from results only. It is ``supported`` when the two-sided adjusted p is below alpha and the sign
 is the stated one, ``contradicted`` when it is below alpha with the opposite sign, ``not supported`` otherwise, and
 ``not testable here`` when the model has no such path or its numbers must not be used. The adjustment runs over the
-propositions that were tested.
+propositions that were tested; those on moderation are a family of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from b2b_sem.measures.notation import interval, number, p_phrase
 from b2b_sem.results.comparison import ABSENT, HOLDS, OPEN, OPPOSITE, ClaimPart, GroupComparison
 from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Verdict
 from b2b_sem.spec.model import Proposition
 
@@ -76,6 +77,7 @@ def judge(
     names: Mapping[str, str] | None = None,
     effects: EffectsResult | None = None,
     comparisons: Sequence[GroupComparison] = (),
+    moderations: Sequence[ModerationClaim] = (),
 ) -> tuple[Verdict, ...]:
     """Return a verdict for each proposition.
 
@@ -94,6 +96,9 @@ def judge(
     comparisons : sequence of GroupComparison
         For propositions on groups. All parts of such a claim must hold: its p-value is the largest of theirs
         (intersection-union test; Berger 1982, doi:10.1080/00401706.1982.10487790).
+    moderations : sequence of ModerationClaim
+        For propositions on moderation. They rest on models of their own and are a family of their own: their p-values
+        are adjusted together, and those of the others do not count them.
 
     Returns
     -------
@@ -110,7 +115,8 @@ def judge(
             continue
         if prop.test == "indirect" and effects is None and fit.ok:
             effects = _effects(fit)
-        found = _find(prop, fit, effects)
+        tried = next((m for m in moderations if prop.test == "moderation" and m.id == prop.id), None)
+        found = _find(prop, fit, effects) if tried is None else _find_product(tried)
         if isinstance(found, _Path):
             paths[prop.id] = found
         else:
@@ -119,12 +125,15 @@ def judge(
     # a claim with several parts is as sure as the least sure of them; without all of them it is not tested
     whole = {name for name, parts in claims.items() if all(p.outcome != ABSENT for p in parts)}
     tested |= {name: max(p.pvalue for p in claims[name]) for name in claims if name in whole}
-    adjusted = dict(zip(tested, adjust(list(tested.values()), multiplicity), strict=True))
+    apart = {p.id for p in propositions if p.test == "moderation"} & set(tested)
+    adjusted: dict[str, float] = {}
+    for family in ([name for name in tested if name not in apart], [name for name in tested if name in apart]):
+        adjusted |= zip(family, adjust([tested[name] for name in family], multiplicity), strict=True)
     out = []
     for prop in propositions:
         if prop.id in claims:
             p = adjusted.get(prop.id, NAN)
-            out.append(_judge_claim(prop, claims[prop.id], p, alpha, level, multiplicity, len(tested)))
+            out.append(_judge_claim(prop, claims[prop.id], p, alpha, level, multiplicity, len(tested) - len(apart)))
             continue
         path = paths.get(prop.id)
         if path is None:
@@ -288,6 +297,19 @@ def _find(prop: Proposition, fit: FitResult, effects: EffectsResult | None) -> _
     return replace(_Path(*values), reach=reach)
 
 
+def _find_product(claim: ModerationClaim) -> _Path | str:
+    """Return the effect of the product, or why it cannot be tested."""
+    if claim.fit is None:
+        return " ".join(claim.reasons) or "The model with the product was not fitted."
+    if not claim.ok:
+        return f"No verdict rests on the fit with {claim.product}: {claim.fit.failure}."
+    row = claim.row
+    values = [row.get(c, NAN) for c in ("est", "se", "z", "pvalue", "std", "std_se")]
+    if not all(map(math.isfinite, values)):
+        return f"The product {claim.product} has no standard error."
+    return _Path(*values)
+
+
 def _untested(prop: Proposition, reason: str, alpha: float, level: float, multiplicity: str) -> Verdict:
     sign = prop.sign or " and ".join(f"{part.path} ({part.sign})" for part in prop.parts)
     path = prop.path or "; ".join(part.path for part in prop.parts)
@@ -322,7 +344,7 @@ def _adjusted(multiplicity: str) -> str:
 def _reason(prop: Proposition, verdict: str, positive: bool, p: float, alpha: float, multiplicity: str) -> str:
     test = f"{_adjusted(multiplicity)} {p_phrase(p).removeprefix('p ')}"
     limit = number(alpha, 3, bounded=True).rstrip("0")
-    what = "indirect effect" if prop.test == "indirect" else "path"
+    what = {"indirect": "indirect effect", "moderation": "product"}.get(prop.test, "path")
     if verdict == NOT_SUPPORTED:
         return f"The {what} does not differ reliably from zero ({test}, not below {limit})."
     direction = "positive" if positive else "negative"
@@ -350,6 +372,13 @@ def _sentence(
     )
     if multiplicity != "none":
         numbers += f", {_adjusted(multiplicity)} {p_phrase(p).removeprefix('p ')}"
+    if claim.moderator is not None:
+        effect, moderator = f"the effect of {start} on {end}", names.get(claim.moderator, claim.moderator)
+        if verdict == NOT_SUPPORTED:
+            return f"{_capital(effect)} did not reliably depend on {moderator} ({numbers}): {prop.id} is not supported."
+        moves = "rose" if path.estimate > 0 else "fell"
+        stated = "supported" if verdict == SUPPORTED else "contradicted"
+        return f"{_capital(effect)} {moves} with {moderator} ({numbers}): {prop.id} is {stated}."
     if verdict == NOT_SUPPORTED:
         text = f"{_capital(start)} was not reliably related to {end} ({numbers}): {prop.id} is not supported."
     else:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from b2b_sem.errors import SpecError, Unsupported
 from b2b_sem.resources import list_bundled, root
 from b2b_sem.spec.loader import load_study
-from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.model import ModelSpec, Proposition
+from b2b_sem.spec.moderation import product_of
 from b2b_sem.spec.study import StudySpec
 from b2b_sem.spec.survey import SurveySpec
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
     from b2b_sem.results.missingness import MissingnessResult
+    from b2b_sem.results.moderation_claim import ModerationClaim
     from b2b_sem.results.study import RivalResult, SampleDescription, StudyResult
     from b2b_sem.results.verdict import Verdict
 
@@ -48,6 +50,7 @@ class _Data:
     notes: tuple[str, ...]
     split: str | None = None
     group_truth: pd.DataFrame | None = None
+    moderated: pd.DataFrame | None = None
 
 
 def run_study(
@@ -143,10 +146,26 @@ def run_study(
             ladders.append(_ladder(name, spec, model, survey, scored, settings))
         except Unsupported as error:
             raise _placed(error, spec, model) from None
+    moderations = []
+    for name in _moderated(spec, model):
+        say(f"testing the moderation {name}")
+        own = _settled(settings, fit, model.items(survey))
+        moderations.append(_moderate(name, spec, model, survey, scored, own))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
     found = _assemble(
-        spec, model, survey, scored, settings, fit, measured, effects, tuple(rivals), tuple(comparisons), command
+        spec,
+        model,
+        survey,
+        scored,
+        settings,
+        fit,
+        measured,
+        effects,
+        tuple(rivals),
+        tuple(comparisons),
+        tuple(moderations),
+        command,
     )
     return replace(found, missingness=missing, ladders=tuple(ladders), warnings=(*holes, *found.warnings))
 
@@ -214,7 +233,7 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     truth = drawn.truth if drawn.pooled is None else drawn.pooled
     apart = None if drawn.split is None else drawn.truth
     seed, digests, notes = drawn.seed, drawn.digests, responses.notes
-    return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart)
+    return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart, drawn.moderated)
 
 
 def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | None) -> _Data:
@@ -228,7 +247,8 @@ def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | 
         items |= dict.fromkeys(model.items(survey, name))
     # a claim whose items were not asked is not tested; the rest of the study is
     columns = data.responses.frame.columns
-    items |= dict.fromkeys(i for i in model.items(survey, claims=_claims(model, spec.splits)) if i in columns)
+    claims = (*_claims(model, spec.splits), *_moderated(spec, model))
+    items |= dict.fromkeys(i for i in model.items(survey, claims=claims) if i in columns)
     responses = score(data.responses, rules_from_survey(survey, items))
     notes = list(responses.notes)
     for code, check in survey.attention_checks.items():
@@ -333,6 +353,32 @@ def _claims(model: ModelSpec, splits: Sequence[str]) -> tuple[str, ...]:
     return tuple(p.id for p in model.propositions if p.own_model and p.group in splits)
 
 
+def _moderated(spec: StudySpec, model: ModelSpec) -> tuple[str, ...]:
+    """Return the propositions on moderation that the study tests."""
+    wanted = "moderation" in spec.steps
+    return tuple(p.id for p in model.propositions if wanted and _testable(p, model))
+
+
+def _testable(prop: Proposition, model: ModelSpec) -> bool:
+    """Whether the file says how the moderator is measured; without that the claim says what it needs."""
+    return product_of(prop) is not None and (prop.needs is None or not model.absent(prop))
+
+
+def _moderate(
+    name: str,
+    spec: StudySpec,
+    model: ModelSpec,
+    survey: SurveySpec | None,
+    data: _Data,
+    settings: Mapping[str, Any],
+) -> ModerationClaim:
+    """Fit the main model with the moderator of a claim and its product."""
+    from b2b_sem.analysis.moderation_claim import test_claim
+
+    whole = model.moderated(name, survey)
+    return test_claim(whole, data.responses, settings, alpha=spec.alpha, level=spec.confidence)
+
+
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:
     """Return `error` with the place where the option that it refuses is written, if a file states it."""
     for document in documents:
@@ -418,6 +464,7 @@ def _assemble(
     effects: EffectsResult | None,
     rivals: tuple[RivalResult, ...],
     comparisons: tuple[GroupComparison, ...],
+    moderations: tuple[ModerationClaim, ...],
     command: str,
 ) -> StudyResult:
     from b2b_sem.propositions import judge
@@ -435,11 +482,18 @@ def _assemble(
             names=names,
             effects=effects,
             comparisons=comparisons,
+            moderations=moderations,
         )
     warnings = [*fit.warnings, *_misfit(fit), *(measured.warnings if measured is not None else ())]
     for rival in rivals:
         if rival.fit is None or not rival.fit.ok:
             warnings.append(f"Rival model {rival.name}: {rival.message}")
+    for claim in moderations:
+        own = () if claim.fit is None else claim.fit.warnings
+        failed = (
+            () if claim.fit is None or claim.ok else (f"The model with {claim.product} failed: {claim.fit.failure}.",)
+        )
+        warnings += [f"{claim.id}: {text}" for text in (*failed, *own, *claim.reasons)]
     return StudyResult(
         id=spec.id,
         title=spec.title,
@@ -458,6 +512,8 @@ def _assemble(
         effects=effects,
         comparisons=comparisons,
         group_truth=_group_recovery(data, comparisons),
+        moderations=moderations,
+        moderation_truth=_moderation_recovery(data, moderations),
     )
 
 
@@ -583,6 +639,17 @@ def _group_recovery(data: _Data, comparisons: Sequence[GroupComparison]) -> pd.D
         if comparison.name == data.split:
             return recover_groups(data.group_truth, comparison)
     return None
+
+
+def _moderation_recovery(data: _Data, moderations: Sequence[ModerationClaim]) -> pd.DataFrame | None:
+    """Set the known equations with products of simulated respondents beside the estimates; None without both."""
+    if data.moderated is None or not moderations:
+        return None
+    import pandas as pd
+
+    from b2b_sem.analysis.moderation_claim import moderation_truth
+
+    return pd.concat([moderation_truth(data.moderated, claim) for claim in moderations], ignore_index=True)
 
 
 def _provenance(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from b2b_sem.analysis.fitted import Fit, context_of, refuse_ordinal
+from b2b_sem.analysis.fitted import Context, Fit, context_of, refuse_ordinal
 from b2b_sem.engine.base import Array, moments_divisor
 from b2b_sem.engine.blocks import Task, run_blocks
 from b2b_sem.engine.group import GroupProblem
@@ -19,6 +19,7 @@ from b2b_sem.engine.group_replicate import GroupTask, group_replicator, group_ro
 from b2b_sem.engine.native.batch import TOLERANCE
 from b2b_sem.engine.native.group_stack import GroupKernel
 from b2b_sem.engine.problem import Problem
+from b2b_sem.engine.recentring import recentring
 from b2b_sem.engine.replicate import Replicator, replicator
 from b2b_sem.engine.resample import block_size, bollen_stine
 from b2b_sem.engine.rowstack import row_stack
@@ -94,10 +95,15 @@ def bootstrap(
     nobs = problem.nobs
     with single_thread():
         if kind == "bollen-stine":
+            if context.products:
+                raise Unsupported(
+                    "the Bollen-Stine bootstrap changes items and their products by different rules",
+                    hint="use kind='nonparametric'",
+                )
             parts = problem.parts if isinstance(problem, GroupProblem) else (problem,)
             implied = [fit.implied()[g] for g in fit.groups] or [fit.implied()]
             data = tuple(_transformed(*pair) for pair in zip(data, parts, implied, strict=True))
-        task = _task(problem, context.solution.theta, data, seed)
+        task = _task(context, data, seed)
         prepared, size = task.replicator, task.size
         blocks = -(-n // size)
         left = -(-nobs // size) if ci == "bca" else 0
@@ -115,17 +121,25 @@ def jackknife(fit: Fit, *, jobs: int = 1) -> Array:
     """Return the estimates from all samples that leave out one row, (n, q); NaN where there is no solution."""
     context, data = _data(fit)
     with single_thread():
-        task = _task(context.problem, context.solution.theta, data, 0)
+        task = _task(context, data, 0)
         return run_blocks(task, "leave_out", -(-context.problem.nobs // task.size), jobs, None, None)["theta"]
 
 
-def _task(problem: Problem, theta: Array, data: tuple[Array, ...], seed: int) -> Task | GroupTask:
+def _task(context: Context, data: tuple[Array, ...], seed: int) -> Task | GroupTask:
     """Return what workers need; `data` are the rows of each group."""
+    problem, theta = context.problem, context.solution.theta
+    groups = context.observed.groups
     size = block_size(problem.nobs)
+    again = None
+    if context.products:
+        means = [part.mean(axis=0) for part in data]
+        again = recentring(
+            context.products, context.observed.names, [g.cov for g in groups], means, [g.nobs for g in groups]
+        )
     if isinstance(problem, GroupProblem):
-        return GroupTask(group_replicator(problem, theta), data, seed, size)
+        return GroupTask(group_replicator(problem, theta), data, seed, size, again)
     divisor = moments_divisor(problem.nobs, problem.options.likelihood)
-    return Task(replicator(problem, theta), data[0], seed, size, divisor)
+    return Task(replicator(problem, theta), data[0], seed, size, divisor, again)
 
 
 def _transformed(data: Array, problem: Problem, implied: dict[str, Any]) -> Array:
@@ -195,6 +209,8 @@ def _folder(folder: Path, task: Task | GroupTask, kind: str) -> Path:
     problem = task.replicator.problem
     digest = hashlib.sha256()
     settings = [kind, task.seed, task.size, TOLERANCE, problem.options.__dict__, problem.table.meanstructure]
+    if task.recentring is not None:
+        settings.append([part.centring for part in task.recentring.parts])
     digest.update(json.dumps([*settings, [r.__dict__ for r in problem.table.rows]], default=str).encode())
     digest.update("\n".join(f"{c.op} {c.text}" for c in problem.table.constraints).encode())
     for part in task.data if isinstance(task, GroupTask) else (task.data,):

@@ -30,11 +30,13 @@ from b2b_sem.measures.difference import (
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.test import ComparisonResult
 
-__all__ = ["compare", "nested_difference"]
+__all__ = ["check_same_data", "compare", "nested_difference"]
 
 METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for chi-squares and likelihoods to be comparable.
 SAME = ("estimator", "likelihood", "missing", "meanstructure", "test", "information", "cluster", "ordered")
+#: Products of latent variables that are fitted by a likelihood: there is no chi-square.
+BY_LIKELIHOOD = ("lms", "qml")
 #: Tests whose scaling factor is not tr(U Gamma) / df: the formulas of 2001 and 2010 do not hold for them.
 ADJUSTED = ("scaled.shifted", "mean.var.adjusted")
 
@@ -95,7 +97,11 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
             f"method={method!r} is not available.{did_you_mean(method, METHODS)}", hint=f"use {', '.join(METHODS)}"
         )
     _check_fits(fits, titles)
-    _check_same_data(fits, titles)
+    if any(item.model.options.get("interaction") in BY_LIKELIHOOD for item in fits):
+        from b2b_sem.analysis.compare_product import compare_products
+
+        return compare_products(fits, titles, method)
+    check_same_data(fits, titles)
     order = sorted(range(len(fits)), key=lambda i: fits[i].measures["df"])
     chosen = [fits[i] for i in order]
     labels = [titles[i] for i in order]
@@ -129,17 +135,13 @@ def _titles(fits: Sequence[FitResult], names: Sequence[str] | None) -> list[str]
 
 
 def _check_fits(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
-    if any("interaction" in item.model.options for item in fits):
-        raise Unsupported(
-            "models with latent products have no chi-square, and so no difference of two",
-            hint="compare logl, AIC and BIC of the fits; their measure 'product_chisq' tests all products",
-        )
     for item, title in zip(fits, titles, strict=True):
         if not item.converged or not item.identified:
             raise ModelError(f"{title} cannot be compared: {item.failure}", hint="simplify it or leave it out")
 
 
-def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
+def check_same_data(fits: Sequence[FitResult], titles: Sequence[str], same: Sequence[str] = SAME) -> None:
+    """Raise unless models were fitted to the same rows of the same variables with the same options."""
     first, name = fits[0], titles[0]
     for other, title in zip(fits[1:], titles[1:], strict=True):
         mine = {*first.model.observed, *first.auxiliary}
@@ -159,7 +161,7 @@ def _check_same_data(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
             raise DataError(
                 f"{name} has {first.nobs} rows and {title} {other.nobs}", hint="fit both to the same rows of the data"
             )
-        for option in SAME:
+        for option in same:
             a, b = first.model.options.get(option), other.model.options.get(option)
             if a != b:
                 raise DataError(

@@ -24,7 +24,7 @@ from b2b_sem.results.effect import EFFECT_COLUMNS, EffectsResult, Replicates
 from b2b_sem.results.fit import FitResult
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["INTERVALS", "indirect_effects"]
+__all__ = ["INTERVALS", "check_replicates", "check_settings", "indirect_effects"]
 
 INTERVALS: tuple[str, ...] = ("delta", "mc", "percentile", "bc", "bca")
 NAN = float("nan")
@@ -102,13 +102,13 @@ def indirect_effects(
             hint="fit again without se='none'" if context.problem.options.se == "none" else "see fit.warnings",
         )
     count = (20_000 if ci == "mc" else 5_000) if draws is None else draws
-    _check_settings(ci, level, count)
+    check_settings(ci, level, count)
     if ci != "delta":
         refuse_ordinal(context.problem, f"intervals of effects by ci='{ci}'", "use ci='delta'")
     if ci in ("percentile", "bc", "bca"):
         if bootstrap is None:
             bootstrap = resample(cast(Fit, fit), count, seed=seed, jobs=jobs, ci=ci, level=level)
-        _check_replicates(ci, bootstrap, context_of(fit).problem.table.nfree)
+        check_replicates(ci, bootstrap, context_of(fit).problem.table.nfree)
     problem = context.problem
     with single_thread():
         everything = find_effects(problem.table, problem.structure, (), ())
@@ -170,7 +170,8 @@ def indirect_effects(
     )
 
 
-def _check_settings(ci: str, level: float, draws: int) -> None:
+def check_settings(ci: str, level: float, draws: int) -> None:
+    """Refuse a kind of interval, a level or a number of draws that cannot be used."""
     if ci not in INTERVALS:
         raise Unsupported(
             f"ci={ci!r} is not available.{did_you_mean(str(ci), INTERVALS)}", hint="use " + ", ".join(INTERVALS)
@@ -181,7 +182,8 @@ def _check_settings(ci: str, level: float, draws: int) -> None:
         raise DataError(f"{draws} draws are too few for an interval", hint="use draws=5000 or more")
 
 
-def _check_replicates(ci: str, bootstrap: Replicates, q: int) -> None:
+def check_replicates(ci: str, bootstrap: Replicates, q: int) -> None:
+    """Refuse replicates that are not those of a model with `q` parameters, or too little for an interval."""
     shape = np.shape(bootstrap.theta)
     if len(shape) != 2 or shape[1] != q or not shape[0]:
         raise DataError(

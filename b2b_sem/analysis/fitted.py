@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.bootstrap import BootstrapResult
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.test import ScoreTest, WaldTest
+    from b2b_sem.spec.indicator import ProductTerm
 
 __all__ = ["Context", "Fit", "context_of", "part_context", "refuse_groups", "refuse_ordinal"]
 
@@ -39,12 +40,15 @@ class Context:
     solution : EngineFit
     vcov : (q, q) array
         Covariance matrix of the free parameters; NaN when the model is not identified.
+    products : tuple of ProductTerm
+        Columns that are products of items, made from the answers.
     """
 
     problem: Problem
     observed: Observed
     solution: EngineFit
     vcov: Array
+    products: tuple[ProductTerm, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

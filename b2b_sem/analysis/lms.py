@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
@@ -12,22 +13,63 @@ from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import linear_constraints
-from b2b_sem.engine.product import infer_products, prepare_products, solve_products
+from b2b_sem.engine.product import ProductFit, infer_products, prepare_products, solve_products
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported
-from b2b_sem.spec.partable import build_table
-from b2b_sem.spec.product import add_products, linear_part
+from b2b_sem.spec.partable import ParameterTable, build_table
+from b2b_sem.spec.product import add_products, linear_part, partial_products
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["fit_lms"]
+__all__ = ["NO_CHISQ", "Way", "fit_lms", "fit_way", "product_settings", "product_tables", "read_options"]
 
+#: What every result says.
+NO_CHISQ = (
+    "Chi-square and the indices that rest on it do not exist: the model has no normal distribution. Compare logl, "
+    "AIC and BIC; 'product_chisq' tests the model without products."
+)
 #: Standard errors that each estimator stands for.
 ERRORS = {"ML": "standard", "MLR": "robust.huber.white", "MLF": "standard"}
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way to fit products of latent variables by a likelihood of the rows.
+
+    Attributes
+    ----------
+    name : str
+        What `interaction` says.
+    prepare, solve : callable
+        As :func:`~b2b_sem.engine.product.prepare_products` and :func:`~b2b_sem.engine.product.solve_products`.
+    describe : callable
+        Makes the first note of the result.
+    """
+
+    name: str
+    prepare: Callable[..., Any]
+    solve: Callable[[Any], ProductFit]
+    describe: Callable[[ProductFit], str]
+
+
+def _describe(found: ProductFit) -> str:
+    given = ", ".join(found.problem.given)
+    return (
+        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
+        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}."
+    )
+
+
+LMS = Way("lms", prepare_products, solve_products, _describe)
+
+
 def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
-    """Fit a model with products by maximum likelihood (LMS).
+    """Fit a model with products by maximum likelihood (LMS): see :func:`fit_way`."""
+    return fit_way(parsed, data, arguments, LMS)
+
+
+def fit_way(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any], way: Way) -> Fit:
+    """Fit a model with products by maximum likelihood, exact or not.
 
     Parameters
     ----------
@@ -35,15 +77,44 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
     data : DataFrame or Responses
     arguments : mapping
         Those of :func:`b2b_sem.fit`.
+    way : Way
 
     Raises
     ------
     Unsupported, DataError, ModelSyntaxError
         As :func:`b2b_sem.fit`.
     """
+    if arguments["group"] is not None:
+        from b2b_sem.analysis.lms_group import fit_lms_groups
+
+        return fit_lms_groups(parsed, data, arguments)
+    options, missing, cluster = read_options(data, arguments), arguments["missing"], arguments["cluster"]
+    missing = SAME_MISSING.get(missing, missing)
+    linear, table = product_tables(parsed, arguments)
+    with single_thread():
+        check_data(table, data)
+        fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
+        observed = observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
+        problem = way.prepare(table, linear, observed, options, linear_constraints(table))
+        found = way.solve(problem)
+        inference = infer_products(
+            found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
+        )
+    settings = product_settings(arguments, options)
+    notes = (way.describe(found), NO_CHISQ)
+    return make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes, ProductResult)
+
+
+def read_options(data: Any, arguments: Mapping[str, Any]) -> FitOptions:
+    """Return the options of a model with products fitted to the rows of the data.
+
+    Raises
+    ------
+    Unsupported, DataError
+        For arguments that such a model does not go with.
+    """
     estimator = str(arguments["estimator"]).upper()
     missing = SAME_MISSING.get(arguments["missing"], arguments["missing"])
-    cluster = arguments["cluster"]
     refuse(
         estimator=(estimator, tuple(ERRORS), "products of latent variables are fitted by ML, MLR or MLF"),
         missing=(missing, ("listwise", "fiml", "fiml.x"), "use 'listwise' or 'fiml'"),
@@ -53,8 +124,6 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
             ("default", "standard", "none"),
             "leave it out: there is no chi-square test",
         ),
-        group=(arguments["group"], (None,), "fit each group by itself"),
-        group_equal=(tuple(arguments["group_equal"]), ((),), "leave it out"),
         meanstructure=(arguments["meanstructure"], (None, True), "products of latent variables need the means"),
         bounds=(arguments["bounds"], (None,), "leave it out"),
         kind=(arguments["kind"], ("sem", "cfa"), "use kind='sem'"),
@@ -63,31 +132,44 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
     )
     if data is None or arguments["sample_cov"] is not None:
         raise DataError("products of latent variables need the rows of the data, not moments", hint="give data=...")
-    options = _options(estimator, arguments, missing)
+    return _options(estimator, arguments, missing)
+
+
+def product_tables(
+    parsed: ParsedModel, arguments: Mapping[str, Any], groups: Sequence[str] = ()
+) -> tuple[ParameterTable, ParameterTable]:
+    """Return the tables of a model without its products and with them.
+
+    Raises
+    ------
+    Unsupported, ModelSyntaxError
+        For a model that is not available; for inequalities and nonlinear constraints.
+    """
+    equal, partial = arguments["group_equal"], arguments["group_partial"]
+    products = partial_products(partial)
     linear = build_table(
         linear_part(parsed),
         meanstructure=True,
         std_lv=arguments["std_lv"],
         orthogonal=arguments["orthogonal"],
         fixed_x=arguments["fixed_x"],
+        groups=groups,
+        group_equal=equal,
+        group_partial=[name for name in partial if name not in products],
     )
-    table = add_products(linear, parsed)
+    table = add_products(linear, parsed, equal, products)
     if table.inequalities or (table.equalities and linear_constraints(table, skip_nonlinear=True) is None):
         raise Unsupported(
             "inequalities and nonlinear constraints are not available with latent products",
             hint="remove them; labels and linear equations can be used",
         )
-    with single_thread():
-        check_data(table, data)
-        fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
-        observed = observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
-        problem = prepare_products(table, linear, observed, options, linear_constraints(table))
-        found = solve_products(problem)
-        inference = infer_products(
-            found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
-        )
-    settings: dict[str, Any] = {
-        "estimator": estimator,
+    return linear, table
+
+
+def product_settings(arguments: Mapping[str, Any], options: FitOptions) -> dict[str, Any]:
+    """Return the options of the call that shape the numbers, as the result keeps them."""
+    settings = {
+        "estimator": str(arguments["estimator"]).upper(),
         "likelihood": "normal",
         "information": options.information,
         "se": options.se,
@@ -97,18 +179,11 @@ def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
         "std_lv": arguments["std_lv"],
         "orthogonal": arguments["orthogonal"],
         "fixed_x": arguments["fixed_x"],
-        "interaction": "lms",
+        "interaction": arguments["interaction"],
     }
-    if cluster is not None:
-        settings["cluster"] = cluster
-    given = ", ".join(found.problem.given)
-    notes = (
-        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
-        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}.",
-        "Chi-square and the indices that rest on it do not exist: the model has no normal distribution. Compare logl, "
-        "AIC and BIC; 'product_chisq' tests the model without products.",
-    )
-    return make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes, ProductResult)
+    if arguments["group"] is not None:
+        settings |= {name: arguments[name] for name in ("group", "group_equal", "group_partial")}
+    return settings if arguments["cluster"] is None else settings | {"cluster": arguments["cluster"]}
 
 
 def _options(estimator: str, arguments: Mapping[str, Any], missing: str) -> FitOptions:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from b2b_sem.analysis.fitted import Fit
+from b2b_sem.data.product import METHODS
 from b2b_sem.errors import Unsupported
+from b2b_sem.spec.product import product_entries
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["INTERACTIONS", "ProductResult", "fit_products"]
+__all__ = ["INTERACTIONS", "ProductResult", "add_notes", "fit_products"]
 
 #: Ways of estimation: what `interaction` may be.
-INTERACTIONS = ("lms",)
+INTERACTIONS = ("lms", "qml", *METHODS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +70,31 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     Unsupported, DataError, ModelSyntaxError
         As :func:`b2b_sem.fit`.
     """
+    from b2b_sem.analysis.indicator import fit_indicators, with_observed_products
     from b2b_sem.analysis.lms import fit_lms
+    from b2b_sem.analysis.qml import fit_qml
+    from b2b_sem.analysis.structural import fit_linear
 
     interaction = arguments["interaction"]
+    parsed, data, notes = with_observed_products(parsed, data)
+    if not product_entries(parsed):
+        return add_notes(fit_linear(parsed, data, arguments), notes)
+    if arguments["ordered"] or any(e.op in ("|", "~*~") for e in parsed.entries):
+        raise Unsupported(
+            "products of latent variables are not available with ordinal items",
+            hint="take the answers as numbers: leave ordered and thresholds out",
+        )
     if interaction == "lms":
-        return fit_lms(parsed, data, arguments)
+        return add_notes(fit_lms(parsed, data, arguments), notes)
+    if interaction == "qml":
+        return add_notes(fit_qml(parsed, data, arguments), notes)
+    if interaction in METHODS:
+        return add_notes(fit_indicators(parsed, data, arguments), notes)
     raise Unsupported(
         f"interaction={interaction!r} is not available", hint=f"use one of {', '.join(repr(i) for i in INTERACTIONS)}"
     )
+
+
+def add_notes(fit: Fit, notes: Sequence[str]) -> Fit:
+    """Return the fit with more notes in front of its own."""
+    return replace(fit, notes=(*notes, *fit.notes)) if notes else fit

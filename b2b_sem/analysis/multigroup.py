@@ -37,7 +37,7 @@ from b2b_sem.spec.bound import BOUNDS
 from b2b_sem.spec.partable import ParameterTable, Row, build_table
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["fit_groups", "group_labels_of", "make_group_fit"]
+__all__ = ["fit_groups", "group_labels_of", "make_group_fit", "observe_groups"]
 
 
 def fit_groups(
@@ -115,7 +115,7 @@ def fit_groups(
     with single_thread():
         if moments is None:
             assert group is not None
-            observed = _observe(table, data, group, options, cluster)
+            observed = observe_groups(table, data, group, options, cluster)
         else:
             observed = _in_order(table, moments)
         if bounds is not None:
@@ -202,7 +202,14 @@ def group_labels_of(data: Any, group: str) -> tuple[str, ...]:
     return labels
 
 
-def _observe(table: ParameterTable, data: Any, group: str, options: FitOptions, cluster: str | None) -> Observed:
+def observe_groups(table: ParameterTable, data: Any, group: str, options: FitOptions, cluster: str | None) -> Observed:
+    """Return the moments and rows of each group.
+
+    Raises
+    ------
+    DataError
+        If the data lack a variable, or the column of the groups is a variable or tells clusters apart, too.
+    """
     check_data(table, data)
     if group in (*table.observed, *table.latents):
         raise DataError(
@@ -261,8 +268,9 @@ def make_group_fit(
     inference: GroupInference,
     settings: Mapping[str, Any],
     notes: tuple[str, ...],
+    kind: type[Fit] = Fit,
 ) -> Fit:
-    """Make the result of several groups."""
+    """Make the result of several groups; `kind` says what it can be asked."""
     table = problem.table
     names = list(table.observed)
 
@@ -293,6 +301,7 @@ def make_group_fit(
         inference,
         settings,
         notes,
+        kind,
         _r2=MappingProxyType({}),
         _sample_cov=empty,
         _implied_cov=empty,

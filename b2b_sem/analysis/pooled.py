@@ -433,7 +433,7 @@ def compare_pooled(
                 hint="fit all models to the same imputations",
             )
     plain._check_fits(fits, titles)
-    plain._check_same_data(fits, titles)
+    plain.check_same_data(fits, titles)
     order = sorted(range(len(fits)), key=lambda i: pooled[i].measures["df"])
     chosen, labels = [pooled[i] for i in order], [titles[i] for i in order]
     tests: list[Difference | None] = [None]

@@ -15,12 +15,42 @@ from b2b_sem.analysis.multigroup import fit_groups
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.product import product_entries
-from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.syntax import ParsedModel, parse_model
 
 if TYPE_CHECKING:
     from b2b_sem.data.read import Responses
 
-__all__ = ["fit"]
+__all__ = ["fit", "fit_linear"]
+
+#: Arguments of :func:`fit` that matter for ordinal items, and for continuous answers.
+ORDINAL = (
+    "estimator",
+    "likelihood",
+    "information",
+    "se",
+    "test",
+    "missing",
+    "parameterization",
+    "std_lv",
+    "orthogonal",
+    "fixed_x",
+    "group",
+    "group_equal",
+    "group_partial",
+)
+CONTINUOUS = (
+    *ORDINAL,
+    "cluster",
+    "meanstructure",
+    "bounds",
+    "kind",
+    "interaction",
+    "engine",
+    "sample_cov",
+    "sample_mean",
+    "nobs",
+    "auxiliary",
+)
 
 
 def fit(
@@ -124,9 +154,10 @@ def fit(
         "residual.covariances", "lv.variances", "lv.covariances", "regressions".
     group_partial : sequence of str
         Parameters that are not equal all the same: "F=~x2", "x2~1".
-    interaction : {"lms"}
+    interaction : {"lms", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all"}
         How products of latent variables in the model (``RR ~ PC + PX + PC:PX``) are estimated: by maximum likelihood
-        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338).
+        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338), or by products of their items as indicators, which are
+        double-mean-centred, mean-centred or residual-centred: see :func:`b2b_sem.product_indicators`.
 
     Returns
     -------
@@ -176,66 +207,38 @@ def fit(
                 f"{name} compares groups, and there is one", hint=f"give group='column', or leave {name} out"
             )
     parsed = parse_model(*model_text(model))
-    if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
-        from b2b_sem.analysis.ordinal import fit_ordinal
-
-        refuse(
-            auxiliary=(auxiliary, ((),), "auxiliary variables go with missing='fiml' or 'mi': leave them out"),
-            cluster=(cluster, (None,), "clusters are not available for ordinal items"),
-            bounds=(bounds, (None,), "bounds are not available for ordinal items"),
-            meanstructure=(meanstructure, (None, True), "models of ordinal items have a mean structure: leave it out"),
-            kind=(kind, ("sem", "cfa"), "use kind='sem'"),
-            interaction=(interaction, ("lms",), "leave it out"),
-            engine=(engine, ("auto", "native"), "use 'native': semopy has no ordinal items"),
-        )
-        if data is None or sample_cov is not None:
-            raise DataError("ordinal items need the rows of the data, not moments", hint="give data=...")
-        return fit_ordinal(
-            parsed,
-            data,
-            ordered,
-            estimator=estimator,
-            likelihood=likelihood,
-            information=information,
-            se=se,
-            test=test,
-            missing=missing,
-            parameterization=parameterization,
-            std_lv=std_lv,
-            orthogonal=orthogonal,
-            fixed_x=fixed_x,
-            group=group,
-            group_equal=group_equal,
-            group_partial=group_partial,
-        )
     if product_entries(parsed):
         from b2b_sem.analysis.moderated import fit_products
 
         return fit_products(parsed, data, arguments)
-    return (fit_groups if several else fit_continuous)(
-        parsed,
-        data,
-        estimator=estimator,
-        likelihood=likelihood,
-        information=information,
-        se=se,
-        test=test,
-        missing=missing,
-        group=group,
-        group_equal=group_equal,
-        group_partial=group_partial,
-        cluster=cluster,
-        parameterization=parameterization,
-        meanstructure=meanstructure,
-        std_lv=std_lv,
-        orthogonal=orthogonal,
-        fixed_x=fixed_x,
-        bounds=bounds,
-        kind=kind,
-        interaction=interaction,
-        engine=engine,
-        sample_cov=sample_cov,
-        sample_mean=sample_mean,
-        nobs=nobs,
-        auxiliary=auxiliary,
-    )
+    return fit_linear(parsed, data, arguments)
+
+
+def fit_linear(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
+    """Fit a model without products of latent variables; `arguments` and errors are those of :func:`fit`."""
+    ordered, sample_cov = arguments["ordered"], arguments["sample_cov"]
+    if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
+        from b2b_sem.analysis.ordinal import fit_ordinal
+
+        refuse(
+            auxiliary=(
+                arguments["auxiliary"],
+                ((),),
+                "auxiliary variables go with missing='fiml' or 'mi': leave them out",
+            ),
+            cluster=(arguments["cluster"], (None,), "clusters are not available for ordinal items"),
+            bounds=(arguments["bounds"], (None,), "bounds are not available for ordinal items"),
+            meanstructure=(
+                arguments["meanstructure"],
+                (None, True),
+                "models of ordinal items have a mean structure: leave it out",
+            ),
+            kind=(arguments["kind"], ("sem", "cfa"), "use kind='sem'"),
+            interaction=(arguments["interaction"], ("lms",), "leave it out"),
+            engine=(arguments["engine"], ("auto", "native"), "use 'native': semopy has no ordinal items"),
+        )
+        if data is None or sample_cov is not None:
+            raise DataError("ordinal items need the rows of the data, not moments", hint="give data=...")
+        return fit_ordinal(parsed, data, ordered, **{name: arguments[name] for name in ORDINAL})
+    several = arguments["group"] is not None or isinstance(sample_cov, list | tuple | dict)
+    return (fit_groups if several else fit_continuous)(parsed, data, **{name: arguments[name] for name in CONTINUOUS})

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from b2b_sem.engine.base import Array
+from b2b_sem.engine.recentring import Recentring
 from b2b_sem.engine.replicate import Replicates, Replicator
 from b2b_sem.engine.resample import bootstrap_counts, leave_one_out, stream, weighted_moments
 from b2b_sem.engine.threads import single_thread
@@ -30,27 +31,34 @@ Blocks = Any
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a worker needs to fit one block of replicates."""
+    """What a worker needs to fit one block of replicates; `recentring` where columns are products of items."""
 
     replicator: Replicator
     data: Array
     seed: int
     size: int
     divisor: int
+    recentring: Recentring | None = None
 
     def draw(self, block: int) -> dict[str, Array]:
         """Fit a block of bootstrap samples."""
         with single_thread():
             counts = bootstrap_counts(stream(self.seed, block), len(self.data), self.size)
             cov, mean = weighted_moments(self.data, counts, divisor=self.divisor)
-            return _arrays(self.replicator.fit(cov, mean))
+            return self._fit(cov, mean)
 
     def leave_out(self, block: int) -> dict[str, Array]:
         """Fit a block of leave-one-out samples."""
         with single_thread():
             rows = slice(block * self.size, (block + 1) * self.size)
             cov, mean = leave_one_out(self.data, rows, divisor=self.divisor)
-            return _arrays(self.replicator.fit(cov, mean))
+            return self._fit(cov, mean)
+
+    def _fit(self, cov: Array, mean: Array) -> dict[str, Array]:
+        if self.recentring is not None:
+            ratio = self.divisor / len(self.data)
+            ((cov, mean),) = self.recentring.apply([(cov, mean)], np.ones((len(cov), 1)), ratio)
+        return _arrays(self.replicator.fit(cov, mean))
 
 
 def _arrays(found: Replicates) -> dict[str, Array]:

@@ -14,6 +14,7 @@ import numpy as np
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.implied import Implied
 from b2b_sem.spec.partable import ParameterTable, Row
+from b2b_sem.spec.product import units_of
 
 __all__ = ["absent_parameters", "standardizing_factors"]
 
@@ -71,7 +72,7 @@ def standardizing_factors(
         if row.op == "=~":
             return unit[a] / unit[b]
         if row.op == "~":
-            return unit[b] / (1.0 if a in raw_outcome else sd[a])
+            return float(np.prod([unit[v] for v in units_of(b, unit)])) / (1.0 if a in raw_outcome else sd[a])
         if row.op == "~1":
             return 1.0 / unit[a]
         return 1.0 / unit[a] ** 2 if a == b else 1.0 / (term[a] * term[b])

@@ -23,10 +23,11 @@ from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Implied, Structure, implied_moments
 from b2b_sem.engine.native.stack import Kernel, compile_kernel, inverses
 from b2b_sem.engine.problem import Problem
-from b2b_sem.engine.rowstack import deviations, row_stack
+from b2b_sem.engine.rowstack import deviations, row_stack, unit
 from b2b_sem.engine.standardize import RowValues, row_values, scale_rows, standardize
 from b2b_sem.errors import ModelError
 from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import units_of
 
 if TYPE_CHECKING:
     from b2b_sem.engine.ordinal import OrdinalRows
@@ -292,10 +293,14 @@ def effects_at(problem: Problem, effects: EffectMap, theta: Array) -> tuple[RowV
     at = dict(zip(effects.names, effects.place, strict=True))
     paths = [e for e in effects.effects if e.kind != "defined"]
     y = np.array([at[e.outcome] for e in paths], dtype=np.intp)
-    x = np.array([at[e.predictor] for e in paths], dtype=np.intp)
+    # a product has two factors, any other predictor only itself: the second place is then an extra variable of sd 1
+    variance, own = np.append(variance, 1.0), np.concatenate([own, np.zeros((1, q))])
+    units = [[at[v] for v in units_of(e.predictor, at)] for e in paths]
+    x = np.array([[*u, len(variance) - 1][:2] for u in units], dtype=np.intp).reshape(-1, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.sqrt(np.where((variance[x] > 0) & (variance[y] > 0), variance[x] / variance[y], np.nan))
-        logs = own[x] / (2.0 * variance[x])[:, None] - own[y] / (2.0 * variance[y])[:, None]
+        whole = variance[x].prod(axis=1)
+        ratio = np.sqrt(np.where((variance[x] > 0).all(axis=1) & (variance[y] > 0), whole / variance[y], np.nan))
+        logs = (own[x] / (2.0 * variance[x])[:, :, None]).sum(axis=1) - own[y] / (2.0 * variance[y])[:, None]
         std = RowValues(value * ratio, ratio[:, None] * (jacobian + value[:, None] * logs))
     raw = RowValues(value, jacobian)
     if not effects.definitions:
@@ -415,10 +420,11 @@ def _draw(problem: Problem, kernel: Kernel, effects: EffectMap, thetas: Array, e
     pairs = np.where(kind == "direct", direct, inverse[:, y, x] - (kind == "indirect") * direct)
     raw = np.concatenate([specific, pairs], axis=1)
     sd = deviations(kernel, thetas, exo)
+    own = {v: sd[v] for v in effects.names}
     std = raw.copy()
     with np.errstate(invalid="ignore", over="ignore"):
         for k, effect in enumerate(e for e in effects.effects if e.kind != "defined"):
-            std[:, k] *= sd[effect.predictor] / sd[effect.outcome]
+            std[:, k] *= unit(effect.predictor, own) / sd[effect.outcome]
     if effects.definitions:
         rows = row_stack(problem.table, kernel, thetas, exo, sd)
         raw, std = (

@@ -72,6 +72,7 @@ __all__ = [
     "group_chisq",
     "group_starts",
     "infer_groups",
+    "join_rows",
     "local_table",
     "prepare_groups",
     "scaled_group_test",
@@ -359,7 +360,7 @@ def infer_groups(
         admissible = admissible and fine
         problems += [f"Group {label}: {text}" for text in bad]
         r2.append(explained(part.table, rows[2].value))
-    raw, std_lv, std_all = _join_rows(problem, found)
+    raw, std_lv, std_all = join_rows(problem, found)
     trusted, constrained = solution.converged, constraints is not None
     measures, tests = _measures(problem, at, trusted)
     return GroupInference(
@@ -397,14 +398,14 @@ def standardized_groups(problem: GroupProblem, implied: Sequence[Implied], theta
         Of each group, at `theta`.
     theta : (q,) array
     """
-    return _join_rows(problem, [part_rows(p, own, theta[place]) for p, own, place in _each(problem, implied)])[2]
+    return join_rows(problem, [part_rows(p, own, theta[place]) for p, own, place in _each(problem, implied)])[2]
 
 
 def _each(problem: GroupProblem, implied: Sequence[Implied]) -> Iterable[tuple[Problem, Implied, IntArray]]:
     return zip(problem.parts, implied, problem.places, strict=True)
 
 
-def _join_rows(
+def join_rows(
     problem: GroupProblem, found: Sequence[tuple[RowValues, RowValues, RowValues]]
 ) -> tuple[RowValues, RowValues, RowValues]:
     """Return values of the rows of all groups, and of the definitions, by all joint parameters."""

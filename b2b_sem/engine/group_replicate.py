@@ -16,6 +16,7 @@ from b2b_sem.engine.native.loss import Moments
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.native.stack import Stack, compile_kernel, make_stack
 from b2b_sem.engine.native.start import plain_start
+from b2b_sem.engine.recentring import Recentring
 from b2b_sem.engine.replicate import Replicates, Replicator, admissible_stack, curvature_at, refuse_repeats
 from b2b_sem.engine.resample import bootstrap_counts, leave_one_out, stream, weighted_moments
 from b2b_sem.engine.rowstack import fill_definitions, row_stack
@@ -151,12 +152,15 @@ class GroupTask:
     replicator : GroupReplicator
     data : tuple of (n_g, p) arrays
     seed, size : int
+    recentring : Recentring, optional
+        Where columns are products of items.
     """
 
     replicator: GroupReplicator
     data: tuple[Array, ...]
     seed: int
     size: int
+    recentring: Recentring | None = None
 
     @property
     def nobs(self) -> int:
@@ -172,7 +176,7 @@ class GroupTask:
                 counts = bootstrap_counts(rng, len(part), self.size)
                 moments.append(weighted_moments(part, counts, divisor=len(part)))
             weight = np.tile([len(part) / self.nobs for part in self.data], (self.size, 1))
-            return dict(self.replicator.fit_groups(moments, weight).__dict__)
+            return self._fit(moments, weight)
 
     def leave_out(self, block: int) -> dict[str, Array]:
         """Fit a block of samples that lack one row each, counted through all groups."""
@@ -192,4 +196,9 @@ class GroupTask:
                     weight[at, g] -= 1.0
                 moments.append((cov, mean))
                 begin += n
-            return dict(self.replicator.fit_groups(moments, weight / (self.nobs - 1)).__dict__)
+            return self._fit(moments, weight / (self.nobs - 1))
+
+    def _fit(self, moments: list[tuple[Array, Array]], weight: Array) -> dict[str, Array]:
+        if self.recentring is not None:
+            moments = self.recentring.apply(moments, weight)
+        return dict(self.replicator.fit_groups(moments, weight).__dict__)

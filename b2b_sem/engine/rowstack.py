@@ -14,8 +14,9 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.stack import Kernel, parts
 from b2b_sem.spec import expression as ex
 from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import units_of
 
-__all__ = ["deviations", "evaluate_stack", "fill_definitions", "row_stack"]
+__all__ = ["deviations", "evaluate_stack", "fill_definitions", "row_stack", "unit"]
 
 _FUNCTIONS: Mapping[str, Callable[[Array], Array]] = {
     "exp": np.exp,
@@ -107,7 +108,7 @@ def row_stack(
             if row.op == "=~":
                 standardized[:, i] *= sd[row.lhs] / sd[row.rhs]
             elif row.op == "~":
-                standardized[:, i] *= sd[row.rhs] / sd[row.lhs]
+                standardized[:, i] *= unit(row.rhs, sd) / sd[row.lhs]
             elif row.op == "~1":
                 standardized[:, i] /= sd[row.lhs]
             elif row.lhs == row.rhs:
@@ -119,6 +120,11 @@ def row_stack(
         for target in (raw, standardized):
             fill_definitions(table, target)
     return raw, standardized
+
+
+def unit(predictor: str, sd: Mapping[str, Array]) -> Array:
+    """Return the standard deviation of a predictor, (R,); of a product, those of its factors multiplied."""
+    return np.asarray(np.prod([sd[name] for name in units_of(predictor, sd)], axis=0))
 
 
 def fill_definitions(table: ParameterTable, target: Array) -> None:

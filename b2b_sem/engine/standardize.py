@@ -3,8 +3,9 @@
 ``std_all`` divides by the implied standard deviations of all variables, ``std_lv`` by those of latent variables only:
 loadings and paths are multiplied by sd(predictor) / sd(outcome), variances divided by the variance, intercepts by the
 standard deviation; a covariance becomes the correlation of the two (residual) terms. Defined parameters are evaluated
-at the standardized parameters. These are lavaan's definitions. Derivatives are analytic, so the delta method
-(Sobel 1982, doi:10.2307/270723) needs no step size.
+at the standardized parameters. These are lavaan's definitions, but for the path of a product ``a:b``, which is
+multiplied by sd(a) sd(b) / sd(outcome) (Wen, Marsh & Hau 2010, doi:10.1080/10705510903438872). Derivatives are
+analytic, so the delta method (Sobel 1982, doi:10.2307/270723) needs no step size.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.constraint import label_values
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import units_of
 
 __all__ = ["Deviations", "RowValues", "deviations", "row_values", "scale_rows", "standardize", "with_definitions"]
 
@@ -129,6 +131,7 @@ def _scale(
     standardized: set[str],
 ) -> RowValues:
     n, q = len(table.rows), raw.jacobian.shape[1]
+    known = {*table.latents, *table.observed}
     value, rows = np.zeros(n), np.zeros((n, q))
     with np.errstate(invalid="ignore", divide="ignore"):
         for i, row in enumerate(table.rows):
@@ -138,7 +141,8 @@ def _scale(
             if row.op == "=~":
                 factors = [(*sd.of(row.lhs, q), 1.0), (*sd.of(row.rhs, q), -1.0)]
             elif row.op == "~":
-                factors = [(*sd.of(row.rhs, q), 1.0), (*sd.of(row.lhs, q), -1.0)]
+                factors = [(*sd.of(name, q), 1.0) for name in units_of(row.rhs, known)]
+                factors.append((*sd.of(row.lhs, q), -1.0))
             elif row.op in ("~1", "|"):
                 factors = [(*sd.of(row.lhs, q), -1.0)]
             elif row.op == "~*~":

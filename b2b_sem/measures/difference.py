@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from b2b_sem.measures.fit import chisq_pvalue
 
-__all__ = ["Difference", "difference", "satorra_2000", "satorra_bentler_2001", "satorra_bentler_2010"]
+__all__ = [
+    "Difference",
+    "difference",
+    "satorra_2000",
+    "satorra_bentler_2001",
+    "satorra_bentler_2010",
+    "scaled_likelihood_ratio",
+]
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -84,6 +91,25 @@ def satorra_bentler_2010(
         Of the restricted model.
     """
     return satorra_bentler_2001(chisq1, df1, factor10, chisq0, df0, factor0)
+
+
+def scaled_likelihood_ratio(
+    logl1: float, npar1: int, factor1: float, logl0: float, npar0: int, factor0: float
+) -> Difference:
+    """Scaled likelihood-ratio test 2 (l1 - l0) / c, c = (q1 c1 - q0 c0) / (q1 - q0), for models without a chi-square.
+
+    Satorra & Bentler (2010), doi:10.1007/s11336-009-9135-y, for log-likelihoods: q is the number of free parameters and
+    c = tr(I^-1 J) / q, with the observed information I and the cross-products J of the scores. With c1 of the larger
+    model at the estimates of the restricted one the scaling factor is that of 2010, else that of 2001.
+
+    Parameters
+    ----------
+    logl1, npar1, factor1 : float, int, float
+        Of the larger model.
+    logl0, npar0, factor0 : float, int, float
+        Of the restricted model.
+    """
+    return satorra_bentler_2001(-2.0 * logl1, -npar1, factor1, -2.0 * logl0, -npar0, factor0)
 
 
 def satorra_2000(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-__all__ = ["critical_value", "johnson_neyman", "normal_share", "slope_lines"]
+__all__ = ["critical_value", "johnson_neyman", "normal_share", "sample_share", "slope_lines", "wald_columns"]
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -102,3 +102,30 @@ def normal_share(intervals: tuple[tuple[float, float], ...], mean: float, sd: fl
     if not sd > 0.0:
         return float("nan")
     return float(sum(special.ndtr((high - mean) / sd) - special.ndtr((low - mean) / sd) for low, high in intervals))
+
+
+def sample_share(interval: tuple[float, float], values: npt.ArrayLike) -> float:
+    """Return the share of given values that lie in an interval; NaN without values."""
+    given = np.asarray(values, dtype=float)
+    given = given[np.isfinite(given)]
+    return float(((given >= interval[0]) & (given <= interval[1])).mean()) if len(given) else float("nan")
+
+
+def wald_columns(value: npt.ArrayLike, se: npt.ArrayLike, level: float, df: float = math.inf) -> dict[str, Array]:
+    """Return est, se, z, pvalue, ci_lower and ci_upper, each (k,): normal, or t with finite `df`.
+
+    No test where the standard error is 0.
+    """
+    est, error = np.atleast_1d(np.asarray(value, dtype=float)), np.atleast_1d(np.asarray(se, dtype=float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = np.where(error > 0, est / error, np.nan)
+    tail = special.ndtr(-np.abs(z)) if math.isinf(df) else special.stdtr(df, -np.abs(z))
+    factor = critical_value(1.0 - level, df=df)
+    return {
+        "est": est,
+        "se": error,
+        "z": z,
+        "pvalue": 2.0 * tail,
+        "ci_lower": est - factor * error,
+        "ci_upper": est + factor * error,
+    }

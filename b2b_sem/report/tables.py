@@ -59,13 +59,20 @@ def tabulate_verdicts(result: StudyResult) -> Table:
     level = verdicts[0].level if verdicts else 0.95
     adjusted = _ADJUSTMENTS.get(adjustment, "")
     notes = [f"Standardized coefficients with {level:.0%} intervals."]
+    apart = [v.id for v in verdicts if v.test == "moderation" and v.p_adjusted == v.p_adjusted]
     if adjusted:
-        tested = sum(v.p_adjusted == v.p_adjusted for v in verdicts)
+        tested = sum(v.p_adjusted == v.p_adjusted for v in verdicts) - len(apart)
         notes.append(f"p ({adjusted}) is adjusted over the {tested} propositions tested.")
+        if apart:
+            own = "is a family of its own" if len(apart) == 1 else "are a family of their own"
+            notes[-1] = (
+                f"p ({adjusted}) is adjusted over {tested} propositions; {', '.join(apart)} on moderation {own}."
+            )
     if verdicts:
         notes.append(f"Decisions at alpha = {number(verdicts[0].alpha, 2, bounded=True)}.")
         if result.ok:
             others = "; those on groups on fits of the groups" if any(v.parts for v in verdicts) else ""
+            others += f"; {', '.join(apart)} on a model with the product" if apart else ""
             notes.append(f"They rest on one fit: {label_method(result.fit)}{others}.")
     columns = [
         Column("id", "", "value"),

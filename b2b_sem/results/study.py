@@ -18,6 +18,7 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records, write_json
 from b2b_sem.results.measurement import MeasurementResult
 from b2b_sem.results.missingness import MissingnessResult
+from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import Verdict
 
 __all__ = ["RESULTS_VERSION", "RivalResult", "SampleDescription", "StudyResult", "read_study_result"]
@@ -109,6 +110,11 @@ class StudyResult:
     group_truth : DataFrame or None
         For simulated groups that were compared: split, quantity (path, mean, ...), name, group, reference, truth, est,
         ci_lower, ci_upper, covered.
+    moderations : tuple of ModerationClaim
+        Propositions on moderation, if the study asks for them.
+    moderation_truth : DataFrame or None
+        For simulated respondents: id, lhs, op, rhs, truth, est_std, ci_lower, ci_upper, covered of the equations with a
+        product.
     """
 
     id: str
@@ -128,6 +134,8 @@ class StudyResult:
     comparisons: tuple[GroupComparison, ...] = ()
     ladders: tuple[GroupComparison, ...] = ()
     group_truth: pd.DataFrame | None = None
+    moderations: tuple[ModerationClaim, ...] = ()
+    moderation_truth: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -165,6 +173,7 @@ class StudyResult:
             "missingness": None if self.missingness is None else self.missingness.to_json(),
             "comparisons": [c.to_json() for c in self.comparisons],
             "ladders": [c.to_json() for c in self.ladders],
+            "moderations": [c.to_json() for c in self.moderations],
             "sample": {
                 "source": self.sample.source,
                 "n_read": self.sample.n_read,
@@ -191,6 +200,7 @@ class StudyResult:
             ],
             "truth": None if self.truth is None else records(self.truth),
             "group_truth": None if self.group_truth is None else records(self.group_truth),
+            "moderation_truth": None if self.moderation_truth is None else records(self.moderation_truth),
             "provenance": plain(self.provenance),
         }
 
@@ -242,6 +252,10 @@ class StudyResult:
             comparisons=tuple(GroupComparison.from_json(c) for c in data.get("comparisons") or ()),
             ladders=tuple(GroupComparison.from_json(c) for c in data.get("ladders") or ()),
             group_truth=None if data.get("group_truth") is None else frame_from_records(data["group_truth"]),
+            moderations=tuple(ModerationClaim.from_json(c) for c in data.get("moderations") or ()),
+            moderation_truth=None
+            if data.get("moderation_truth") is None
+            else frame_from_records(data["moderation_truth"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

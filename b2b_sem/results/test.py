@@ -138,14 +138,16 @@ class ComparisonResult:
 
         Columns: model npar df chisq chisq_diff df_diff pvalue rmsea_diff aic bic aic_diff bic_diff cfi rmsea cfi_diff
         rmsea_change. Differences are to the row before; ``rmsea_diff`` is the RMSEA of the difference test, while
-        ``rmsea_change`` is the difference of the two models' RMSEA.
+        ``rmsea_change`` is the difference of the two models' RMSEA. Models with latent products: model npar logl
+        chisq_diff df_diff pvalue scaling_factor aic bic aic_diff bic_diff.
         """
         return self._table.copy()
 
     def summary(self) -> str:
         """Return the table and notes as text."""
         table = self._table.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.3f}")
-        return "\n".join([f"Chi-square difference tests ({self.method})", "", table, *("", *self.notes)]).rstrip()
+        what = "Likelihood-ratio" if "logl" in self._table else "Chi-square difference"
+        return "\n".join([f"{what} tests ({self.method})", "", table, *("", *self.notes)]).rstrip()
 
     def __str__(self) -> str:
         return self.summary()

@@ -21,11 +21,12 @@ from b2b_sem.errors import SpecError
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.moderation import product_of, read_product
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Term
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Population", "cholesky", "make_population", "population"]
+__all__ = ["Interaction", "Population", "cholesky", "make_population", "population"]
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
@@ -33,6 +34,29 @@ Matrix = tuple[tuple[float, ...], ...]
 
 # Less unexplained variance than this is a mistake in the values, not a population.
 _SMALLEST_RESIDUAL = 1e-10
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """A product of two nodes that leads to an outcome.
+
+    Both factors are normal with mean 0 and variance 1 (within a level), so that the product has a mean, their
+    correlation r, which is taken off, and the variance 1 + r^2; it is uncorrelated with everything that is normal.
+
+    Attributes
+    ----------
+    outcome, first, second : str
+    value : float
+        Standardized effect, b3 sd(first) sd(second) / sd(outcome).
+    mean : float
+        Correlation of the factors.
+    """
+
+    outcome: str
+    first: str
+    second: str
+    value: float
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,12 @@ class Population:
     response_sd : mapping of str to float
         Standard deviations of the responses, in units of the reference level; 1 if not named. They are not 1 in a level
         whose loadings differ.
+    interactions : tuple of Interaction
+        Products of nodes that lead to outcomes.
+    interaction_cov : Matrix
+        Covariances of these products.
+    added_last : frozenset of str
+        Nodes that are there only because of a product: they are drawn from random numbers of their own.
     """
 
     covariates: tuple[str, ...]
@@ -82,6 +112,9 @@ class Population:
     means: Mapping[str, float] = field(default_factory=dict)
     shifts: Mapping[str, float] = field(default_factory=dict)
     response_sd: Mapping[str, float] = field(default_factory=dict)
+    interactions: tuple[Interaction, ...] = ()
+    interaction_cov: Matrix = ()
+    added_last: frozenset[str] = frozenset()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -128,10 +161,20 @@ class Population:
         sd = np.array([self.residual_sd[name] for name in self.items])
         return np.array(self.residual_cor).reshape(len(sd), len(sd)) * np.outer(sd, sd)
 
+    def product_part(self) -> Array:
+        """Return the covariances of what products add to the nodes directly."""
+        weight = np.zeros((len(self.nodes), len(self.interactions)))
+        for k, product in enumerate(self.interactions):
+            weight[self.nodes.index(product.outcome), k] = product.value
+        return weight @ np.array(self.interaction_cov).reshape(len(self.interactions), -1) @ weight.T
+
     def latent_cov(self) -> Array:
-        """Return the correlation matrix of the nodes: ``(I - B)^-1 Psi (I - B)^-T``."""
+        """Return the correlation matrix of the nodes: ``(I - B)^-1 Psi (I - B)^-T``, with products added to Psi."""
         total = np.linalg.inv(np.eye(len(self.nodes)) - self.path_matrix())
-        return total @ self.disturbance_cov() @ total.T
+        inner = self.disturbance_cov()
+        if self.interactions:
+            inner = inner + self.product_part()
+        return total @ inner @ total.T
 
     def cov(self) -> Array:
         """Return the correlation matrix of items (first) and nodes (after them)."""
@@ -153,6 +196,7 @@ class Population:
         rows = [(latent, "=~", item, value) for latent, item, value in self.loadings]
         rows += [(b, "=~", a, v) for a, b, v in self.paths if b in self.higher]
         rows += [(a, "~", b, v) for a, b, v in self.paths if b not in self.higher]
+        rows += [(x.outcome, "~", f"{x.first}:{x.second}", x.value) for x in self.interactions]
         sources = {b for _, b, _ in self.paths}
         outcomes = set(self.outcomes)
         facets = {a for a, b, _ in self.paths if b in self.higher}
@@ -213,25 +257,20 @@ def population(
     Raises
     ------
     SpecError
-        If the model holds something that answers cannot be drawn from (products of latents, regressions of observed
-        variables, loops), or the values are impossible: more than all variance of a construct would be explained, or
-        correlations that cannot exist together. The message names the construct and the place in the file.
+        If the model holds something that answers cannot be drawn from (products whose factors depend on products,
+        regressions of observed variables, loops), or the values are impossible: more than all variance of a construct
+        would be explained, or correlations that cannot exist together. The message names the construct and the place in
+        the file.
     """
     own = None if level is None or spec.groups is None else spec.groups.levels[level]
     latents, loadings, facets = _measurement(spec, model, survey, own)
-    regressions = dict.fromkeys(model.regressions(spec.claims))
+    regressions = dict.fromkeys(spec.regressions(model))
     given = spec.paths(own)
     nodes = set(latents)
     covariates = []
     for outcome, predictor in regressions:
         if outcome not in nodes:
             raise spec.error(("model",), f"no answers can be drawn: '{outcome}' has predictors but is not a latent")
-        if ":" in predictor:
-            raise spec.error(
-                ("model",),
-                f"no answers can be drawn: '{predictor}' is a product of latents",
-                hint="Use a model without the product.",
-            )
         if predictor not in nodes:
             if predictor not in survey.facts:
                 raise spec.error(
@@ -251,6 +290,9 @@ def population(
             means={} if own is None else own.means,
             shifts={} if own is None else own.intercepts,
             reference=reference,
+            interactions=_products(spec, model),
+            added_last=spec.added_last(model),
+            uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
         )
     except _Impossible as error:
         text = error.message if level is None else f"{error.message} in the level '{level}'"
@@ -269,12 +311,15 @@ def make_population(
     means: Mapping[str, float] | None = None,
     shifts: Mapping[str, float] | None = None,
     reference: Population | None = None,
+    interactions: Mapping[tuple[str, str, str], float] | None = None,
+    added_last: Iterable[str] = (),
+    uneven: Sequence[str] = (),
 ) -> Population:
     """Solve for the variances that standardization leaves open.
 
     Outcomes are taken in causal order. With ``v`` the explained part of an outcome as a combination of disturbances
     ``u`` that have variance 1 and correlations ``R``, its disturbance gets the standard deviation ``s`` that solves
-    ``v R v' + 2 s (v R)_k + s^2 = 1``.
+    ``v R v' + 2 s (v R)_k + s^2 = 1``. Products of nodes are further parts of ``v``, uncorrelated with all ``u``.
 
     Parameters
     ----------
@@ -294,6 +339,12 @@ def make_population(
         above them.
     reference : Population, optional
         Whose residuals the items have. Default: those that give the responses variance 1.
+    interactions : mapping of (outcome, factor, factor) to float, optional
+        Standardized effects of products.
+    added_last : iterable of str
+        Nodes with random numbers of their own.
+    uneven : sequence of str
+        Covariates that are not normal: a product with one of them needs another factor that is independent of it.
 
     Returns
     -------
@@ -312,17 +363,43 @@ def make_population(
         {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)},
         lambda names: "residual_correlations" if set(names) <= outcomes else "correlations",
     )
-    order = _causal_order(nodes, paths)
-    weights: dict[str, list[float]] = {}  # each node as a combination of the disturbances with variance 1
+    products = interactions or {}
+    order = _causal_order(nodes, paths, products)
+    size = len(nodes)
+    # each node as a combination of the disturbances with variance 1, and of products behind them
+    parts = [[*row, *(0.0 for _ in products)] for row in between]
+    parts += [[0.0] * (size + len(products)) for _ in products]
+    weights: dict[str, list[float]] = {}
     sd: dict[str, float] = {}
+    made: list[Interaction] = []
+
+    def covariance(a: Sequence[float], b: Sequence[float]) -> float:
+        used = [j for j in range(len(parts)) if b[j]]
+        return math.fsum(a[i] * parts[i][j] * b[j] for i in range(len(parts)) if a[i] for j in used)
+
     for name in order:
+        for (outcome, first, second), value in products.items():
+            if outcome != name:
+                continue
+            _check_factors(first, second, weights, uneven, size, covariance)
+            place = size + len(made)
+            made.append(Interaction(name, first, second, value, covariance(weights[first], weights[second])))
+            for k, other in enumerate(made):
+                a, b = (
+                    [covariance(weights[f], weights[o]) for o in (other.first, other.second)] for f in (first, second)
+                )
+                parts[place][size + k] = parts[size + k][place] = a[0] * b[1] + a[1] * b[0]
         predictors = {b: value for (a, b), value in paths.items() if a == name}
-        v = [math.fsum(value * weights[b][i] for b, value in predictors.items()) for i in range(len(nodes))]
+        v = [math.fsum(value * weights[b][i] for b, value in predictors.items()) for i in range(len(parts))]
+        for k, product in enumerate(made):
+            if product.outcome == name:
+                v[size + k] += product.value
         k = at[name]
-        cross = [math.fsum(v[i] * between[i][j] for i in range(len(nodes))) for j in range(len(nodes))]
-        explained = math.fsum(cross[j] * v[j] for j in range(len(nodes)))
+        cross = [math.fsum(v[i] * parts[i][j] for i in range(len(parts))) for j in range(len(parts))]
+        explained = math.fsum(cross[j] * v[j] for j in range(len(parts)))
         if 1 - explained < _SMALLEST_RESIDUAL:
-            terms = ", ".join(f"{b} {value:g}" for b, value in predictors.items())
+            own = {f"{p.first}:{p.second}": p.value for p in made if p.outcome == name}
+            terms = ", ".join(f"{b} {value:g}" for b, value in {**predictors, **own}.items())
             raise _Impossible(
                 "paths",
                 (name, *predictors),
@@ -337,8 +414,8 @@ def make_population(
     residual_sd, response_sd = {}, {}
     for item in items:
         own = {latent: value for (latent, i), value in loadings.items() if i == item}
-        w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(nodes))]
-        common = math.fsum(w[i] * between[i][j] * w[j] for i in range(len(nodes)) for j in range(len(nodes)))
+        w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(parts))]
+        common = math.fsum(w[i] * parts[i][j] * w[j] for i in range(len(parts)) for j in range(len(parts)))
         if reference is not None:
             residual_sd[item] = reference.residual_sd[item]
             response_sd[item] = math.sqrt(common + residual_sd[item] ** 2)
@@ -377,7 +454,54 @@ def make_population(
         means=centre,
         shifts=dict(shifts or {}),
         response_sd=response_sd,
+        interactions=tuple(made),
+        interaction_cov=tuple(tuple(row[size:]) for row in parts[size:]),
+        added_last=frozenset(added_last),
     )
+
+
+def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, str], float]:
+    """Return the products with their factors in the order in which the model, or a proposition, names them."""
+    written = [(a, b) for a, b in model.regressions() if ":" in b]
+    written += [
+        (claim.end, f"{claim.start}:{claim.moderator}")
+        for p in model.propositions
+        if product_of(p) is not None
+        for claim, _ in p.claims()
+    ]
+    out: dict[tuple[str, str, str], float] = {}
+    for product, value in spec.products().items():
+        name = next((b for a, b in written if read_product(f"{a} ~ {b}") == product), ":".join(product[1:]))
+        first, second = name.split(":")
+        out[product[0], first, second] = value
+    return out
+
+
+def _check_factors(
+    first: str,
+    second: str,
+    weights: Mapping[str, Sequence[float]],
+    uneven: Sequence[str],
+    size: int,
+    covariance: Callable[[Sequence[float], Sequence[float]], float],
+) -> None:
+    """Refuse products whose moments do not follow from covariances."""
+    for name in (first, second):
+        if any(weights[name][size:]):
+            raise _Impossible(
+                "interactions",
+                (first, second),
+                f"no answers can be drawn: '{name}' of the product {first}:{second} depends on a product itself",
+                hint="Take products of variables that no product leads to.",
+            )
+        if name in uneven and (first == second or covariance(weights[first], weights[second])):
+            raise _Impossible(
+                "interactions",
+                (first, second),
+                f"no answers can be drawn: '{name}' of the product {first}:{second} has categories, and the factors "
+                "are not independent",
+                hint="Take out what connects the factors, or describe the fact by mean and sd.",
+            )
 
 
 def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
@@ -425,10 +549,14 @@ def _within(values: Mapping[Pair, float], at: Mapping[str, int]) -> dict[tuple[i
     return {(at[a], at[b]): value for (a, b), value in values.items() if a in at and b in at}
 
 
-def _causal_order(nodes: Sequence[str], paths: Mapping[Pair, float]) -> tuple[str, ...]:
+def _causal_order(
+    nodes: Sequence[str], paths: Mapping[Pair, float], products: Iterable[tuple[str, str, str]] = ()
+) -> tuple[str, ...]:
     graph: dict[str, list[str]] = {name: [] for name in nodes}
     for outcome, predictor in paths:
         graph[outcome].append(predictor)
+    for outcome, *factors in products:
+        graph[outcome] += factors
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -446,7 +574,7 @@ def _measurement(
 ) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
     """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
     terms: dict[str, list[str]] = {}
-    for statement in model.statements(survey, claims=spec.claims):
+    for statement in model.statements(survey, claims=spec.claimed(model)):
         if statement.op == "=~":
             terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
@@ -476,6 +604,9 @@ def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) ->
     if error.section == "loadings":
         item = error.names[0]
         return ("values", "loadings", "items", item) if item in spec.values.loadings.items else ("values", "loadings")
+    if error.section == "interactions":
+        here = (text for text in spec.values.interactions if set((read_product(text) or ("",))[1:]) == names)
+        return ("values", "interactions", *list(here)[:1])
     sections: list[tuple[Location, Mapping[str, float]]] = []
     if level is not None and spec.groups is not None and error.section != "residual_correlations":
         # what the level states is more likely to be the reason than what all levels share

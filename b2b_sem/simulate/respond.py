@@ -13,7 +13,7 @@ import math
 import operator
 import os
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from types import MappingProxyType
@@ -31,6 +31,7 @@ from b2b_sem.simulate.truth import (
     answer_attenuation,
     attenuations,
     level_truth,
+    moderated_truth,
     pooled_truth,
     truth_table,
 )
@@ -76,8 +77,11 @@ class SimulatedData:
     levels : mapping of str to Population
         The values of each level; empty without groups. `population` is that of the reference level.
     pooled : DataFrame or None
-        With groups: the rows that hold in each level and in all respondents together, without the column `group`. A fit
-        that does not tell groups apart can be compared with these only.
+        With groups or interactions: the rows that hold in each level and in all respondents together, without the
+        column `group`, for the model without what propositions on moderation add to it. A fit that does not tell groups
+        apart, and has no products, can be compared with these only.
+    moderated : DataFrame or None
+        With interactions: rows of the equations in which they stand, as far as they hold in all respondents together.
     """
 
     frame: pd.DataFrame
@@ -91,6 +95,7 @@ class SimulatedData:
     split: str | None = None
     levels: Mapping[str, Population] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False)
+    moderated: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,11 @@ def simulate(
     items = tuple(item for item in known if item in set(values.items))
     plan = _Plan(spec, survey, values, items, *_levels(spec, model, survey, values))
     frame = _draw(plan, count, SeedSequence(number))
-    factors = [plan.factors(level.population) for level in plan.levels]
+    levels = plan.levels or (LevelPopulation("", (), 1.0, values),)
+    factors = [plan.factors(level.population) for level in levels]
+    # the model that is fitted to all has nothing of the claims on moderation
+    fitted = [pair for pair in spec.regressions(model) if pair not in _moderators(spec, model)]
+    products = bool(values.interactions)
     digests = {"simulation": spec.digest, "model": model.digest, "survey": survey.digest}
     return SimulatedData(
         frame=frame,
@@ -174,7 +183,8 @@ def simulate(
         notes=_notes(plan, count, number, frame),
         split=spec.groups.split if spec.groups is not None else None,
         levels=MappingProxyType({level.name: level.population for level in plan.levels if level.name}),
-        pooled=pooled_truth(plan.levels, factors) if plan.levels else None,
+        pooled=pooled_truth(levels, factors, fitted if products else None) if plan.levels or products else None,
+        moderated=moderated_truth(levels, factors) if products else None,
     )
 
 
@@ -200,6 +210,12 @@ def _sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
         survey = load_survey(spec.survey, spec.base)
     model = spec.model_spec or load_model(spec.model, spec.base, survey=survey)
     return model, require_survey(survey or model.survey_spec, f"answers to simulate '{spec.id}' need a response format")
+
+
+def _moderators(spec: SimulationSpec, model: ModelSpec) -> set[tuple[str, str]]:
+    """Return the paths that the population has only because of products that propositions claim."""
+    others = [p for p in spec.claimed(model) if model.proposition(p).test != "moderation"]
+    return {*spec.regressions(model)} - {*model.regressions(others)}
 
 
 def _levels(
@@ -242,7 +258,8 @@ def _levels(
 
 
 def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
-    streams = [default_rng(child) for child in seed.spawn(4)]
+    children = seed.spawn(4)
+    streams = [default_rng(child) for child in children]
     facts = dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True))
     undrawn = [name for name in plan.population.covariates if name not in facts]
     if undrawn:
@@ -253,7 +270,8 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
     scores: dict[str, Array] = {}
     for name, child in facts.items():
         columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
-    responses = _behind(plan, columns, scores, n, streams[0], streams[1])
+    first, second = (default_rng(child.spawn(1)[0]) for child in children[:2])
+    responses = _behind(plan, columns, scores, n, _normal(plan, n, streams, (first, second)))
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
     checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
@@ -270,13 +288,28 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
     return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
 
 
+def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
+    """Return standard normal numbers for nodes and items; those that come with a product have streams of their own."""
+    values = plan.population
+    late = [name in values.added_last for name in values.nodes]
+    alone = {item for latent, item, _ in values.loadings if latent in values.added_last}
+    alone -= {item for latent, item, _ in values.loadings if latent not in values.added_last}
+    out = []
+    for which, last in enumerate((late, [item in alone for item in values.items])):
+        z, places = np.empty((n, len(last))), np.array(last, dtype=bool)
+        z[:, ~places] = streams[which].standard_normal((n, int((~places).sum())))
+        if places.any():
+            z[:, places] = own[which].standard_normal((n, int(places.sum())))
+        out.append(z)
+    return out[0], out[1]
+
+
 def _behind(
-    plan: _Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, first: Generator, second: Generator
+    plan: _Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, normal: tuple[Array, Array]
 ) -> dict[str, Array]:
     """Return the continuous response behind every item, each respondent's from the values of their level."""
     values = plan.population
-    z = first.standard_normal((n, len(values.nodes)))
-    noise = second.standard_normal((n, len(values.items)))
+    z, noise = normal
     if plan.fact is None:
         return _responses(values, _nodes(values, scores, z), noise)
     out = {item: np.empty(n) for item in values.items}
@@ -291,7 +324,7 @@ def _behind(
 
 
 def _nodes(values: Population, scores: Mapping[str, Array], z: Array) -> dict[str, Array]:
-    """Return covariates and latents, all with variance 1."""
+    """Return covariates and latents, all with mean 0 and variance 1."""
     unique = _correlated(values.disturbance_cor, z)
     nodes: dict[str, Array] = {}
     for name in values.order:
@@ -302,6 +335,9 @@ def _nodes(values: Population, scores: Mapping[str, Array], z: Array) -> dict[st
         for outcome, predictor, value in values.paths:
             if outcome == name:
                 total += value * nodes[predictor]
+        for product in values.interactions:
+            if product.outcome == name:
+                total += product.value * (nodes[product.first] * nodes[product.second] - product.mean)
         nodes[name] = total
     return nodes
 

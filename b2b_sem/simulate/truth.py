@@ -15,7 +15,15 @@ from b2b_sem.simulate.population import Population
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["LevelPopulation", "answer_attenuation", "attenuations", "level_truth", "pooled_truth", "truth_table"]
+__all__ = [
+    "LevelPopulation",
+    "answer_attenuation",
+    "attenuations",
+    "level_truth",
+    "moderated_truth",
+    "pooled_truth",
+    "truth_table",
+]
 
 Array = NDArray[np.float64]
 Row = tuple[str, str, str, float, float]
@@ -144,7 +152,11 @@ def level_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str
     return pd.DataFrame(out, columns=["lhs", "op", "rhs", "group", "value", "expected"])
 
 
-def pooled_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+def pooled_truth(
+    levels: Sequence[LevelPopulation],
+    factors: Sequence[Mapping[str, float]],
+    regressions: Sequence[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
     """Return the values that hold in every level and also in all respondents together.
 
     A value that is equal in all levels is in general another one in their mixture: means that differ add to variances
@@ -153,12 +165,21 @@ def pooled_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[st
     A model of all respondents together does not describe a mixture exactly: what it finds for the values that are kept
     can still be off by a few thousandths, if groups differ as much as they usually do.
 
+    Parameters
+    ----------
+    levels : sequence of LevelPopulation
+    factors : sequence of mapping
+        How far each item's loading survives the cutting into answers, by level.
+    regressions : sequence of (outcome, predictor), optional
+        Of the model that is fitted, if it does not have all paths of the population: values are those that it tends
+        to. Default: those of the population.
+
     Returns
     -------
     DataFrame
         lhs, op, rhs, value, expected, as of the first level.
     """
-    mixed = _mixture(levels)
+    mixed = _mixture(levels, regressions)
     every = [_rows(level.population, factor) for level, factor in zip(levels, factors, strict=True)]
     found = [{row[:3]: row for row in rows} for rows in every]
     kept = []
@@ -170,11 +191,45 @@ def pooled_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[st
     return pd.DataFrame(kept, columns=["lhs", "op", "rhs", "value", "expected"])
 
 
-def _mixture(levels: Sequence[LevelPopulation]) -> dict[tuple[str, str, str], float]:
+def moderated_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return the equations of outcomes of products that hold in every level, and so in all respondents together.
+
+    They do if products, paths and the correlations of factors are the same, and so are the means of all that takes
+    part.
+
+    Returns
+    -------
+    DataFrame
+        lhs, op, rhs, value, expected, as of the first level; rhs of a product is such as ``PC:PX``.
+    """
+    first = levels[0].population
+    whole = {x.outcome for x in first.interactions}
+    whole = {name for name in whole if all(_same_equation(name, first, level.population) for level in levels)}
+    kept = [row for row in _rows(first, factors[0]) if row[1] == "~" and row[0] in whole]
+    return pd.DataFrame(kept, columns=["lhs", "op", "rhs", "value", "expected"])
+
+
+def _same_equation(outcome: str, first: Population, other: Population) -> bool:
+    def equation(pop: Population) -> dict[str, tuple[float, ...]]:
+        own: dict[str, tuple[float, ...]] = {b: (v, pop.means.get(b, 0.0)) for a, b, v in pop.paths if a == outcome}
+        for x in pop.interactions:
+            if x.outcome == outcome:
+                means = (pop.means.get(x.first, 0.0), pop.means.get(x.second, 0.0))
+                own |= {f"{x.first}:{x.second}": (x.value, x.mean, *means)}
+        return own | {"": (pop.means.get(outcome, 0.0),)}
+
+    one, two = equation(first), equation(other)
+    return all(abs(a - b) < _SAME for name in one for a, b in zip(one[name], two[name], strict=True))
+
+
+def _mixture(
+    levels: Sequence[LevelPopulation], regressions: Sequence[tuple[str, str]] | None = None
+) -> dict[tuple[str, str, str], float]:
     """Return the standardized values of all levels together, from the covariances of their mixture.
 
-    Paths are the regression of an outcome on its predictors; where its disturbance is correlated with one of these,
-    that is not the path, and the value will not be found equal.
+    Paths are the regression of an outcome on its predictors, those of `regressions` if they are given; where its
+    disturbance is correlated with one of these, that is not the path, and the value will not be found equal. Products
+    are no predictors here: what they explain is part of the residual.
     """
     first = levels[0].population
     nodes, items = first.nodes, first.items
@@ -194,7 +249,11 @@ def _mixture(levels: Sequence[LevelPopulation]) -> dict[tuple[str, str, str], fl
     # what each variable leads back to, in one matrix: the residuals are (I - B) x
     slopes = np.zeros_like(cor)
     parents: dict[str, list[str]] = {}
-    for outcome, predictor, _ in first.paths:
+    pairs = [(outcome, predictor) for outcome, predictor, _ in first.paths]
+    if regressions is not None:
+        pairs = [(a, b) for a, b in pairs if (a, b) in regressions or b in first.higher]
+    fitted = set(pairs)
+    for outcome, predictor in pairs:
         parents.setdefault(outcome, []).append(predictor)
     for latent, item, _ in first.loadings:
         parents.setdefault(item, []).append(latent)
@@ -206,11 +265,14 @@ def _mixture(levels: Sequence[LevelPopulation]) -> dict[tuple[str, str, str], fl
     scale = np.sqrt(np.diag(residual))
     out: dict[tuple[str, str, str], float] = {}
     for lhs, op, rhs, _ in first.truth():
+        if rhs not in at:  # a product
+            continue
         i, j = at[lhs], at[rhs]
         if op == "=~":
             out[lhs, op, rhs] = float(slopes[j, i])
         elif op == "~":
-            out[lhs, op, rhs] = float(slopes[i, j])
+            if (lhs, rhs) in fitted:
+                out[lhs, op, rhs] = float(slopes[i, j])
         elif lhs == rhs:
             out[lhs, op, rhs] = float(residual[i, i])
         else:

@@ -118,7 +118,7 @@ class Proposition(Node):
     )
     measurement: dict[Code, Construct] = Field(
         default_factory=dict,
-        description="Latents that this claim is about and the main model does not have (test: group).",
+        description="Latents that this claim is about and the main model does not have (test: group, moderation).",
     )
     structural: Lines | None = Field(
         default=None, description="lavaan lines: paths from or to the latents of this claim, 'AU ~ DA' (test: group)."
@@ -139,12 +139,23 @@ class Proposition(Node):
         return bool(self.measurement or self.structural or self.mediators or self.covariates)
 
     @property
+    def adds(self) -> bool:
+        """Whether the claim is tested with something that the main model does not have."""
+        return self.own_model or self.test == "moderation"
+
+    @property
     def between(self) -> tuple[str, ...]:
         """Mediators or covariates."""
         return self.mediators or self.covariates
 
     def regressions(self) -> tuple[Regression, ...]:
-        """Return ``(outcome, predictor)`` of each path of the claim's own structural lines."""
+        """Return ``(outcome, predictor)`` of each path that the claim adds to the main model where it has none.
+
+        Those of its structural lines; of a moderation those of predictor and moderator.
+        """
+        if self.test == "moderation" and self.path is not None and self.readable:
+            claim = ClaimPath.parse(self.path)
+            return tuple((claim.end, name) for name in (claim.start, claim.moderator) if name is not None)
         lines = split_statements(self.structural or "")
         return tuple((s.lhs, t.variable) for s in lines if s.op == "~" for t in s.terms)
 
@@ -294,7 +305,7 @@ def own_problems(
     main: Sequence[Regression],
     others: Mapping[str, Construct],
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the sections of a proposition that only claims on groups have.
+    """Yield what is wrong with the sections of a proposition that only claims on groups, or on moderation, have.
 
     Parameters
     ----------
@@ -309,11 +320,12 @@ def own_problems(
     """
     if prop.test != "group":
         for key in _OWN:
-            if getattr(prop, key):
+            if getattr(prop, key) and (key, prop.test) != ("measurement", "moderation"):
                 yield Problem(
                     (*loc, key), f"{prop.id} has '{key}', but its test is '{prop.test}'", "Write 'test: group'.", True
                 )
-        return
+        if prop.test != "moderation":
+            return
     for code, construct in prop.measurement.items():
         at = (*loc, "measurement", code)
         if code in latents or code in observed:
@@ -321,6 +333,10 @@ def own_problems(
         elif others.get(code, construct) != construct:
             yield Problem(at, f"'{code}' is measured in another way by another proposition or rival", at_key=True)
         yield from construct.check(at, code)
+        if prop.test == "moderation" and prop.readable and code not in ClaimPath.parse(prop.path or "").names:
+            yield Problem(at, f"'{code}' is no part of the path of {prop.id}", at_key=True)
+    if prop.test == "moderation":
+        return
     known = dict.fromkeys((*latents, *prop.measurement))
     yield from _line_problems((*loc, "structural"), prop, known, main)
     if prop.mediators and prop.covariates:

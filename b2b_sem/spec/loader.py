@@ -339,7 +339,7 @@ def _data_problems(study: StudySpec, check_data: bool) -> Iterator[Problem]:
 def _simulated_problems(study: StudySpec, model: ModelSpec, simulation: SimulationSpec) -> Iterator[Problem]:
     """Simulated respondents answer the items of the population's model and no others."""
     source = simulation.model_spec
-    drawn = set() if source is None else set(source.items(claims=simulation.claims))
+    drawn = set() if source is None else set(source.items(claims=simulation.claimed(source)))
     wanted: list[tuple[Location, str, str | None]] = [(("data", "simulate"), f"the model '{model.id}'", None)]
     for i, entry in enumerate(study.analyses):
         if isinstance(entry, RivalsAnalysis):

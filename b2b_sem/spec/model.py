@@ -22,6 +22,7 @@ from b2b_sem.spec.claim import (
     leads_to,
     own_problems,
 )
+from b2b_sem.spec.moderation import ModeratedModel, moderated_model, moderator_problems, product_of
 from b2b_sem.spec.statement import Statement, Term, remove_terms, render, split_statements
 from b2b_sem.spec.survey import SurveySpec, require_survey
 
@@ -164,6 +165,16 @@ class ModelSpec(Document):
             return None
         return claim_model(prop, self.statements(survey, claims=(identifier,)), self.regressions())
 
+    def moderated(self, identifier: str, survey: SurveySpec | None = None) -> ModeratedModel:
+        """Return the model that a claim on moderation is tested with: the main model, the moderator and the product.
+
+        Raises
+        ------
+        SpecError
+            If there is no such proposition, or a scale is used and no survey is known.
+        """
+        return moderated_model(self.proposition(identifier), self, survey or self._survey)
+
     def rival(self, name: str) -> Rival:
         """Return a rival by its name."""
         if name not in self.rivals:
@@ -252,12 +263,14 @@ class ModelSpec(Document):
     def _claimed(self, claims: Claims) -> tuple[Proposition, ...]:
         """Return the propositions that add something of their own, of those asked for."""
         if isinstance(claims, bool):
-            return tuple(p for p in self.propositions if claims and p.own_model)
+            return tuple(p for p in self.propositions if claims and p.adds)
         chosen = [self.proposition(name) for name in dict.fromkeys(claims)]
-        return tuple(p for p in chosen if p.own_model)
+        return tuple(p for p in chosen if p.adds)
 
     def _claim_paths(self, claims: Claims) -> tuple[Statement, ...]:
         pairs = dict.fromkeys(pair for prop in self._claimed(claims) for pair in prop.regressions())
+        for pair in () if not pairs else self.regressions():
+            pairs.pop(pair, None)
         return tuple(
             Statement(outcome, "~", tuple(Term("", p) for o, p in pairs if o == outcome))
             for outcome in dict.fromkeys(o for o, _ in pairs)
@@ -356,19 +369,23 @@ class ModelSpec(Document):
             return
         if prop.needs is not None and not prop.own_model:
             return
-        regressions = (*self.regressions(), *prop.regressions())
+        moderation = prop.test == "moderation"
+        # of a moderation the paths that the model does not have are added for its test
+        regressions = self.regressions() if moderation else (*self.regressions(), *prop.regressions())
         known = dict.fromkeys((*self.latents, *self.covariates, *(name for pair in regressions for name in pair)))
         known |= dict.fromkeys(prop.measurement)
         # in a claim on groups the level that it names stands for what is not measured
         stands = bool(prop.parts) and prop.level is not None and claim.start not in known
         unknown = [name for name in claim.names if name not in known and not (stands and name == claim.start)]
+        if moderation:  # it may be an observed variable: see problems_with()
+            unknown = [name for name in unknown if name != claim.moderator]
         for name in unknown:
             yield Problem(
                 at,
                 f"{prop.id} names '{name}', which the model does not measure.{did_you_mean(name, known)}",
                 hint="Add it to the measurement part, or say in 'needs' what a test would need.",
             )
-        if unknown or stands or (prop.mediators and claim.end in leads_to(regressions, claim.start)):
+        if unknown or stands or moderation or (prop.mediators and claim.end in leads_to(regressions, claim.start)):
             return
         for outcome, predictor in claim.regressions:
             if (outcome, predictor) not in regressions:
@@ -465,10 +482,13 @@ class ModelSpec(Document):
                 )
         known = (*self.latents, *survey.scales, *survey.facts)
         yield from self._shared_items(loc, prop, survey)
+        if product_of(prop) is not None:
+            yield from moderator_problems(loc, prop, self.latents, tuple(self.covariates), survey)
         if (prop.needs is None and prop.test != "group") or not prop.readable:
             return  # without 'needs', every name has to be in the model: see problems()
+        moderated = ClaimPath.parse(prop.path).moderator if prop.test == "moderation" and prop.path else None
         for name in self.absent(prop):
-            if name not in known:
+            if name not in known and name != moderated:
                 at = (*loc, "path") if prop.path is not None else (*loc, "parts")
                 yield Problem(
                     at,

@@ -309,7 +309,8 @@ def build_table(
         is circular or hides a label, or blocks and groups do not go together.
     """
     several = len(groups) > 1
-    product = next((e for e in model.entries if ":" in e.rhs), None)
+    known = {*model.columns, *(e.lhs for e in model.entries if e.op == "=~")}
+    product = next((e for e in model.entries if ":" in e.rhs and e.rhs not in known), None)
     if product is not None:
         raise Unsupported(
             f"the interaction '{product.rhs}' is not available here",

@@ -14,6 +14,7 @@ from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
 from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.moderation import Product, product_of, read_product
 from b2b_sem.spec.statement import read_pair
 from b2b_sem.spec.survey import SurveySpec
 
@@ -38,6 +39,11 @@ class PopulationValues(Node):
     )
     residual_correlations: dict[Text, Correlation] = Field(
         default_factory=dict, description="'EQ ~~ DE' or 'nr1 ~~ nr2' -> correlation of the residuals. Others: 0."
+    )
+    interactions: dict[Text, float] = Field(
+        default_factory=dict,
+        description="'RR ~ PC:PX' -> standardized effect of a product, b3 sd(PC) sd(PX) / sd(RR): of the model, or of "
+        "a proposition on moderation, whose moderator is then in the population.",
     )
 
 
@@ -146,9 +152,39 @@ class SimulationSpec(Document):
         """The survey that was loaded with the population."""
         return self._survey
 
+    def claimed(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return the propositions whose own latents and paths are in the population, those on moderation last."""
+        groups = [p.id for p in model.propositions if self.claims and p.own_model and p.test != "moderation"]
+        return (*groups, *self._moderations(model))
+
+    def added_last(self, model: ModelSpec) -> frozenset[str]:
+        """Return the latents and covariates that are in the population only because of their products.
+
+        They have random numbers of their own, so that all else is drawn as it is without them.
+        """
+        others = [p for p in self.claimed(model) if model.proposition(p).test != "moderation"]
+        known = {*model.latents, *model.claim_latents(others)}
+        known |= {name for pair in model.regressions(others) for name in pair}
+        own = self._moderations(model)
+        found = {*model.claim_latents(own), *(predictor for _, predictor in model.regressions(own))}
+        return frozenset(name for name in found - known if ":" not in name)
+
+    def _moderations(self, model: ModelSpec) -> tuple[str, ...]:
+        products = self.products()
+        return tuple(p.id for p in model.propositions if product_of(p) in products)
+
     def latents(self, model: ModelSpec) -> tuple[str, ...]:
         """Return the latents of the population that stand for constructs."""
-        return (*model.latents, *(model.claim_latents() if self.claims else ()))
+        return (*model.latents, *model.claim_latents(self.claimed(model)))
+
+    def regressions(self, model: ModelSpec) -> tuple[tuple[str, str], ...]:
+        """Return ``(outcome, predictor)`` of every path of the population, products left out."""
+        return tuple(dict.fromkeys(pair for pair in model.regressions(self.claimed(model)) if ":" not in pair[1]))
+
+    def products(self) -> dict[Product, float]:
+        """Return ``(outcome, factor, factor)`` -> standardized effect of the product; factors are sorted."""
+        given = {read_product(text): value for text, value in self.values.interactions.items()}
+        return {product: value for product, value in given.items() if product is not None}
 
     def loading(self, item: str, latent: str, level: LevelValues | None = None) -> float:
         """Return the loading of an item (as scored) on its latent, standardized for the reference level."""
@@ -185,6 +221,18 @@ class SimulationSpec(Document):
         )
         for section, op, values, example in sections:
             yield from pair_problems(("values", section), op, values, example)
+        seen: dict[Product, str] = {}
+        for text in self.values.interactions:
+            product = read_product(text)
+            at: Location = ("values", "interactions", text)
+            if product is None:
+                yield Problem(
+                    at, f"cannot read '{text}': write an outcome and a product like 'RR ~ PC:PX'", at_key=True
+                )
+            elif product in seen:
+                yield Problem(at, f"'{text}' states the same value as '{seen[product]}'", at_key=True)
+            else:
+                seen[product] = text
         if self.groups is not None:
             yield from self.groups.problems()
         yield from self.response.check(("response",))
@@ -196,14 +244,23 @@ class SimulationSpec(Document):
 
     def problems_with(self, model: ModelSpec, survey: SurveySpec | None) -> Iterator[Problem]:
         """Yield what does not fit together with the model and the survey."""
-        if hidden := [name for name in model.claim_latents() if not self.claims and name in self._named()]:
+        claimed = self.claimed(model)
+        known = {*model.latents, *model.claim_latents(claimed)}
+        if hidden := [name for name in model.claim_latents() if name not in known and name in self._named()]:
+            moderators = {m for p in model.propositions if product_of(p) is not None for m in p.measurement}
+            hint = "Write 'claims: true' to draw what only propositions measure."
+            if set(hidden) <= moderators:
+                hint = (
+                    "Give the effect of its product under 'interactions', for example: RR ~ PC:PX: 0.15; 0 is a value."
+                )
             yield Problem(
                 ("model",),
                 f"{', '.join(hidden)}: measured by propositions of '{model.id}' only, and so not in the population",
-                hint="Write 'claims: true' to draw what only propositions measure.",
+                hint=hint,
             )
             return
-        items = model.items(survey, claims=self.claims)
+        yield from self._product_problems(model)
+        items = model.items(survey, claims=claimed)
         latents = self.latents(model)
         loadings: Location = ("values", "loadings")
         yield from unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
@@ -211,7 +268,7 @@ class SimulationSpec(Document):
         yield from self._path_problems(("values", "paths"), self.values.paths, model)
         yield from self._absent_paths(model)
         yield from self._correlation_problems(("values", "correlations"), self.values.correlations, model)
-        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
+        outcomes = {outcome for outcome, _ in model.regressions(claimed)}
         for text in self.values.residual_correlations:
             for name in read_pair(text, "~~") or ():
                 at = ("values", "residual_correlations", text)
@@ -248,7 +305,7 @@ class SimulationSpec(Document):
         return names.union(*(pair for pair in pairs if pair is not None))
 
     def _path_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
-        regressions = model.regressions(self.claims)
+        regressions = self.regressions(model)
         texts = [f"{outcome} ~ {predictor}" for outcome, predictor in regressions]
         for text in values:
             pair = read_pair(text, "~")
@@ -256,12 +313,37 @@ class SimulationSpec(Document):
                 yield Problem(
                     (*at, text),
                     f"the model '{model.id}' has no path '{text}'.{did_you_mean(text, texts)}",
+                    hint="Effects of products stand under 'interactions'." if ":" in text else None,
                     at_key=True,
                 )
 
+    def _product_problems(self, model: ModelSpec) -> Iterator[Problem]:
+        """Products are those of the model, all of which need a value, and those that propositions claim."""
+        own = {p: f"{a} ~ {b}" for a, b in model.regressions() if (p := read_product(f"{a} ~ {b}")) is not None}
+        claims = [product for p in model.propositions if (product := product_of(p)) is not None]
+        known = own | {p: f"{p[0]} ~ {p[1]}:{p[2]}" for p in claims}
+        for text in self.values.interactions:
+            product = read_product(text)
+            if product is not None and product not in known:
+                near = did_you_mean(text, known.values())
+                yield Problem(
+                    ("values", "interactions", text),
+                    f"neither the model '{model.id}' nor its propositions have the product '{text}'.{near}",
+                    hint="Add a proposition with 'test: moderation', or the product to the structural part.",
+                    at_key=True,
+                )
+        given = self.products()
+        if absent := [text for product, text in own.items() if product not in given]:
+            yield Problem(
+                ("values", "interactions") if given else ("values",),
+                f"no value for {', '.join(absent)}",
+                "Every product of the model needs one under 'interactions'; 0 is a value.",
+                weak=True,
+            )
+
     def _absent_paths(self, model: ModelSpec) -> Iterator[Problem]:
         given = {read_pair(text, "~") for text in self.values.paths}
-        absent = [f"{pair[0]} ~ {pair[1]}" for pair in model.regressions(self.claims) if pair not in given]
+        absent = [f"{pair[0]} ~ {pair[1]}" for pair in self.regressions(model) if pair not in given]
         if absent:
             yield Problem(
                 ("values", "paths"),
@@ -271,7 +353,7 @@ class SimulationSpec(Document):
             )
 
     def _correlation_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
-        outcomes = {outcome for outcome, _ in model.regressions(self.claims)}
+        outcomes = {outcome for outcome, _ in model.regressions(self.claimed(model))}
         for text in values:
             for name in read_pair(text, "~~") or ():
                 if name not in self.latents(model):

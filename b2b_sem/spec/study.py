@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag
 from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Doi, FitSettings, Node, Problem, Text
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.moderation import product_of
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
@@ -79,13 +80,26 @@ class InvarianceAnalysis(Node):
     invariance: Code = Field(description="A group of the survey, or a categorical background fact.")
 
 
-AnalysisName = Literal["fit", "measurement", "effects", "missingness", "propositions", "rivals"]
+Route = Literal["lms", "qml", "dmc", "dmc-all", "mc", "rc", "scores", "split", "observed"]
+
+
+class ModerationAnalysis(Node):
+    """The propositions on moderation, and by which other routes they are asked, too."""
+
+    moderation: tuple[Route, ...] = Field(description="Ways to ask the same question; the verdict rests on one.")
+
+
+AnalysisName = Literal["fit", "measurement", "effects", "missingness", "propositions", "rivals", "moderation"]
 
 
 def _analysis_form(value: Any) -> str:
     if isinstance(value, str):
         return "by name"
-    for form, name, kind in (("of groups", "groups", GroupsAnalysis), ("of ladders", "invariance", InvarianceAnalysis)):
+    for form, name, kind in (
+        ("of groups", "groups", GroupsAnalysis),
+        ("of ladders", "invariance", InvarianceAnalysis),
+        ("of routes", "moderation", ModerationAnalysis),
+    ):
         if isinstance(value, kind) or (isinstance(value, dict) and name in value):
             return form
     return "with settings"
@@ -95,7 +109,8 @@ Analysis = Annotated[
     Annotated[AnalysisName, Tag("by name")]
     | Annotated[RivalsAnalysis, Tag("with settings")]
     | Annotated[GroupsAnalysis, Tag("of groups")]
-    | Annotated[InvarianceAnalysis, Tag("of ladders")],
+    | Annotated[InvarianceAnalysis, Tag("of ladders")]
+    | Annotated[ModerationAnalysis, Tag("of routes")],
     Discriminator(_analysis_form),
 ]
 
@@ -104,6 +119,7 @@ _STEP_NAMES: dict[type[Node], str] = {
     RivalsAnalysis: "rivals",
     GroupsAnalysis: "groups",
     InvarianceAnalysis: "invariance",
+    ModerationAnalysis: "moderation",
 }
 
 
@@ -153,8 +169,8 @@ class StudySpec(Document):
     data: DataSource
     analyses: tuple[Analysis, ...] = Field(
         default=("fit", "measurement", "missingness", "propositions"),
-        description="fit, measurement, effects, missingness, propositions, 'rivals: [names]', 'groups: name' and "
-        "'invariance: name'.",
+        description="fit, measurement, effects, missingness, propositions, 'rivals: [names]', 'groups: name', "
+        "'invariance: name', and 'moderation' or 'moderation: [routes]'.",
     )
     options: FitSettings = Field(
         default_factory=FitSettings, description="Settings of the fit; they win over the model's."
@@ -213,6 +229,12 @@ class StudySpec(Document):
         return tuple(dict.fromkeys(e.invariance for e in self.analyses if isinstance(e, InvarianceAnalysis)))
 
     @property
+    def routes(self) -> tuple[str, ...] | None:
+        """Routes by which claims on moderation are asked, if the study names any."""
+        named = [entry.moderation for entry in self.analyses if isinstance(entry, ModerationAnalysis)]
+        return tuple(dict.fromkeys(route for routes in named for route in routes)) if named else None
+
+    @property
     def data_path(self) -> Path | None:
         """Path of the data or covariance file, relative to the study file; None for simulated respondents."""
         name = self.data.file or self.data.covariance
@@ -256,6 +278,8 @@ class StudySpec(Document):
                 yield from self._split_problems(("analyses", position, "groups"), entry.groups, survey)
             elif isinstance(entry, InvarianceAnalysis):
                 yield from self._split_problems(("analyses", position, "invariance"), entry.invariance, survey)
+            elif entry == "moderation" or isinstance(entry, ModerationAnalysis):
+                yield from self._moderation_problems(("analyses", position), model)
             elif entry == "propositions" and not model.propositions and "analyses" in self.model_fields_set:
                 yield Problem(
                     ("analyses", position),
@@ -272,6 +296,17 @@ class StudySpec(Document):
                         ("data", "rename", column),
                         f"the survey '{survey.id}' has no '{code}'.{did_you_mean(code, known)}",
                     )
+
+    def _moderation_problems(self, at: tuple[str | int, ...], model: ModelSpec) -> Iterator[Problem]:
+        if not any(product_of(prop) is not None for prop in model.propositions):
+            yield Problem(
+                at,
+                f"the model '{model.id}' declares no proposition on a moderation",
+                hint="Declare one in the model file: {id: P9, statement: ..., test: moderation, path: PC x PX -> RR, "
+                'sign: "+"}.',
+            )
+        elif self.data.origin == "covariance":
+            yield Problem(at, "moderation cannot be tested: a covariance matrix does not hold products of answers")
 
     def _split_problems(self, at: tuple[str | int, ...], name: str, survey: SurveySpec | None) -> Iterator[Problem]:
         if survey is None:

@@ -183,13 +183,17 @@ class Constraint:
 
 @dataclass(frozen=True)
 class ParsedModel:
-    """All statements of a model, in order; ``blocks`` are the numbers or labels behind ``group:``."""
+    """All statements of a model, in order; ``blocks`` are the numbers or labels behind ``group:``.
+
+    ``columns`` are products that stand in the data as columns of their name, such as ``x:z``.
+    """
 
     text: str
     file: str | None
     entries: tuple[Entry, ...]
     constraints: tuple[Constraint, ...]
     blocks: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from b2b_sem.data.incomplete import Incomplete
-from b2b_sem.engine.base import Array, IntArray
+from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Implied, Structure
-from b2b_sem.engine.native.loss import Moments, Point, covariance_bend, curvature, mean_bend
+from b2b_sem.engine.native.loss import Moments, Point, curvature
+from b2b_sem.engine.native.mixture_rows import LIMIT, Models, Rows, Work, gather_rows
 
-__all__ = ["Grid", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
+__all__ = ["Grid", "Memory", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
 
 #: Ends of the grid, in standard deviations of the given variable.
 REACH = 6.0
 #: Respondents that are enough for the metric of the search.
 SOME = 400
-#: Posterior weight below which a point adds nothing to scores and Hessian.
-NOTHING = 1e-17
+#: Posterior weight below which a point adds nothing to a respondent's score and to the Hessian.
+NOTHING = 1e-14
+#: Posterior weight that a point must have for some respondent to be kept in the search.
+KEPT = 1e-17
+#: Square of the move, in standard deviations times sqrt(N), for which the metric of the search is kept.
+NEAR = 0.01
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,8 @@ class Grid:
     volume: float
 
 
-def make_grid(mean: Array, sd: Array, count: int) -> Grid:
-    """Return equally spaced points over 6 standard deviations on either side of the means.
+def make_grid(mean: Array, sd: Array, count: int, reach: float = REACH) -> Grid:
+    """Return equally spaced points over some standard deviations on either side of the means.
 
     Parameters
     ----------
@@ -87,12 +92,14 @@ def make_grid(mean: Array, sd: Array, count: int) -> Grid:
     count : int
         Points in each dimension. In several dimensions those in the corners, which lie further out than the ends, are
         left out.
+    reach : float
+        Ends, in standard deviations.
     """
-    axes = [m + s * np.linspace(-REACH, REACH, count) for m, s in zip(mean, sd, strict=True)]
+    axes = [m + s * np.linspace(-reach, reach, count) for m, s in zip(mean, sd, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
     if len(axes) > 1:
-        points = points[(((points - mean) / sd) ** 2).sum(axis=1) <= REACH**2]
-    return Grid(points, float(np.prod(2.0 * REACH * sd / (count - 1))))
+        points = points[(((points - mean) / sd) ** 2).sum(axis=1) <= reach**2]
+    return Grid(points, float(np.prod(2.0 * reach * sd / (count - 1))))
 
 
 def extend_structure(structure: Structure, products: tuple[Product, ...], given: tuple[int, ...]) -> Structure:
@@ -142,49 +149,37 @@ def extend_structure(structure: Structure, products: tuple[Product, ...], given:
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """The linear models of all points, each array with the point first."""
-
-    mu: Array
-    sigma: Array
-    eta_cov: Array
-    eta_mean: Array
-    inverse: Array
-    columns: Array
-    psi: Array
-    theta: Array
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """Rows with the same answers present."""
-
-    rows: IntArray
-    observed: IntArray
-    answers: Array  # (n, k)
-    features: Array  # (n, k (k + 1) / 2 + k + 1): products of answers, answers, 1
-    first: IntArray
-    second: IntArray
-
-
-@dataclass(frozen=True)
 class MixturePoint(Point):
     """A point of the fit function with what its derivatives need.
 
     Attributes
     ----------
-    stack : _Stack
-    inverses : per cell (Q, k + D, k + D) array
-    levers : per cell (Q, k + D) array
-        Sigma^-1 ((0, c) - mu).
-    weights : per cell (n, Q) array
+    models : Models
+    works : tuple of Work
+        One for each set of respondents.
+    weights : per set of respondents (n, Q) array
         Posterior weights of the points.
     """
 
-    stack: _Stack | None = None
-    inverses: tuple[Array, ...] = ()
-    levers: tuple[Array, ...] = ()
+    models: Models | None = None
+    works: tuple[Work, ...] = ()
     weights: tuple[Array, ...] = ()
+
+
+@dataclass
+class Memory:
+    """What a search keeps from one evaluation to the next: close by, or with other points, it serves as well.
+
+    Attributes
+    ----------
+    theta : (q,) array or None
+        Where the information was computed.
+    information, hessian : (q, q) arrays or None
+    """
+
+    theta: Array | None = None
+    information: Array | None = None
+    hessian: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,19 +194,26 @@ class Mixture:
     given : tuple of int
         Places in eta of the given variables.
     grid : Grid
-    cells : tuple of _Cell
+    cells : tuple of Rows
+        All respondents, in sets that are fast to compute.
     center : (p,) array
         What was subtracted from the answers, to keep products of them small.
     nobs : int
+    prior : Grid or None
+        Points for the moments of all variables, if not those of the likelihood.
+    memory : Memory or None
+        Of the search; without it nothing is kept.
     """
 
     structure: Structure
     products: tuple[Product, ...]
     given: tuple[int, ...]
     grid: Grid
-    cells: tuple[_Cell, ...]
+    cells: tuple[Rows, ...]
     center: Array
     nobs: int
+    prior: Grid | None = None
+    memory: Memory | None = None
 
     @property
     def unit(self) -> float:
@@ -231,9 +233,10 @@ class Mixture:
             out[:, k] = self.grid.points[:, self.given.index(x.given)]
         return out
 
-    def _stack(self, theta: Array) -> _Stack | None:
+    def _stack(self, theta: Array, points: Array | None = None) -> Models | None:
         """Return the linear models of all points, or None where I - B is singular."""
         s = self.structure
+        points = self.grid.points if points is None else points
         free = [x for x in self.products if x.parameter is not None]
         linear = len(s.free) - len(free)
         values = theta[s.free]
@@ -245,10 +248,10 @@ class Mixture:
             target[j, i] = values[entries]
         for target, (entries, i, _) in zip((tau, alpha), s.where[4:], strict=True):
             target[i] = values[entries]
-        stacked = np.repeat(beta[None], len(self.grid.points), axis=0)
+        stacked = np.repeat(beta[None], len(points), axis=0)
         for x in self.products:
             omega = x.value if x.parameter is None else theta[x.parameter]
-            stacked[:, x.outcome, x.partner] += omega * self.grid.points[:, self.given.index(x.given)]
+            stacked[:, x.outcome, x.partner] += omega * points[:, self.given.index(x.given)]
         try:
             inverse = np.linalg.inv(np.eye(s.m) - stacked)
         except np.linalg.LinAlgError:
@@ -260,7 +263,20 @@ class Mixture:
         sigma = (sigma + sigma.transpose(0, 2, 1)) / 2
         identity = np.broadcast_to(np.eye(s.p), (len(inverse), s.p, s.p))
         columns = np.concatenate([identity, g, h], axis=2)
-        return _Stack(tau + eta_mean @ lam.T, sigma, eta_cov, eta_mean, inverse, columns, psi, th)
+        return Models(points, tau + eta_mean @ lam.T, sigma, eta_cov, eta_mean, inverse, columns, psi, th)
+
+    def models(self, theta: Array, points: Array) -> Models:
+        """Return the linear models of some points.
+
+        Raises
+        ------
+        ValueError
+            If I - B is singular.
+        """
+        models = self._stack(theta, points)
+        if models is None:
+            raise ValueError("I - B is singular")
+        return models
 
     def joint_covariance(self, theta: Array) -> Array | None:
         """Return the covariance matrices of answers and given variables at all points, (Q, p + d, p + d)."""
@@ -274,9 +290,8 @@ class Mixture:
         given variables, E[eta | c] = m + V_C (V_CC)^-1 (c - m_C), and the rest follows.
         """
         s = self.structure
-        stack = self._stack(theta)
-        if stack is None:
-            raise ValueError("I - B is singular")
+        grid = self.grid if self.prior is None else self.prior
+        stack = self.models(theta, grid.points)
         at = list(self.given)
         p, d = len(self.center), self.dimensions
         lam, tau = s.templates[LAMBDA].copy(), s.templates[TAU].copy()
@@ -285,11 +300,11 @@ class Mixture:
         entries, i, _ = s.where[TAU]
         tau[i] = theta[s.free[entries]]
         inner = stack.eta_cov[:, at][:, :, at]
-        away = self.grid.points - stack.eta_mean[:, at]
+        away = grid.points - stack.eta_mean[:, at]
         solved = np.linalg.solve(inner, np.concatenate([away[:, :, None], stack.eta_cov[:, at]], axis=2))
         _, logdet = np.linalg.slogdet(inner)
         log = -0.5 * ((away * solved[:, :, 0]).sum(axis=1) + logdet + d * np.log(2.0 * np.pi))
-        weight = np.exp(log) * self.grid.volume
+        weight = np.exp(log) * grid.volume
         if len(weight) == 1:  # no grid yet: the model without products
             weight, mean, cov = np.ones(1), stack.eta_mean, stack.eta_cov
         else:
@@ -304,7 +319,7 @@ class Mixture:
         lam, tau = lam[:p], tau[:p]
         residual = stack.theta[:p, :p]
         sigma = lam @ eta_cov @ lam.T + residual
-        middle = self._implied(stack, len(weight) // 2)
+        middle = stack.at(len(weight) // 2)
         return replace(
             middle,
             sigma=(sigma + sigma.T) / 2,
@@ -316,118 +331,89 @@ class Mixture:
 
     def evaluate(self, structure: Structure, moments: Moments, theta: Array) -> Point | None:
         """Return the fit function at `theta`, or None where a covariance matrix is not positive definite."""
-        stack = self._stack(theta)
-        if stack is None or not (np.isfinite(stack.sigma).all() and np.isfinite(stack.mu).all()):
+        found = self._read(theta, self.grid.points)
+        if found is None:
             return None
-        p, d = len(self.center), self.dimensions
-        inverses, levers, weights = [], [], []
-        logl = np.empty(self.nobs)
-        for cell in self.cells:
-            k = len(cell.observed)
-            at = np.concatenate([cell.observed, np.arange(p, p + d)])
-            sigma = stack.sigma[:, at[:, None], at]
-            try:
-                factor = np.linalg.cholesky(sigma)
-            except np.linalg.LinAlgError:
-                return None
-            logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-            inverse = np.linalg.inv(sigma)
-            inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
-            # distance of (center, c) from the mean: answers are stored without their center
-            away = np.concatenate([np.broadcast_to(self.center[cell.observed], (len(sigma), k)), self.grid.points], 1)
-            away = away - stack.mu[:, at]
-            lever = np.einsum("qij,qj->qi", inverse, away)
-            form = inverse[:, cell.first, cell.second] * np.where(cell.first == cell.second, 1.0, 2.0)
-            constant = (away * lever).sum(axis=1) + logdet + (k + d) * np.log(2.0 * np.pi)
-            coefficients = np.concatenate([form, 2.0 * lever[:, :k], constant[:, None]], axis=1)
-            density = -0.5 * (cell.features @ coefficients.T)
-            top = density.max(axis=1, keepdims=True)
-            share = np.exp(density - top)
-            total = share.sum(axis=1, keepdims=True)
-            logl[cell.rows] = (top + np.log(total))[:, 0] + np.log(self.grid.volume)
-            inverses.append(inverse)
-            levers.append(lever)
-            weights.append(share / total)
+        models, works, weights, logl = found
         value = -2.0 * float(logl.sum()) / self.nobs
         if not np.isfinite(value):
             return None
-        middle = len(stack.mu) // 2
-        implied = self._implied(stack, middle)
         omega = np.empty((0, 0))  # each point has an inverse of its own
-        return MixturePoint(theta, value, implied, omega, self, stack, tuple(inverses), tuple(levers), tuple(weights))
+        middle = models.at(len(models.mu) // 2)
+        return MixturePoint(theta, value, middle, omega, self, models, works, weights)
 
-    def _implied(self, stack: _Stack, q: int) -> Implied:
-        return Implied(
-            stack.sigma[q],
-            stack.mu[q],
-            stack.eta_cov[q],
-            stack.eta_mean[q],
-            stack.columns[q],
-            stack.inverse[q],
-            stack.psi,
-            stack.theta,
-        )
+    def _read(
+        self, theta: Array, points: Array
+    ) -> tuple[Models, tuple[Work, ...], tuple[Array, ...], Array] | None:
+        """Return models, work and posterior weights, and the log-likelihood of each respondent (N,)."""
+        models = self._stack(theta, points)
+        if models is None or not (np.isfinite(models.sigma).all() and np.isfinite(models.mu).all()):
+            return None
+        works, weights = [], []
+        logl = np.empty(self.nobs)
+        for cell in self.cells:
+            read = cell.weigh(models, self.center)
+            if read is None:
+                return None
+            share, work = read
+            top = share.max(axis=1, keepdims=True)
+            share -= top
+            np.exp(share, out=share)
+            total = share.sum(axis=1, keepdims=True)
+            share /= total
+            logl[cell.rows] = (top + np.log(total))[:, 0] + np.log(self.grid.volume)
+            works.append(work)
+            weights.append(share)
+        return models, tuple(works), tuple(weights), logl
+
+    def log_likelihood(self, theta: Array, grid: Grid) -> float:
+        """Return the log-likelihood with other points, which may be very many; NaN where there is none."""
+        mixture = replace(self, grid=grid)
+        size = max(1, LIMIT // max(len(c.rows) for c in self.cells))
+        total = np.full(self.nobs, -np.inf)
+        for first in range(0, len(grid.points), size):
+            found = mixture._read(theta, grid.points[first : first + size])
+            if found is None:
+                return float("nan")
+            total = np.logaddexp(total, found[3])
+        return float(total.sum())
+
+    def prune(self, point: Point) -> Grid:
+        """Return the grid without the points that no respondent gives any weight."""
+        largest = np.max([w.max(axis=0) for w in _own(point).weights], axis=0)
+        return Grid(self.grid.points[largest > KEPT], self.grid.volume)
 
     def _forces(self, point: MixturePoint) -> tuple[Array, Array]:
         """Return the sums over respondents of w (Omega - r r') and w r at each point, (Q, p + d, p + d), (Q, p + d)."""
-        count, p, d = len(self.grid.points), len(self.center), self.dimensions
-        pull, push = np.zeros((count, p + d, p + d)), np.zeros((count, p + d))
-        for cell, inverse, lever, weight in zip(self.cells, point.inverses, point.levers, point.weights, strict=True):
-            k = len(cell.observed)
-            at = np.concatenate([cell.observed, np.arange(p, p + d)])
-            sums = weight.T @ cell.features
-            products = np.empty((count, k, k))
-            products[:, cell.first, cell.second] = sums[:, : len(cell.first)]
-            products[:, cell.second, cell.first] = sums[:, : len(cell.first)]
-            total, n = sums[:, len(cell.first) : -1], sums[:, -1]
-            slope = inverse[:, :, :k]
-            mean = np.einsum("qij,qj->qi", slope, total)
-            cross = mean[:, :, None] * lever[:, None, :]
-            square = slope @ products @ slope.transpose(0, 2, 1) + cross + cross.transpose(0, 2, 1)
-            square += n[:, None, None] * (lever[:, :, None] * lever[:, None, :])
-            pull[:, at[:, None], at] += n[:, None, None] * inverse - square
-            push[:, at] += mean + n[:, None] * lever
+        models = point.models
+        assert models is not None
+        pull, push = np.zeros_like(models.sigma), np.zeros_like(models.mu)
+        for cell, work, weight in zip(self.cells, point.works, point.weights, strict=True):
+            cell.add_forces(models, self.center, work, weight, pull, push)
         return pull, push
 
     def gradient(self, structure: Structure, moments: Moments, point: Point) -> Array:
         """Return dF/dtheta, shape (q,)."""
-        at = _own(point)
-        assert at.stack is not None
+        s, at = self.structure, _own(point)
+        models = at.models
+        assert models is not None
         pull, push = self._forces(at)
-        entries = self._slopes(at.stack, pull, push)
-        return self.structure.gather((entries * self._scales()).sum(axis=0)) / self.nobs
+        scales, means = self._scales(), self._mean_scales(models)
+        total = np.zeros(len(s.free))
+        size = max(1, LIMIT // models.columns[0].size)
+        for first in range(0, len(pull), size):
+            part = slice(first, first + size)
+            columns = models.columns[part]
+            weight = columns.transpose(0, 2, 1) @ pull[part] @ columns
+            lever = np.einsum("qic,qi->qc", columns, push[part])
+            slope = s.w * weight[:, s.u, s.v] - means[part] * lever[:, s.mean_column]
+            total += 2.0 * (slope * scales[part]).sum(axis=0)
+        return s.gather(total) / self.nobs
 
-    def _slopes(self, stack: _Stack, pull: Array, push: Array) -> Array:
-        """Return derivatives of -2 log L by the entries at each point, (Q, E)."""
+    def _mean_scales(self, models: Models) -> Array:
         s = self.structure
-        weight = stack.columns.transpose(0, 2, 1) @ pull @ stack.columns
-        lever = np.einsum("qic,qi->qc", stack.columns, push)
-        return 2.0 * s.w * weight[:, s.u, s.v] - 2.0 * self._mean_scales(stack) * lever[:, s.mean_column]
-
-    def _mean_scales(self, stack: _Stack) -> Array:
-        s = self.structure
-        values = np.concatenate([np.ones((len(stack.eta_mean), 1)), stack.eta_mean], axis=1)
+        values = np.concatenate([np.ones((len(models.eta_mean), 1)), models.eta_mean], axis=1)
         return np.where(s.mean_scale < 0, 0.0, values[:, s.mean_scale])
-
-    def _each(self, point: MixturePoint, q: int, every: int) -> list[Array]:
-        """Return the scores (n, E) of the entries at one point, of each `every`-th row, by cell."""
-        s, stack = self.structure, point.stack
-        assert stack is not None
-        p, d = len(self.center), self.dimensions
-        scale = self._scales()[q]
-        means = self._mean_scales(stack)[q] * scale
-        out = []
-        for cell, inverse, lever in zip(self.cells, point.inverses, point.levers, strict=True):
-            k = len(cell.observed)
-            at = np.concatenate([cell.observed, np.arange(p, p + d)])
-            columns = stack.columns[q][at]
-            fixed = columns.T @ inverse[q] @ columns
-            force = (cell.answers[::every] @ inverse[q][:k] + lever[q]) @ columns  # (n, K)
-            own = s.w * scale
-            scores = force[:, s.u] * force[:, s.v] * own - own * fixed[s.u, s.v]
-            scores += means * force[:, s.mean_column]
-            out.append(scores)
-        return out
 
     def scores(self, point: Point) -> Array:
         """Return the score of each respondent, d log L_i / dtheta, shape (N, q)."""
@@ -436,17 +422,22 @@ class Mixture:
     def _spread(self, point: MixturePoint, *, variance: bool, every: int = 1) -> tuple[Array, Array]:
         """Return the respondents' scores (N, q) and the sum of w s s' over respondents and points (q, q).
 
-        Only each `every`-th row of a cell is looked at; the scores of others are 0.
+        Only each `every`-th row of a set is looked at; the scores of others are 0. A respondent takes part at the
+        points that have some weight.
         """
-        s = self.structure
+        s, models = self.structure, point.models
+        assert models is not None
         total = np.zeros((self.nobs, len(s.free)))
         square = np.zeros((len(s.free), len(s.free)))
-        for q in range(len(self.grid.points)):
-            if max(float(w[:, q].max()) for w in point.weights) < NOTHING:
-                continue
-            for cell, weight, scores in zip(self.cells, point.weights, self._each(point, q, every), strict=True):
-                weighted = scores * weight[::every, q, None]
-                total[cell.rows[::every]] += weighted
+        scales, means = self._scales(), self._mean_scales(models)
+        for cell, work, weight in zip(self.cells, point.works, point.weights, strict=True):
+            some = weight[::every].T > NOTHING
+            for q in np.flatnonzero(some.any(axis=1)):
+                take = np.flatnonzero(some[q]) * every
+                scores = cell.scores(s, models, self.center, work, int(q), take, means[q])
+                scores *= scales[q]
+                weighted = scores * weight[take, q, None]
+                total[cell.rows[take]] += weighted
                 if variance:
                     square += scores.T @ weighted
         return s.gather(total), s.gather(s.gather(square).T)
@@ -458,68 +449,54 @@ class Mixture:
 
     def scoring_information(self, structure: Structure, point: Point) -> Array:
         """Return the metric of the search, shape (q, q): the first-order information of some of the respondents."""
+        memory = self.memory
+        if memory is not None and memory.theta is not None and memory.information is not None:
+            move = point.theta - memory.theta
+            if move @ memory.information @ move <= NEAR:
+                return memory.information
         every = max(1, self.nobs // max(SOME, 10 * self.structure.q))
         scores = self._spread(_own(point), variance=False, every=every)[0]
-        return scores.T @ scores / max(1, sum(len(range(0, len(c.rows), every)) for c in self.cells))
+        information: Array = scores.T @ scores / max(1, sum(len(range(0, len(c.rows), every)) for c in self.cells))
+        if memory is not None:
+            memory.theta, memory.information = point.theta, information
+        return information
 
     def near_hessian(self, structure: Structure, point: Point) -> Array:
         """Return the Hessian, which is kept for as many steps as it serves."""
-        return 2.0 * self.expected_information(structure, point)
+        if self.memory is not None and self.memory.hessian is not None:
+            return self.memory.hessian
+        return self.hessian(structure, None, point)
 
     def expected_information(self, structure: Structure, point: Point) -> Array:
         """Return the observed information of one respondent: there is no closed form of the expected one."""
         return self._information(_own(point))
 
-    def hessian(self, structure: Structure, moments: Moments, point: Point) -> Array:
+    def hessian(self, structure: Structure, moments: Moments | None, point: Point) -> Array:
         """Return d2F / dtheta dtheta', shape (q, q)."""
-        return 2.0 * self._information(_own(point))
+        out = 2.0 * self._information(_own(point))
+        if self.memory is not None:
+            self.memory.hessian = out
+        return out
 
     def _information(self, point: MixturePoint) -> Array:
         """Return the observed information of one respondent, (q, q)."""
-        s, stack = self.structure, point.stack
-        assert stack is not None
-        scales = self._scales()
+        s, models = self.structure, point.models
+        assert models is not None
+        scales, means = self._scales(), self._mean_scales(models)
         pull, push = self._forces(point)
         complete = np.zeros((len(s.free), len(s.free)))
-        for q in range(len(self.grid.points)):
-            at = self._implied(stack, q)
+        largest = [w.max(axis=0) for w in point.weights]
+        for q in np.flatnonzero(np.max(largest, axis=0) > NOTHING):
+            at = models.at(int(q))
             columns = at.columns
             bend = curvature(s, at, columns.T @ pull[q] @ columns, columns.T @ push[q])
+            for cell, work, weight, most in zip(self.cells, point.works, point.weights, largest, strict=True):
+                if most[q] > NOTHING:
+                    bend += cell.rigid(s, models, self.center, work, int(q), weight, means[q])
             complete += bend * np.outer(scales[q], scales[q])
-        complete += self._rigid(point)
         scores, square = self._spread(point, variance=True)
         whole = 0.5 * s.gather(s.gather(complete).T) - square + scores.T @ scores
         return (whole + whole.T) / (2.0 * self.nobs)
-
-    def _rigid(self, point: MixturePoint) -> Array:
-        """Return the Hessian of -2 log L of the complete data without second derivatives of the moments, (E, E)."""
-        s, stack = self.structure, point.stack
-        assert stack is not None
-        scales, means = self._scales(), self._mean_scales(stack)
-        p, d = len(self.center), self.dimensions
-        out = np.zeros((len(s.free), len(s.free)))
-        for cell, inverse, lever, weight in zip(self.cells, point.inverses, point.levers, point.weights, strict=True):
-            k = len(cell.observed)
-            at = np.concatenate([cell.observed, np.arange(p, p + d)])
-            sums = weight.T @ cell.features
-            for q in range(len(self.grid.points)):
-                n = sums[q, -1]
-                if n == 0.0:
-                    continue
-                columns = stack.columns[q][at]
-                a = columns.T @ inverse[q] @ columns
-                products = np.empty((k, k))
-                products[cell.first, cell.second] = sums[q, : len(cell.first)]
-                products[cell.second, cell.first] = sums[q, : len(cell.first)]
-                slope = columns.T @ inverse[q][:, :k]
-                fixed = columns.T @ lever[q]
-                force = slope @ sums[q, len(cell.first) : -1]
-                c = slope @ products @ slope.T + np.outer(force, fixed) + np.outer(fixed, force)
-                c += n * np.outer(fixed, fixed)
-                b = force + n * fixed
-                part = covariance_bend(s, a, c, n) + mean_bend(s, a, b, means[q], n)
-                out += part * np.outer(scales[q], scales[q])
-        return out
 
     def gfi(self, moments: Moments, implied: Implied) -> float:
         """Return NaN: there are no moments to reproduce."""
@@ -543,16 +520,8 @@ def make_mixture(
     grid : Grid
     """
     center = np.nanmean(incomplete.rows, axis=0)
-    cells = []
-    for pattern, present in enumerate(incomplete.patterns):
-        rows = np.flatnonzero(incomplete.member == pattern)
-        observed = np.flatnonzero(present)
-        answers = incomplete.rows[np.ix_(rows, observed)] - center[observed]
-        first, second = np.triu_indices(len(observed))
-        features = np.concatenate([answers[:, first] * answers[:, second], answers, np.ones((len(rows), 1))], axis=1)
-        cells.append(_Cell(rows, observed, answers, features, first, second))
     extended = extend_structure(structure, products, given)
-    return Mixture(extended, products, given, grid, tuple(cells), center, incomplete.nobs)
+    return Mixture(extended, products, given, grid, gather_rows(incomplete, center), center, incomplete.nobs)
 
 
 def _own(point: Point) -> MixturePoint:

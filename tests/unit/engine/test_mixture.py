@@ -201,7 +201,6 @@ def test_labels_and_equations() -> None:
         ("Y ~ X + M + X:Q", ModelSyntaxError, "Q"),
         ("Y ~ X + M + X:M + M:X", ModelSyntaxError, "stands twice"),
         ("P ~ Y\nY ~ P + M + P:M", Unsupported, "loops"),
-        ("Y ~ X + M + x1:m1", Unsupported, "no latent variable"),
         ("Y ~ X + M + X:Y", ModelSyntaxError, "cannot stand here"),
         ("X:M ~ Y", ModelSyntaxError, "unexpected ':'"),
     ],

@@ -1,0 +1,316 @@
+"""One question of moderation, asked by all routes: ``moderation``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from b2b_sem.analysis.construct_score import SCORES
+from b2b_sem.analysis.intake import check_data, column_name, model_text, name_list, refuse
+from b2b_sem.analysis.score_route import Setting, ask_observed, ask_scores, ask_split, interval_of
+from b2b_sem.analysis.structural import fit
+from b2b_sem.data.table import Table
+from b2b_sem.errors import B2BSemError, DataError, did_you_mean
+from b2b_sem.measures.notation import number
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.moderation import AGREE, DIFFER, EXAMPLE, OPEN, ModerationResult, RouteRow, describe_row
+from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.product import linear_part
+from b2b_sem.spec.question import Question, find_question
+from b2b_sem.spec.syntax import parse_model
+
+__all__ = ["ROUTES", "moderation"]
+
+#: Routes through a latent product, and what each is called.
+LATENT = {
+    "lms": "latent product, maximum likelihood (LMS)",
+    "qml": "latent product, quasi-maximum likelihood (QML)",
+    "dmc": "product indicators in pairs, double-mean-centred",
+    "dmc-all": "all product indicators, double-mean-centred",
+    "mc": "product indicators in pairs, mean-centred",
+    "rc": "product indicators, residual-centred",
+}
+ON_SCORES = {
+    "scores": "regression on scores, mean-centred (HC3)",
+    "split": "groups by the moderator",
+    "observed": "raw products of scale means (warning example)",
+}
+#: What is asked by default.
+ROUTES = ("lms", "qml", "dmc", "dmc-all", "rc", "scores", "split", "observed")
+
+
+def moderation(
+    model: str | Path | ModelSpec,
+    data: Any,
+    product: str | None = None,
+    outcome: str | None = None,
+    *,
+    routes: Sequence[str] | str = ROUTES,
+    moderator: str | None = None,
+    estimator: str = "ML",
+    missing: str = "listwise",
+    cluster: str | None = None,
+    std_lv: bool = False,
+    score: str = "mean",
+    cut: float | str = "median",
+    alpha: float = 0.05,
+    level: float = 0.95,
+    fits: Mapping[str, FitResult] | None = None,
+) -> ModerationResult:
+    """Ask one question of moderation by several routes, and whether the verdict depends on the route.
+
+    Parameters
+    ----------
+    model : str, Path or ModelSpec
+        With the product: ``RR ~ PC + PX + PC:PX``.
+    data : DataFrame, mapping of columns, or Responses
+    product, outcome : str, optional
+        Which product of which equation; may be left out where there is one.
+    routes : sequence of str
+        ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"`` and ``"rc"`` fit the latent product, as `interaction`
+        of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred, with HC3 standard errors
+        (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"split"`` compares the path in two groups of a split moderator
+        (see MacCallum et al. 2002, doi:10.1037/1082-989X.7.1.19, for why not to). ``"observed"`` shows what raw
+        products of scale means depend on; it is a warning and does not count.
+    moderator : str, optional
+        The factor that makes the groups of the split; default: the second one.
+    estimator, missing, cluster, std_lv
+        Of the latent routes and the split: see :func:`b2b_sem.fit`. Scores always need complete answers: with
+        ``missing="fiml"`` to the items of their own equation, else to all of the model.
+    score : {"mean", "regression", "bartlett"}
+        Scores are means of items, or factor scores.
+    cut : float or "median"
+        Score of the moderator up to which a respondent belongs to the lower group.
+    alpha, level : float
+        Error rate of each test, and level of the intervals.
+    fits : mapping of str to FitResult, optional
+        Fits of latent routes that exist already, by route: they are not repeated.
+
+    Returns
+    -------
+    ModerationResult
+        A row a route. A route that fails, or is not available, is a row with its reason.
+
+    Raises
+    ------
+    ModelSyntaxError, DataError, Unsupported
+        For input that no route can use.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(1)
+    >>> x, m = rng.normal(size=(2, 300))
+    >>> y = 0.4 * x + 0.2 * m + 0.3 * x * m + rng.normal(size=300)
+    >>> data = pd.DataFrame(
+    ...     {f"{v}{i}": f + 0.6 * rng.normal(size=300) for v, f in (("x", x), ("m", m), ("y", y)) for i in (1, 2, 3)}
+    ... )
+    >>> text = "X =~ x1 + x2 + x3; M =~ m1 + m2 + m3; Y =~ y1 + y2 + y3; Y ~ X + M + X:M"
+    >>> found = moderation(text, data, routes=("lms", "scores"))
+    >>> found.agreement
+    'agree'
+    """
+    text, file = model_text(model)
+    parsed = parse_model(text, file)
+    question = find_question(parsed, product, outcome, moderator)
+    wanted = _check(routes, score, cut, alpha, level)
+    cluster = column_name("cluster", cluster)
+    setting = Setting(
+        question,
+        _answers(question, data, cluster),
+        data,
+        str(estimator).upper(),
+        missing,
+        cluster,
+        std_lv,
+        score,
+        cut if isinstance(cut, str) else float(cut),
+        alpha,
+        level,
+    )
+    kept: dict[str, Any] = {}
+    rows = [_asked(name, setting, model, dict(fits or {}), kept) for name in wanted]
+    agreement, statements = _compare(question, rows, alpha)
+    options = {
+        "estimator": setting.estimator,
+        "missing": missing,
+        "cluster": cluster,
+        "std_lv": std_lv,
+        "score": score,
+        "cut": setting.cut,
+    }
+    notes = [
+        "est and se are in the units of each route; std is the change of the standardized effect of "
+        f"{question.focal} when {question.moderator} is one standard deviation higher (Wen, Marsh & Hau 2010, "
+        "doi:10.1080/10705510903438872), and can be compared.",
+    ]
+    if "split" in kept:
+        notes.append(
+            "The split has no product: its est is the difference of the two paths, its std that difference for one "
+            f"standard deviation of {question.moderator}'s score between the means of the groups."
+        )
+    return ModerationResult(
+        text,
+        question.product,
+        question.outcome,
+        question.focal,
+        question.moderator,
+        alpha,
+        level,
+        MappingProxyType(options),
+        agreement,
+        statements,
+        tuple(notes),
+        (),
+        tuple(rows),
+        MappingProxyType(kept),
+    )
+
+
+def _check(routes: Any, score: str, cut: Any, alpha: float, level: float) -> tuple[str, ...]:
+    """Return the names of the routes, once each."""
+    wanted = tuple(dict.fromkeys(name_list("routes", routes)))
+    known = (*LATENT, *ON_SCORES)
+    if not wanted:
+        raise DataError("routes names no route", hint=f"use {', '.join(known)}")
+    for name in wanted:
+        if name not in known:
+            raise DataError(f"there is no route '{name}'.{did_you_mean(name, known)}", hint=f"use {', '.join(known)}")
+    refuse(score=(score, SCORES, "use " + " or ".join(map(repr, SCORES))))
+    for name, value in (("alpha", alpha), ("level", level)):
+        if not 0 < value < 1:
+            raise DataError(f"{name} is {value!r}", hint="give a number between 0 and 1")
+    if cut != "median" and (isinstance(cut, str | bool) or not math.isfinite(cut)):
+        raise DataError(f"cut={cut!r} is no score", hint="give a number, or 'median'")
+    return wanted
+
+
+def _answers(question: Question, data: Any, cluster: str | None) -> pd.DataFrame:
+    """Return the columns of the model as numbers; bad cells are named by row here, before any route."""
+    table = build_table(linear_part(question.parsed))
+    check_data(table, data)
+    opened = Table.open(data, table.observed)
+    columns = opened.floats()
+    opened.refuse_infinite(np.array(columns))
+    opened.refuse_empty({name: np.isnan(values) for name, values in zip(opened.names, columns, strict=True)})
+    if cluster is not None:
+        Table.open(data, [cluster])
+    return pd.DataFrame(dict(zip(opened.names, columns, strict=True)))
+
+
+def _asked(
+    name: str,
+    setting: Setting,
+    model: Any,
+    fits: Mapping[str, FitResult],
+    kept: dict[str, Any],
+) -> RouteRow:
+    """Return the row of a route, with the reason if it has no answer."""
+    title = {**LATENT, **ON_SCORES}[name]
+    try:
+        if name in LATENT:
+            row = _latent(name, title, setting, model, fits, kept)
+        elif name == "split":
+            row, kept[name] = ask_split(setting)
+        else:
+            ask: Callable[[Setting], RouteRow] = ask_scores if name == "scores" else ask_observed
+            row = ask(setting)
+    except (B2BSemError, ArithmeticError, np.linalg.LinAlgError) as error:
+        message = getattr(error, "message", str(error))
+        hint = getattr(error, "hint", None)
+        return RouteRow(name, title, reason=f"{message} ({hint})" if hint else message)
+    if row.reason:
+        return row
+    if not (math.isfinite(row.pvalue) and row.se > 0):
+        return replace(row, reason="the product has no standard error")
+    found = row.pvalue < setting.alpha
+    return replace(row, decision=("positive" if row.est > 0 else "negative") if found else "none")
+
+
+def _latent(
+    name: str,
+    title: str,
+    setting: Setting,
+    model: Any,
+    fits: Mapping[str, FitResult],
+    kept: dict[str, Any],
+) -> RouteRow:
+    question, level = setting.question, setting.level
+    found = fits.get(name)
+    if found is None:
+        found = fit(
+            model,
+            setting.data,
+            interaction=name,
+            estimator=setting.estimator,
+            missing=setting.missing,
+            cluster=setting.cluster,
+            std_lv=setting.std_lv,
+        )
+    kept[name] = found
+    if not (found.converged and found.identified):
+        return RouteRow(name, title, n=found.nobs, reason=found.failure, notes=tuple(found.warnings))
+    line, standard = (_line(table, question) for table in (found.parameters, found.standardized()))
+    if not line["free"]:
+        return RouteRow(name, title, n=found.nobs, reason="the product is fixed in the model (give it no value)")
+    est, se = float(line["est"]), float(line["se"])
+    std, std_se = float(standard["est_std"]), float(standard["se"])
+    z = est / se if se > 0 else math.nan
+    return RouteRow(
+        name,
+        title,
+        est,
+        se,
+        z,
+        math.nan,
+        2.0 * float(special.ndtr(-abs(z))),
+        *interval_of(est, se, level),
+        std,
+        std_se,
+        *interval_of(std, std_se, level),
+        found.nobs,
+        reason=found.failure,
+        notes=tuple(found.warnings),
+    )
+
+
+def _line(table: pd.DataFrame, question: Question) -> pd.Series:
+    """Return the row of the product, whichever order its factors have."""
+    wanted = sorted(question.factors)
+    same = [sorted(str(rhs).split(":")) == wanted for rhs in table["rhs"]]
+    return table[(table["op"] == "~") & (table["lhs"] == question.outcome) & np.array(same)].iloc[0]
+
+
+def _compare(question: Question, rows: Sequence[RouteRow], alpha: float) -> tuple[str, tuple[str, ...]]:
+    """Say whether the verdict depends on the route."""
+    counted = [row for row in rows if row.ok and row.route != EXAMPLE]
+    what = f"{question.focal} on {question.outcome} by {question.moderator}"
+    if not counted:
+        return OPEN, (f"No route has an answer on the moderation of {what}.",)
+    words = {
+        "positive": f"the effect of {question.focal} grows with {question.moderator}",
+        "negative": f"the effect of {question.focal} falls with {question.moderator}",
+        "none": "no reliable moderation",
+    }
+    decisions = list(dict.fromkeys(row.decision for row in counted))
+    limit = f"p < {number(alpha, 2, bounded=True)}" if alpha >= 0.005 else f"p < {alpha:g}"
+    if len(counted) == 1:
+        return OPEN, (f"By {describe_row(counted[0])}: {words[decisions[0]]}. No other route has an answer.",)
+    if len(decisions) == 1:
+        said = words[decisions[0]] + (f" ({limit})" if decisions[0] != "none" else "")
+        *names, last = (row.route for row in counted)
+        return AGREE, (f"The verdict does not depend on the route: {said} by {', '.join(names)} and {last}.",)
+    parts = [
+        f"{words[decision]} by {', '.join(describe_row(row) for row in counted if row.decision == decision)}"
+        for decision in decisions
+    ]
+    return DIFFER, (f"The verdict depends on the route: {'; '.join(parts)}.",)

@@ -1,0 +1,137 @@
+"""Fit measures of models with latent products, of one group or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.inference import NAN, measure_names
+from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.implied import Implied
+from b2b_sem.engine.problem import Problem
+from b2b_sem.measures import fit as fm
+from b2b_sem.measures.difference import scaled_likelihood_ratio
+
+__all__ = ["Likelihoods", "log_likelihood_of_fixed", "product_measures", "scaling_factor"]
+
+
+@dataclass(frozen=True)
+class Likelihoods:
+    """Solutions of a model with products and of the same model without.
+
+    Attributes
+    ----------
+    value : float
+        Smallest -2 log L / N, exogenous variables included.
+    npar : int
+        Free parameters, less those that equations take away.
+    linear : float
+        The same value without products; NaN if not known.
+    linear_npar : int
+    scaling, linear_scaling : float
+        Scaling factors of the log-likelihoods; NaN where standard errors are not robust.
+    """
+
+    value: float
+    npar: int
+    linear: float = NAN
+    linear_npar: int = 0
+    scaling: float = NAN
+    linear_scaling: float = NAN
+
+
+def product_measures(
+    parts: Sequence[Problem], implied: Sequence[Implied], found: Likelihoods, *, converged: bool
+) -> dict[str, float]:
+    """Return the likelihood, information criteria, the test against the model without products, and SRMR.
+
+    Parameters
+    ----------
+    parts : sequence of Problem
+        One for each group.
+    implied : sequence of Implied
+        The moments of all variables in each group, products and all.
+    found : Likelihoods
+    converged : bool
+
+    Notes
+    -----
+    ``scaling_factor_h0`` is tr(I^-1 J) / npar with the observed information I and the cross-products J of the scores;
+    differences of log-likelihoods are scaled by (npar c - npar0 c0) / (npar - npar0) (Satorra & Bentler 2010,
+    doi:10.1007/s11336-009-9135-y).
+    """
+    n = sum(part.nobs for part in parts)
+    out = dict.fromkeys(measure_names(FitOptions(), casewise=False), NAN) | {"npar": found.npar, "ntotal": n}
+    if not converged:
+        return out
+    given, rmr, srmr = 0.0, 0.0, 0.0
+    for part, own in zip(parts, implied, strict=True):
+        table, cov, mean = part.table, part.moments.cov, part.moments.mean
+        x = [table.observed.index(v) for v in table.exogenous] if table.fixed_x else []
+        given += log_likelihood_of_fixed(cov, x, part.nobs)
+        share = part.nobs / n
+        rmr += share * fm.rmr(cov, own.sigma, mean, own.mu)
+        srmr += share * fm.srmr(cov, own.sigma, mean, own.mu)
+    logl = -0.5 * n * found.value - given
+    out |= {
+        "fmin": found.value / 2.0,
+        "logl": logl,
+        "aic": fm.aic(logl, found.npar),
+        "bic": fm.bic(logl, found.npar, n),
+        "bic2": fm.bic2(logl, found.npar, n),
+        "rmr": rmr,
+        "srmr": srmr,
+    }
+    robust = math.isfinite(found.scaling)
+    if robust:
+        out["scaling_factor_h0"] = found.scaling
+    if math.isfinite(found.linear):
+        linear, df = -0.5 * n * found.linear - given, found.npar - found.linear_npar
+        chisq = 2.0 * (logl - linear)
+        out |= {
+            "linear_logl": linear,
+            "product_chisq": chisq,
+            "product_df": df,
+            "product_pvalue": fm.chisq_pvalue(chisq, df) if df else NAN,
+        }
+        if robust and df:
+            test = scaled_likelihood_ratio(
+                logl, found.npar, found.scaling, linear, found.linear_npar, found.linear_scaling
+            )
+            out |= {
+                "product_chisq_scaled": test.chisq,
+                "product_pvalue_scaled": test.pvalue,
+                "product_scaling_factor": test.scaling_factor,
+            }
+    return out
+
+
+def scaling_factor(information: Array, middle: Array, constraints: LinearConstraints | None) -> float:
+    """Return tr(I^-1 J) / q, the scaling factor of a log-likelihood.
+
+    Parameters
+    ----------
+    information : (q, q) array
+        Observed information of a respondent.
+    middle : (q, q) array
+        Mean cross-product of the scores.
+    constraints : LinearConstraints or None
+    """
+    if constraints is not None:
+        basis = constraints.basis
+        information, middle = basis.T @ information @ basis, basis.T @ middle @ basis
+    if not len(information):
+        return NAN
+    return float(np.trace(np.linalg.solve(information, middle))) / len(information)
+
+
+def log_likelihood_of_fixed(cov: Array, x: list[int], n: int) -> float:
+    """Return the log-likelihood of exogenous variables taken as fixed, at their own moments."""
+    if not x:
+        return 0.0
+    logdet = float(np.linalg.slogdet(cov[np.ix_(x, x)])[1])
+    return -0.5 * n * (len(x) * math.log(2.0 * math.pi) + logdet + len(x))

@@ -1,0 +1,183 @@
+"""Models with latent products by quasi-maximum likelihood: which items are transformed how, and the solution.
+
+See :mod:`b2b_sem.engine.native.quasi` for the likelihood; inference is that of :mod:`b2b_sem.engine.product`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from b2b_sem.data.incomplete import group_patterns
+from b2b_sem.data.observed import Observed
+from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.optimize import minimize
+from b2b_sem.engine.native.quasi import Quasi, make_quasi
+from b2b_sem.engine.native.quasi_piece import QuasiProduct
+from b2b_sem.engine.problem import Problem, prepare, solve
+from b2b_sem.engine.product import ProductFit
+from b2b_sem.errors import ModelError, Unsupported
+from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import factors_of, product_rows
+
+__all__ = ["QuasiProblem", "prepare_quasi", "solve_quasi", "transformed_variables"]
+
+
+@dataclass(frozen=True)
+class QuasiProblem:
+    """A model with products and the same model without.
+
+    Attributes
+    ----------
+    problem : Problem
+        With a :class:`Quasi` as the weight of its moments.
+    linear : Problem
+        Without products.
+    scaling : tuple of str
+        The scaling items of complete rows.
+    """
+
+    problem: Problem
+    linear: Problem
+    scaling: tuple[str, ...]
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Nothing is integrated out."""
+        return ()
+
+    @property
+    def mixture(self) -> Quasi:
+        """The likelihood."""
+        weight = self.problem.moments.weight
+        assert isinstance(weight, Quasi)
+        return weight
+
+
+def transformed_variables(table: ParameterTable) -> tuple[str, ...]:
+    """Return the variables whose items are transformed, in the order of the table.
+
+    These are the outcomes of products and all that depends on them, and the other endogenous variables as long as
+    they and what they lead to is not a factor of a product: the items of factors are needed as they are.
+
+    Raises
+    ------
+    Unsupported
+        If a factor of a product depends on a product.
+    """
+    parents: dict[str, set[str]] = {v: set() for v in (*table.latents, *table.observed)}
+    endogenous = set()
+    for r in table.rows:
+        if r.op == "~":
+            parents[r.lhs].update(factors_of(r) if ":" in r.rhs else (r.rhs,))
+            endogenous.add(r.lhs)
+        elif r.op == "=~" and r.rhs in table.latents:
+            parents[r.rhs].add(r.lhs)
+    outcomes = {r.lhs for r in product_rows(table)}
+    reached = _closure(outcomes, {v: {c for c, up in parents.items() if v in up} for v in parents})
+    for row in product_rows(table):
+        for name in factors_of(row):
+            if name in reached:
+                raise Unsupported(
+                    f"interaction='qml' cannot use {name} in the product {row.rhs}: it depends on a product itself",
+                    hint="use interaction='lms'",
+                )
+    needed = {v for r in product_rows(table) for v in factors_of(r)}
+    # a factor of second order is known by the items of its dimensions
+    kept = _closure(needed, parents)
+    while True:
+        dimensions = {r.rhs for r in table.rows if r.op == "=~" and r.rhs in table.latents and r.lhs in kept} - kept
+        if not dimensions - reached:
+            break
+        kept = _closure(kept | (dimensions - reached), parents)
+    return tuple(v for v in parents if v in reached or (v in endogenous and v not in kept))
+
+
+def _closure(start: set[str], after: dict[str, set[str]]) -> set[str]:
+    """Return what can be reached from `start`, itself included."""
+    out, left = set(start), list(start)
+    while left:
+        for v in after[left.pop()]:
+            if v not in out:
+                out.add(v)
+                left.append(v)
+    return out
+
+
+def prepare_quasi(
+    table: ParameterTable,
+    linear: ParameterTable,
+    observed: Observed,
+    options: FitOptions,
+    constraints: LinearConstraints | None,
+    linear_constraints: LinearConstraints | None = None,
+) -> QuasiProblem:
+    """Compile a table with products: see :func:`b2b_sem.engine.product.prepare_products`.
+
+    Raises
+    ------
+    Unsupported
+        If a factor of a product depends on a product, or two latent variables share all their items.
+    """
+    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
+    base = prepare(linear, observed, plain, linear_constraints)
+    structure = replace(base.structure, q=table.nfree)
+    place = {v: i for i, v in enumerate(structure.eta)}
+    products = tuple(
+        QuasiProduct(r.free - 1 if r.free else None, r.value or 0.0, place[r.lhs], *(place[v] for v in factors_of(r)))
+        for r in product_rows(table)
+    )
+    items: dict[int, Any] = {}
+    item = {v: i for i, v in enumerate(table.observed)}
+    changed = [v for v in transformed_variables(table) if v in place]
+    for v in changed:
+        own = [v] if v in item else [r.rhs for r in table.rows if r.op == "=~" and r.lhs == v and r.rhs in item]
+        # an item of this variable alone scales it best
+        shared = {r.rhs for r in table.rows if r.op == "=~" and r.lhs != v and r.lhs in changed}
+        items[place[v]] = np.array([item[i] for i in sorted(own, key=lambda i: i in shared)], dtype=np.intp)
+    cancelled = np.array([k for k, own in items.items() if len(own)], dtype=np.intp)
+    assert observed.raw is not None
+    order = [observed.names.index(v) for v in table.observed]
+    incomplete = group_patterns(observed.raw[0][:, order])
+    try:
+        quasi = make_quasi(structure, products, cancelled, items, incomplete)
+    except ValueError as error:
+        raise Unsupported(f"interaction='qml': {error} of its own", hint="use interaction='lms'") from error
+    moments = replace(base.moments, weight=quasi)
+    problem = Problem(table, structure, moments, base.fixed, observed.nobs, options, constraints)
+    scaling = {int(items[int(k)][0]) for k in cancelled}
+    return QuasiProblem(problem, base, tuple(v for i, v in enumerate(table.observed) if i in scaling))
+
+
+def solve_quasi(problem: QuasiProblem) -> ProductFit:
+    """Maximise the quasi-likelihood.
+
+    Raises
+    ------
+    ModelError
+        If the model without products has no start.
+    """
+    linear, _ = solve(problem.linear, "native")
+    inner = problem.problem
+    theta: Array = np.zeros(inner.table.nfree)
+    theta[: len(linear.theta)] = linear.theta
+    for row in product_rows(inner.table):
+        if row.free and row.start is not None:
+            theta[row.free - 1] = row.start
+    try:
+        solution = minimize(
+            inner.structure,
+            inner.moments,
+            [lambda: theta],
+            constraints=inner.constraints,
+            max_iterations=inner.options.max_iterations,
+        )
+    except ValueError as error:
+        raise ModelError(
+            "no starting value gives proper covariance matrices",
+            hint="fit the model without products first; remove variances that are fixed at 0",
+        ) from error
+    return ProductFit(problem, solution, linear, 0, 0.0)

@@ -1,0 +1,109 @@
+"""A claim on moderation in a study: the model with the product, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from b2b_sem.results.fit import FitResult
+from b2b_sem.results.io import plain
+
+__all__ = ["ModerationClaim"]
+
+
+@dataclass(frozen=True, eq=False)
+class ModerationClaim:
+    """A claim that one variable changes the effect of another, tested by the product of the two.
+
+    Attributes
+    ----------
+    id : str
+        Of the proposition.
+    outcome, predictor, moderator, product : str
+        For example ``RR``, ``PC``, ``PX`` and ``PC:PX``.
+    interaction : str
+        The way in which the model was fitted: ``lms``, ``qml``, ``dmc``, ...
+    text : str
+        The model.
+    added : str
+        The lines of it that the main model does not have.
+    alpha, level : float
+        Error rate, and confidence level.
+    fit : FitResult or None
+        Of the model with the product.
+    statements : tuple of str
+        What was found.
+    reasons : tuple of str
+        Why something could not be done, or was done in another way than the study says.
+    """
+
+    id: str
+    outcome: str
+    predictor: str
+    moderator: str
+    product: str
+    interaction: str
+    text: str
+    added: str
+    alpha: float
+    level: float
+    fit: FitResult | None
+    statements: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether a verdict may rest on the fit."""
+        return self.fit is not None and self.fit.ok
+
+    @property
+    def row(self) -> Mapping[str, float]:
+        """The effect of the product: est se z pvalue ci_lower ci_upper std std_se std_lower std_upper.
+
+        Empty without a fit. Standardized is b3 sd(predictor) sd(moderator) / sd(outcome).
+        """
+        if self.fit is None:
+            return {}
+        raw, std = _find(self.fit.parameters, self), _find(self.fit.standardized(), self)
+        if raw is None or std is None:
+            return {}
+        own = {c: float(raw[c]) for c in ("est", "se", "z", "pvalue", "ci_lower", "ci_upper")}
+        names = {"est_std": "std", "se": "std_se", "ci_lower": "std_lower", "ci_upper": "std_upper"}
+        return own | {new: float(std[old]) for old, new in names.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types; ``from_json`` rebuilds the result."""
+        out: dict[str, Any] = plain({name: getattr(self, name) for name in _HEAD})
+        return out | {"effect": plain(self.row), "fit": None if self.fit is None else self.fit.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModerationClaim:
+        """Rebuild a result from the output of ``to_json``."""
+        head: dict[str, Any] = {name: data[name] for name in _HEAD}
+        head |= {name: tuple(data[name]) for name in ("statements", "reasons")}
+        head |= {name: float(data[name]) for name in ("alpha", "level")}
+        return cls(**head, fit=None if data["fit"] is None else FitResult.from_json(data["fit"]))
+
+
+_HEAD = (
+    "id",
+    "outcome",
+    "predictor",
+    "moderator",
+    "product",
+    "interaction",
+    "text",
+    "added",
+    "alpha",
+    "level",
+    "statements",
+    "reasons",
+)
+
+
+def _find(table: pd.DataFrame, claim: ModerationClaim) -> pd.Series | None:
+    rows = table[(table["op"] == "~") & (table["lhs"] == claim.outcome) & (table["rhs"] == claim.product)]
+    return None if rows.empty else rows.iloc[0]
