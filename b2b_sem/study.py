@@ -373,10 +373,12 @@ def _moderate(
     settings: Mapping[str, Any],
 ) -> ModerationClaim:
     """Fit the main model with the moderator of a claim and its product."""
-    from b2b_sem.analysis.moderation_claim import test_claim
+    from b2b_sem.analysis.moderation_claim import moderation_claim
 
     whole = model.moderated(name, survey)
-    return test_claim(whole, data.responses, settings, alpha=spec.alpha, level=spec.confidence)
+    return moderation_claim(
+        whole, data.responses, settings, alpha=spec.alpha, level=spec.confidence, routes=spec.routes
+    )
 
 
 def _placed(error: Unsupported, *documents: StudySpec | ModelSpec) -> Unsupported:

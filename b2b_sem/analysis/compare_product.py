@@ -9,7 +9,7 @@ import pandas as pd
 
 from b2b_sem.analysis.compare import check_same_data
 from b2b_sem.analysis.fitted import context_of
-from b2b_sem.engine.product_difference import likelihood_scaling, values_in_larger
+from b2b_sem.engine.product_difference import difference_scaling, likelihood_scaling, values_in_larger
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported
 from b2b_sem.measures.difference import Difference, scaled_likelihood_ratio
@@ -19,7 +19,7 @@ from b2b_sem.results.test import ComparisonResult
 
 __all__ = ["compare_products"]
 
-METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "none")
+METHODS = ("default", "standard", "satorra.bentler.2001", "satorra.bentler.2010", "satorra.2000", "none")
 #: Options that must agree for log-likelihoods to be comparable.
 SAME = ("estimator", "missing", "cluster", "fixed_x")
 
@@ -27,11 +27,16 @@ SAME = ("estimator", "missing", "cluster", "fixed_x")
 def compare_products(fits: Sequence[FitResult], titles: Sequence[str], method: str) -> ComparisonResult:
     """Compare models of which at least one has latent products: by their log-likelihoods.
 
-    2 (l1 - l0) is chi-square distributed under ML; under MLR it is divided by c = (q1 c1 - q0 c0) / (q1 - q0), with
-    the number of parameters q and the scaling factor of each log-likelihood. "satorra.bentler.2010" takes c1 at the
-    estimates of the smaller model, where c is positive in all but extreme samples (Satorra & Bentler 2010,
-    doi:10.1007/s11336-009-9135-y). A model is nested where its parameters (fixed values, labels and equations allowed
-    for) are a special case of those of the larger one; the same model in another parameterization is not recognised.
+    2 (l1 - l0) is chi-square distributed under ML; under MLR it is divided by a scaling factor:
+
+    * "satorra.bentler.2001", the default: (q1 c1 - q0 c0) / (q1 - q0), with the number of parameters q and the scaling
+      factor c of each log-likelihood, as Mplus has it. It can be negative where the smaller model is far from true.
+    * "satorra.bentler.2010": c1 at the estimates of the smaller model (doi:10.1007/s11336-009-9135-y).
+    * "satorra.2000": from the scores and the information of the larger model, at its estimates; never negative
+      (doi:10.1007/978-1-4615-4603-0_17). The measure ``product_chisq_scaled`` of a fit has it, too.
+
+    A model is nested where its parameters (fixed values, labels and equations allowed for) are a special case of those
+    of the larger one; the same model in another parameterization is not recognised.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def compare_products(fits: Sequence[FitResult], titles: Sequence[str], method: s
         if test is not None and not test.scaling_factor > 0:
             notes.append(
                 f"{label}: the scaling factor is negative ({test.scaling_factor:.3g}), so the test does not exist: use "
-                "method='satorra.bentler.2010'."
+                "method='satorra.2000'."
             )
     if method == "none":
         notes.append("The models need not be nested; smaller AIC and BIC are better.")
@@ -61,6 +66,9 @@ def compare_products(fits: Sequence[FitResult], titles: Sequence[str], method: s
 
 
 def _check(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
+    for other, title in zip(fits, titles, strict=True):
+        if other.model.options.get("meanstructure") is not True:
+            raise DataError(f"{title} has no mean structure", hint="fit it with meanstructure=True")
     check_same_data(fits, titles, SAME)
     ways = {str(f.model.options["interaction"]): t for f, t in zip(fits, titles, strict=True) if _has_products(f)}
     if len(ways) > 1:
@@ -73,8 +81,6 @@ def _check(fits: Sequence[FitResult], titles: Sequence[str]) -> None:
     for other, title in zip(fits, titles, strict=True):
         if not math.isfinite(other.measures.get("logl", math.nan)):
             raise Unsupported(f"{title} has no log-likelihood", hint="fit it by estimator='ML' or 'MLR'")
-        if other.model.options.get("meanstructure") is not True:
-            raise DataError(f"{title} has no mean structure", hint="fit it with meanstructure=True")
         if _given(other) != _given(first):
             raise DataError(
                 f"{titles[0]} and {title} take different variables as fixed (exogenous): their likelihoods are not "
@@ -107,7 +113,7 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
         method = "satorra.bentler.2001" if robust[0] else "standard"
     if method == "standard" and robust[0]:
         raise Unsupported(
-            "the difference of log-likelihoods has to be scaled under MLR", hint="use method='satorra.bentler.2001'"
+            "the difference of log-likelihoods has to be scaled under MLR", hint="use method='satorra.2000'"
         )
     if method != "standard" and not robust[0]:
         raise Unsupported(f"method={method!r} is for robust fits", hint="use estimator='MLR', or method='standard'")
@@ -140,7 +146,13 @@ def _difference(larger: FitResult, smaller: FitResult, title1: str, title0: str,
     if method == "standard":
         chisq, df = 2.0 * (logl1 - logl0), npar1 - npar0
         return Difference(chisq, df, chisq_pvalue(chisq, df))
-    at = inside if method == "satorra.bentler.2010" else first.solution.theta
+    at, directions = inside
+    if method == "satorra.2000":
+        factor = difference_scaling(first.problem, first.observed, first.solution.theta, directions)
+        chisq = 2.0 * (logl1 - logl0) / factor
+        return Difference(chisq, npar1 - npar0, chisq_pvalue(chisq, npar1 - npar0), factor)
+    if method == "satorra.bentler.2001":
+        at = first.solution.theta
     factor1 = likelihood_scaling(first.problem, first.observed, at)
     factor0 = likelihood_scaling(second.problem, second.observed, second.solution.theta)
     return scaled_likelihood_ratio(logl1, npar1, factor1, logl0, npar0, factor0)

@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 
 from b2b_sem.analysis.effect import check_replicates, check_settings
-from b2b_sem.analysis.equation import Variables, group_context, is_centred, name_product, read_terms, variables_of
+from b2b_sem.analysis.equation import (
+    Variables,
+    column_notes,
+    group_context,
+    is_centred,
+    name_product,
+    read_terms,
+    variables_of,
+)
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.probe import moderator_values
 from b2b_sem.engine.base import Array
@@ -135,8 +143,9 @@ def conditional_effects(
     outcome, predictor : str or sequence of str, optional
         Keep only effects on these outcomes, of these predictors.
     held : mapping of str to float, optional
-        Values of other moderators, in raw units. Default: their means, for factors of products that no predictor
-        moves.
+        Values, in raw units, of the variables that other products have. Default: their means. A square adds twice its
+        coefficient times the value at which its variable is held (an instantaneous effect: Hayes & Preacher 2010,
+        doi:10.1080/00273171.2010.498290).
     ci : {"delta", "mc", "percentile", "bc", "bca"}
         Delta method; Monte Carlo: percentiles of draws of the parameters from the normal distribution of the estimates
         (Preacher & Selig 2012, doi:10.1080/19312458.2012.679848); or bootstrap intervals.
@@ -163,8 +172,8 @@ def conditional_effects(
     DataError
         For values, levels or replicates that cannot be used.
     Unsupported
-        For loops, products of three variables, a result read from a file, another kind of interval, and a product of
-        two variables that both depend on a predictor, since then an effect is no product of paths.
+        For loops, products of three variables, a result read from a file, another kind of interval, and, of a
+        predictor that is named, a product of two variables that both depend on it, without their values in `held`.
 
     Notes
     -----
@@ -232,6 +241,8 @@ def conditional_effects(
             change = _tested([point], vcov, level, ci, many, few)
             index.append({"measure": measure, **head, **{k: v[0] for k, v in change.items()}})
     notes = _notes(fit, w, graph, variables, any(e.degree > 1 for e in effects), failed)
+    if ci in ("delta", "mc"):
+        notes += column_notes(fit, rows, aliases)
     return ConditionalEffects(
         named.product,
         w,
@@ -281,6 +292,7 @@ class _Graph:
         self.names = tuple(dict.fromkeys(v for y, term in pairs for v in (y, *term)))
         self.held: dict[str, float] = {}
         self.through = False
+        self.notes: list[str] = []
         self._rows = rows
         self._variables, self._given, self._q = variables, held, q
         self._below = self._descendants()
@@ -308,7 +320,7 @@ class _Graph:
             above[v] = {v}.union(*(above[x] for x in before[v]))
         return {v: {y for y in self.names if v in above[y]} for v in self.names}
 
-    def _edges(self, predictor: str) -> tuple[dict[str, list[_Edge]], set[str]]:
+    def _edges(self, predictor: str, wanted: set[str]) -> tuple[dict[str, list[_Edge]], set[str]]:
         """Return the paths by their starts, and outcomes on which the direct effect of the predictor is no path."""
         w, below = self.moderator, self._below[predictor]
         made: dict[tuple[str, str], tuple[Array, Array]] = {}
@@ -318,7 +330,7 @@ class _Graph:
         ):
             origin = {v: self._variables.spread[v].mean if centred else 0.0 for v in factors}
             moving = [v for v in factors if v in below]
-            if not moving:
+            if not moving or not wanted & self._below[y]:
                 continue
             if len(factors) == 1:
                 starts = [(factors[0], 1.0, 0.0)]
@@ -350,18 +362,16 @@ class _Graph:
     def _other(
         self, factors: tuple[str, ...], moving: list[str], origin: Mapping[str, float]
     ) -> list[tuple[str, float, float]]:
-        """Return the path that a product without the moderator makes: its other factor is held."""
-        fixed = [v for v in factors if v in self._given] or [v for v in factors if v not in moving]
-        if len(set(factors)) == 1 or len(fixed) != 1:
+        """Return the paths that a product without the moderator makes: derivatives where its factors are held."""
+        if len(set(factors)) == 1:
+            return [(factors[0], 2.0 * (self._at(factors[0]) - origin[factors[0]]), 0.0)]
+        if len(moving) == 2 and not set(factors) <= set(self._given):
             raise Unsupported(
-                f"both factors of the product {':'.join(factors)} depend on the predictor: its effect is no product of "
-                "paths",
-                hint=f"hold one of them: held={{'{factors[-1]}': 0.0}}"
-                if len(set(factors)) == 2
-                else f"take {factors[0]} itself as the moderator",
+                f"both factors of the product {':'.join(factors)} depend on the predictor: its effect depends on both",
+                hint=f"say where they are: held={{'{factors[0]}': 0.0, '{factors[1]}': 0.0}}",
             )
-        start = factors[1] if factors[0] == fixed[0] else factors[0]
-        return [(start, self._at(fixed[0]) - origin[fixed[0]], 0.0)]
+        pairs = ((factors[0], factors[1]), (factors[1], factors[0]))
+        return [(a, self._at(b) - origin[b], 0.0) for a, b in pairs if a in moving]
 
     def _at(self, name: str) -> float:
         """Return where a variable is held."""
@@ -379,9 +389,18 @@ class _Graph:
                 wanted = [y for y in wanted if y in outcomes]
             if not wanted or not self._reaches(x, wanted):
                 continue
-            edges, unknown = self._edges(x)
+            before, found = dict(self.held), len(out)
+            try:
+                edges, unknown = self._edges(x, set(wanted))
+            except Unsupported as error:
+                if predictors is not None:
+                    raise
+                self.notes.append(f"Effects of {x} are left out: {error.message}.")
+                continue
             for y in wanted:
                 out.extend(self._pair(x, y, edges, unknown))
+            if len(out) == found:
+                self.held = before
         return out
 
     def _reaches(self, x: str, outcomes: Sequence[str]) -> bool:
@@ -506,6 +525,7 @@ def _notes(fit: FitResult, w: str, graph: _Graph, variables: Variables, bent: bo
         notes.append(f"Chains that pass through {w} are left out: {w} is held at its value.")
     if bent:
         notes.append(f"{w} changes some effects at two stages: they are no lines and have no index; see the contrasts.")
+    notes.extend(graph.notes)
     if failed:
         notes.append(f"{failed} replicates failed and are left out.")
     return notes

@@ -21,6 +21,7 @@ __all__ = [
     "Equation",
     "Named",
     "Variables",
+    "column_notes",
     "equation_of",
     "fitted_scores",
     "group_context",
@@ -76,6 +77,8 @@ class Equation:
         Of the outcome and of everything in the terms.
     failure : str
         Why the numbers must not be interpreted; empty when they may.
+    notes : tuple of str
+        What else to know of the fit.
     """
 
     outcome: str
@@ -87,6 +90,7 @@ class Equation:
     df: float
     variables: Variables
     failure: str
+    notes: tuple[str, ...] = ()
 
     def products(self) -> tuple[Term, ...]:
         """Return the terms of two variables."""
@@ -254,8 +258,9 @@ def structural_moments(context: Context) -> tuple[tuple[str, ...], Array, Array]
     if implied is None:
         raise ModelError("the model implies no covariance matrix at its estimates: (I - B) is singular")
     mean = np.array(implied.eta_mean)
-    if not problem.table.meanstructure and problem.moments.mean is not None:
-        own = dict(zip(problem.table.observed, problem.moments.mean, strict=True))
+    sample = context.observed.groups[0].mean
+    if not problem.table.meanstructure and sample is not None:
+        own = dict(zip(context.observed.names, sample, strict=True))
         mean = np.array([own.get(name, 0.0) for name in structure.eta])
     m = len(structure.eta)
     return structure.eta, mean[:m], implied.eta_cov[:m, :m]
@@ -310,13 +315,40 @@ def _of_model(
     centred = tuple(is_centred(context, name) for name in columns)
     variables = variables_of(context)
     _check_main(terms, variables)
-    equation = Equation(named.outcome, tuple(terms), columns, centred, value, cov, math.inf, variables, fit.failure)
-    return equation, named
+    notes = tuple(column_notes(fit, paths, aliases))
+    place = (named.outcome, tuple(terms), columns, centred)
+    return Equation(*place, value, cov, math.inf, variables, fit.failure, notes), named
 
 
 def is_centred(context: Context, column: str) -> bool:
     """Whether a predictor is a product measured by products of items: all ways to make these centre the factors."""
     return ":" in column and column in context.problem.table.latents
+
+
+def column_notes(fit: FitResult, rows: Any, aliases: Mapping[str, str] | None) -> list[str]:
+    """Warn of columns that are products of outcomes: the model takes them as unrelated to the residuals of those.
+
+    Estimates are those of each equation by itself; standard errors that come from the moments of the whole model are
+    not. Robust ones and the bootstrap hold.
+
+    Parameters
+    ----------
+    fit : FitResult
+    rows : DataFrame
+        The regressions of one group.
+    aliases : mapping of str to str, optional
+    """
+    if fit.model.options.get("se") != "standard":
+        return []
+    outcomes = set(rows["lhs"])
+    terms = zip(rows["rhs"], read_terms(rows["rhs"], aliases), strict=True)
+    columns = {name for name, term in terms if len(term) == 2 and name in fit.model.observed and outcomes & set(term)}
+    return [
+        f"{name} is a column, but a factor of it is an outcome of the model: standard errors of "
+        f"estimator={fit.estimator!r} take the column as unrelated to its residual and are wrong. Use estimator='MLR' "
+        "or the bootstrap."
+        for name in sorted(columns)
+    ]
 
 
 def _check_main(terms: Sequence[Term], variables: Variables) -> None:

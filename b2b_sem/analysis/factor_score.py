@@ -13,10 +13,14 @@ from b2b_sem.data.table import Table
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.casemoment import case_residuals
 from b2b_sem.engine.native.implied import BETA, LAMBDA, Implied, Structure, implied_moments
+from b2b_sem.engine.native.mixture import Mixture
+from b2b_sem.engine.problem import Problem
+from b2b_sem.engine.product_score import posterior_means, scoring_grid
 from b2b_sem.engine.score import bartlett_weights, regression_weights
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.results.fit import FitResult
+from b2b_sem.spec.product import product_rows
 
 __all__ = ["SCORE_METHODS", "factor_scores"]
 
@@ -33,7 +37,8 @@ def factor_scores(fit: FitResult, method: str = "regression", data: Any = None) 
     method : {"regression", "bartlett"}
         Regression scores: conditional means, Cov(eta, y) Sigma^-1 (y - mu) + mean(eta) (Thurstone 1935). Bartlett
         scores: generalised least squares with the latent variables as fixed quantities (Bartlett 1937,
-        doi:10.1111/j.2044-8295.1937.tb00863.x), unbiased given the latent variables.
+        doi:10.1111/j.2044-8295.1937.tb00863.x), unbiased given the latent variables. With latent products (LMS)
+        regression scores are E(eta | answers), which is not linear in the answers.
     data : DataFrame, mapping of columns, or Responses, optional
         Rows to score. Default: the rows the model was fitted to.
 
@@ -84,6 +89,8 @@ def _scores(context: Context, method: str, data: Any) -> pd.DataFrame:
         )
     rows, index = _rows(context, data)
     theta = context.solution.theta
+    if product_rows(problem.table):
+        return _product_scores(problem, theta, method, rows, index, fitted=data is None)
     with single_thread():
         implied = implied_moments(structure, theta)
         if implied is None:
@@ -98,6 +105,23 @@ def _scores(context: Context, method: str, data: Any) -> pd.DataFrame:
             weights = bartlett_weights(structure, implied, loadings, coefficients, group.mean)
         scores = (rows - weights.centre) @ weights.weights.T + weights.mean
     return pd.DataFrame(scores, index=index, columns=list(structure.eta[: structure.nlatent]))
+
+
+def _product_scores(
+    problem: Problem, theta: Array, method: str, rows: Array, index: pd.Index, *, fitted: bool
+) -> pd.DataFrame:
+    """Return E(eta | answers) in a model with latent products."""
+    mixture = problem.moments.weight
+    if method != "regression" or not isinstance(mixture, Mixture):
+        raise Unsupported(
+            "scores of models with latent products are means given the answers, by LMS",
+            hint="use method='regression'" if isinstance(mixture, Mixture) else "fit with interaction='lms'",
+        )
+    with single_thread():
+        grid = None if fitted else scoring_grid(mixture, theta)
+        means = posterior_means(mixture, theta, rows, grid)
+    names = list(problem.structure.eta[: problem.structure.nlatent])
+    return pd.DataFrame(means[:, : len(names)], index=index, columns=names)
 
 
 def _conditional_means(structure: Structure, implied: Implied, method: str, rows: Array) -> Array:

@@ -13,7 +13,8 @@ from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import linear_constraints
-from b2b_sem.engine.product import ProductFit, infer_products, prepare_products, solve_products
+from b2b_sem.engine.product import ProductFit, infer_products, solve_products
+from b2b_sem.engine.product_problem import prepare_products
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, Unsupported
@@ -41,7 +42,7 @@ class Way:
     name : str
         What `interaction` says.
     prepare, solve : callable
-        As :func:`~b2b_sem.engine.product.prepare_products` and :func:`~b2b_sem.engine.product.solve_products`.
+        As :func:`~b2b_sem.engine.product_problem.prepare_products` and :func:`~b2b_sem.engine.product.solve_products`.
     describe : callable
         Makes the first note of the result.
     """

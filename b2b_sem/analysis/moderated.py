@@ -44,10 +44,6 @@ class ProductResult(Fit):
         """Not available: effects depend on the moderator."""
         self._refuse("indirect effects without a value of the moderator")
 
-    def factor_scores(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available."""
-        self._refuse("factor scores")
-
     def residuals(self, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
         """Return sample minus implied moments; standard errors and standardized ones are not available."""
         if se or kind not in ("raw", "cor", "cor_bollen", "cor_bentler"):

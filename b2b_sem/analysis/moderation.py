@@ -15,7 +15,15 @@ from scipy import special
 
 from b2b_sem.analysis.construct_score import SCORES
 from b2b_sem.analysis.intake import check_data, column_name, model_text, name_list, refuse
-from b2b_sem.analysis.score_route import Setting, ask_observed, ask_scores, ask_split, interval_of
+from b2b_sem.analysis.score_route import (
+    Setting,
+    ask_adjusted,
+    ask_observed,
+    ask_scores,
+    interval_of,
+    product_line,
+)
+from b2b_sem.analysis.split_route import ask_split
 from b2b_sem.analysis.structural import fit
 from b2b_sem.data.table import Table
 from b2b_sem.errors import B2BSemError, DataError, did_you_mean
@@ -32,17 +40,20 @@ __all__ = ["ROUTES", "moderation"]
 
 #: Routes through a latent product, and what each is called.
 LATENT = {
-    "lms": "latent product, maximum likelihood (LMS)",
-    "qml": "latent product, quasi-maximum likelihood (QML)",
+    "lms": "latent product, maximum likelihood",
+    "qml": "latent product, quasi-maximum likelihood",
     "dmc": "product indicators in pairs, double-mean-centred",
     "dmc-all": "all product indicators, double-mean-centred",
     "mc": "product indicators in pairs, mean-centred",
-    "rc": "product indicators, residual-centred",
+    "mc-all": "all product indicators, mean-centred",
+    "rc": "product indicators in pairs, residual-centred",
+    "rc-all": "all product indicators, residual-centred",
 }
 ON_SCORES = {
-    "scores": "regression on scores, mean-centred (HC3)",
+    "scores": "regression on scores, HC3",
+    "adjusted": "scale means adjusted for reliability",
     "split": "groups by the moderator",
-    "observed": "raw products of scale means (warning example)",
+    "observed": "raw products of scale means",
 }
 #: What is asked by default.
 ROUTES = ("lms", "qml", "dmc", "dmc-all", "rc", "scores", "split", "observed")
@@ -76,11 +87,13 @@ def moderation(
     product, outcome : str, optional
         Which product of which equation; may be left out where there is one.
     routes : sequence of str
-        ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"`` and ``"rc"`` fit the latent product, as `interaction`
-        of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred, with HC3 standard errors
-        (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"split"`` compares the path in two groups of a split moderator
-        (see MacCallum et al. 2002, doi:10.1037/1082-989X.7.1.19, for why not to). ``"observed"`` shows what raw
-        products of scale means depend on; it is a warning and does not count.
+        ``"lms"``, ``"qml"``, ``"dmc"``, ``"dmc-all"``, ``"mc"``, ``"mc-all"``, ``"rc"`` and ``"rc-all"`` fit the latent
+        product, as `interaction` of :func:`b2b_sem.fit`. ``"scores"`` regresses scores of constructs, mean-centred,
+        with HC3 standard errors (Hayes & Cai 2007, doi:10.3758/BF03192961). ``"adjusted"`` fits the latent product to
+        scale means whose error variances are fixed by alpha (Hsiao, Kwok & Lai 2018, doi:10.1177/0013164416679877).
+        ``"split"`` compares the path in two groups of a split moderator (see MacCallum et al. 2002,
+        doi:10.1037/1082-989X.7.1.19, for why not to). ``"observed"`` shows what raw products of scale means depend on;
+        it is a warning and does not count.
     moderator : str, optional
         The factor that makes the groups of the split; default: the second one.
     estimator, missing, cluster, std_lv
@@ -218,7 +231,11 @@ def _asked(
     title = {**LATENT, **ON_SCORES}[name]
     try:
         if name in LATENT:
-            row = _latent(name, title, setting, model, fits, kept)
+            kept[name] = fits[name] if name in fits else _fitted(name, setting, model)
+            row = _read(RouteRow(name, title), kept[name], setting)
+        elif name == "adjusted":
+            start, kept[name] = ask_adjusted(setting)
+            row = _read(replace(start, title=title), kept[name], setting)
         elif name == "split":
             row, kept[name] = ask_split(setting)
         else:
@@ -236,58 +253,48 @@ def _asked(
     return replace(row, decision=("positive" if row.est > 0 else "negative") if found else "none")
 
 
-def _latent(
-    name: str,
-    title: str,
-    setting: Setting,
-    model: Any,
-    fits: Mapping[str, FitResult],
-    kept: dict[str, Any],
-) -> RouteRow:
-    question, level = setting.question, setting.level
-    found = fits.get(name)
-    if found is None:
-        found = fit(
-            model,
-            setting.data,
-            interaction=name,
-            estimator=setting.estimator,
-            missing=setting.missing,
-            cluster=setting.cluster,
-            std_lv=setting.std_lv,
-        )
-    kept[name] = found
-    if not (found.converged and found.identified):
-        return RouteRow(name, title, n=found.nobs, reason=found.failure, notes=tuple(found.warnings))
-    line, standard = (_line(table, question) for table in (found.parameters, found.standardized()))
-    if not line["free"]:
-        return RouteRow(name, title, n=found.nobs, reason="the product is fixed in the model (give it no value)")
-    est, se = float(line["est"]), float(line["se"])
-    std, std_se = float(standard["est_std"]), float(standard["se"])
-    z = est / se if se > 0 else math.nan
-    return RouteRow(
-        name,
-        title,
-        est,
-        se,
-        z,
-        math.nan,
-        2.0 * float(special.ndtr(-abs(z))),
-        *interval_of(est, se, level),
-        std,
-        std_se,
-        *interval_of(std, std_se, level),
-        found.nobs,
-        reason=found.failure,
-        notes=tuple(found.warnings),
+def _fitted(name: str, setting: Setting, model: Any) -> FitResult:
+    return fit(
+        model,
+        setting.data,
+        interaction=name,
+        estimator=setting.estimator,
+        missing=setting.missing,
+        cluster=setting.cluster,
+        std_lv=setting.std_lv,
     )
 
 
-def _line(table: pd.DataFrame, question: Question) -> pd.Series:
-    """Return the row of the product, whichever order its factors have."""
-    wanted = sorted(question.factors)
-    same = [sorted(str(rhs).split(":")) == wanted for rhs in table["rhs"]]
-    return table[(table["op"] == "~") & (table["lhs"] == question.outcome) & np.array(same)].iloc[0]
+def _read(row: RouteRow, found: FitResult, setting: Setting) -> RouteRow:
+    """Fill a row with what a fit of the latent product says."""
+    question, level = setting.question, setting.level
+    row = replace(row, n=found.nobs, notes=(*row.notes, *found.warnings))
+    if not (found.converged and found.identified):
+        return replace(row, reason=found.failure)
+    line, standard = (
+        product_line(t, question.outcome, question.product) for t in (found.parameters, found.standardized())
+    )
+    if not line["free"]:
+        return replace(row, reason="the product is fixed in the model (give it no value)")
+    est, se = float(line["est"]), float(line["se"])
+    std, std_se = float(standard["est_std"]), float(standard["se"])
+    z = est / se if se > 0 else math.nan
+    low, high = interval_of(est, se, level)
+    std_low, std_high = interval_of(std, std_se, level)
+    return replace(
+        row,
+        est=est,
+        se=se,
+        statistic=z,
+        pvalue=2.0 * float(special.ndtr(-abs(z))),
+        ci_lower=low,
+        ci_upper=high,
+        std=std,
+        std_se=std_se,
+        std_lower=std_low,
+        std_upper=std_high,
+        reason=found.failure,
+    )
 
 
 def _compare(question: Question, rows: Sequence[RouteRow], alpha: float) -> tuple[str, tuple[str, ...]]:

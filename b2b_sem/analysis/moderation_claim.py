@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from b2b_sem.analysis.conditional import conditional_effects
 from b2b_sem.analysis.lms import ERRORS
+from b2b_sem.analysis.moderated import INTERACTIONS
+from b2b_sem.analysis.moderation import ROUTES, moderation
+from b2b_sem.analysis.moderation_size import moderation_size
+from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.errors import B2BSemError
-from b2b_sem.measures.notation import number, p_phrase
+from b2b_sem.measures.notation import interval, number, p_phrase
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.moderation import ModerationResult
 from b2b_sem.results.moderation_claim import ModerationClaim
+from b2b_sem.results.probe import ConditionalEffects, JohnsonNeyman, ModerationSize, SimpleSlopes
 from b2b_sem.spec.moderation import ModeratedModel
 
-__all__ = ["moderation_truth", "settle_products", "test_claim"]
+__all__ = ["moderation_claim", "moderation_truth", "settle_products"]
 
+#: Monte Carlo draws behind the intervals of conditional effects, and their seed.
+DRAWS, SEED = 20_000, 1
+#: How far from the mean of the moderator words reach, in its standard deviations.
+SPAN = 3.0
+WORDS = {
+    "slopes": "Simple slopes",
+    "region": "Johnson-Neyman region",
+    "effects": "Conditional effects",
+    "size": "Size of the moderation",
+}
 #: The way of estimation if a study names none.
 INTERACTION = "lms"
 #: Options of a fit that products of latent variables have, too.
@@ -28,15 +45,16 @@ LEFT = ("auxiliary", "bounds", "group_equal", "group_partial", "information", "l
 TRUTH_COLUMNS = ("id", "lhs", "op", "rhs", "truth", "est_std", "ci_lower", "ci_upper", "covered")
 
 
-def test_claim(
+def moderation_claim(
     model: ModeratedModel,
     data: Any,
     settings: Mapping[str, Any],
     *,
     alpha: float,
     level: float,
+    routes: Sequence[str] | None = None,
 ) -> ModerationClaim:
-    """Fit the model of a claim on moderation.
+    """Fit the model of a claim on moderation, probe the product, and ask the same question by other routes.
 
     Parameters
     ----------
@@ -48,6 +66,9 @@ def test_claim(
         way of estimation.
     alpha, level : float
         Error rate, and level of intervals.
+    routes : sequence of str, optional
+        As in :func:`b2b_sem.moderation`, beside the way on which the verdict rests. Default: the other ways in which
+        latent products are fitted by default, scores, and a split of the moderator.
 
     Returns
     -------
@@ -56,15 +77,17 @@ def test_claim(
     """
     options, reasons = settle_products(settings)
     found: FitResult | None = None
-    statements: list[str] = []
     try:
         if absent := _absent(model, data):
             reasons.insert(0, absent)
         else:
             found = fit(model.text, data, **options)
-            statements += _likelihood_ratio(model, found)
     except B2BSemError as error:
         reasons.insert(0, f"The model with {model.product} was not fitted: {error.message}.")
+    parts = {} if found is None or not found.ok else _probed(model, found, reasons, alpha, level)
+    statements = [] if found is None or not found.ok else [*_likelihood_ratio(model, found), *describe(model, **parts)]
+    if found is not None:
+        parts["routes"] = _asked(model, data, found, options, routes, reasons, alpha, level)
     return ModerationClaim(
         id=model.id,
         outcome=model.outcome,
@@ -79,7 +102,134 @@ def test_claim(
         fit=found,
         statements=tuple(statements),
         reasons=tuple(reasons),
+        **parts,
     )
+
+
+def _probed(model: ModeratedModel, found: FitResult, reasons: list[str], alpha: float, level: float) -> dict[str, Any]:
+    """Return slopes, region, conditional effects and size, as far as they exist; add why one does not."""
+    product, moderator, outcome = model.product, model.moderator, model.outcome
+    asked: dict[str, Callable[[], Any]] = {
+        "slopes": lambda: simple_slopes(found, product, moderator, outcome=outcome, level=level),
+        "region": lambda: johnson_neyman(found, product, moderator, alpha, outcome=outcome),
+        "effects": lambda: conditional_effects(
+            found, product, moderator, predictor=model.predictor, ci="mc", level=level, draws=DRAWS, seed=SEED
+        ),
+        "size": lambda: moderation_size(found, product, outcome=outcome),
+    }
+    out: dict[str, Any] = {}
+    for name, ask in asked.items():
+        try:
+            out[name] = ask()
+        except B2BSemError as error:
+            reasons.append(f"{WORDS[name]}: {error.message}.")
+    return out
+
+
+def _asked(
+    model: ModeratedModel,
+    data: Any,
+    found: FitResult,
+    options: Mapping[str, Any],
+    routes: Sequence[str] | None,
+    reasons: list[str],
+    alpha: float,
+    level: float,
+) -> ModerationResult | None:
+    """Return the answers of all routes; the fit of the verdict is not repeated."""
+    way = options["interaction"]
+    wanted = tuple(dict.fromkeys((way, *(default_routes() if routes is None else routes))))
+    if len(wanted) < 2:
+        return None
+    try:
+        return moderation(
+            model.text,
+            data,
+            model.product,
+            model.outcome,
+            routes=wanted,
+            moderator=model.moderator,
+            estimator=options["estimator"],
+            missing=options["missing"],
+            cluster=options.get("cluster"),
+            std_lv=options.get("std_lv", False),
+            alpha=alpha,
+            level=level,
+            fits={way: found},
+        )
+    except B2BSemError as error:
+        reasons.append(f"Other routes: {error.message}.")
+        return None
+
+
+def default_routes() -> tuple[str, ...]:
+    """Return the routes by which a study asks if it names none."""
+    return tuple(route for route in ROUTES if route in INTERACTIONS or route in ("scores", "split"))
+
+
+def describe(
+    model: ModeratedModel,
+    slopes: SimpleSlopes | None = None,
+    region: JohnsonNeyman | None = None,
+    effects: ConditionalEffects | None = None,
+    size: ModerationSize | None = None,
+) -> list[str]:
+    """Say in words what slopes, region, size and conditional effects come to."""
+    effect = f"the effect of {model.predictor} on {model.outcome}"
+    out = []
+    if slopes is not None:
+        rows = [
+            f"{number(row['est'])} at {_place(str(row['at']), model.moderator)}"
+            for row in slopes.table.to_dict("records")
+        ]
+        shown = [f"{number(v, bounded=True)}" for v in slopes.table["est_std"]]
+        out.append(f"{effect[0].upper()}{effect[1:]} is {_listed(rows)} (standardized {_listed(shown)}).")
+    if region is not None:
+        out.append(_region(model, region, effect))
+    if effects is not None:
+        own = effects.index
+        own = own[(own["measure"] == "index") & (own["kind"] == "specific") & own["est"].notna()]
+        for row in own.to_dict("records"):
+            ci = f"{100 * effects.level:g}% CI {interval(row['ci_lower'], row['ci_upper'], 3)}"
+            out.append(f"Index of moderated mediation, {row['path']}: {number(row['est'], 3)} ({ci}).")
+    if size is not None:
+        out.append(
+            f"The product adds {number(100 * size.delta_r2, 1)} % to the explained variance of {model.outcome} "
+            f"(R2 = {number(size.r2, 3, bounded=True)}; f2 = {number(size.f2, 3, bounded=True)})."
+        )
+    return out
+
+
+def _place(at: str, moderator: str) -> str:
+    """Return in words where a value of the moderator lies."""
+    if at == "mean":
+        return f"the mean of {moderator}"
+    return f"{at} of {moderator}" if at.endswith("SD") else f"{moderator} = {at}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _region(model: ModeratedModel, region: JohnsonNeyman, effect: str) -> str:
+    m = model.moderator
+    spread = region.surface.m
+    low, high = spread.window(SPAN)
+    rows = region.regions
+    rows = rows[(rows["band"] == region.kind) & (rows["lower"] < high) & (rows["upper"] > low)]
+    start = (
+        f"Johnson-Neyman (alpha = {region.alpha:g}): within {SPAN:g} standard deviations of the mean of {m}, {effect}"
+    )
+    if rows.empty:
+        return f"{start} nowhere differs from zero."
+    parts = []
+    for row in rows.to_dict("records"):
+        sign = "positive" if row["sign"] == "+" else "negative"
+        below, above = row["lower"] > low, row["upper"] < high
+        ends = [f"above {number(row['lower'])}"] * below + [f"below {number(row['upper'])}"] * above
+        parts.append(f"{sign} {' and '.join(ends) or 'everywhere'} ({number(100 * row['share'], 1)} % of respondents)")
+    return f"{start} is {', '.join(parts)}."
 
 
 def settle_products(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -126,7 +126,7 @@ def simple_slopes(
         },
         columns=list(SLOPE_COLUMNS),
     )
-    notes = [*_failed(equation.failure), *_notes(surface)]
+    notes = [*_failed(equation.failure), *equation.notes, *_notes(surface)]
     if not (isinstance(at, (str, type(None)))) and unit == "raw":
         notes.extend(_outside(values, surface))
     return SimpleSlopes(surface, level, tuple(notes), table)
@@ -180,7 +180,7 @@ def johnson_neyman(
     }
     m = surface.m
     values = equation.variables.sample.get(named.moderator)
-    notes = [*_failed(equation.failure), *_notes(surface)]
+    notes = [*_failed(equation.failure), *equation.notes, *_notes(surface)]
     if values is None and m.latent:
         values = fitted_scores(fit, named.moderator)
         if values is not None:

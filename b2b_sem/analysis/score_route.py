@@ -1,8 +1,9 @@
-"""Moderation asked of scores: moderated regression, groups of a split moderator, and raw products as a warning."""
+"""Moderation asked of scores: regression, latent products with known reliability, raw products as a warning."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,25 +12,22 @@ import pandas as pd
 from scipy import special
 
 from b2b_sem.analysis.construct_score import ConstructScores, score_constructs
-from b2b_sem.analysis.path_group import compare_groups
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.base import Array
 from b2b_sem.errors import DataError, ModelError, Unsupported
-from b2b_sem.measures.notation import number, p_phrase
+from b2b_sem.measures.notation import number
 from b2b_sem.measures.regression import product_reliability, regress, standardized_product
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation import RouteRow
-from b2b_sem.results.path_group import PathGroupResult
 from b2b_sem.spec.product import factors_of, product_entries
-from b2b_sem.spec.question import Question, path_entries, split_model
+from b2b_sem.spec.question import Question, path_entries
 
-__all__ = ["Setting", "ask_observed", "ask_scores", "ask_split", "interval_of"]
+__all__ = ["Setting", "ask_adjusted", "ask_observed", "ask_scores", "interval_of", "product_line"]
 
 #: How far all scales are moved to show what a product of raw scores depends on.
 SHIFT = 10.0
 #: Relative change of chi-square and standard errors that is worth a sentence; none if nothing predicts the factors.
 TOLD = 1e-3
-LOW, HIGH = "low", "high"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +103,7 @@ def ask_scores(setting: Setting) -> RouteRow:
     std_low, std_high = interval_of(std, std_se, setting.level, ols.df)
     row = RouteRow(
         "scores",
-        "regression on scores, mean-centred (HC3)",
+        "regression on scores, HC3",
         est,
         se,
         float(ols.t[place]),
@@ -137,6 +135,63 @@ def ask_scores(setting: Setting) -> RouteRow:
     return replace(row, notes=(*notes, *found.warnings))
 
 
+def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
+    """Fit the latent product to scale means whose error variances are fixed by alpha, (1 - alpha) s^2, by LMS.
+
+    Hsiao, Kwok & Lai 2018, doi:10.1177/0013164416679877. Alpha is taken as known.
+
+    Raises
+    ------
+    Unsupported
+        With clusters, or with factor scores.
+    DataError
+        For a construct whose alpha is not known, or not above 0.
+    """
+    if setting.cluster is not None or setting.score != "mean":
+        raise Unsupported(
+            "scores adjusted for reliability are scale means of independent rows",
+            hint="use score='mean' without clusters, or the latent routes",
+        )
+    question = setting.question
+    names = _structural(question)
+    found, rows = _scored(setting, names)
+    frame, lines = pd.DataFrame(index=rows.index), []
+    for name in names:
+        rel = found.reliability[name]
+        if name not in question.latents:
+            frame[name] = rows[name]
+            continue
+        if not 0.0 < rel <= 1.0:
+            raise DataError(
+                f"the reliability of {name} is not known" if math.isnan(rel) else f"alpha of {name} is {rel:.2f}",
+                hint="the adjustment needs scales of several items that go together",
+            )
+        item = f"{name}_mean"
+        while item in names:
+            item += "_"
+        frame[item] = rows[name]
+        lines += [f"{name} =~ 1*{item}", f"{item} ~~ {float((1.0 - rel) * rows[name].var(ddof=0))!r}*{item}"]
+    for end, predictors, products in _equations(question):
+        lines.append(f"{end} ~ {' + '.join([*predictors, *(f'{a}:{b}' for a, b in products)])}")
+    lines += _covariances(question, names, question.latents)
+    estimator = setting.estimator if setting.estimator in ("ML", "MLR", "MLF") else "ML"
+    fitted = fit("\n".join(lines), frame, interaction="lms", estimator=estimator)
+    alphas = ", ".join(f"{n} {number(found.reliability[n], bounded=True)}" for n in names if n in question.latents)
+    return (
+        RouteRow(
+            "adjusted",
+            "",
+            n=len(rows),
+            notes=(
+                "Scale means as single indicators with error variances of (1 - alpha) s^2 (Hsiao, Kwok & Lai 2018, "
+                f"doi:10.1177/0013164416679877), taken as known; alpha: {alphas}.",
+                *found.warnings,
+            ),
+        ),
+        fitted,
+    )
+
+
 def ask_observed(setting: Setting) -> RouteRow:
     """Fit the paths of the model to raw scale means, with products that are not centred: the example of a trap.
 
@@ -154,9 +209,7 @@ def ask_observed(setting: Setting) -> RouteRow:
     if setting.cluster is not None:
         raise Unsupported("this example has no clusters", hint="leave it out of the routes")
     question = setting.question
-    names = list(dict.fromkeys(n for e in path_entries(question.parsed) for n in (e.lhs, e.rhs)))
-    products = [(e.lhs, factors_of(e)) for e in product_entries(question.parsed)]
-    names = list(dict.fromkeys([*names, *(n for end, pair in products for n in (end, *pair))]))
+    names = _structural(question)
     found, rows = _scored(setting, names)
     rows = rows[names]
     raw = _fit_paths(setting, rows)
@@ -170,7 +223,7 @@ def ask_observed(setting: Setting) -> RouteRow:
     low, high = interval_of(est, se, setting.level)
     row = RouteRow(
         "observed",
-        "raw products of scale means (warning example)",
+        "raw products of scale means",
         est,
         se,
         est / se,
@@ -210,103 +263,32 @@ def ask_observed(setting: Setting) -> RouteRow:
     return replace(row, notes=(*notes, *found.warnings))
 
 
-def ask_split(setting: Setting) -> tuple[RouteRow, PathGroupResult]:
-    """Split respondents by the moderator's score and compare the path in both groups of one joint model.
-
-    Raises
-    ------
-    Unsupported, ModelSyntaxError, ModelError, DataError
-        As :func:`b2b_sem.compare_groups`; also for a cut that leaves a group empty.
-    """
-    question = setting.question
-    text, dropped = split_model(question)
-    found = score_constructs(question.parsed, setting.answers, [question.moderator], setting.score)
-    score = found.values[question.moderator].to_numpy()
-    used = np.isfinite(score)
-    if setting.listwise:
-        used &= np.isfinite(setting.answers.to_numpy()).all(axis=1)
-    known = score[used]
-    if not len(known):
-        raise DataError(f"no row has a score of {question.moderator}", hint="use missing='fiml', or check the data")
-    cut = float(np.median(known)) if setting.cut == "median" else float(setting.cut)
-    upper = known > cut
-    if upper.all() or not upper.any():
-        raise DataError(
-            f"no respondent lies {'at or below' if upper.all() else 'above'} the cut {cut:g} of {question.moderator}",
-            hint=f"choose a cut between {known.min():g} and {known.max():g}",
-        )
-    frame = setting.answers.copy()
-    group = "split"
-    while group in frame.columns:
-        group += "_"
-    labels = np.array([LOW, HIGH], dtype=object)[(score > cut).astype(int)]
-    labels[~used] = None
-    frame[group] = labels
-    if setting.cluster is not None:
-        source = getattr(setting.data, "frame", setting.data)
-        frame[setting.cluster] = np.asarray(source[setting.cluster])
-    # the first group in the data is the one that others are compared with
-    frame = frame.iloc[np.argsort(score, kind="stable")]
-    path = f"{question.outcome}~{question.focal}"
-    result = compare_groups(
-        text,
-        frame,
-        group,
-        paths=[path],
-        estimator=setting.estimator,
-        missing=setting.missing,
-        std_lv=setting.std_lv,
-        cluster=setting.cluster,
-        alpha=setting.alpha,
-        multiplicity="none",
-        level=setting.level,
-    )
-    line = result.differences.iloc[0]
-    assert (line["reference"], line["group"]) == (LOW, HIGH)
-    # the difference of slopes per standard deviation of the moderator, as the products of the other routes have it
-    apart = float((known[upper].mean() - known[~upper].mean()) / known.std(ddof=1))
-    unit = float(line["std"] / line["est"]) / apart if line["est"] else math.nan
-    row = RouteRow(
-        "split",
-        f"groups split at {'the median' if setting.cut == 'median' else number(cut)} of {question.moderator}",
-        float(line["est"]),
-        float(line["se"]),
-        float(line["z"]),
-        math.nan,
-        float(line["pvalue"]),
-        float(line["ci_lower"]),
-        float(line["ci_upper"]),
-        float(line["std"]) / apart,
-        float(line["se"]) * unit,
-        float(line["ci_lower"]) * unit,
-        float(line["ci_upper"]) * unit,
-        sum(result.groups.values()),
-    )
-    est = result.estimates.set_index("group")["est"]
-    sizes = dict(result.groups)
-    notes = [
-        f"The path {question.focal} -> {question.outcome} is {number(est[LOW])} in the {sizes[LOW]} respondents with a "
-        f"score of {question.moderator} up to {number(cut)}, and {number(est[HIGH])} in the {sizes[HIGH]} above.",
-        "Splitting a continuous moderator throws information away, lowers power, and makes strangers of neighbours at "
-        "the cut (MacCallum, Zhang, Preacher & Rucker 2002, doi:10.1037/1082-989X.7.1.19).",
-    ]
-    test = result.tests.iloc[0]
-    if math.isfinite(test["pvalue_diff"]):
-        notes.append(
-            f"Difference of chi-squares for equal paths: {number(test['chisq_diff'])}, df = {test['df_diff']:.0f}, "
-            f"{p_phrase(test['pvalue_diff'])}."
-        )
-    if dropped:
-        notes.append(f"{question.moderator} leaves the model, and with it: {'; '.join(dropped)}.")
-    failure = "" if result.fit is None else result.fit.failure
-    return replace(row, reason=failure, notes=(*notes, *result.warnings, *found.warnings)), result
-
-
 def _equation(question: Question, outcome: str) -> tuple[list[str], list[tuple[str, str]]]:
     """Return the predictors of an outcome, and its products; factors without a path of their own are predictors."""
     products = [factors_of(e) for e in product_entries(question.parsed) if e.lhs == outcome]
     own = [e.rhs for e in path_entries(question.parsed) if e.lhs == outcome]
     return list(dict.fromkeys([*own, *(name for pair in products for name in pair)])), products
+
+
+def _equations(question: Question) -> list[tuple[str, list[str], list[tuple[str, str]]]]:
+    """Return every outcome of the model with its predictors and products."""
+    every = (*path_entries(question.parsed), *product_entries(question.parsed))
+    return [(end, *_equation(question, end)) for end in dict.fromkeys(e.lhs for e in every)]
+
+
+def _structural(question: Question) -> list[str]:
+    """Return all variables that predict or are predicted."""
+    return list(dict.fromkeys(name for end, predictors, _ in _equations(question) for name in (end, *predictors)))
+
+
+def _covariances(question: Question, names: Sequence[str], among: Sequence[str]) -> list[str]:
+    """Write the covariances that the model states among some of its variables."""
+    out = []
+    for e in question.parsed.entries:
+        if e.op == "~~" and e.lhs != e.rhs and all(n in names and n in among for n in (e.lhs, e.rhs)):
+            fixed = e.modifiers.fixed[0] if e.modifiers.fixed else None
+            out.append(f"{e.lhs} ~~ {'' if fixed is None else f'{fixed!r}*'}{e.rhs}")
+    return out
 
 
 def _scored(setting: Setting, names: list[str]) -> tuple[ConstructScores, pd.DataFrame]:
@@ -330,12 +312,11 @@ def _fit_paths(setting: Setting, rows: pd.DataFrame) -> FitResult:
     question = setting.question
     frame = rows.copy()
     lines: list[str] = []
-    ends = dict.fromkeys(e.lhs for e in (*path_entries(question.parsed), *product_entries(question.parsed)))
-    for end in ends:
-        predictors, products = _equation(question, end)
+    for end, predictors, products in _equations(question):
         columns: dict[str, Array] = {_column((a, b)): (rows[a] * rows[b]).to_numpy() for a, b in products}
         frame = frame.assign(**columns)
         lines.append(f"{end} ~ {' + '.join([*predictors, *columns])}")
+    lines += _covariances(question, _structural(question), [end for end, _, _ in _equations(question)])
     found = fit("\n".join(lines), frame, engine="native")
     if not (found.converged and found.identified):
         raise ModelError(f"the paths of scores cannot be fitted: {found.failure}", hint="leave this example out")
@@ -343,12 +324,16 @@ def _fit_paths(setting: Setting, rows: pd.DataFrame) -> FitResult:
 
 
 def _coefficient(found: FitResult, outcome: str, name: str) -> tuple[float, float]:
-    table = found.parameters
-    line = table[(table["op"] == "~") & (table["lhs"] == outcome) & (table["rhs"] == name)].iloc[0]
+    line = product_line(found.parameters, outcome, name)
     return float(line["est"]), float(line["se"])
 
 
 def _standardized(found: FitResult, outcome: str, name: str) -> float:
-    table = found.standardized()
-    line = table[(table["op"] == "~") & (table["lhs"] == outcome) & (table["rhs"] == name)].iloc[0]
-    return float(line["est_std"])
+    return float(product_line(found.standardized(), outcome, name)["est_std"])
+
+
+def product_line(table: pd.DataFrame, outcome: str, product: str) -> pd.Series:
+    """Return the row of a path; the factors of a product may stand in either order."""
+    wanted = sorted(product.split(":"))
+    same = [sorted(str(rhs).split(":")) == wanted for rhs in table["rhs"]]
+    return table[(table["op"] == "~") & (table["lhs"] == outcome) & np.array(same)].iloc[0]

@@ -15,6 +15,7 @@ from b2b_sem.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from b2b_sem.data.read import Responses
     from b2b_sem.results.invariance import InvarianceResult
+    from b2b_sem.results.moderation import ModerationResult
     from b2b_sem.results.path_group import PathGroupResult
     from b2b_sem.spec.model import ModelSpec
 
@@ -185,7 +186,9 @@ def place_groups(spec: ModelSpec, responses: Responses, name: str | None, *, sco
     return replace(responses, frame=frame.assign(**{name: groups}))
 
 
-def write_result(result: InvarianceResult | PathGroupResult, json_out: str | None, figure_out: str | None) -> None:
+def write_result(
+    result: InvarianceResult | PathGroupResult | ModerationResult, json_out: str | None, figure_out: str | None
+) -> None:
     """Print a result, and write what was asked for."""
     import json
 

@@ -21,25 +21,32 @@ from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.problem import Problem
 from b2b_sem.engine.product import cross_products
 from b2b_sem.engine.product_group import GroupEvidence
-from b2b_sem.engine.product_measure import scaling_factor
+from b2b_sem.engine.product_measure import restricted_factor, scaling_factor
 from b2b_sem.engine.robust import rows_of
 from b2b_sem.engine.scaled import Solution
 from b2b_sem.spec.partable import Row
 
-__all__ = ["likelihood_scaling", "values_in_larger"]
+__all__ = ["difference_scaling", "likelihood_scaling", "values_in_larger"]
 
 #: Share of a parameter's size up to which a row counts as reproduced.
 TOLERANCE = 1e-8
 
 
-def values_in_larger(larger: Problem, smaller: Problem, theta: Array) -> Array | None:
-    """Return the parameters of `larger` at which it is `smaller` with the parameters `theta`; None if not nested.
+def values_in_larger(larger: Problem, smaller: Problem, theta: Array) -> tuple[Array, Array] | None:
+    """Return where in the larger model the smaller one is; None if it is not part of it.
 
     Parameters
     ----------
     larger, smaller : Problem
     theta : (q0,) array
         Of the smaller model.
+
+    Returns
+    -------
+    (q1,) array
+        The parameters of `larger` at which it is `smaller` with the parameters `theta`.
+    (q1, k) array
+        Directions in which the parameters of `larger` move with those of `smaller`.
     """
     larger, smaller = (replace(p, table=replace(p.table, constraints=())) for p in (larger, smaller))
     keys = list(dict.fromkeys([_key(r) for r in (*larger.table.rows, *smaller.table.rows)]))
@@ -53,8 +60,8 @@ def values_in_larger(larger: Problem, smaller: Problem, theta: Array) -> Array |
     if (left > TOLERANCE * size).any():
         return None
     fixed = _affine_values(larger, np.zeros(big_rows.shape[1]), keys)
-    solution, *_ = np.linalg.lstsq(big_rows, inner - fixed, rcond=None)
-    return np.asarray(solution)
+    solution, *_ = np.linalg.lstsq(big_rows, np.column_stack([inner - fixed, small]), rcond=None)
+    return solution[:, 0], solution[:, 1:]
 
 
 def _key(row: Row) -> tuple[str, str, str, int]:
@@ -90,8 +97,8 @@ def _affine(problem: Problem, keys: list[Any]) -> tuple[Array, Array, Array]:
     return directions, _affine_values(problem, origin, keys), rows
 
 
-def likelihood_scaling(problem: Problem, observed: Observed, theta: Array) -> float:
-    """Return tr(I^-1 J) / q at `theta`, the scaling factor of a log-likelihood, of any model; NaN where there is none.
+def _evidence(problem: Problem, observed: Observed, theta: Array) -> tuple[Array, Array] | None:
+    """Return observed information and mean cross-products of scores of any model at `theta`; None if it has none.
 
     Parameters
     ----------
@@ -100,26 +107,36 @@ def likelihood_scaling(problem: Problem, observed: Observed, theta: Array) -> fl
     observed : Observed
     theta : (q,) array
     """
+    point = evaluate(problem.structure, problem.moments, theta)
+    if point is None:
+        return None
     if isinstance(problem, GroupProblem):
-        point = evaluate(problem.structure, problem.moments, theta)
-        if point is None:
-            return float("nan")
         assert isinstance(point, GroupPoint)
         if hasattr(point.points[0].weight, "scores"):
             evidence = GroupEvidence(problem, point, observed.clusters)
-            return scaling_factor(evidence.observed, evidence.middle, problem.constraints)
+            return evidence.observed, evidence.middle
         at: Solution = solution_at(problem, observed, theta)
-        return scaling_factor(at.information("observed"), at.score_meat, problem.constraints)
-    point = evaluate(problem.structure, problem.moments, theta)
-    if point is None:
-        return float("nan")
+        return at.information("observed"), at.score_meat
     weight: Any = problem.moments.weight
     if hasattr(weight, "scores"):
         clusters = None if observed.clusters is None else observed.clusters[0]
-        information = weight.expected_information(problem.structure, point)
-        return scaling_factor(
-            information, cross_products(weight.scores(point), clusters) / problem.nobs, problem.constraints
-        )
+        middle = cross_products(weight.scores(point), clusters) / problem.nobs
+        return weight.expected_information(problem.structure, point), middle
     rows = None if isinstance(weight, Casewise) else rows_of(problem.table, observed)
     at = Solution(problem.structure, problem.moments, point, problem.options, rows, problem.constraints)
-    return scaling_factor(at.information("observed"), at.score_meat, problem.constraints)
+    return at.information("observed"), at.score_meat
+
+
+def likelihood_scaling(problem: Problem, observed: Observed, theta: Array) -> float:
+    """Return tr(I^-1 J) / q at `theta`, the scaling factor of a log-likelihood; NaN where there is none."""
+    found = _evidence(problem, observed, theta)
+    return float("nan") if found is None else scaling_factor(*found, problem.constraints)
+
+
+def difference_scaling(problem: Problem, observed: Observed, theta: Array, directions: Array) -> float:
+    """Return the scaling factor of a likelihood-ratio test at the estimates of the larger model; NaN where none is.
+
+    `directions` are those of :func:`values_in_larger`.
+    """
+    found = _evidence(problem, observed, theta)
+    return float("nan") if found is None else restricted_factor(*found, problem.constraints, directions)

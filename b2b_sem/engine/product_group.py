@@ -29,18 +29,13 @@ from b2b_sem.engine.native.grouped import GroupPoint, Part, add_blocks, grouped_
 from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.native.mixture import Mixture
-from b2b_sem.engine.product import (
-    EXACT,
-    ProductProblem,
-    cross_products,
-    prepare_products,
-    sandwich,
-    scaled_rows,
-    search,
-)
-from b2b_sem.engine.product_measure import Likelihoods, product_measures, scaling_factor
+from b2b_sem.engine.problem import prepare
+from b2b_sem.engine.product import cross_products, sandwich, scaled_rows
+from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product_problem import ProductProblem, choose_given, given_variables, prepare_products
+from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import RowValues, row_values
-from b2b_sem.errors import ModelError
+from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import product_rows
 
@@ -123,7 +118,10 @@ def prepare_product_groups(
         # numbered as the whole: a product may share its label with a path of another group
         products = product_rows(local)
         without = replace(local, rows=tuple(r for r in local.rows if r not in products), total=local.nfree)
-        parts.append(prepare_products(local, without, observed.part(g), options, None))
+        # without a product of its own a group is integrated like the others, which changes nothing
+        alone = prepare(local_table(linear, g)[0], observed.part(g), plain, None)
+        given = choose_given(local, alone) if products else _given_elsewhere(table, local, g)
+        parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
         places.append(place)
     joint = [
         Part(p.problem.structure, p.problem.moments, place, p.problem.nobs / observed.nobs)
@@ -142,6 +140,24 @@ def prepare_product_groups(
         tuple(places),
     )
     return GroupProducts(problem, base, tuple(parts))
+
+
+def _given_elsewhere(table: ParameterTable, local: ParameterTable, group: int) -> tuple[str, ...]:
+    """Return what to integrate out of a group without products: what another group does.
+
+    Raises
+    ------
+    Unsupported
+        If the group does not have these latent variables.
+    """
+    other = next(r.group for r in product_rows(table) if r.group != group)
+    given = given_variables(local_table(table, other)[0])
+    if not set(given) <= set(local.latents):
+        raise Unsupported(
+            f"group {table.groups[group - 1]} has neither the products of the others nor their latent variables",
+            hint="give its block the same latent variables, or fit it by itself",
+        )
+    return given
 
 
 def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
@@ -163,7 +179,7 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
     def join(parts: Sequence[ProductProblem]) -> GroupProblem:
         return problem.with_points(parts).problem
 
-    found = search(problem.parts, problem.problem.places, len(linear.theta), join, theta)
+    found = search(problem.parts, problem.problem.places, join, theta)
     return GroupProductFit(problem.with_points(found.parts), found.solution, linear, found.points, found.error)
 
 
@@ -215,9 +231,11 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
     problem, solution = fit.problem, fit.solution
     inner = problem.problem
     table, options, constraints, n = inner.table, inner.options, inner.constraints, inner.nobs
-    evidence = _evidence(inner, solution.theta, observed)
-    if evidence is None:
+    point = evaluate(inner.structure, inner.moments, solution.theta)
+    if point is None:
         raise ModelError("a covariance matrix at the solution is not positive definite")
+    assert isinstance(point, GroupPoint)
+    evidence = GroupEvidence(inner, point, observed.clusters)
     information = evidence.first_order if options.information == "first.order" else evidence.observed
     precision = invert_information(information, n, constraints)
     robust = options.se.startswith("robust") and precision.identified
@@ -242,7 +260,7 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
             f"The integrals over {', '.join(problem.given)} are not exact: the log-likelihood changes by "
             f"{fit.error:.2g} with more points. Do not rely on small differences."
         )
-    likelihoods = _likelihoods(fit, evidence if robust else None, observed)
+    likelihoods = _likelihoods(fit, evidence if robust else None)
     return GroupInference(
         raw=wald(raw, vcov, level, trusted, constrained=constrained),
         std_lv=std_lv.value,
@@ -258,15 +276,7 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
     )
 
 
-def _evidence(problem: GroupProblem, theta: Array, observed: Observed) -> GroupEvidence | None:
-    point = evaluate(problem.structure, problem.moments, theta)
-    if point is None:
-        return None
-    assert isinstance(point, GroupPoint)
-    return GroupEvidence(problem, point, observed.clusters)
-
-
-def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None, observed: Observed) -> Likelihoods:
+def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None) -> Likelihoods:
     """Return what the measures are made from; `robust` is the evidence behind robust standard errors."""
     inner = fit.problem.problem
     rank = 0 if inner.constraints is None else inner.constraints.rank
@@ -277,9 +287,10 @@ def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None, observed: O
     free = len(fit.linear.theta)
     flat = np.zeros(inner.table.nfree)
     flat[:free] = fit.linear.theta
-    at = _evidence(inner, flat, observed)
+    at = evaluate(inner.structure, inner.moments, flat)
     if at is None:
         return found
-    if robust is not None:
-        scaling = scaling_factor(at.observed[:free, :free], at.middle[:free, :free], None)
-    return replace(found, linear=at.point.value, linear_npar=free, linear_scaling=scaling)
+    if robust is not None and free < len(flat):
+        factor = restricted_factor(robust.observed, robust.middle, None, np.eye(len(flat))[:, :free])
+        found = replace(found, product_scaling=factor)
+    return replace(found, linear=at.value, linear_npar=free)

@@ -115,7 +115,7 @@ def prepare_quasi(
     constraints: LinearConstraints | None,
     linear_constraints: LinearConstraints | None = None,
 ) -> QuasiProblem:
-    """Compile a table with products: see :func:`b2b_sem.engine.product.prepare_products`.
+    """Compile a table with products: see :func:`b2b_sem.engine.product_problem.prepare_products`.
 
     Raises
     ------

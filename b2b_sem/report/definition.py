@@ -163,6 +163,43 @@ DEFINITIONS: dict[str, tuple[Definition, ...]] = {
         ),
         Definition("R2", "share of the variance of a variable that its predictors in the model account for", ""),
     ),
+    "moderation": (
+        Definition(
+            "Product",
+            "the change of an effect when the moderator is one unit higher. Of latent variables it is estimated by "
+            "maximum likelihood over all values that one of its factors may have (LMS), as a product of items would "
+            "depend on where their scales have their zero",
+            "Klein & Moosbrugger 2000, doi:10.1007/BF02296338",
+        ),
+        Definition(
+            "Standardized product",
+            "coefficient times the standard deviations of both factors, divided by that of the outcome: the change of "
+            "the standardized effect when the moderator is one standard deviation higher",
+            "Wen, Marsh & Hau 2010, doi:10.1080/10705510903438872",
+        ),
+        Definition(
+            "Simple slope",
+            "the effect at a value of the moderator: coefficient of the predictor plus value times coefficient of the "
+            "product",
+            "Aiken & West 1991; Bauer & Curran 2005, doi:10.1207/s15327906mbr4003_5",
+        ),
+        Definition(
+            "Johnson-Neyman region",
+            "the values of the moderator at which the effect differs from zero",
+            "Johnson & Neyman 1936; Bauer & Curran 2005, doi:10.1207/s15327906mbr4003_5",
+        ),
+        Definition(
+            "Index of moderated mediation",
+            "the change of an indirect effect when the moderator is one unit higher",
+            "Hayes 2015, doi:10.1080/00273171.2014.962683",
+        ),
+        Definition(
+            "f²",
+            "explained variance that the product adds, divided by the unexplained; about .005 small, .01 medium, .025 "
+            "large",
+            "Aiken & West 1991; Kenny 2018; Aguinis et al. 2005, doi:10.1037/0021-9010.90.1.94",
+        ),
+    ),
     "groups": (
         Definition(
             "Configural, metric, scalar, strict",

@@ -15,6 +15,7 @@ from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, base_layout,
 from b2b_sem.report.comparison import comparison_figures
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
+from b2b_sem.report.moderation_claim import moderation_figures
 from b2b_sem.report.structure import structural_paths
 from b2b_sem.results.measurement import MeasurementResult
 from b2b_sem.results.study import StudyResult
@@ -45,7 +46,7 @@ def build_figures(result: StudyResult) -> dict[str, Figure]:
     if result.measurement is not None:
         made.append(draw_htmt(result.measurement))
     made.append(draw_answers(result))
-    return {f.name: f for f in made if f is not None} | comparison_figures(result)
+    return {f.name: f for f in made if f is not None} | comparison_figures(result) | moderation_figures(result)
 
 
 def draw_forest(result: StudyResult) -> Figure | None:

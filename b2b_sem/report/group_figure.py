@@ -17,6 +17,7 @@ from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.path_group import PathGroupResult
 
 __all__ = [
+    "Marks",
     "adjustment_name",
     "draw_claim",
     "draw_effects",
@@ -24,6 +25,7 @@ __all__ = [
     "draw_latent_means",
     "draw_paths",
     "equality_p",
+    "forest",
     "invariance_figures",
     "path_figures",
     "path_label",
@@ -80,7 +82,7 @@ def equality_p(row: Mapping[Any, Any]) -> float:
 
 
 @dataclass(frozen=True)
-class _Marks:
+class Marks:
     """Points of one group with their intervals; `rows` are places from the top, before groups are set apart."""
 
     name: str
@@ -103,7 +105,7 @@ def draw_paths(result: PathGroupResult) -> Figure | None:
     for label in result.groups:
         own = frame[frame["group"] == label].to_dict("records")
         series.append(
-            _Marks(
+            Marks(
                 label,
                 [paths.index(r["path"]) for r in own],
                 [r["est"] for r in own],
@@ -119,7 +121,7 @@ def draw_paths(result: PathGroupResult) -> Figure | None:
         p = equality_p(tests[path]) if path in tests else math.nan
         text = html.escape(p_phrase(p, glyphs=TYPESET)) if math.isfinite(p) else "no test"
         sides.append(f"<b>{text}<br>differs</b>" if path in differ else text)
-    plot = _forest(
+    plot = forest(
         series,
         [wrap_label(path_label(p).replace("->", "→"), 26) for p in paths],
         "Coefficient (unstandardized)",
@@ -157,7 +159,7 @@ def draw_latent_means(result: InvarianceResult, names: Mapping[str, str] | None 
     for label in others:
         own = frame[frame["group"] == label].to_dict("records")
         series.append(
-            _Marks(
+            Marks(
                 label,
                 [latents.index(r["latent"]) for r in own],
                 [r["est"] for r in own],
@@ -166,7 +168,7 @@ def draw_latent_means(result: InvarianceResult, names: Mapping[str, str] | None 
                 written=len(others) == 1,
             )
         )
-    plot = _forest(
+    plot = forest(
         series,
         [wrap_label(_named(f, names), 30) for f in latents],
         f"Difference from {first}, in its standard deviations",
@@ -203,7 +205,7 @@ def draw_claim(claim: GroupClaim, names: Mapping[str, str] | None = None) -> Fig
         what = f"{_named(r['outcome'], names)}: {r['effect']}{through}{at}"
         labels.append(f"<b>{wrap_label(what, 34)}</b>" if r["judged"] else wrap_label(what, 34))
     series = [
-        _Marks(
+        Marks(
             claim.level or str(rows[0]["predictor"]),
             range(len(rows)),
             [r["est"] for r in rows],
@@ -226,7 +228,7 @@ def draw_claim(claim: GroupClaim, names: Mapping[str, str] | None = None) -> Fig
         f"What {claim.id} rests on",
         f"Points: {unit}; lines: {claim.level_ci:.0%} confidence intervals. Bold: what the verdict rests on.",
         f"Forest plot of {unit}: {text}.",
-        _forest(series, labels, title),
+        forest(series, labels, title),
         min_width=420,
         max_width=900,
     )
@@ -435,8 +437,8 @@ def draw_effects(result: InvarianceResult, names: Mapping[str, str] | None = Non
 # ---- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _forest(
-    series: Sequence[_Marks],
+def forest(
+    series: Sequence[Marks],
     labels: Sequence[str],
     title: str,
     *,

@@ -18,6 +18,7 @@ from b2b_sem.report.definition import DEFINITIONS
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.figures import build_figures
 from b2b_sem.report.missingness import describe_treatment, missing_figures, missing_of, missing_tables
+from b2b_sem.report.moderation_claim import describe_moderations
 from b2b_sem.report.narrative import describe_fit, describe_trust, describe_verdicts, notices
 from b2b_sem.report.page import figure_spec, plotly_code, template
 from b2b_sem.report.table import Table
@@ -97,6 +98,7 @@ def render_report(result: StudyResult) -> str:
             settings=_settings(result.study),
             comparisons=describe_comparisons(result.comparisons, "groups"),
             ladders=describe_comparisons(result.ladders, "invariance"),
+            moderations=describe_moderations(result.moderations),
             missing_text=[] if missing is None else [*missing.conclusions(), describe_treatment(result)],
             missing_notes=() if missing is None else missing.notes,
             command=_command(result),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,24 +16,35 @@ from plotly.offline import get_plotlyjs
 
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.group_figure import invariance_figures, path_figures
+from b2b_sem.report.moderation_route import route_figures
+from b2b_sem.report.probe_figure import probe_figures
 from b2b_sem.report.table import link_dois
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.io import write_text
+from b2b_sem.results.moderation import ModerationResult
 from b2b_sem.results.path_group import PathGroupResult
+from b2b_sem.results.probe import JohnsonNeyman, SimpleSlopes
+
+Probed = SimpleSlopes | JohnsonNeyman
 
 __all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
 
 
-def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.PathLike[str]) -> Path:
-    """Write the figures of a comparison of groups as one HTML page, whole or not at all.
+def write_figures(
+    result: InvarianceResult | PathGroupResult | ModerationResult | Probed | Sequence[Probed],
+    path: str | os.PathLike[str],
+) -> Path:
+    """Write the figures of a comparison of groups or of routes, or of a product, as one HTML page, whole or not at all.
 
     The page works without a network; the camera above each figure saves it as SVG.
 
     Parameters
     ----------
-    result : InvarianceResult or PathGroupResult
+    result : InvarianceResult, PathGroupResult, ModerationResult, SimpleSlopes or JohnsonNeyman
         Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
-        :func:`b2b_sem.compare_groups`: paths by group.
+        :func:`b2b_sem.compare_groups`: paths by group. Of :func:`b2b_sem.moderation`: standardized effects by route.
+        Of :func:`b2b_sem.simple_slopes`: lines with bands, and the response surface. Of
+        :func:`b2b_sem.johnson_neyman`: the slope over the moderator. A list of these makes one page.
     path : path
         Of the page, such as ``groups.html``. Folders on the way are made.
 
@@ -46,21 +58,42 @@ def write_figures(result: InvarianceResult | PathGroupResult, path: str | os.Pat
     OSError
         If the file cannot be written.
     """
-    if isinstance(result, InvarianceResult):
-        title, figures = "Measurement invariance", invariance_figures(result)
-    else:
-        title, figures = "Paths", path_figures(result)
-    sizes = ", ".join(f"{label} (n = {n})" for label, n in result.groups.items())
+    title, subtitle, lines, figures = _contents(result)
     page = template("figures.html.j2").render(
-        title=f"{title} by {result.group}",
-        subtitle=f"{sizes} · estimator {result.estimator}, missing answers: {result.missing}",
-        lines=[*result.statements, *result.warnings],
+        title=title,
+        subtitle=subtitle,
+        lines=lines,
         figures=figures,
         specs=[Markup(figure_spec(f)) for f in figures],
         plotly=Markup(plotly_code()),
         version=version("b2b-sem"),
     )
     return write_text(path, page + "\n")
+
+
+def _contents(
+    result: InvarianceResult | PathGroupResult | ModerationResult | Probed | Sequence[Probed],
+) -> tuple[str, str, list[str], list[Figure]]:
+    """Return title, subtitle, lines of text and figures of a page."""
+    if isinstance(result, SimpleSlopes | JohnsonNeyman):
+        result = [result]
+    if isinstance(result, Sequence):
+        first = result[0].surface
+        lines = dict.fromkeys(note for part in result for note in part.notes)
+        title = f"{first.focal} → {first.outcome}, moderated by {first.moderator}"
+        return title, f"The product {first.product} in the equation of {first.outcome}", [*lines], probe_figures(result)
+    lines_of = [*result.statements, *result.warnings]
+    if isinstance(result, ModerationResult):
+        title = f"{result.focal} → {result.outcome}, moderated by {result.moderator}"
+        how = f"estimator {result.options['estimator']}, missing answers: {result.options['missing']}"
+        return title, f"One question by {len(result.rows)} routes · {how}", lines_of, route_figures(result)
+    if isinstance(result, InvarianceResult):
+        title, figures = "Measurement invariance", invariance_figures(result)
+    else:
+        title, figures = "Paths", path_figures(result)
+    sizes = ", ".join(f"{label} (n = {n})" for label, n in result.groups.items())
+    how = f"estimator {result.estimator}, missing answers: {result.missing}"
+    return f"{title} by {result.group}", f"{sizes} · {how}", lines_of, figures
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
 from b2b_sem.report.missingness import missing_tables
+from b2b_sem.report.moderation_claim import moderation_tables, tabulate_moderation_truth
 from b2b_sem.report.recovery import tabulate_group_truth
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.fit import FitResult
@@ -568,10 +569,12 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_background(result),
         *(lambda made=made: made for made in missing_tables(result).values()),
         *(lambda made=made: made for made in comparison_tables(result).values()),
+        *(lambda made=made: made for made in moderation_tables(result).values()),
         lambda: tabulate_sample_covariance(fit),
         lambda: tabulate_rivals(result),
         lambda: tabulate_truth(result),
         lambda: tabulate_group_truth(result),
+        lambda: tabulate_moderation_truth(result),
         lambda: tabulate_provenance(result),
     ]
     tables = [made for make in makers if (made := make()) is not None]

@@ -175,7 +175,8 @@ class ModerationResult:
             "",
             text_table(
                 [
-                    {**row.to_json(), **{k: getattr(row, k) for k in _NUMBERS}, "stds": (row.std_lower, row.std_upper)}
+                    {**row.to_json(), **{k: getattr(row, k) for k in _NUMBERS}, "n": row.n or math.nan}
+                    | {"stds": (row.std_lower, row.std_upper)}
                     for row in self.rows
                 ],
                 _columns(self.level),

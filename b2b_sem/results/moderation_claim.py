@@ -10,6 +10,8 @@ import pandas as pd
 
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import plain
+from b2b_sem.results.moderation import ModerationResult
+from b2b_sem.results.probe import ConditionalEffects, JohnsonNeyman, ModerationSize, SimpleSlopes
 
 __all__ = ["ModerationClaim"]
 
@@ -38,6 +40,17 @@ class ModerationClaim:
         What was found.
     reasons : tuple of str
         Why something could not be done, or was done in another way than the study says.
+    slopes : SimpleSlopes or None
+        The effect of the predictor at values of the moderator.
+    region : JohnsonNeyman or None
+        Where it differs from zero.
+    effects : ConditionalEffects or None
+        Direct, indirect and total effects of the predictor at values of the moderator, with the index of moderated
+        mediation.
+    size : ModerationSize or None
+        What the product adds to the explained variance.
+    routes : ModerationResult or None
+        The same question asked in other ways.
     """
 
     id: str
@@ -53,6 +66,11 @@ class ModerationClaim:
     fit: FitResult | None
     statements: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    slopes: SimpleSlopes | None = None
+    region: JohnsonNeyman | None = None
+    effects: ConditionalEffects | None = None
+    size: ModerationSize | None = None
+    routes: ModerationResult | None = None
 
     @property
     def ok(self) -> bool:
@@ -77,7 +95,9 @@ class ModerationClaim:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; ``from_json`` rebuilds the result."""
         out: dict[str, Any] = plain({name: getattr(self, name) for name in _HEAD})
-        return out | {"effect": plain(self.row), "fit": None if self.fit is None else self.fit.to_json()}
+        parts = {name: getattr(self, name) for name in ("fit", *_PARTS)}
+        found = {name: None if part is None else part.to_json() for name, part in parts.items()}
+        return out | {"effect": plain(self.row), **found}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModerationClaim:
@@ -85,7 +105,18 @@ class ModerationClaim:
         head: dict[str, Any] = {name: data[name] for name in _HEAD}
         head |= {name: tuple(data[name]) for name in ("statements", "reasons")}
         head |= {name: float(data[name]) for name in ("alpha", "level")}
-        return cls(**head, fit=None if data["fit"] is None else FitResult.from_json(data["fit"]))
+        for name, kind in (("fit", FitResult), *_PARTS.items()):
+            head[name] = None if data.get(name) is None else kind.from_json(data[name])
+        return cls(**head)
+
+
+_PARTS: dict[str, Any] = {
+    "slopes": SimpleSlopes,
+    "region": JohnsonNeyman,
+    "effects": ConditionalEffects,
+    "size": ModerationSize,
+    "routes": ModerationResult,
+}
 
 
 _HEAD = (

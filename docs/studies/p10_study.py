@@ -3,7 +3,7 @@
     python docs/studies/p10_study.py --out study            500 replications of each truth and size
     python docs/studies/p10_study.py --out study --quick    4: only to see that it works
 
-The population is the bundled `lima2026_sectors` with its 56 items. Three truths:
+The population is the bundled `lima2026_sectors` without the product of P9, with 56 items. Three truths:
 
 * nothing: both sectors are alike in everything;
 * means: authenticity is lower and legitimacy higher in regulated sectors, all paths are alike (at one size);
@@ -76,8 +76,9 @@ def study() -> Any:
 
 @functools.cache
 def population(truth: str) -> Any:
-    """Return the bundled population with the differences of a truth, and no others."""
+    """Return the bundled population with the differences of a truth, and no others: without the product of P9."""
     spec = study().simulation_spec
+    spec = spec.model_copy(update={"values": spec.values.model_copy(update={"interactions": {}})})
     own = spec.groups.levels[LEVEL]
     kept = {"nothing": LevelValues(), "means": LevelValues(means=own.means), "all": own}[truth]
     return spec.model_copy(update={"groups": spec.groups.model_copy(update={"levels": {LEVEL: kept}})})

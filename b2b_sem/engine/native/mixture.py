@@ -342,9 +342,7 @@ class Mixture:
         middle = models.at(len(models.mu) // 2)
         return MixturePoint(theta, value, middle, omega, self, models, works, weights)
 
-    def _read(
-        self, theta: Array, points: Array
-    ) -> tuple[Models, tuple[Work, ...], tuple[Array, ...], Array] | None:
+    def _read(self, theta: Array, points: Array) -> tuple[Models, tuple[Work, ...], tuple[Array, ...], Array] | None:
         """Return models, work and posterior weights, and the log-likelihood of each respondent (N,)."""
         models = self._stack(theta, points)
         if models is None or not (np.isfinite(models.sigma).all() and np.isfinite(models.mu).all()):

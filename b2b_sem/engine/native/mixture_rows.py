@@ -103,9 +103,7 @@ class Rows(Protocol):
     def weigh(self, models: Models, center: Array) -> tuple[Array, Work] | None:
         """Return the log densities of answers and given variables (n, Q), or None where there are none."""
 
-    def add_forces(
-        self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array
-    ) -> None:
+    def add_forces(self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array) -> None:
         """Add the sums of w (Omega - r r') and w r at each point to (Q, P, P) and (Q, P) arrays."""
 
     def scores(
@@ -196,9 +194,7 @@ class _Alike:
         products[:, self.second, self.first] = sums[:, :count]
         return products, sums[:, count:-1], sums[:, -1]
 
-    def add_forces(
-        self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array
-    ) -> None:
+    def add_forces(self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array) -> None:
         at = self._places(models, center)
         products, total, n = self._sums(weight)
         inverse, lever = work.inverse, work.lever
@@ -296,9 +292,7 @@ class _Mixed:
             r[:, :, :p] *= self.sums.seen
             yield part, away, r
 
-    def add_forces(
-        self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array
-    ) -> None:
+    def add_forces(self, models: Models, center: Array, work: Work, weight: Array, pull: Array, push: Array) -> None:
         count, size = work.inverse.shape[:2]
         spread = np.zeros(count * size * size)
         base = np.arange(count)[:, None, None] * (size * size)

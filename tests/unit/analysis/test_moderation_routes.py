@@ -80,6 +80,37 @@ def test_scores_are_least_squares_on_centred_means(found: ModerationResult) -> N
     assert "reliability of about" in row.notes[1]
 
 
+def test_adjusted_scores_are_single_indicators() -> None:
+    data = sample(3000, seed=12)
+    found = bs.moderation(MODEL, data, routes=("scores", "adjusted"))
+    row = found.route("adjusted")
+    frame, lines = pd.DataFrame(), ["Y ~ X + M + X:M"]
+    for name, score in zip("XMY", means(data, "x", "m", "y"), strict=True):
+        items = data[[f"{name.lower()}{i}" for i in (1, 2, 3)]]
+        total = items.sum(axis=1)
+        alpha = 1.5 * (1 - items.var().sum() / total.var())
+        frame[f"s{name}"] = score
+        lines += [f"{name} =~ 1*s{name}", f"s{name} ~~ {(1 - alpha) * score.var()}*s{name}"]
+    theirs = bs.fit("\n".join(lines), frame).parameters.query("rhs == 'X:M'").iloc[0]
+    assert (row.est, row.se) == (pytest.approx(theirs["est"], rel=1e-6), pytest.approx(theirs["se"], rel=1e-5))
+    assert row.std == pytest.approx(theirs["std_all"], rel=1e-6)
+    # parallel items: scores and latent variables have one unit, and the truth is 0.3
+    assert abs(row.est - 0.3) < 2 * row.se
+    assert found.route("scores").est < 0.3 - 2 * found.route("scores").se
+    assert "alpha: " in row.notes[0]
+
+
+def test_adjusted_scores_need_a_reliability() -> None:
+    single = MODEL.replace("m1 + m2 + m3", "m1")
+    reason = bs.moderation(single, DATA, routes="adjusted").route("adjusted").reason
+    assert "reliability of M is not known" in reason
+    noise = DATA.assign(m2=-DATA["m1"] + np.random.default_rng(1).normal(size=400))
+    reason = bs.moderation(MODEL.replace(" + m3", ""), noise, routes="adjusted").route("adjusted").reason
+    assert "alpha of M is -" in reason
+    factor = bs.moderation(MODEL, DATA, routes="adjusted", score="regression").route("adjusted")
+    assert "are scale means" in factor.reason
+
+
 def test_split_is_a_comparison_of_groups(found: ModerationResult) -> None:
     (m,) = means(DATA, "m")
     half = DATA.assign(half=np.where(m > np.median(m), "upper", "lower")).sort_values("half")
@@ -123,8 +154,13 @@ def test_the_moderator_can_be_either_factor(found: ModerationResult) -> None:
 
 
 def test_every_route_is_a_row() -> None:
-    every = bs.moderation(MODEL, DATA[:150], routes=(*ROUTES, "mc"))
-    assert every.routes["route"].tolist() == [*ROUTES, "mc"]
+    every = bs.moderation(MODEL, DATA[:150], routes=(*ROUTES, "mc", "adjusted"))
+    assert every.routes["route"].tolist() == [*ROUTES, "mc", "adjusted"]
+    for name, fit in every.fits.items():
+        if name != "split":  # every way to a latent product reports the same standardized effect
+            sd = np.sqrt(pd.Series(np.diag(fit.latent_cov()), fit.latent_cov().index))
+            row = every.route(name)
+            assert row.std == pytest.approx(row.est * sd["X"] * sd["M"] / sd["Y"], rel=1e-6), name
     for row in every.rows:
         assert row.ok or row.reason
         assert bool(row.decision) == row.ok

@@ -11,26 +11,67 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["log_likelihood"]
+__all__ = ["log_likelihood", "posterior_mean"]
 
 
 def log_likelihood(
     rows: pd.DataFrame, data: pd.DataFrame, root: str, count: int = 161, fixed: tuple[str, ...] = ()
 ) -> float:
-    """Return log L of one group.
+    """Return log L of one group; see :func:`joint` for the arguments.
+
+    ``fixed`` are observed variables whose own likelihood (at their sample moments) is taken away.
+    """
+    columns, total = list(data.columns), 0.0
+    for seen, own in _patterns(data):
+        at = [i for i, here in enumerate(seen) if here]
+        log = _densities(*joint(rows, [columns[i] for i in at], root, count), own[:, at])
+        top = log.max(axis=0)
+        total += float((top + np.log(np.exp(log - top).sum(axis=0))).sum())
+    if fixed:
+        x = data[list(fixed)].to_numpy()
+        total -= float(stats.multivariate_normal.logpdf(x, x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True))).sum())
+    return total
+
+
+def posterior_mean(rows: pd.DataFrame, answers: pd.Series, latent: str, root: str, count: int = 161) -> float:
+    """Return E[latent | answers] of one respondent, by conditioning at every point."""
+    names = [str(v) for v in answers.index[answers.notna()]]
+    mean, cov, weight = joint(rows, [*names, latent], root, count)
+    y = answers[names].to_numpy(dtype=float)
+    log = _densities(mean[:, :-1], cov[:, :-1, :-1], weight, y[None])
+    share = np.exp(log[:, 0] - log[:, 0].max())
+    each = [m[-1] + c[-1, :-1] @ np.linalg.solve(c[:-1, :-1], y - m[:-1]) for m, c in zip(mean, cov, strict=True)]
+    return float(np.average(each, weights=share))
+
+
+def _patterns(data: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    y = data.to_numpy()
+    patterns, member = np.unique(~np.isnan(y), axis=0, return_inverse=True)
+    return [(seen, y[member.ravel() == j]) for j, seen in enumerate(patterns)]
+
+
+def _densities(mean: np.ndarray, cov: np.ndarray, weight: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the joint log densities of points and answers, (points, n)."""
+    factor = np.linalg.cholesky(cov)
+    white = np.linalg.solve(factor, (y[None] - mean[:, None]).transpose(0, 2, 1))
+    logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    log = -0.5 * ((white**2).sum(axis=1) + logdet[:, None] + y.shape[1] * np.log(2.0 * np.pi))
+    return log + weight[:, None]
+
+
+def joint(rows: pd.DataFrame, columns: list[str], root: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means (points, k), covariance matrices and log weights of some variables, given each point of `root`.
 
     Parameters
     ----------
     rows : DataFrame
         lhs op rhs est.
-    data : DataFrame
-        Rows with holes use what is present.
+    columns : list of str
+        Observed or latent variables.
     root : str
         A variable without predictors.
     count : int
         Points on +-8 standard deviations of `root`.
-    fixed : tuple of str
-        Observed variables whose own likelihood (at their sample moments) is taken away.
     """
     names = list(dict.fromkeys([v for r in rows.itertuples() for v in (r.lhs, *str(r.rhs).split(":")) if v]))
     place = {v: i for i, v in enumerate(names)}
@@ -71,25 +112,7 @@ def log_likelihood(
 
     done[k] = np.zeros((count, 1 + m))
     done[k][:, 0] = alpha[k] + z
-    columns = [v for v in data.columns if v in place]
-    every = np.stack([value(place[v]) for v in columns], axis=1)  # (points, p, 1 + m)
+    every = np.stack([value(place[v]) for v in columns], axis=1)  # (points, k, 1 + m)
     mean, loading = every[:, :, 0], every[:, :, 1:]
-    cov = loading @ rest @ loading.transpose(0, 2, 1)
     weight = stats.norm.logpdf(z, scale=np.sqrt(omega[k, k])) + np.log(z[1] - z[0])
-    y = data[columns].to_numpy()
-    total = 0.0
-    patterns, member = np.unique(~np.isnan(y), axis=0, return_inverse=True)
-    for j, seen in enumerate(patterns):
-        at = np.flatnonzero(seen)
-        own = y[member.ravel() == j][:, at]
-        factor = np.linalg.cholesky(cov[:, at[:, None], at])
-        gap = own[None] - mean[:, None, at]
-        white = np.linalg.solve(factor, gap.transpose(0, 2, 1))
-        logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        log = -0.5 * ((white**2).sum(axis=1) + logdet[:, None] + len(at) * np.log(2.0 * np.pi)) + weight[:, None]
-        top = log.max(axis=0)
-        total += float((top + np.log(np.exp(log - top).sum(axis=0))).sum())
-    if fixed:
-        x = data[list(fixed)].to_numpy()
-        total -= float(stats.multivariate_normal.logpdf(x, x.mean(axis=0), np.atleast_2d(np.cov(x.T, bias=True))).sum())
-    return total
+    return mean, loading @ rest @ loading.transpose(0, 2, 1), weight

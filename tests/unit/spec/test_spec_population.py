@@ -43,7 +43,7 @@ def test_shape_of_an_item() -> None:
 
 def test_demo_study_carries_everything() -> None:
     study = load_study("demo")
-    assert study.steps == ("fit", "measurement", "effects", "propositions", "groups", "rivals")
+    assert study.steps == ("fit", "measurement", "effects", "propositions", "groups", "moderation", "rivals")
     assert study.splits == ("sector",)
     assert study.rivals == ("tv_to_pc", "eq_to_bt", "full_mediation", "one_factor")
     assert study.model_spec is not None
