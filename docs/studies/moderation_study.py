@@ -345,8 +345,8 @@ LOOKS = {
 PANELS: dict[str, tuple[str, str, float, float, tuple[float, ...], float]] = {
     "Bias, no product": ("bias", "none", -0.10, 0.10, (-0.1, -0.05, 0.0, 0.05, 0.1), 0.0),
     "Bias, product .15": ("bias", "product", -0.10, 0.10, (-0.1, -0.05, 0.0, 0.05, 0.1), 0.0),
-    "Coverage, %": ("coverage", "product", 0.70, 1.0, (0.7, 0.8, 0.9, 1.0), 0.95),
-    "Type I errors, %": ("rejected", "none", 0.0, 0.30, (0.0, 0.1, 0.2, 0.3), ALPHA),
+    "Coverage, %": ("coverage", "product", 0.60, 1.0, (0.6, 0.7, 0.8, 0.9, 1.0), 0.95),
+    "Type I errors, %": ("rejected", "none", 0.0, 0.25, (0.0, 0.05, 0.1, 0.15, 0.2, 0.25), ALPHA),
     "Power, %": ("rejected", "product", 0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0), 0.8),
 }
 

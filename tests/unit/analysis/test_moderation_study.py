@@ -187,6 +187,31 @@ def test_every_condition_has_its_samples(study: ModuleType, summary: pd.DataFram
     assert {tuple(k) for k in first[list(study.KEY)].to_numpy().tolist()} == set(study.plan(study.FIRST, study.ROUTES))
 
 
+def test_what_the_page_says_is_true(study: ModuleType, summary: pd.DataFrame) -> None:
+    table = summary[summary["model"] == "main"].set_index(["distribution", "truth", "n", "route"])
+    for n in study.SIZES:
+        likely_at_most = study.ALPHA + 3 * math.sqrt(study.ALPHA * (1 - study.ALPHA) / study.REPLICATIONS)
+        for route in study.ROUTES:
+            if ("normal", "none", n, route) in table.index:
+                assert table.loc[("normal", "none", n, route), "rejected"] < likely_at_most, (n, route)
+        power = table.loc[("normal", "product", n)]["rejected"]
+        assert power["lms"] > max(power[r] for r in ("dmc", "dmc-all", "rc", "split"))
+        skewed = table.loc[("skewed", "none", n)]["rejected"]
+        assert max(skewed["dmc"], skewed["dmc-all"]) < likely_at_most
+        assert skewed["lms"] > skewed["dmc"]
+        assert table.loc[("normal", "product", n, "scores"), "bias"] < -0.03
+        # LMS and QML say the same
+        for distribution in study.DISTRIBUTIONS:
+            for truth in study.TRUTHS:
+                pair = table.loc[(distribution, truth, n)].loc[["lms", "qml"]]
+                assert np.ptp(pair["bias"]) < 0.003
+                assert np.ptp(pair["rejected"]) < 0.02
+    # more respondents do not help against a wrong distribution
+    wrong = [table.loc[("skewed", "none", n, "lms"), "rejected"] for n in study.SIZES]
+    assert wrong == sorted(wrong)
+    assert wrong[-1] > 0.10
+
+
 def test_the_page_shows_the_numbers_of_the_files(study: ModuleType, summary: pd.DataFrame) -> None:
     page = (FOLDER.parent / "moderation-study.md").read_text(encoding="utf-8")
     lines = [line for line in study.tables(summary).splitlines() if line.startswith("|")]
