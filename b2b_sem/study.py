@@ -281,6 +281,9 @@ def _fit(
     from b2b_sem.analysis.structural import fit
 
     text = model.syntax(survey, rival)
+    if not any(":" in predictor for _, predictor in model.regressions()):
+        # how products are estimated is said for claims on moderation, and the model has none
+        settings = {name: value for name, value in settings.items() if name != "interaction"}
     if data.responses is not None:
         if settings.get("group") is not None:
             raise Unsupported(

@@ -27,8 +27,18 @@ from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.measures.interval import INTERVALS
 from b2b_sem.results.bootstrap import BootstrapResult
+from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import product_rows
 
-__all__ = ["bootstrap", "jackknife"]
+__all__ = [
+    "bootstrap",
+    "check_request",
+    "count_failures",
+    "counter",
+    "jackknife",
+    "make_bootstrap",
+    "prepare_folder",
+]
 
 KINDS = ("nonparametric", "bollen-stine")
 Progress = Callable[[int, int], None]
@@ -86,10 +96,15 @@ def bootstrap(
     Unsupported
         For settings that are not available.
     """
-    _check(n, seed, jobs, kind, ci, level)
+    check_request(n, seed, jobs, kind, ci, level)
     ci = ci or ("percentile" if kind == "bollen-stine" else "bca")
     if ci == "bca" and kind == "bollen-stine":
         raise Unsupported("BCa intervals do not go with the Bollen-Stine bootstrap", hint="use ci='percentile'")
+    if product_rows(context_of(fit).problem.table):
+        from b2b_sem.analysis.product_bootstrap import bootstrap_products
+
+        settings: dict[str, Any] = {"kind": kind, "ci": ci, "level": level, "resume": resume, "progress": progress}
+        return bootstrap_products(fit, n, seed=seed, jobs=jobs, **settings)
     context, data = _data(fit)
     problem = context.problem
     nobs = problem.nobs
@@ -108,17 +123,19 @@ def bootstrap(
         blocks = -(-n // size)
         left = -(-nobs // size) if ci == "bca" else 0
         total = n + (nobs if left else 0)
-        folder = None if resume is None else _folder(Path(resume), task, kind)
-        found = run_blocks(task, "draw", blocks, jobs, folder, _counter(progress, 0, n, total))
+        folder = None if resume is None else prepare_folder(Path(resume), task, kind)
+        found = run_blocks(task, "draw", blocks, jobs, folder, counter(progress, 0, n, total))
         replicates = {name: part[:n] for name, part in found.items()}
         knife = None
         if left:
-            knife = run_blocks(task, "leave_out", left, jobs, folder, _counter(progress, n, nobs, total))
+            knife = run_blocks(task, "leave_out", left, jobs, folder, counter(progress, n, nobs, total))
     return _result(fit, prepared, replicates, knife, n=n, seed=seed, kind=kind, ci=ci, level=level)
 
 
 def jackknife(fit: Fit, *, jobs: int = 1) -> Array:
     """Return the estimates from all samples that leave out one row, (n, q); NaN where there is no solution."""
+    if product_rows(context_of(fit).problem.table):
+        raise Unsupported("leave-one-out fits are not available with latent products", hint="use bootstrap()")
     context, data = _data(fit)
     with single_thread():
         task = _task(context, data, 0)
@@ -158,7 +175,8 @@ def _transformed(data: Array, problem: Problem, implied: dict[str, Any]) -> Arra
     return out
 
 
-def _check(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float) -> None:
+def check_request(n: int, seed: int, jobs: int, kind: str, ci: str | None, level: float) -> None:
+    """Raise for settings of a bootstrap that cannot be."""
     if kind not in KINDS:
         raise Unsupported(f"kind={kind!r} is not available.{did_you_mean(kind, KINDS)}", hint="use 'nonparametric'")
     if ci is not None and ci not in INTERVALS:
@@ -196,7 +214,9 @@ def _data(fit: Fit) -> tuple[Any, tuple[Array, ...]]:
     return context, tuple(np.asarray(part, dtype=float) for part in context.observed.raw)
 
 
-def _counter(progress: Progress | None, before: int, most: int, total: int) -> Callable[[int], None]:
+def counter(progress: Progress | None, before: int, most: int, total: int) -> Callable[[int], None]:
+    """Return what counts finished replicates for `progress`."""
+
     def report(done: int) -> None:
         if progress is not None:
             progress(before + min(done, most), total)
@@ -204,16 +224,16 @@ def _counter(progress: Progress | None, before: int, most: int, total: int) -> C
     return report
 
 
-def _folder(folder: Path, task: Task | GroupTask, kind: str) -> Path:
+def prepare_folder(folder: Path, task: Any, kind: str) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
-    problem = task.replicator.problem
+    problem = task.replicator.problem if hasattr(task, "replicator") else task.problem
     digest = hashlib.sha256()
     settings = [kind, task.seed, task.size, TOLERANCE, problem.options.__dict__, problem.table.meanstructure]
-    if task.recentring is not None:
+    if getattr(task, "recentring", None) is not None:
         settings.append([part.centring for part in task.recentring.parts])
     digest.update(json.dumps([*settings, [r.__dict__ for r in problem.table.rows]], default=str).encode())
     digest.update("\n".join(f"{c.op} {c.text}" for c in problem.table.constraints).encode())
-    for part in task.data if isinstance(task, GroupTask) else (task.data,):
+    for part in task.data if isinstance(task.data, tuple) else (task.data,):
         digest.update(np.ascontiguousarray(part).tobytes())
     mark = folder / "bootstrap.json"
     text = json.dumps({"digest": digest.hexdigest(), "kind": kind, "seed": task.seed, "block": task.size})
@@ -245,17 +265,12 @@ def _result(
 ) -> BootstrapResult:
     problem = prepared.problem
     table = problem.table
+    inadmissible, warnings = count_failures(found, n)
     good = np.flatnonzero(found["converged"])
-    failed = n - len(good)
-    if len(good) < 2:
-        raise ModelError(
-            f"{failed} of {n} replicates have no solution", hint="the model asks too much of these data: simplify it"
-        )
     values, std_values = _rows(prepared, found["theta"][good], found["exo"][good])
     parts = problem.parts if isinstance(problem, GroupProblem) else (problem,)
     exo = np.array([[part.fixed[r.name] for part in parts for r in part.table.rows if r.exo]])
     estimate, std_estimate = (a[0] for a in _rows(prepared, prepared.theta[None], exo))
-    inadmissible = int(len(good) - found["admissible"][good].sum())
     chisq = moments_divisor(problem.nobs, problem.options.likelihood) * np.maximum(found["fmin"][good], 0.0)
     test: dict[str, float] = {}
     if kind == "bollen-stine":
@@ -267,13 +282,6 @@ def _result(
             "pvalue": float(np.mean(chisq > observed)) if df else float("nan"),
             "replicates": len(good),
         }
-    warnings = []
-    if failed:
-        warnings.append(
-            f"{failed} of {n} replicates have no solution; they are left out of standard errors and intervals."
-        )
-    if inadmissible:
-        warnings.append(f"{inadmissible} of {n} replicates are not admissible (Heywood cases); they are kept.")
     jack: dict[str, Array] = {}
     if knife is not None:
         lost = len(knife["converged"]) - int(knife["converged"].sum())
@@ -284,38 +292,87 @@ def _result(
         at = np.flatnonzero(knife["converged"])
         one, other = _rows(prepared, knife["theta"][at], knife["exo"][at])
         jack = {"jackknife": knife["theta"][at], "jackknife_values": one, "jackknife_std_values": other}
-    rows = [
-        {"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group, "label": r.label, "free": r.free} for r in table.rows
-    ]
-    rows += [
-        {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
-    ]
-    undefined = ~np.isfinite(values).all(axis=0)
-    for k in np.flatnonzero(undefined):
-        count = int((~np.isfinite(values[:, k])).sum())
-        warnings.append(f"'{rows[k]['lhs']}' has no value in {count} of {n} replicates; they are left out for it.")
-    return BootstrapResult(
+    return make_bootstrap(
+        table,
+        found,
+        values,
+        std_values,
+        warnings,
         kind=kind,
         n=n,
         seed=seed,
         nobs=problem.nobs,
         ci=ci,
         level=level,
-        failed=failed,
         inadmissible=inadmissible,
+        chisq=chisq,
+        estimate=estimate,
+        std_estimate=std_estimate,
+        test=MappingProxyType(test),
+        **jack,
+    )
+
+
+def make_bootstrap(
+    table: ParameterTable,
+    found: dict[str, Array],
+    values: Array,
+    std_values: Array,
+    warnings: list[str],
+    *,
+    n: int,
+    **fields: Any,
+) -> BootstrapResult:
+    """Make the result from the replicates that have a solution; `fields` are those that need no work."""
+    good = np.flatnonzero(found["converged"])
+    rows = [
+        {"lhs": r.lhs, "op": r.op, "rhs": r.rhs, "group": r.group, "label": r.label, "free": r.free} for r in table.rows
+    ]
+    rows += [
+        {"lhs": d.name, "op": ":=", "rhs": d.text, "group": 0, "label": d.name, "free": 0} for d in table.definitions
+    ]
+    warnings = list(warnings)
+    undefined = ~np.isfinite(values).all(axis=0)
+    for k in np.flatnonzero(undefined):
+        count = int((~np.isfinite(values[:, k])).sum())
+        warnings.append(f"'{rows[k]['lhs']}' has no value in {count} of {n} replicates; they are left out for it.")
+    return BootstrapResult(
+        n=n,
+        failed=n - len(good),
         retried=int(found["retried"].sum()),
         rows=tuple(MappingProxyType(r) for r in rows),
         theta=found["theta"][good],
         values=values,
         std_values=std_values,
-        chisq=chisq,
         replicate=good,
-        estimate=estimate,
-        std_estimate=std_estimate,
-        test=MappingProxyType(test),
         warnings=tuple(warnings),
-        **jack,
+        **fields,
     )
+
+
+def count_failures(found: dict[str, Array], n: int) -> tuple[int, list[str]]:
+    """Return the number of inadmissible replicates, and what is to be said about them and those without a solution.
+
+    Raises
+    ------
+    ModelError
+        If fewer than two replicates have a solution.
+    """
+    good = np.flatnonzero(found["converged"])
+    failed = n - len(good)
+    if len(good) < 2:
+        raise ModelError(
+            f"{failed} of {n} replicates have no solution", hint="the model asks too much of these data: simplify it"
+        )
+    inadmissible = int(len(good) - found["admissible"][good].sum())
+    warnings = []
+    if failed:
+        warnings.append(
+            f"{failed} of {n} replicates have no solution; they are left out of standard errors and intervals."
+        )
+    if inadmissible:
+        warnings.append(f"{inadmissible} of {n} replicates are not admissible (Heywood cases); they are kept.")
+    return inadmissible, warnings
 
 
 def _rows(prepared: Replicator, theta: Array, exo: Array) -> tuple[Array, Array]:

@@ -381,7 +381,7 @@ class _Graph:
 
     def effects(self, predictors: tuple[str, ...] | None, outcomes: tuple[str, ...] | None) -> list[_Effect]:
         """Return the effects that the moderator changes."""
-        out = []
+        out: list[_Effect] = []
         for x in self.names if predictors is None else predictors:
             below = self._below[x] - {x}
             wanted = [y for y in self.names if y in below and y != self.moderator]

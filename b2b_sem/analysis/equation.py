@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from b2b_sem.analysis.fitted import Context, Fit, context_of, part_context
+from b2b_sem.analysis.fitted import Context, Fit, context_of, part_context, refuse_ordinal
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.implied import implied_moments
 from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
@@ -237,16 +237,18 @@ def group_context(fit: FitResult, group: str | None) -> tuple[Context, int]:
     Raises
     ------
     DataError, Unsupported
-        If there is no such group, or none is given for a fit of several.
+        If there is no such group, or none is given for a fit of several; Unsupported also for ordinal items.
     """
     if not fit.groups:
         if group is not None:
             raise DataError(f"group={group!r}, but the fit has one group", hint="leave group out")
-        return context_of(fit), 1
-    if group is None:
+        context, number = context_of(fit), 1
+    elif group is None:
         raise Unsupported("effects are those of one group", hint=f"give group={fit.groups[0]!r} or another label")
-    context = part_context(fit, group)
-    return context, fit.groups.index(str(group)) + 1
+    else:
+        context, number = part_context(fit, group), fit.groups.index(str(group)) + 1
+    refuse_ordinal(context.problem, "slopes of products", "take the answers as numbers: leave ordered out")
+    return context, number
 
 
 def structural_moments(context: Context) -> tuple[tuple[str, ...], Array, Array]:
@@ -470,12 +472,13 @@ def _multiply(
     return out
 
 
-def fitted_scores(fit: Any, name: str) -> Array | None:
-    """Return the factor scores of a latent variable; None where the fit has none."""
-    if not isinstance(fit, Fit) or fit.groups:
+def fitted_scores(fit: Any, name: str, group: str | None = None) -> Array | None:
+    """Return the factor scores of a latent variable, of one group; None where the fit has none."""
+    if not isinstance(fit, Fit):
         return None
     try:
         scores = fit.factor_scores()
     except Unsupported:
         return None
-    return np.asarray(scores[name], dtype=float) if name in scores else None
+    own = scores[str(group)] if isinstance(scores, dict) else scores
+    return np.asarray(own[name], dtype=float) if name in own else None

@@ -7,14 +7,16 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns, check_data, refuse
 from b2b_sem.data.product import add_product_columns
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec.indicator import Expansion, ProductTerm, expand, observed_products
 from b2b_sem.spec.partable import build_table
-from b2b_sem.spec.product import factors_of, linear_part
-from b2b_sem.spec.syntax import ParsedModel
+from b2b_sem.spec.product import add_products, factors_of, linear_part
+from b2b_sem.spec.syntax import Modifiers, ParsedModel
 
 __all__ = ["fit_indicators", "with_observed_products"]
 
@@ -109,7 +111,7 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
             "mean-centred products have means, which are modelled", hint="leave meanstructure out, or use 'dmc'"
         )
     expansion = expand(parsed, method)
-    check_data(build_table(linear_part(parsed)), data)
+    _check_model(parsed, data)
     whole = add_product_columns(data, expansion.terms)
     fit = fit_linear(expansion.parsed, whole, {**arguments, "interaction": "lms"})
     options = MappingProxyType({**fit.model.options, "interaction": method})
@@ -122,9 +124,17 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
     )
 
 
+def _check_model(parsed: ParsedModel, data: Any) -> None:
+    """Refuse what no way of estimation has: unknown variables, products that stand twice, loops."""
+    plain = replace(parsed, entries=tuple(replace(e, modifiers=Modifiers()) for e in parsed.entries), constraints=())
+    linear = build_table(linear_part(plain))
+    check_data(linear, data)
+    add_products(linear, plain)
+
+
 def _notes(fit: Fit, expansion: Expansion, centring: str) -> list[str]:
     """Say how the products were made, and what a reader must know of the numbers."""
-    notes = [f"Product indicators ({SOURCES[centring]}). " + " ".join(expansion.notes)]
+    notes = [f"Product indicators ({SOURCES[centring]}). " + " ".join(expansion.notes), _standardization(fit)]
     options = fit.model.options
     if options["se"] == "standard" and options["test"] == "standard":
         notes.append(
@@ -137,3 +147,22 @@ def _notes(fit: Fit, expansion: Expansion, centring: str) -> list[str]:
             "value, so full information does not remove all bias; interaction='lms' does not have this problem."
         )
     return notes
+
+
+def _standardization(fit: Fit) -> str:
+    """Say what the standardized path of a product is, and what it is elsewhere."""
+    text = (
+        "The standardized path of a product a:b is that of Wen, Marsh & Hau (2010), b3 sd(a) sd(b) / sd(outcome). "
+        "Programs that standardize a product like any other variable give another number"
+    )
+    if fit.groups:
+        return text + "."
+    sd: dict[str, float] = {}
+    for cov in (fit.latent_cov(), fit.implied()["cov"]):
+        with np.errstate(invalid="ignore"):
+            sd |= dict(zip(cov.index, np.sqrt(np.diag(cov)).tolist(), strict=True))
+    rows = fit.parameters
+    rows = rows[(rows["op"] == "~") & rows["rhs"].isin([name for name in fit.model.latents if ":" in name])]
+    paths = zip(rows["lhs"], rows["rhs"], rows["est"], strict=True)
+    naive = [f"{y} ~ {x} {est * sd[x] / sd[y]:.3f}" for y, x, est in paths]
+    return f"{text}: {', '.join(naive)}."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
@@ -13,7 +12,7 @@ from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import linear_constraints
-from b2b_sem.engine.product import ProductFit, infer_products, solve_products
+from b2b_sem.engine.product import infer_products, solve_products
 from b2b_sem.engine.product_problem import prepare_products
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.engine.threads import single_thread
@@ -22,7 +21,7 @@ from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.product import add_products, linear_part, partial_products
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["NO_CHISQ", "Way", "fit_lms", "fit_way", "product_settings", "product_tables", "read_options"]
+__all__ = ["NO_CHISQ", "fit_lms", "product_settings", "product_tables", "read_options"]
 
 #: What every result says.
 NO_CHISQ = (
@@ -33,44 +32,8 @@ NO_CHISQ = (
 ERRORS = {"ML": "standard", "MLR": "robust.huber.white", "MLF": "standard"}
 
 
-@dataclass(frozen=True)
-class Way:
-    """A way to fit products of latent variables by a likelihood of the rows.
-
-    Attributes
-    ----------
-    name : str
-        What `interaction` says.
-    prepare, solve : callable
-        As :func:`~b2b_sem.engine.product_problem.prepare_products` and :func:`~b2b_sem.engine.product.solve_products`.
-    describe : callable
-        Makes the first note of the result.
-    """
-
-    name: str
-    prepare: Callable[..., Any]
-    solve: Callable[[Any], ProductFit]
-    describe: Callable[[ProductFit], str]
-
-
-def _describe(found: ProductFit) -> str:
-    given = ", ".join(found.problem.given)
-    return (
-        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
-        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}."
-    )
-
-
-LMS = Way("lms", prepare_products, solve_products, _describe)
-
-
 def fit_lms(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
-    """Fit a model with products by maximum likelihood (LMS): see :func:`fit_way`."""
-    return fit_way(parsed, data, arguments, LMS)
-
-
-def fit_way(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any], way: Way) -> Fit:
-    """Fit a model with products by maximum likelihood, exact or not.
+    """Fit a model with products by maximum likelihood (LMS).
 
     Parameters
     ----------
@@ -78,7 +41,6 @@ def fit_way(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any], way: W
     data : DataFrame or Responses
     arguments : mapping
         Those of :func:`b2b_sem.fit`.
-    way : Way
 
     Raises
     ------
@@ -96,13 +58,18 @@ def fit_way(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any], way: W
         check_data(table, data)
         fixed = table.exogenous if table.fixed_x and missing == "fiml" else ()
         observed = observe(data, table.observed, missing=missing, keep_raw=True, cluster=cluster, complete=fixed)
-        problem = way.prepare(table, linear, observed, options, linear_constraints(table))
-        found = way.solve(problem)
+        problem = prepare_products(table, linear, observed, options, linear_constraints(table))
+        found = solve_products(problem)
         inference = infer_products(
             found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
         )
     settings = product_settings(arguments, options)
-    notes = (way.describe(found), NO_CHISQ)
+    given = ", ".join(found.problem.given)
+    notes = (
+        f"Products of latent variables: maximum likelihood by integration over {given} (LMS), {found.points} points "
+        f"in each dimension; twice as many change the log-likelihood by {abs(found.error):.1g}.",
+        NO_CHISQ,
+    )
     return make_fit(table, observed, found.problem.problem, found.solution, inference, settings, notes, ProductResult)
 
 

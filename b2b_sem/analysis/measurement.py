@@ -282,6 +282,7 @@ def _setup(fit: FitResult, data: pd.DataFrame | None) -> _Setup:
     rows = rows[rows["op"] == "=~"]
     # A loading fixed to zero only states that the item is not an indicator.
     rows = rows[(rows["est"] != 0) | (rows["free"] > 0)]
+    rows = rows[~rows["lhs"].str.contains(":", regex=False)]  # a product is no scale
     latents = set(fit.model.latents)
     indicators: dict[str, list[str]] = {}
     for lhs, rhs in zip(rows["lhs"], rows["rhs"], strict=True):

@@ -36,10 +36,6 @@ class ProductResult(Fit):
         """Not available."""
         self._refuse("score tests")
 
-    def bootstrap(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available."""
-        self._refuse("bootstrap replications")
-
     def indirect_effects(self, *_: Any, **__: Any) -> NoReturn:
         """Not available: effects depend on the moderator."""
         self._refuse("indirect effects without a value of the moderator")
@@ -74,6 +70,11 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     interaction = arguments["interaction"]
     parsed, data, notes = with_observed_products(parsed, data)
     if not product_entries(parsed):
+        if interaction != "lms":
+            raise Unsupported(
+                f"interaction={interaction!r} is about products of latent variables, and the model has none",
+                hint="leave it out: products of observed variables are columns of the data",
+            )
         return add_notes(fit_linear(parsed, data, arguments), notes)
     if arguments["ordered"] or any(e.op in ("|", "~*~") for e in parsed.entries):
         raise Unsupported(

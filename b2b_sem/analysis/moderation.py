@@ -303,21 +303,27 @@ def _compare(question: Question, rows: Sequence[RouteRow], alpha: float) -> tupl
     what = f"{question.focal} on {question.outcome} by {question.moderator}"
     if not counted:
         return OPEN, (f"No route has an answer on the moderation of {what}.",)
+    by = question.moderator if question.moderator != question.focal else f"{question.moderator} itself"
     words = {
-        "positive": f"the effect of {question.focal} grows with {question.moderator}",
-        "negative": f"the effect of {question.focal} falls with {question.moderator}",
+        "positive": f"the effect of {question.focal} grows with {by}",
+        "negative": f"the effect of {question.focal} falls with {by}",
         "none": "no reliable moderation",
     }
     decisions = list(dict.fromkeys(row.decision for row in counted))
     limit = f"p < {number(alpha, 2, bounded=True)}" if alpha >= 0.005 else f"p < {alpha:g}"
     if len(counted) == 1:
         return OPEN, (f"By {describe_row(counted[0])}: {words[decisions[0]]}. No other route has an answer.",)
+    ends = sorted((row for row in counted if math.isfinite(row.std)), key=lambda row: row.std)
+    sizes: tuple[str, ...] = ()
+    if len(ends) > 1:
+        least, most = (f"{number(row.std)} ({row.route})" for row in (ends[0], ends[-1]))
+        sizes = (f"Standardized effects: from {least} to {most}.",)
     if len(decisions) == 1:
         said = words[decisions[0]] + (f" ({limit})" if decisions[0] != "none" else "")
         *names, last = (row.route for row in counted)
-        return AGREE, (f"The verdict does not depend on the route: {said} by {', '.join(names)} and {last}.",)
+        return AGREE, (f"The verdict does not depend on the route: {said} by {', '.join(names)} and {last}.", *sizes)
     parts = [
         f"{words[decision]} by {', '.join(describe_row(row) for row in counted if row.decision == decision)}"
         for decision in decisions
     ]
-    return DIFFER, (f"The verdict depends on the route: {'; '.join(parts)}.",)
+    return DIFFER, (f"The verdict depends on the route: {'; '.join(parts)}.", *sizes)

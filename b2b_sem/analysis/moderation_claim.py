@@ -11,7 +11,7 @@ import pandas as pd
 from b2b_sem.analysis.conditional import conditional_effects
 from b2b_sem.analysis.lms import ERRORS
 from b2b_sem.analysis.moderated import INTERACTIONS
-from b2b_sem.analysis.moderation import ROUTES, moderation
+from b2b_sem.analysis.moderation import ON_SCORES, moderation
 from b2b_sem.analysis.moderation_size import moderation_size
 from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
 from b2b_sem.analysis.structural import fit
@@ -36,6 +36,8 @@ WORDS = {
     "effects": "Conditional effects",
     "size": "Size of the moderation",
 }
+#: Routes if a study names none, as far as they are available.
+DEFAULT = ("lms", "dmc", "scores", "split")
 #: The way of estimation if a study names none.
 INTERACTION = "lms"
 #: Options of a fit that products of latent variables have, too.
@@ -164,7 +166,7 @@ def _asked(
 
 def default_routes() -> tuple[str, ...]:
     """Return the routes by which a study asks if it names none."""
-    return tuple(route for route in ROUTES if route in INTERACTIONS or route in ("scores", "split"))
+    return tuple(route for route in DEFAULT if route in INTERACTIONS or route in ON_SCORES)
 
 
 def describe(

@@ -28,8 +28,10 @@ from b2b_sem.measures.difference import difference, satorra_bentler_2001
 from b2b_sem.measures.multiplicity import METHODS, adjusted
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.path_group import DIFFERENCE_COLUMNS, EQUALITY_COLUMNS, ESTIMATE_COLUMNS, PathGroupResult
+from b2b_sem.spec.indicator import observed_products
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.partable import ParameterTable, Row
+from b2b_sem.spec.product import product_entries
 from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.threshold import released_thresholds
 
@@ -138,9 +140,16 @@ def compare_groups(
     if group is None:
         raise DataError("no group", hint="name the column that tells groups apart")
     text, file = model_text(model)
-    if parse_model(text, file).blocks:
+    parsed = parse_model(text, file)
+    if parsed.blocks:
         raise Unsupported(
             "the groups have models of their own", file=file, hint="give one model, without 'group:' blocks"
+        )
+    if len(product_entries(parsed)) > len(observed_products(parsed)):
+        raise Unsupported(
+            "paths of models with products of latent variables are not compared here",
+            file=file,
+            hint="fit them with group=..., labels c(b1, b2)*PC:PX and a definition 'gap := b1 - b2'",
         )
     kinds, exempt = tuple(equal), name_list("partial", partial)
     settings: dict[str, Any] = {"estimator": name, "missing": missing, "group": str(group), "std_lv": std_lv}

@@ -182,7 +182,7 @@ def johnson_neyman(
     values = equation.variables.sample.get(named.moderator)
     notes = [*_failed(equation.failure), *equation.notes, *_notes(surface)]
     if values is None and m.latent:
-        values = fitted_scores(fit, named.moderator)
+        values = fitted_scores(fit, named.moderator, group)
         if values is not None:
             notes.append(
                 f"share_sample counts factor scores of {named.moderator}: they vary less than {named.moderator} itself."

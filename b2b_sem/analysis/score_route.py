@@ -20,7 +20,7 @@ from b2b_sem.measures.regression import product_reliability, regress, standardiz
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation import RouteRow
 from b2b_sem.spec.product import factors_of, product_entries
-from b2b_sem.spec.question import Question, path_entries
+from b2b_sem.spec.question import Question, items_of, path_entries
 
 __all__ = ["Setting", "ask_adjusted", "ask_observed", "ask_scores", "interval_of", "product_line"]
 
@@ -145,7 +145,7 @@ def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
     Unsupported
         With clusters, or with factor scores.
     DataError
-        For a construct whose alpha is not known, or not above 0.
+        For a construct whose alpha is not above 0.
     """
     if setting.cluster is not None or setting.score != "mean":
         raise Unsupported(
@@ -155,16 +155,17 @@ def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
     question = setting.question
     names = _structural(question)
     found, rows = _scored(setting, names)
+    # single items have no alpha: as in the model itself, they are free of error
+    scales = [name for name in names if len(items_of(question.parsed, name)) > 1]
     frame, lines = pd.DataFrame(index=rows.index), []
     for name in names:
-        rel = found.reliability[name]
-        if name not in question.latents:
+        if name not in scales:
             frame[name] = rows[name]
             continue
+        rel = found.reliability[name]
         if not 0.0 < rel <= 1.0:
             raise DataError(
-                f"the reliability of {name} is not known" if math.isnan(rel) else f"alpha of {name} is {rel:.2f}",
-                hint="the adjustment needs scales of several items that go together",
+                f"alpha of {name} is {number(rel)}", hint="the adjustment needs scales whose items go together"
             )
         item = f"{name}_mean"
         while item in names:
@@ -173,10 +174,10 @@ def ask_adjusted(setting: Setting) -> tuple[RouteRow, FitResult]:
         lines += [f"{name} =~ 1*{item}", f"{item} ~~ {float((1.0 - rel) * rows[name].var(ddof=0))!r}*{item}"]
     for end, predictors, products in _equations(question):
         lines.append(f"{end} ~ {' + '.join([*predictors, *(f'{a}:{b}' for a, b in products)])}")
-    lines += _covariances(question, names, question.latents)
+    lines += _covariances(question, names, scales)
     estimator = setting.estimator if setting.estimator in ("ML", "MLR", "MLF") else "ML"
     fitted = fit("\n".join(lines), frame, interaction="lms", estimator=estimator)
-    alphas = ", ".join(f"{n} {number(found.reliability[n], bounded=True)}" for n in names if n in question.latents)
+    alphas = ", ".join(f"{n} {number(found.reliability[n], bounded=True)}" for n in scales)
     return (
         RouteRow(
             "adjusted",

@@ -73,6 +73,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Also print the N largest modification indices (10 if N is left out).",
 )
+@click.option(
+    "--interaction",
+    metavar="WAY",
+    help="How products of latent variables (PC:PX) are estimated: lms (default), qml, or by product indicators: dmc, "
+    "dmc-all, mc, mc-all, rc, rc-all.",
+)
 @click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the bootstrap, or of mi.")
@@ -280,9 +286,17 @@ def _number_or_text(code: str) -> float | str:
 
 
 def read_answers(
-    spec: ModelSpec, data: str, sheet: str | None, missing_codes: tuple[str, ...], score: bool
+    spec: ModelSpec,
+    data: str,
+    sheet: str | None,
+    missing_codes: tuple[str, ...],
+    score: bool,
+    claims: tuple[str, ...] = (),
 ) -> Responses:
-    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr."""
+    """Read a data file, scored by the survey of the model if there is one; what was done goes to stderr.
+
+    `claims` are propositions whose own items are scored, too.
+    """
     from b2b_sem.cli.output import say
     from b2b_sem.data.read import read_responses
 
@@ -291,7 +305,7 @@ def read_answers(
         from b2b_sem.data.score import rules_from_survey
         from b2b_sem.data.score import score as score_responses
 
-        responses = score_responses(responses, rules_from_survey(spec.survey_spec, spec.items()))
+        responses = score_responses(responses, rules_from_survey(spec.survey_spec, spec.items(claims=claims)))
     for note in responses.notes:
         say(note)
     return responses

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from b2b_sem.cli.group import answer_options, output_options
+from b2b_sem.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from b2b_sem.spec.model import ModelSpec
+    from b2b_sem.spec.moderation import ModeratedModel
 
 
 @click.command("moderation", short_help="Ask whether an effect is moderated, by several routes side by side.")
 @click.argument("model")
 @answer_options
+@click.option("--claim", metavar="ID", help="A proposition of the model file on moderation: its own product is asked.")
 @click.option("--product", metavar="A:B", help="The product that is asked about (default: the only one).")
 @click.option("--outcome", metavar="Y", help="The equation that it stands in (default: the only one).")
 @click.option(
@@ -37,6 +45,7 @@ def command(
     sheet: str | None,
     missing_codes: tuple[str, ...],
     score: bool,
+    claim: str | None,
     product: str | None,
     outcome: str | None,
     routes: str | None,
@@ -55,7 +64,8 @@ def command(
     """Ask by several routes whether the effect of A on Y depends on B, and whether the verdict depends on the route.
 
     MODEL has the product in the equation of the outcome: Y ~ A + B + A:B. It is a file in lavaan syntax (.lav, .txt), a
-    model file (.yaml), or the id of a bundled model. A route that fails is a row with its reason; the exit code is 1 if
+    model file (.yaml), or the id of a bundled model. With --claim the model of that proposition is fitted: the main
+    model, its moderator and the product. A route that fails is a row with its reason; the exit code is 1 if
     no route has an answer.
     """
     from b2b_sem.analysis.moderation import ROUTES, moderation
@@ -65,9 +75,16 @@ def command(
 
     check_outputs(ctx, model, data, json_out, figure_out)
     spec = load_model(model)
+    text: Any = given_model(spec)
+    if claim is not None:
+        if product is not None or outcome is not None:
+            raise click.UsageError("'--claim' names the product: leave '--product' and '--outcome' out.", ctx)
+        claimed = _claimed(spec, claim)
+        text, product, outcome = claimed.text, claimed.product, claimed.outcome
+        moderator = moderator or claimed.moderator
     result = moderation(
-        given_model(spec),
-        read_answers(spec, data, sheet, missing_codes, score),
+        text,
+        read_answers(spec, data, sheet, missing_codes, score, () if claim is None else (claim,)),
         product,
         outcome,
         routes=ROUTES if routes is None else listed(routes),
@@ -86,6 +103,19 @@ def command(
         click.echo("error: no route has an answer; the reasons stand with the routes", err=True)
         return 1
     return 0
+
+
+def _claimed(spec: ModelSpec, claim: str) -> ModeratedModel:
+    """Return the model of a proposition on moderation."""
+    from b2b_sem.spec.moderation import moderated_model, product_of
+
+    known = [p.id for p in spec.propositions if product_of(p) is not None]
+    if claim not in known:
+        raise DataError(
+            f"'{claim}' is no proposition on moderation of the model '{spec.id}'.{did_you_mean(claim, known)}",
+            hint=f"there are: {', '.join(known) or 'none'}",
+        )
+    return moderated_model(spec.proposition(claim), spec, spec.survey_spec)
 
 
 def _cut(text: str, ctx: click.Context) -> float | str:

@@ -29,7 +29,7 @@ from b2b_sem.engine.standardize import RowValues, row_values
 from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["Problem", "at_solution", "make_casewise", "prepare", "solve", "starting_values"]
+__all__ = ["Problem", "at_solution", "fixed_moments", "make_casewise", "prepare", "solve", "starting_values"]
 
 P = TypeVar("P", bound="Problem")
 #: Iterations of the first search for a start by complete data.
@@ -90,6 +90,17 @@ def prepare(
     if options.likelihood == "wishart":
         cov = cov * (group.nobs / (group.nobs - 1))
     mean = np.array(group.mean) if table.meanstructure and group.mean is not None else None
+    fixed = fixed_moments(table, cov, mean)
+    structure = compile_structure(table, fixed)
+    casewise = make_casewise(table, observed)
+    # without a hole the likelihood is that of complete data
+    weight = make_weight(table, observed, cov, mean, options) if casewise is None or casewise.complete else casewise
+    moments = replace(make_moments(cov, mean), weight=weight)
+    return Problem(table, structure, moments, fixed, group.nobs, options, constraints, restrict(table))
+
+
+def fixed_moments(table: ParameterTable, cov: Array, mean: Array | None) -> dict[str, float]:
+    """Return the values of the rows that the data fix, by row name, from moments in model order."""
     index = {v: i for i, v in enumerate(table.observed)}
     fixed: dict[str, float] = {}
     for row in table.rows:
@@ -97,12 +108,7 @@ def prepare(
             fixed[row.name] = float(cov[index[row.lhs], index[row.rhs]])
         elif row.exo and mean is not None:
             fixed[row.name] = float(mean[index[row.lhs]])
-    structure = compile_structure(table, fixed)
-    casewise = make_casewise(table, observed)
-    # without a hole the likelihood is that of complete data
-    weight = make_weight(table, observed, cov, mean, options) if casewise is None or casewise.complete else casewise
-    moments = replace(make_moments(cov, mean), weight=weight)
-    return Problem(table, structure, moments, fixed, group.nobs, options, constraints, restrict(table))
+    return fixed
 
 
 def make_casewise(table: ParameterTable, observed: Observed) -> Casewise | None:

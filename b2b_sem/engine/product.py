@@ -7,7 +7,6 @@ all products linear.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +19,10 @@ from b2b_sem.engine.inference import (
     solution_warnings,
     wald,
 )
-from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.information import Precision, invert_information
-from b2b_sem.engine.native.loss import Point, evaluate
-from b2b_sem.engine.problem import Problem, solve
+from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.problem import solve
+from b2b_sem.engine.product_base import PreparedProducts
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
@@ -32,54 +31,19 @@ from b2b_sem.errors import ModelError
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
-    "PreparedProducts",
     "ProductFit",
     "cross_products",
     "infer_products",
     "sandwich",
     "scaled_rows",
     "solve_products",
+    "standard_deviations",
+    "with_units",
 ]
 
 #: Relative step of numeric derivatives of standard deviations.
 STEP = 1e-5
 NAN = float("nan")
-
-
-class Likelihood(Protocol):
-    """What inference needs of the likelihood of a model with products."""
-
-    def scores(self, point: Point) -> Array:
-        """Return the score of each respondent, (N, q)."""
-
-    def first_order(self, point: Point) -> Array:
-        """Return the first-order information of a respondent, (q, q)."""
-
-    def expected_information(self, structure: Structure, point: Point) -> Array:
-        """Return the observed information of a respondent, (q, q)."""
-
-    def whole_moments(self, theta: Array) -> Implied:
-        """Return the moments of all variables, products and all."""
-
-
-class PreparedProducts(Protocol):
-    """A compiled model with products: see :class:`ProductProblem`."""
-
-    @property
-    def problem(self) -> Problem:
-        """With the likelihood as the weight of its moments."""
-
-    @property
-    def linear(self) -> Problem:
-        """Without products."""
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The variables that are integrated out, if any."""
-
-    @property
-    def mixture(self) -> Likelihood:
-        """The likelihood."""
 
 
 @dataclass(frozen=True)
@@ -128,29 +92,26 @@ def scaled_rows(problem: PreparedProducts, theta: Array, raw: RowValues) -> tupl
     return scale_rows(problem.problem.table, raw, *_deviations(problem, theta))
 
 
-def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+def standard_deviations(problem: PreparedProducts, theta: Array) -> Array:
+    """Return those of latent and then of observed variables that the whole model implies, (k + p,)."""
+    implied, k = problem.mixture.whole_moments(theta), problem.problem.structure.nlatent
+    with np.errstate(invalid="ignore"):
+        return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
+
+
+def with_units(problem: PreparedProducts, value: Array, slopes: Array) -> tuple[Deviations, Deviations]:
     """Return deviations of the latent variables, and of latent and observed ones, with those of products of factors.
 
-    Derivatives are central differences: moments with products have no short derivatives.
+    Parameters
+    ----------
+    problem : ProductProblem
+    value : (k + p,) array
+        Of :func:`standard_deviations`.
+    slopes : (k + p, q) array
+        Their derivatives.
     """
     table, structure = problem.problem.table, problem.problem.structure
-    k, observed = structure.nlatent, table.observed
-    names = [*structure.eta[:k], *observed]
-
-    def sds(at: Array) -> Array:
-        implied = problem.mixture.whole_moments(at)
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.concatenate([np.diag(implied.eta_cov)[:k], np.diag(implied.sigma)]))
-
-    value = sds(theta)
-    slopes = np.zeros((len(names), len(theta)))
-    for j in range(len(theta)):
-        h = STEP * max(1.0, abs(theta[j]))
-        up, down = theta.copy(), theta.copy()
-        up[j] += h
-        down[j] -= h
-        slopes[:, j] = (sds(up) - sds(down)) / (2.0 * h)
-    q = len(theta)
+    names, q = [*structure.eta[: structure.nlatent], *table.observed], slopes.shape[1]
 
     def collect(members: range) -> Deviations:
         sd = {names[i]: float(value[i]) for i in members}
@@ -161,7 +122,20 @@ def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, De
             sd[row.rhs], slope[row.rhs] = a * b, a * db + b * da
         return out
 
-    return collect(range(k)), collect(range(len(names)))
+    return collect(range(structure.nlatent)), collect(range(len(names)))
+
+
+def _deviations(problem: PreparedProducts, theta: Array) -> tuple[Deviations, Deviations]:
+    """Return :func:`with_units`, with derivatives by central differences: the moments have no short derivatives."""
+    value = standard_deviations(problem, theta)
+    slopes = np.zeros((len(value), len(theta)))
+    for j in range(len(theta)):
+        h = STEP * max(1.0, abs(theta[j]))
+        up, down = theta.copy(), theta.copy()
+        up[j] += h
+        down[j] -= h
+        slopes[:, j] = (standard_deviations(problem, up) - standard_deviations(problem, down)) / (2.0 * h)
+    return with_units(problem, value, slopes)
 
 
 def infer_products(

@@ -13,14 +13,14 @@ import numpy as np
 
 from b2b_sem.engine.base import Array, EngineFit, IntArray
 from b2b_sem.engine.native.implied import LAMBDA, THETA
-from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import REACH, Grid, Memory, Mixture, MixturePoint, make_grid
 from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.problem import Problem, starting_values
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.errors import ModelError
 
-__all__ = ["EXACT", "Found", "maximize", "search"]
+__all__ = ["EXACT", "Found", "maximize", "prior_points", "roomy_points", "search"]
 
 #: Distance of points, in the smallest posterior standard deviation of a given variable: the relative error of a sum
 #: over a normal density is 2 exp(-2 (pi / distance)^2), 2e-8 here.
@@ -51,6 +51,8 @@ CLOSER = 0.75
 VANISHING = 3e-3
 #: Share of an item's variance that a residual variance gets to begin with where it has none.
 LEAST_RESIDUAL = 0.05
+#: What distance and ends are multiplied by for points that serve other rows of the kind, too.
+ROOM = (0.9, 1.1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ def search(
     earlier: Array | None = None
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
-        points = [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
+        points = _evaluate(wide, places, theta)
+        if any(point is None for point in points):  # negative residual variances may do at some of the points only
+            for part, place in zip(parts, places, strict=True):
+                theta[place] = _proper(part, theta[place])
+            points = _evaluate(wide, places, theta)
         if not all(isinstance(point, MixturePoint) for point in points):
             raise ModelError(
                 "no starting value gives proper covariance matrices",
@@ -141,8 +147,17 @@ def search(
             f"dimension the log-likelihood is wrong by {abs(error):.2g}",
             hint="take products with a common factor, or leave out products that do not matter",
         )
-    last = [p.with_likelihood(prior=_prior_grid(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
+    last = [p.with_likelihood(prior=prior_points(p, theta[at]), memory=None) for p, at in zip(now, places, strict=True)]
     return Found(tuple(last), replace(solution, iterations=iterations), count, error)
+
+
+def roomy_points(problem: ProductProblem, theta: Array) -> tuple[ProductProblem, Grid]:
+    """Return the problem with points that also serve other rows of the kind, and twice as many to check with."""
+    wide = _Wide(problem)
+    wide.reach = ROOM[1] * REACH
+    mean, sd, spread = _spread(problem, theta)
+    wide.locate(mean, sd, spread, ROOM[0] * DISTANCE)
+    return wide.problem, wide.finer(mean, sd)
 
 
 class _Wide:
@@ -180,6 +195,10 @@ class _Wide:
     def finer(self, mean: Array, sd: Array) -> Grid:
         """Return twice as many points in each dimension."""
         return make_grid(mean, sd, 2 * self.count - 1, self.reach)
+
+
+def _evaluate(wide: Sequence[_Wide], places: Sequence[IntArray], theta: Array) -> list[Point | None]:
+    return [evaluate(w.inner.structure, w.inner.moments, theta[at]) for w, at in zip(wide, places, strict=True)]
 
 
 def _proper(problem: ProductProblem, theta: Array) -> Array:
@@ -275,7 +294,11 @@ def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]
     mixture = problem.mixture
     mean, sd = _location(mixture, theta)
     point = evaluate(problem.problem.structure, problem.problem.moments, theta)
-    assert isinstance(point, MixturePoint)
+    if not isinstance(point, MixturePoint):
+        raise ModelError(
+            f"{', '.join(problem.given)}: far from the mean of these variables covariance matrices are not proper",
+            hint="a residual variance is negative: fix it at a share of the item's variance, or leave the item out",
+        )
     centered = mixture.grid.points - mean  # keeps digits where a variable is far from 0
     variances = [weight @ centered**2 - (weight @ centered) ** 2 for weight in point.weights]
     smallest = np.quantile(np.concatenate(variances), 0.01, axis=0)
@@ -321,7 +344,7 @@ def _most(dimensions: int) -> int:
     return int((LIMITS[kind] / (0.79, 0.53)[kind]) ** (1.0 / dimensions))
 
 
-def _prior_grid(problem: ProductProblem, theta: Array) -> Grid:
+def prior_points(problem: ProductProblem, theta: Array) -> Grid:
     """Return points for the moments of all variables: a smooth integral without data needs few."""
     mixture, at = problem.mixture, list(problem.mixture.given)
     mean, sd = _location(mixture, theta)

@@ -14,12 +14,12 @@ from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import Array, FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
-from b2b_sem.engine.native.optimize import minimize
 from b2b_sem.engine.native.quasi import Quasi, make_quasi
 from b2b_sem.engine.native.quasi_piece import QuasiProduct
 from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.product import ProductFit
-from b2b_sem.errors import ModelError, Unsupported
+from b2b_sem.engine.product_search import maximize
+from b2b_sem.errors import Unsupported
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
@@ -167,17 +167,5 @@ def solve_quasi(problem: QuasiProblem) -> ProductFit:
     for row in product_rows(inner.table):
         if row.free and row.start is not None:
             theta[row.free - 1] = row.start
-    try:
-        solution = minimize(
-            inner.structure,
-            inner.moments,
-            [lambda: theta],
-            constraints=inner.constraints,
-            max_iterations=inner.options.max_iterations,
-        )
-    except ValueError as error:
-        raise ModelError(
-            "no starting value gives proper covariance matrices",
-            hint="fit the model without products first; remove variances that are fixed at 0",
-        ) from error
+    solution = maximize(inner, theta)
     return ProductFit(problem, solution, linear, 0, 0.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.comparison import ComparisonPart, ComparisonView
 from b2b_sem.report.moderation_route import draw_routes, route_table
+from b2b_sem.report.probe_figure import probe_figures
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.method import label_method
 from b2b_sem.results.moderation_claim import ModerationClaim
@@ -47,19 +49,20 @@ def describe_moderations(moderations: Sequence[ModerationClaim]) -> list[Compari
         title = f"{claim.id}: {claim.predictor} × {claim.moderator} → {claim.outcome}"
         head, parts = "", []
         if claim.fit is not None:
-            head = f"{claim.interaction}, {label_method(claim.fit)}. The model has, beside the main model: "
-            head += "; ".join(claim.added.splitlines()) + "."
+            head = f"{claim.interaction.upper()}, {label_method(claim.fit)}. "
+            added = "; ".join(claim.added.splitlines())
+            head += f"The model has, beside the main model: {added}." if added else "The main model has the product."
         if claim.ok:
             assert claim.fit is not None
             tables = [f"{prefix}_equation"] + [f"{prefix}_slopes"] * (claim.slopes is not None)
-            folded = [f"{prefix}_regions"] * (claim.region is not None)
+            folded = [f"{_dashed(prefix)}-surface", *[f"{prefix}_regions"] * (claim.region is not None)]
             notes = [*claim.fit.notes, *(() if claim.slopes is None else claim.slopes.notes)]
             parts.append(
                 ComparisonPart(
                     "The product",
-                    [*claim.statements],
+                    [_typeset(text) for text in claim.statements],
                     [*claim.fit.warnings],
-                    [f"{_dashed(prefix)}-{name}" for name in ("slopes", "region", "surface")],
+                    [f"{_dashed(prefix)}-{name}" for name in ("slopes", "floodlight")],
                     tables,
                     folded,
                     list(dict.fromkeys(notes)),
@@ -96,9 +99,13 @@ def describe_moderations(moderations: Sequence[ModerationClaim]) -> list[Compari
 
 def moderation_figures(result: StudyResult) -> dict[str, Figure]:
     """Return the figures of all propositions on moderation, by name."""
+    names: Mapping[str, str] = result.study.get("construct_names") or {}
     made: list[Figure | None] = []
     for claim in result.moderations:
         prefix = _dashed(_prefix(claim))
+        probed = [found for found in (claim.slopes, claim.region) if found is not None]
+        for figure in probe_figures(probed, names) if claim.ok else ():
+            made.append(replace(figure, name=f"{prefix}-{figure.name.split('-')[0]}"))
         if claim.routes is not None:
             made.append(draw_routes(claim.routes, f"{prefix}-routes"))
     return {f.name: f for f in made if f is not None}
@@ -133,6 +140,10 @@ def tabulate_moderation_truth(result: StudyResult) -> Table | None:
         "A product is standardized by the standard deviations of its factors and of the outcome.",
     ]
     return table("moderation_truth", "Known equations with products, and estimates", columns, rows, notes)
+
+
+def _typeset(text: str) -> str:
+    return text.replace("->", "→").replace("chi-square", "χ²").replace("R2 =", "R² =").replace("f2 =", "f² =")
 
 
 def _prefix(claim: ModerationClaim) -> str:
@@ -252,6 +263,10 @@ def _index(claim: ModerationClaim, name: str) -> Table:
         Column("predictor", "Predictor", "code", shown=False),
     ]
     frame = found.index
+    # contrasts and sums of a single path say the same in other words
+    frame = frame[(frame["measure"] == "index") & frame["est"].notna() | ~frame["path"].isin(_lines(frame))]
+    own = frame.groupby(["measure", "outcome", "predictor"])["kind"].transform(lambda k: (k == "specific").sum())
+    frame = frame[(frame["kind"] != "indirect") | (own != 1)]
     rows = [
         (
             r["measure"],
@@ -268,12 +283,17 @@ def _index(claim: ModerationClaim, name: str) -> Table:
     notes = [
         f"index: change of the effect when {claim.moderator} is one unit higher, of an indirect effect the index of "
         "moderated mediation (Hayes 2015, doi:10.1080/00273171.2014.962683)."
-        + (f" contrast: from {at[0]} to {at[-1]}." if at else ""),
+        + (f" contrast: from {at[0]} to {at[-1]}." if (frame["measure"] == "contrast").any() else ""),
         _method(claim),
     ]
     return table(
         name, f"{claim.id}: how effects of {claim.predictor} change with {claim.moderator}", columns, rows, notes
     )
+
+
+def _lines(frame: pd.DataFrame) -> list[str]:
+    """Return the effects that are lines over the moderator, and so have an index."""
+    return frame.loc[(frame["measure"] == "index") & frame["est"].notna(), "path"].tolist()
 
 
 def _method(claim: ModerationClaim) -> str:

@@ -274,6 +274,11 @@ class JohnsonNeyman:
     _regions: pd.DataFrame = field(repr=False)
 
     @property
+    def known(self) -> bool:
+        """Whether the estimates have standard errors; without them no region is known."""
+        return bool(np.isfinite(self.surface.line[2]).all())
+
+    @property
     def kind(self) -> str:
         """Which band decides: ``pointwise`` or ``simultaneous``."""
         return "simultaneous" if self.simultaneous else "pointwise"
@@ -302,11 +307,15 @@ class JohnsonNeyman:
     @property
     def share(self) -> float:
         """Share of the model-implied normal distribution of the moderator in which the slope differs from zero."""
+        if not self.known:
+            return math.nan
         return float(self._regions.loc[self._regions["band"] == self.kind, "share"].sum())
 
     @property
     def share_sample(self) -> float:
         """Share of the sample in which the slope differs from zero; NaN where the sample has no values."""
+        if not self.known:
+            return math.nan
         own = self._regions.loc[self._regions["band"] == self.kind, "share_sample"]
         return float(own.sum(skipna=False)) if len(own) else 0.0
 
@@ -347,6 +356,8 @@ class JohnsonNeyman:
             f"(alpha = {self.alpha:g}; {self.kind} band decides)"
         )
         body = _shown(self._regions) if len(self._regions) else "nowhere"
+        if not self.known:
+            body = "not known: the estimates have no standard errors"
         return "\n".join([head, body, *self.notes])
 
     def to_json(self) -> dict[str, Any]:

@@ -185,7 +185,8 @@ class ParameterTable:
         """Write the table as lavaan syntax with every default spelled out.
 
         The text gives the same model under lavaan's bare ``lavaan()`` function (no automatic parameters) as the
-        original gives under ``sem()``.
+        original gives under ``sem()``. Products that are variables of their own, ``PC:PX``, are called ``PC.PX``, as
+        columns and latent variables of lavaan must be.
 
         Parameters
         ----------
@@ -195,11 +196,12 @@ class ParameterTable:
         """
         lines = []
         group = 0
+        plain = {v: v.replace(":", ".") for v in (*self.latents, *self.observed) if ":" in v}
         for row in self.rows:
             if self.groups and row.group != group:
                 group = row.group
                 lines.append(f"group: {group}")
-            term = row.rhs or "1"
+            term = plain.get(row.rhs, row.rhs) or "1"
             value = row.value if values is None else values.get(row.full_name if self.groups else row.name, row.value)
             parts = []
             if not row.free:
@@ -216,7 +218,7 @@ class ParameterTable:
             if row.free:
                 bounds = (("lower", row.lower), ("upper", row.upper))
                 parts += [f"{name}({bound!r})*{term}" for name, bound in bounds if bound is not None]
-            lines.append(f"{row.lhs} {row.op.replace('~1', '~')} " + " + ".join(parts))
+            lines.append(f"{plain.get(row.lhs, row.lhs)} {row.op.replace('~1', '~')} " + " + ".join(parts))
         lines += [f"{ex.render(c.left)} {c.op} {ex.render(c.right)}" for c in self.constraints]
         return "\n".join(lines)
 
@@ -317,7 +319,7 @@ def build_table(
             file=model.file,
             line=product.line,
             column=product.column,
-            hint="remove the term; products of latent variables go with continuous answers and one group",
+            hint="remove the term; products go with fit() and numbers as answers, and not with 'auto' or imputation",
         )
     models = models_of_groups(model, groups)
     names = _Names.of(models[0].entries)

@@ -30,11 +30,6 @@ class Question:
     moderator: str
 
     @property
-    def latents(self) -> tuple[str, ...]:
-        """Latent variables of the model."""
-        return tuple(dict.fromkeys(e.lhs for e in self.parsed.entries if e.op == "=~"))
-
-    @property
     def factors(self) -> tuple[str, str]:
         """The factors of the product in the order of the model."""
         first, second = self.product.split(":")

@@ -80,7 +80,9 @@ class InvarianceAnalysis(Node):
     invariance: Code = Field(description="A group of the survey, or a categorical background fact.")
 
 
-Route = Literal["lms", "qml", "dmc", "dmc-all", "mc", "rc", "scores", "split", "observed"]
+Route = Literal[
+    "lms", "qml", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all", "scores", "adjusted", "split", "observed"
+]
 
 
 class ModerationAnalysis(Node):

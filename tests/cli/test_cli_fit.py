@@ -201,10 +201,7 @@ BAD_MODELS = {
     "empty": ("# nothing here\n", "the model is empty"),
     "latent named like a column": ("x1 =~ x2 + x3 + y1", "has the name of a column"),
     "too many parameters": ("F =~ x1 + x2\n", "not identified"),
-    "product without a latent variable": (
-        "F =~ x1 + x2 + x3\ny1 ~ x1:x2",
-        "m2.lav:2:6: the product 'x1:x2' has no latent variable",
-    ),
+    "product of three": ("F =~ x1 + x2 + x3\ny1 ~ F:x1:x2", "m2.lav:2:6: the product 'F:x1:x2' cannot stand here"),
 }
 
 

@@ -64,6 +64,29 @@ def test_json_on_stdout(files: tuple[str, str], capsys: pytest.CaptureFixture[st
     assert found["rows"][0]["n"] == 250
 
 
+def test_a_claim_brings_its_own_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(tmp_path / "answers.csv")
+    assert run(["simulate", "lima2026_sectors", "--n", "300", "--seed", "1", "--out", data]) == 0
+    options = ["--data", data, "--routes", "scores,observed", "--json", "-"]
+    capsys.readouterr()
+    assert run(["moderation", "lima2026", "--claim", "P9", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["outcome"], found["focal"], found["moderator"]) == ("RR", "PC", "PX")
+    assert [row["decision"] != "" for row in found["rows"]] == [True, True]
+    # items of the moderator are scored by the survey: outside their range they are an error
+    frame = pd.read_csv(data)
+    frame.loc[3, "px1"] = 77
+    frame.to_csv(data, index=False)
+    assert run(["moderation", "lima2026", "--claim", "P9", *options]) == 2
+    assert "px1" in capsys.readouterr().err
+    for more, text in (
+        (["--claim", "P1"], "no proposition on moderation"),
+        (["--claim", "P9", "--product", "PC:PX"], "leave '--product' and '--outcome' out"),
+    ):
+        assert run(["moderation", "lima2026", *more, *options]) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_no_answer_is_exit_code_1(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     model, data = files
     assert run(["moderation", model, "--data", data, "--routes", "split", "--cut", "99"]) == 1

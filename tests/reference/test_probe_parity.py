@@ -120,6 +120,17 @@ def test_latent_product(case: dict[str, Any]) -> None:
         assert found.bounds == pytest.approx(case["simultaneous" if simultaneous else "pointwise"], rel=1e-6)
 
 
+@pytest.mark.parametrize("case", cases("latents"))
+def test_latent_product_by_its_name(case: dict[str, Any]) -> None:
+    product = f"{case['x']}:{case['m']}"
+    paths = [line.replace("XM", product) for line in case["paths"] if ":=" not in line]
+    text = "\n".join([*case["measurement"], *paths])
+    fit = bs.fit(text, data_frame(case["data"]), interaction="dmc", engine="native", **(case["options"] or {}))
+    slopes = bs.simple_slopes(fit, product, at=[-1.3, 0.0, 0.7])
+    assert check_slopes(slopes.table, case["slopes"], RTOL, ("est", "se", "z", "pvalue")) == []
+    assert bs.johnson_neyman(fit, product).bounds == pytest.approx(case["pointwise"], rel=1e-6)
+
+
 def named(effects: Any, predictor: str, outcome: str, at: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Return conditional effects by the names that the R script gives them."""
     out = {}

@@ -6,13 +6,15 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import b2b_sem as bs
+from b2b_sem.analysis.moderated import INTERACTIONS
+from b2b_sem.analysis.moderation import LATENT, ON_SCORES
 from b2b_sem.analysis.moderation_claim import default_routes, moderation_truth, settle_products
 from b2b_sem.cli.app import run as command
 from b2b_sem.propositions import judge
@@ -22,6 +24,8 @@ from b2b_sem.report.terminal import verdict_table
 from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.study import StudyResult
 from b2b_sem.results.verdict import Verdict
+from b2b_sem.spec.base import FitSettings
+from b2b_sem.spec.study import Route
 
 SURVEY = """\
 kind: survey
@@ -276,7 +280,8 @@ def test_the_same_question_by_other_routes(result: StudyResult, tmp_path: Path) 
     routes = claim(result).routes
     assert routes is not None
     assert tuple(row.route for row in routes.rows) == default_routes()
-    assert {"lms", "scores", "split"} <= set(default_routes())
+    assert {"lms", "scores", "split"} <= set(default_routes()) <= set(get_args(Route)) == {*LATENT, *ON_SCORES}
+    assert set(get_args(FitSettings.model_fields["interaction"].annotation)[0].__args__) == set(INTERACTIONS)
     assert routes.route("lms").est == claim(result).row["est"]
     assert routes.fits["lms"] is claim(result).fit
     found = claim(run(tmp_path, ", moderation: [scores]")).routes
@@ -435,3 +440,13 @@ def test_the_demo_asks_for_its_moderation() -> None:
     assert "moderation" in spec.steps
     assert spec.routes is None
     assert spec.model_spec.moderated("P9").product == "PC:PX"
+
+
+def test_how_products_are_estimated_does_not_concern_the_main_model(tmp_path: Path) -> None:
+    found = run(tmp_path, options="estimator: WLSMV, ordered: true, interaction: dmc")
+    assert found.fit.estimator == "WLSMV"
+    own = claim(found)
+    assert own.interaction == "dmc"
+    assert own.fit is not None
+    assert own.fit.model.options["interaction"] == "dmc"
+    assert verdict(found).verdict == "supported"

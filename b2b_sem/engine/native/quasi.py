@@ -17,9 +17,9 @@ measure y = y0 + Lambda G q. They are transformed one to one to
     E[s | t] = mu_s + D t + K h,    h_j = m_a m_b + S1_ab,
     Cov[s | t] = V0 + L c' + c L' + L S1 L' + K Z K',    Z_jk = S1_ac S1_bd + S1_ad S1_bc.
 
-This is the method of Klein & Muthen (2007, doi:10.1080/00273170701710205) for any number of outcomes. Each row's density
-is explicit, there is no integral. See :mod:`b2b_sem.engine.native.quasi_piece` for the small matrices and the way back
-to the parameters; the derivatives of a row's density by the small matrices are written out below.
+This is the method of Klein & Muthen (2007, doi:10.1080/00273170701710205) for any number of outcomes. The density of a
+row is explicit, there is no integral. For the small matrices and the way back to the parameters see
+:mod:`b2b_sem.engine.native.quasi_piece`; the derivatives of a density by them are written out below.
 
 The fit function is F(theta) = -2 log L / N.
 """

@@ -271,12 +271,12 @@ def pull_back(
         ALPHA: (turn(inverse) @ d.eta_mean[..., None])[..., 0],
     }
     per_entry = np.empty((*lead, len(s.free)))
-    for kind, (entries, i, j) in enumerate(s.where):
+    for kind, (entries, row, col) in enumerate(s.where):
         if kind in (TAU, ALPHA):
-            per_entry[..., entries] = by[kind][..., i]
+            per_entry[..., entries] = by[kind][..., row]
         else:
-            twice = np.where((i != j) & (kind in (THETA, PSI)), 2.0, 1.0)
-            per_entry[..., entries] = by[kind][..., i, j] * twice
+            twice = np.where((row != col) & (kind in (THETA, PSI)), 2.0, 1.0)
+            per_entry[..., entries] = by[kind][..., row, col] * twice
     out = per_entry @ (s.free[:, None] == np.arange(s.q)).astype(float)
     for j, x in enumerate(products):
         if x.parameter is not None:

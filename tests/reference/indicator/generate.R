@@ -3,7 +3,8 @@
 #   Rscript tests/reference/indicator/generate.R            all cases
 #   Rscript tests/reference/indicator/generate.R ID ...     only these
 #
-# from the checkout root; data and versions as in ../lavaan/generate.R. How a fit is polished are the functions of
+# from the checkout root; data and versions as in ../lavaan/generate.R. Products of observed variables (cases with "columns")
+# are made by lavaan. How a fit is polished are the functions of
 # ../group/generate.R. The latent product is called X.Z in R and X:Z in the files. Standardized paths of products are those of
 # Wen, Marsh & Hau (2010), b sd(X) sd(Z) / sd(Y), with standard errors by the delta method; what lavaan prints is "naive".
 
@@ -97,7 +98,7 @@ spreads <- function(fit, x) {
 
 standardized_products <- function(fit, case) {
   table <- parTable(fit)
-  names <- vapply(case$products, function(p) inner(p$name), "")
+  names <- c(vapply(case$products, function(p) inner(p$name), ""), case$columns)
   at <- which(table$op == "~" & table$rhs %in% names)
   latents <- lavNames(fit, "lv")
   f <- function(x, kind) {
@@ -105,7 +106,7 @@ standardized_products <- function(fit, case) {
     vapply(at, function(i) {
       own <- sd[[max(1, table$group[i])]]
       if (kind == "lv") own[setdiff(base::names(own), latents)] <- 1
-      pair <- strsplit(table$rhs[i], ".", fixed = TRUE)[[1]]
+      pair <- strsplit(table$rhs[i], "[.:]")[[1]]
       x[table$free[i]] * own[pair[1]] * own[pair[2]] / own[table$lhs[i]]
     }, 0)
   }

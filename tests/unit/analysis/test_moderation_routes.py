@@ -102,8 +102,9 @@ def test_adjusted_scores_are_single_indicators() -> None:
 
 def test_adjusted_scores_need_a_reliability() -> None:
     single = MODEL.replace("m1 + m2 + m3", "m1")
-    reason = bs.moderation(single, DATA, routes="adjusted").route("adjusted").reason
-    assert "reliability of M is not known" in reason
+    taken = bs.moderation(single, DATA, routes="adjusted").route("adjusted")
+    assert taken.ok
+    assert "M " not in taken.notes[0].split("alpha: ")[1]  # one item is taken as it is
     noise = DATA.assign(m2=-DATA["m1"] + np.random.default_rng(1).normal(size=400))
     reason = bs.moderation(MODEL.replace(" + m3", ""), noise, routes="adjusted").route("adjusted").reason
     assert "alpha of M is -" in reason
@@ -173,6 +174,9 @@ def test_a_route_that_fails_is_a_row_with_its_reason() -> None:
     assert "whose own effect is asked about" in found.route("split").reason
     assert found.route("scores").ok
     assert math.isnan(found.route("split").est)
+    curve = DATA.assign(**{f"y{i}": DATA[f"y{i}"] + DATA["x1"] ** 2 for i in (1, 2, 3)})
+    grows = bs.moderation(square, curve, routes="scores").statements[0]
+    assert "the effect of X grows with X itself" in grows
     clusters = bs.moderation(MODEL, DATA, routes=OWN, cluster="firm", estimator="MLR")
     assert "independent rows" in clusters.route("scores").reason
     assert clusters.route("split").ok
@@ -205,6 +209,7 @@ def test_agreement(found: ModerationResult) -> None:
     assert found.agreement == AGREE
     assert found.statements == (
         "The verdict does not depend on the route: the effect of X grows with M (p < .05) by lms, scores and split.",
+        f"Standardized effects: from {found.route('scores').std:.2f} (scores) to {found.route('lms').std:.2f} (lms).",
     )
     weak = sample(150, 0.1, 22)
     apart = bs.moderation(MODEL, weak, routes=("scores", "split"), alpha=0.5)
@@ -213,7 +218,8 @@ def test_agreement(found: ModerationResult) -> None:
     differ = bs.moderation(MODEL, weak, routes=("scores", "split", "observed"), alpha=between)
     assert differ.agreement == DIFFER
     assert "depends on the route" in differ.statements[0]
-    assert "observed" not in differ.statements[0]
+    assert "observed" not in " ".join(differ.statements)
+    assert differ.statements[1].startswith("Standardized effects: from ")
     falls = bs.moderation(MODEL, sample(400, -0.3), routes=("scores", "split"))
     assert falls.routes["decision"].tolist() == ["negative", "negative"]
     assert "falls with M" in falls.statements[0]

@@ -53,6 +53,11 @@ def ols(formula: str = "y1 ~ x1 * m1") -> Any:
     return smf.ols(formula, answers()).fit()
 
 
+def ordinal() -> bs.FitResult:
+    """Fit a model of an ordinal item."""
+    return bs.fit("z ~ x1 + m1 + w", answers().assign(z=(answers()["y1"] > 0).astype(int)), ordered=["z"])
+
+
 def defined(name: str) -> pd.Series:
     """Return a defined parameter."""
     rows = lms().parameters
@@ -213,6 +218,69 @@ def test_groups_have_their_own_slopes() -> None:
         bs.simple_slopes(alone, "x1:m1", aliases=aliases, group="b")
 
 
+@pytest.mark.parametrize("way", ["lms", "qml", "dmc", "mc", "rc"])
+def test_slopes_do_not_depend_on_the_zero_point_of_an_observed_moderator(way: str) -> None:
+    model = "X =~ x1 + x2\nY =~ y1 + y2\nX ~ a\nY ~ X + w + X:w"
+    rng = np.random.default_rng(1)
+    data = answers().assign(a=answers()["x1"] + rng.normal(size=len(answers())))
+    first, second = (bs.fit(model, data.assign(w=data["w"] + shift), interaction=way) for shift in (-10.0, 5.0))
+    mean = data["w"].mean()
+    tested = ["value_sd", "est", "se", "ci_lower", "ci_upper", "est_std"]
+    one, two = (bs.simple_slopes(fit, "X:w").table for fit in (first, second))
+    np.testing.assert_allclose(one["value"] + 15.0, two["value"], rtol=1e-6)
+    pd.testing.assert_frame_equal(one[tested], two[tested], rtol=2e-4, atol=1e-6)
+    assert one["value"][1] == pytest.approx(mean - 10.0, rel=1e-6)
+    # in units of the answers, not of a centred copy
+    again = bs.simple_slopes(second, "X:w", at=two["value"].tolist()).table
+    pd.testing.assert_frame_equal(again[["est", "se"]], two[["est", "se"]])
+    ends = [bs.johnson_neyman(fit, "X:w") for fit in (first, second)]
+    np.testing.assert_allclose(np.array(ends[0].bounds) + 15.0, ends[1].bounds, rtol=2e-4)
+    assert ends[0].share_sample == ends[1].share_sample
+    effects = [bs.conditional_effects(fit, "X:w", predictor="a").select("indirect") for fit in (first, second)]
+    columns = ["value_sd", "est", "se", "ci_lower", "ci_upper", "est_std"]
+    pd.testing.assert_frame_equal(effects[0][columns], effects[1][columns], rtol=2e-4, atol=1e-6)
+    path = second.parameters.query("lhs == 'X' and op == '~' and rhs == 'a'")["est"].iloc[0]
+    np.testing.assert_allclose(effects[1]["est"], path * two["est"], rtol=1e-9)
+    sizes = [bs.moderation_size(fit, "X:w").delta_r2 for fit in (first, second)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
+
+
+def test_groups_of_latent_products() -> None:
+    rng = np.random.default_rng(17)
+    x, m = rng.normal(size=(2, 500))
+    y = 0.4 * x + 0.2 * m + 0.3 * x * m + rng.normal(size=500)
+    names = [("x", x), ("m", m), ("y", y)]
+    items = {f"{name}{k}": v + 0.5 * rng.normal(size=500) for name, v in names for k in (1, 2, 3)}
+    data = pd.DataFrame(items).assign(g=np.tile(["a", "b"], 250))
+    model = "X =~ x1 + x2 + x3\nM =~ m1 + m2 + m3\nY =~ y1 + y2 + y3\nY ~ X + M + X:M"
+    both, alone = bs.fit(model, data, group="g"), bs.fit(model, data[data["g"] == "b"])
+    first, second = bs.simple_slopes(both, "X:M", group="b").table, bs.simple_slopes(alone, "X:M").table
+    pd.testing.assert_frame_equal(first, second, rtol=1e-4)
+    assert bs.moderation_size(both, "X:M", group="b").f2 == pytest.approx(bs.moderation_size(alone, "X:M").f2, rel=1e-4)
+    first, second = (
+        bs.conditional_effects(both, "X:M", group="b").table,
+        bs.conditional_effects(alone, "X:M").table,
+    )
+    pd.testing.assert_frame_equal(first, second, rtol=1e-4)
+
+
+def test_factor_scores_tell_the_share_of_the_sample() -> None:
+    data = answers().assign(g=np.tile(["a", "b"], 110))
+    for k in (1, 2):
+        product = (data[f"x{k}"] - data[f"x{k}"].mean()) * (data[f"m{k}"] - data[f"m{k}"].mean())
+        data[f"p{k}"] = product - product.mean()
+    model = "X =~ x1 + x2\nM =~ m1 + m2\nY =~ y1 + y2\nP =~ p1 + p2\nY ~ X + M + P"
+    for group in (None, "b"):
+        fit = bs.fit(model, data, group=None if group is None else "g", engine="native")
+        found = bs.johnson_neyman(fit, "X:M", aliases={"P": "X:M"}, group=group)
+        scores = fit.factor_scores()
+        own = (scores if group is None else scores[group])["M"].to_numpy()
+        counted = sum(float(((own >= low) & (own <= high)).mean()) for low, high in found.intervals)
+        assert found.share_sample == pytest.approx(counted, abs=1e-12)
+        assert 0.0 < counted < 1.0
+        assert any("factor scores of M" in note for note in found.notes)
+
+
 def test_the_same_regression_by_arrays_and_by_a_model() -> None:
     data = answers()
     data = data.assign(xm=data["x1"] * data["m1"])
@@ -238,7 +306,11 @@ def test_a_fit_that_failed_says_so() -> None:
     found = bs.simple_slopes(fit, "X:M")
     assert "must not be interpreted: the estimation did not converge" in found.notes[0]
     assert found.table["se"].isna().all()
-    assert bs.johnson_neyman(fit, "X:M").intervals == ()
+    region = bs.johnson_neyman(fit, "X:M")
+    assert region.intervals == ()
+    assert math.isnan(region.share)
+    assert math.isnan(region.share_sample)
+    assert "not known" in str(region)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +328,7 @@ def test_a_fit_that_failed_says_so() -> None:
         (lambda: bs.simple_slopes(lms(), "X:M", at=[1.0], unit="SD"), DataError, "unit='SD'"),
         (lambda: bs.simple_slopes(lms(), "X:M", level=95), DataError, "confidence level"),
         (lambda: bs.johnson_neyman(lms(), "X:M", alpha=0.0), DataError, "alpha"),
+        (lambda: bs.simple_slopes(ordinal(), "x1:m1", aliases={"w": "x1:m1"}), Unsupported, "ordinal items"),
         (lambda: bs.simple_slopes("fit", "X:M"), DataError, "need a fitted model"),
         (lambda: bs.simple_slopes(ols(), "x1:m1", group="a"), DataError, "no groups"),
         (lambda: bs.simple_slopes(ols("y1 ~ x1 + x1:m1"), "x1:m1"), ModelSyntaxError, "not by itself"),

@@ -57,8 +57,8 @@ def test_a_replicate_is_the_fit_of_its_rows(model, method, options):
         (counts,) = drawn(fit, 11, k)
         rows = data.iloc[np.repeat(np.arange(len(data)), counts)]
         again = bs.fit(model, rows, **options)
-        np.testing.assert_allclose(found.values[k], again.parameters["est"], rtol=1e-5, atol=3e-5)  # the stopping rule
-        np.testing.assert_allclose(found.std_values[k], again.parameters["std_all"], rtol=1e-5, atol=3e-5)  # the stopping rule
+        np.testing.assert_allclose(found.values[k], again.parameters["est"], rtol=1e-5, atol=3e-5)
+        np.testing.assert_allclose(found.std_values[k], again.parameters["std_all"], rtol=1e-5, atol=3e-5)
 
 
 def test_columns_of_the_full_sample_are_something_else():

@@ -57,6 +57,18 @@ def test_critical_values() -> None:
         critical_value(1.5)
 
 
+def test_the_simultaneous_band_holds_everywhere_at_once() -> None:
+    rng = np.random.default_rng(6)
+    b1, b3 = rng.multivariate_normal([0.0, 0.0], COV, size=8_000).T
+    # all values of the moderator, by angle
+    m = np.tan(np.linspace(-1.5707, 1.5707, 201))
+    _, se = slope_lines(0.0, 0.0, COV, m)
+    largest = np.max(np.abs(b1[:, None] + b3[:, None] * m) / se, axis=1)
+    assert (largest > critical_value(0.05, simultaneous=True)).mean() == pytest.approx(0.05, abs=0.01)
+    # pointwise, the chance of a false finding somewhere is larger
+    assert (largest > critical_value(0.05)).mean() > 0.12
+
+
 def test_share() -> None:
     assert normal_share(((-math.inf, math.inf),), 0.0, 1.0) == pytest.approx(1.0)
     assert normal_share(((-math.inf, -1.0), (1.0, math.inf)), 0.0, 1.0) == pytest.approx(2 * stats.norm.sf(1.0))
