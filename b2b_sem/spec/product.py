@@ -111,7 +111,7 @@ def add_products(
     numbers = {r.label: r.free for r in table.rows if r.label and r.free}
     fixed = {r.label: r.value for r in table.rows if r.label and not r.free}
     free, seen, rows = table.nfree, set[tuple[int, tuple[str, ...]]](), list[Row]()
-    shared = _equal_products(entries, group_equal, partial_products(group_partial, parsed))
+    shared = _equal_products(entries, group_equal, group_partial)
     for g, e in [(g, e) for g, own in enumerate(models, 1) for e in product_entries(own)]:
         first, second = factors_of(e)
         where: dict[str, Any] = {"file": parsed.file, "line": e.line, "column": e.column}
@@ -180,7 +180,7 @@ def _equal_products(
     """
     keys = list(dict.fromkeys((e.lhs, *sorted(factors_of(e))) for e in entries))
     exempt = []
-    for name in group_partial:
+    for name in partial_products(group_partial):
         lhs, _, rhs = re.sub(r"\s+", "", name).partition("~")
         key = (lhs, *sorted(rhs.split(":")))
         if key not in keys:
@@ -191,9 +191,10 @@ def _equal_products(
     return [key for key in keys if key not in exempt] if "regressions" in group_equal else []
 
 
-def partial_products(group_partial: Sequence[str], parsed: ParsedModel) -> list[str]:
-    """Return the members of ``group_partial`` that name products; those that are columns are names as any other."""
-    return [name for name in group_partial if ":" in name and name.partition("~")[2].strip() not in parsed.columns]
+def partial_products(group_partial: Sequence[str], columns: Sequence[str] = ()) -> list[str]:
+    """Return the members of ``group_partial`` that name products which are no `columns` of the data."""
+    named = [(name, re.sub(r"\s+", "", name).partition("~")[2]) for name in group_partial]
+    return [name for name, rhs in named if ":" in rhs and rhs not in columns]
 
 
 def _fixed_alike(rows: list[Row]) -> list[Row]:
