@@ -38,7 +38,7 @@ LIMITS = (15_000, 40_000)
 #: Change of the log-likelihood with twice the points above which there is no result.
 USELESS = 1e-2
 #: How often the points are set again.
-ROUNDS = 6
+ROUNDS = 8
 #: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
 #: what the ends are multiplied by where one has.
 MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
@@ -101,9 +101,10 @@ def search(
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
         points = _evaluate(wide, places, theta)
-        if any(point is None for point in points):  # negative residual variances may do at some of the points only
-            for part, place in zip(parts, places, strict=True):
-                theta[place] = _proper(part, theta[place])
+        if any(point is None for point in points):
+            # a negative residual variance may do at some values of the given variables only
+            for own, at in zip(wide, places, strict=True):
+                theta[at] = _proper(own.problem, theta[at])
             points = _evaluate(wide, places, theta)
         if not all(isinstance(point, MixturePoint) for point in points):
             raise ModelError(
@@ -117,7 +118,7 @@ def search(
         now = [w.problem if solution is None else w.pruned(point) for w, point in pairs]
         joint = join(now)
         solution = maximize(joint, theta, rescue=None if distance == ROUGH else 0)
-        theta, iterations = solution.theta, iterations + solution.iterations
+        theta, iterations = np.array(solution.theta), iterations + solution.iterations
         spreads = [_spread(w.problem, theta[at]) for w, at in zip(wide, places, strict=True)]
         if distance == ROUGH:
             distance = DISTANCE
