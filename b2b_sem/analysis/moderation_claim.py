@@ -79,11 +79,13 @@ def moderation_claim(
     """
     options, reasons = settle_products(settings)
     found: FitResult | None = None
+    linear: FitResult | None = None
     try:
         if absent := _absent(model, data):
             reasons.insert(0, absent)
         else:
             found = fit(model.text, data, **options)
+            linear = fit(model.linear, data, **{k: v for k, v in options.items() if k != "interaction"})
     except B2BSemError as error:
         reasons.insert(0, f"The model with {model.product} was not fitted: {error.message}.")
     parts = {} if found is None or not found.ok else _probed(model, found, reasons, alpha, level)
@@ -102,6 +104,7 @@ def moderation_claim(
         alpha=alpha,
         level=level,
         fit=found,
+        linear=linear,
         statements=tuple(statements),
         reasons=tuple(reasons),
         **parts,

@@ -101,9 +101,10 @@ def search(
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
         points = _evaluate(wide, places, theta)
-        if any(point is None for point in points):  # negative residual variances may do at some of the points only
-            for part, place in zip(parts, places, strict=True):
-                theta[place] = _proper(part, theta[place])
+        if any(point is None for point in points):
+            # a negative residual variance may do at some values of the given variables only
+            for own, at in zip(wide, places, strict=True):
+                theta[at] = _proper(own.problem, theta[at])
             points = _evaluate(wide, places, theta)
         if not all(isinstance(point, MixturePoint) for point in points):
             raise ModelError(
