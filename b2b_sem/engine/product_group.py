@@ -30,7 +30,6 @@ from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import Mixture
 from b2b_sem.engine.native.quasi import Quasi
-from b2b_sem.engine.problem import prepare
 from b2b_sem.engine.product import cross_products, sandwich, scaled_rows
 from b2b_sem.engine.product_base import PreparedProducts, begin
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
@@ -61,12 +60,15 @@ class GroupProducts:
         The moments of each part have a :class:`Mixture` as their weight.
     linear : GroupProblem
         Without products; its parameters are the first ones.
+    solution : EngineFit
+        Of the model without products.
     parts : tuple of PreparedProducts
         One for each group, with parameters of its own; their `linear` is compiled, not to be solved.
     """
 
     problem: GroupProblem
     linear: GroupProblem
+    solution: EngineFit
     parts: tuple[PreparedProducts, ...]
 
     @property
@@ -117,6 +119,7 @@ def prepare_product_groups(
     """
     plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
     base = prepare_groups(linear, observed, plain, None)
+    solution = solve_groups(base, "native")
     parts: list[PreparedProducts] = []
     places = []
     for g in range(1, len(table.groups) + 1):
@@ -129,8 +132,8 @@ def prepare_product_groups(
             parts.append(prepare_part(local, without, observed.part(g)))
             continue
         # without a product of its own a group is integrated like the others, which changes nothing
-        alone = prepare(local_table(linear, g)[0], observed.part(g), plain, None)
-        given = choose_given(local, alone) if products else _given_elsewhere(table, local, g)
+        own = solution.theta[base.places[g - 1]]
+        given = choose_given(local, base.parts[g - 1], own) if products else _given_elsewhere(table, local, g)
         parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
     joint = [
         Part(p.problem.structure, p.problem.moments, place, p.problem.nobs / observed.nobs)
@@ -148,7 +151,7 @@ def prepare_product_groups(
         tuple(p.problem for p in parts),
         tuple(places),
     )
-    return GroupProducts(problem, base, tuple(parts))
+    return GroupProducts(problem, base, solution, tuple(parts))
 
 
 def _given_elsewhere(table: ParameterTable, local: ParameterTable, group: int) -> tuple[str, ...]:
@@ -177,7 +180,7 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
     ModelError
         If the model without products has no start, or no starting value has a likelihood.
     """
-    linear = solve_groups(problem.linear, "native")
+    linear = problem.solution
     theta = begin(problem.problem.table, linear)
 
     def join(parts: Sequence[ProductProblem]) -> GroupProblem:

@@ -13,7 +13,6 @@ import numpy as np
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import FitOptions
-from b2b_sem.engine.group import solve_groups
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.quasi import Quasi, make_quasi
 from b2b_sem.engine.native.quasi_piece import QuasiProduct
@@ -214,6 +213,6 @@ def solve_quasi_groups(problem: GroupProducts) -> GroupProductFit:
     ModelError
         If the model without products has no start.
     """
-    linear = solve_groups(problem.linear, "native")
+    linear = problem.solution
     solution = maximize(problem.problem, begin(problem.problem.table, linear))
     return GroupProductFit(problem, solution, linear, 0, 0.0)
