@@ -119,7 +119,7 @@ def search(
         joint = join(now)
         solution = maximize(joint, theta, rescue=None if distance == ROUGH else 0)
         theta, iterations = np.array(solution.theta), iterations + solution.iterations
-        spreads = [_spread(w.problem, theta[at]) for w, at in zip(wide, places, strict=True)]
+        spreads = [_spread(p, theta[at], w.problem.mixture.grid) for p, w, at in zip(now, wide, places, strict=True)]
         if distance == ROUGH:
             distance = DISTANCE
         else:
@@ -290,10 +290,13 @@ def maximize(problem: Problem, theta: Array, *, rescue: int | None = None) -> En
         ) from error
 
 
-def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each."""
+def _spread(problem: ProductProblem, theta: Array, whole: Grid | None = None) -> tuple[Array, Array, Array]:
+    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each.
+
+    Where points were left out `whole` has them all.
+    """
     mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
+    mean, sd = _location(mixture if whole is None else replace(mixture, grid=whole), theta)
     point = evaluate(problem.problem.structure, problem.problem.moments, theta)
     if not isinstance(point, MixturePoint):
         raise ModelError(
