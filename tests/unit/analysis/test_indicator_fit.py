@@ -194,3 +194,13 @@ def test_paths_of_groups():
     one = bs.compare_groups(text.format("w:v"), DATA, "team").omnibus
     other = bs.compare_groups(text.format("wv"), DATA.assign(wv=DATA["w"] * DATA["v"]), "team").omnibus
     assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_an_observed_product_may_differ_between_groups():
+    options = {"group": "team", "group_equal": ["regressions"]}
+    made = DATA.assign(wv=DATA["w"] * DATA["v"])
+    text = BASE + "Y ~ X + M + X:M + w + v + "
+    one = bs.fit(text + "w:v", DATA, group_partial=["Y ~ w:v"], **options)
+    other = bs.fit(text + "wv", made, group_partial=["Y~wv"], **options)
+    assert one.measures["logl"] == pytest.approx(other.measures["logl"], abs=1e-6)
+    assert one.measures["npar"] == other.measures["npar"]

@@ -387,7 +387,6 @@ def test_comparisons() -> None:
     ("text", "arguments", "message"),
     [
         ("P ~ X + M + X:M\nY ~ P + M + P:M", {}, "depends on a product itself"),
-        ("Y ~ X + M + X:M", {"group": "team"}, "group"),
         ("Y ~ X + M + X:M", {"estimator": "GLS"}, "ML"),
     ],
 )
