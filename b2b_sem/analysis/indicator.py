@@ -25,6 +25,7 @@ SOURCES = {
     "dmc": "Lin, Wen, Marsh & Lin 2010",
     "mc": "Marsh, Wen & Hau 2004",
     "rc": "Little, Bovaird & Widaman 2006",
+    "ca": "Kenny & Judd 1984, Joreskog & Yang 1996",
 }
 
 
@@ -106,7 +107,12 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
     )
     if data is None or arguments["sample_cov"] is not None:
         raise DataError("products of items need the rows of the data, not moments", hint="give data=...")
-    if centring == "mc" and arguments["meanstructure"] is False:
+    if centring == "ca":
+        refuse(
+            group=(arguments["group"], (None,), "the constrained approach is for one group: use 'dmc'"),
+            orthogonal=(bool(arguments["orthogonal"]), (False,), "leave it out, or use 'dmc'"),
+        )
+    if centring in ("mc", "ca") and arguments["meanstructure"] is False:
         raise Unsupported(
             "mean-centred products have means, which are modelled", hint="leave meanstructure out, or use 'dmc'"
         )
@@ -136,7 +142,12 @@ def _notes(fit: Fit, expansion: Expansion, centring: str) -> list[str]:
     """Say how the products were made, and what a reader must know of the numbers."""
     notes = [f"Product indicators ({SOURCES[centring]}). " + " ".join(expansion.notes), _standardization(fit)]
     options = fit.model.options
-    if options["se"] == "standard" and options["test"] == "standard":
+    if centring == "ca":
+        notes.append(
+            "The constraints, like standard errors and chi-square here, suppose normal factors and errors of items. If "
+            "these are not normal the product is biased: compare interaction='dmc' with estimator='MLR'."
+        )
+    elif options["se"] == "standard" and options["test"] == "standard":
         notes.append(
             "Products of items are not normal, even where the items are; standard errors and chi-square of "
             f"estimator={fit.estimator!r} take them as normal. estimator='MLR' does not."

@@ -15,7 +15,7 @@ from b2b_sem.spec.syntax import ParsedModel
 __all__ = ["INTERACTIONS", "ProductResult", "add_notes", "fit_products"]
 
 #: Ways of estimation: what `interaction` may be.
-INTERACTIONS = ("lms", "qml", *METHODS)
+INTERACTIONS = ("lms", "qml", *METHODS, "ca")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         return add_notes(fit_lms(parsed, data, arguments), notes)
     if interaction == "qml":
         return add_notes(fit_qml(parsed, data, arguments), notes)
-    if interaction in METHODS:
+    if interaction in (*METHODS, "ca"):
         return add_notes(fit_indicators(parsed, data, arguments), notes)
     raise Unsupported(
         f"interaction={interaction!r} is not available", hint=f"use one of {', '.join(repr(i) for i in INTERACTIONS)}"

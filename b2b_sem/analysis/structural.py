@@ -154,10 +154,12 @@ def fit(
         "residual.covariances", "lv.variances", "lv.covariances", "regressions".
     group_partial : sequence of str
         Parameters that are not equal all the same: "F=~x2", "x2~1".
-    interaction : {"lms", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all"}
+    interaction : {"lms", "qml", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all", "ca"}
         How products of latent variables in the model (``RR ~ PC + PX + PC:PX``) are estimated: by maximum likelihood
-        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338), or by products of their items as indicators, which are
-        double-mean-centred, mean-centred or residual-centred: see :func:`b2b_sem.product_indicators`.
+        (Klein & Moosbrugger 2000, doi:10.1007/BF02296338), by quasi-maximum likelihood (Klein & Muthen 2007,
+        doi:10.1080/00273170701710205), or by products of their items as indicators, which are double-mean-centred,
+        mean-centred or residual-centred (see :func:`b2b_sem.product_indicators`), or mean-centred with the constraints
+        that normality gives ("ca"). Products of observed variables are columns, whatever the way.
 
     Returns
     -------

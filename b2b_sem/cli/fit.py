@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     "--interaction",
     metavar="WAY",
     help="How products of latent variables (PC:PX) are estimated: lms (default), qml, or by product indicators: dmc, "
-    "dmc-all, mc, mc-all, rc, rc-all.",
+    "dmc-all, mc, mc-all, rc, rc-all, ca.",
 )
 @click.option("--bounds", help="Automatic bounds: pos.var, standard, wide, ...")
 @click.option("--bootstrap", type=click.IntRange(min=2), metavar="N", help="Also refit N resampled data sets.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "add_product_columns", "product_columns", "product_indicators"]
 
 #: Ways to make product indicators: how they are centred, from matched pairs or from all.
-METHODS = tuple(f"{centring}{pairs}" for centring in CENTRINGS for pairs in ("", "-all"))
+METHODS = tuple(f"{centring}{pairs}" for centring in CENTRINGS if centring != "ca" for pairs in ("", "-all"))
 
 
 def product_indicators(

@@ -78,7 +78,7 @@ class Recentring:
                 continue
             change[:, part.product, part.second] -= move[:, part.first]
             change[:, part.product, part.first] -= move[:, part.second]
-            if part.centring == "mc":
+            if part.centring in ("mc", "ca"):
                 target[:, part.product] += whole[:, part.first, part.second] - self.cov[part.first, part.second]
         shift = np.zeros((count, p))
         at = np.concatenate([part.product for part in self.parts])

@@ -13,13 +13,19 @@ from itertools import combinations
 from typing import Any
 
 from b2b_sem.errors import ModelSyntaxError, Unsupported
+from b2b_sem.spec.constrained import constrain
 from b2b_sem.spec.product import factors_of, is_product, linear_part, product_entries
 from b2b_sem.spec.syntax import Entry, Modifiers, ParsedModel
 
 __all__ = ["CENTRINGS", "Expansion", "ProductTerm", "column_name", "expand", "observed_products", "pairs_of"]
 
 #: How products are centred, by the name that a method starts with.
-CENTRINGS = {"dmc": "double-mean-centred", "mc": "mean-centred", "rc": "residual-centred"}
+CENTRINGS = {
+    "dmc": "double-mean-centred",
+    "mc": "mean-centred",
+    "rc": "residual-centred",
+    "ca": "mean-centred and constrained",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class ProductTerm:
         Items of the two factors.
     pairs : tuple of (str, str)
         The items whose products are used.
-    centring : {"dmc", "mc", "rc", "none"}
+    centring : {"dmc", "mc", "rc", "ca", "none"}
     columns : tuple of str
         Name of each product.
     """
@@ -102,7 +108,8 @@ def expand(parsed: ParsedModel, method: str) -> Expansion:
     Parameters
     ----------
     parsed : ParsedModel
-    method : {"dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all"}
+    method : {"dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all", "ca"}
+        ``"ca"`` is ``"mc"`` with the constraints of :mod:`b2b_sem.spec.constrained`.
 
     Raises
     ------
@@ -139,12 +146,19 @@ def expand(parsed: ParsedModel, method: str) -> Expansion:
     rest = [e for e in plain.entries if e not in parsed.entries]
     kept = [replace(e, rhs=names[e.rhs]) if e.rhs in names else e for e in parsed.entries]
     _check_twice(kept, parsed)
-    own = (*kept, *rest, *added)
+    own: tuple[Entry, ...] = (*kept, *rest, *added)
+    constraints = parsed.constraints
+    if centring == "ca":
+        if len(terms) > 1:
+            raise Unsupported(
+                "the constrained approach is available for one product", file=parsed.file, hint="use interaction='dmc'"
+            )
+        own, constraints = constrain(replace(parsed, entries=own), terms[0].name, terms[0].pairs, terms[0].columns)
     if rest:
         absent = ", ".join(f"{e.lhs} ~ {e.rhs}" for e in rest)
         notes.append(f"Paths of the factors of products that the model does not name are fixed at 0: {absent}.")
     notes += [f"{old} is {new}: one product, one name." for old, new in names.items() if old != new]
-    return Expansion(replace(parsed, entries=own), tuple(terms), tuple(notes))
+    return Expansion(replace(parsed, entries=own, constraints=constraints), tuple(terms), tuple(notes))
 
 
 def _canonical(parsed: ParsedModel) -> dict[str, str]:

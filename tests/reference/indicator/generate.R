@@ -55,13 +55,14 @@ with_products <- function(frame, case, how) {
       next
     }
     whole <- indProd(frame, product$first, product$second, match = !how$all, meanC = TRUE,
-                     residualC = how$centring == "rc", doubleMC = how$centring != "mc")
+                     residualC = how$centring == "rc", doubleMC = !how$centring %in% c("mc", "ca"))
     frame[columns] <- whole[columns]
   }
   frame
 }
 
 model_of <- function(case, how) {
+  if (!is.null(case$constrained)) return(case$constrained)
   lines <- case$model
   words <- c("PRODUCT", "SQUARE")
   extra <- character(0)
@@ -85,6 +86,22 @@ model_of <- function(case, how) {
 
 SETTING <- NULL
 G$data_of <- function(case) with_products(plain_data(case), case, parts_of(SETTING))
+
+# Solutions on nonlinear equations, as in ../constraints.
+K <- functions_of(file.path(REFERENCE, "constraints", "generate.R"))
+K$nothing <- function(x, ...) numeric(0)
+solve_constrained <- function(case, setting) {
+  arguments <- G$arguments_of(case, setting)
+  default <- G$fit_of(case, arguments)
+  found <- K$polish_constrained(default$fit)
+  start <- parTable(default$fit)
+  start$est[start$free > 0] <- found$x[start$free[start$free > 0]]
+  fit <- G$fit_of(case, arguments, start = start, optim.method = "none", check.start = FALSE)$fit
+  moved <- max(abs(lavaan:::lav_model_get_parameters(fit@Model) - found$x))
+  if (moved > 1e-12 * max(1, abs(found$x))) stop("the polished point was not taken over (", moved, ")")
+  fit@baseline <- default$fit@baseline
+  list(fit = fit, first = default, best = list(default = NA, polished = found$size))
+}
 
 # Standardized paths of products -----------------------------------------------------------------------------------------
 spreads <- function(fit, x) {
@@ -144,7 +161,8 @@ renamed <- function(frame, case) {
 run <- function(case, setting) {
   SETTING <<- setting
   case$model <- model_of(case, parts_of(setting))
-  solved <- G$solve_one(case, case$settings[[setting]])
+  solve <- if (is.null(case$constrained)) G$solve_one else solve_constrained
+  solved <- solve(case, case$settings[[setting]])
   fit <- solved$fit
   measures <- suppressWarnings(as.list(fitMeasures(fit)))
   keep <- grep("level|h0|h1|notclose|^rmr_|srmr_|crmr|ci.level", names(measures), invert = TRUE, value = TRUE)

@@ -116,3 +116,46 @@ def test_lavaan_names_have_no_colon():
     assert "X.M =~ 1*x1.m1" in text
     assert "Y ~ NA*X.M" in text
     assert ":" not in text
+
+
+def test_constrained_loadings_follow_from_those_of_the_items():
+    parsed = expand(parse_model(MODEL + "Y ~ X + M + X:M"), "ca").parsed
+    table = build_table(parsed)
+    known = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    assert known["X:M", "=~", "x1.m1"].value == 1.0
+    assert known["X:M", "~1", ""].free == known["X", "~~", "M"].free > 0
+    assert known["X", "~~", "X:M"].value == 0.0
+    equations = {c.statement.split(" == ")[0]: c.text for c in parsed.constraints}
+    assert equations[known["X:M", "=~", "x2.m2"].label] == ".X.x2.*.M.m2."
+    # variance of the product, two residual variances and a loading
+    assert len(equations) == 4
+
+
+def test_constrained_parameters_keep_labels_and_values_of_the_user():
+    text = "X =~ 2*x1 + a*x2\nM =~ m1 + .5*m2\nY =~ y1 + y2\nY ~ X + M + X:M\nX ~~ v*X\nM ~~ 0*X\nx1 ~~ 0*x1"
+    parsed = expand(parse_model(text), "ca").parsed
+    table = build_table(parsed)
+    known = {(r.lhs, r.op, r.rhs): r for r in table.rows}
+    assert known["X:M", "=~", "x1.m1"].value == 2.0
+    assert known["X:M", "~1", ""].value == 0.0
+    equations = {c.statement.split(" == ")[0]: c.text for c in parsed.constraints}
+    assert equations[known["X:M", "=~", "x2.m2"].label] == "a*0.5"
+    assert equations[known["x1.m1", "~~", "x1.m1"].label] == "4*v*.m1.m1."
+    assert equations[known["X:M", "~~", "X:M"].label] == "v*.M.M."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Y ~ X + X:X", "of squares"),
+        ("Y ~ X + w + X:w", "observed"),
+        ("M ~ X\nY ~ X + M + X:M", "explained by others"),
+        ("Y ~ X + M + X:M\nx1 ~~ m1", "residuals covary"),
+        ("Y ~ X + M + X:M\nW =~ x1 + w1 + w2", "several factors"),
+        ("Y ~ X + M + X:M\nx1 ~ w", "regressions"),
+        ("Z =~ z1 + z2\nY ~ X + M + Z + X:M + X:Z", "one product"),
+    ],
+)
+def test_constrained_refused(text, message):
+    with pytest.raises(Unsupported, match=message):
+        expand(parse_model(MODEL + text), "ca")
