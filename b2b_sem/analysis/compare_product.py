@@ -29,11 +29,11 @@ def compare_products(fits: Sequence[FitResult], titles: Sequence[str], method: s
 
     2 (l1 - l0) is chi-square distributed under ML; under MLR it is divided by a scaling factor:
 
-    * "satorra.bentler.2001", the default: (q1 c1 - q0 c0) / (q1 - q0), with the number of parameters q and the scaling
-      factor c of each log-likelihood, as Mplus has it. It can be negative where the smaller model is far from true.
-    * "satorra.bentler.2010": c1 at the estimates of the smaller model (doi:10.1007/s11336-009-9135-y).
-    * "satorra.2000": from the scores and the information of the larger model, at its estimates; never negative
-      (doi:10.1007/978-1-4615-4603-0_17). The measure ``product_chisq_scaled`` of a fit has it, too.
+    * "satorra.2000", the default: from the scores and the information of the larger model, at its estimates; never
+      negative (doi:10.1007/978-1-4615-4603-0_17). The measure ``product_chisq_scaled`` of a fit has it, too.
+    * "satorra.bentler.2001": (q1 c1 - q0 c0) / (q1 - q0), with the number of parameters q and the scaling factor c of
+      each log-likelihood, as Mplus has it. It is wrong, and can be negative, where the smaller model is far from true.
+    * "satorra.bentler.2010": the same with c1 at the estimates of the smaller model (doi:10.1007/s11336-009-9135-y).
 
     A model is nested where its parameters (fixed values, labels and equations allowed for) are a special case of those
     of the larger one; the same model in another parameterization is not recognised.
@@ -110,7 +110,7 @@ def _method(fits: Sequence[FitResult], labels: Sequence[str], method: str) -> st
     if len(set(robust)) > 1:
         raise DataError("some of the models have robust standard errors and some have not", hint="fit all alike")
     if method == "default":
-        method = "satorra.bentler.2001" if robust[0] else "standard"
+        method = "satorra.2000" if robust[0] else "standard"
     if method == "standard" and robust[0]:
         raise Unsupported(
             "the difference of log-likelihoods has to be scaled under MLR", hint="use method='satorra.2000'"

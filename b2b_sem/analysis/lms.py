@@ -114,7 +114,7 @@ def product_tables(
         For a model that is not available; for inequalities and nonlinear constraints.
     """
     equal, partial = arguments["group_equal"], arguments["group_partial"]
-    products = partial_products(partial)
+    products = partial_products(partial, parsed.columns)
     linear = build_table(
         linear_part(parsed),
         meanstructure=True,

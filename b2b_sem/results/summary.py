@@ -185,7 +185,17 @@ def _tests(fit: FitResult) -> list[str]:
                 ("Akaike (AIC)", "aic"),
                 ("Bayesian (BIC)", "bic"),
                 ("Sample-size adjusted Bayesian (SABIC)", "bic2"),
+                ("Scaling correction factor (H0)", "scaling_factor_h0"),
             )
+        ],
+    )
+    block(
+        "Model Test against the Model without Products",
+        [
+            both("Likelihood-ratio statistic", "product_chisq"),
+            ("Degrees of freedom", count("product_df"), count("product_df") if "product_chisq_scaled" in m else None),
+            both("P-value (Chi-square)", "product_pvalue"),
+            ("Scaling correction factor", None, value("product_scaling_factor")),
         ],
     )
     rmsea = (

@@ -191,9 +191,10 @@ def _equal_products(
     return [key for key in keys if key not in exempt] if "regressions" in group_equal else []
 
 
-def partial_products(group_partial: Sequence[str]) -> list[str]:
-    """Return the members of ``group_partial`` that name products."""
-    return [name for name in group_partial if ":" in name]
+def partial_products(group_partial: Sequence[str], columns: Sequence[str] = ()) -> list[str]:
+    """Return the members of ``group_partial`` that name products which are no `columns` of the data."""
+    named = [(name, re.sub(r"\s+", "", name).partition("~")[2]) for name in group_partial]
+    return [name for name, rhs in named if ":" in rhs and rhs not in columns]
 
 
 def _fixed_alike(rows: list[Row]) -> list[Row]:
