@@ -60,7 +60,7 @@ class QuasiOracle:
         total = np.linalg.inv(np.eye(m) - paths)
         latent_cov = total @ symmetric(latent) @ total.T
         latent_mean = total @ np.array([value.get(f"{v}~1", 0.0) for v in latent])
-        names = [i for v in latent for i in self.items.get(v, ())]
+        names = list(dict.fromkeys(i for v in latent for i in self.items.get(v, ())))
         loadings = np.zeros((len(names), m))
         for v in latent:
             for i in self.items.get(v, ()):
@@ -70,9 +70,8 @@ class QuasiOracle:
         scaling = [names.index(self.items[v][0]) for v in self.transformed]
         # (t, s) = turned @ y
         turned, kept = np.eye(len(names)), [k for k in range(len(names)) if k not in scaling]
-        for v, s in zip(self.transformed, scaling, strict=True):
-            for i in self.items[v][1:]:
-                turned[names.index(i), s] = -loadings[names.index(i), place[v]] / loadings[s, place[v]]
+        own = [place[v] for v in self.transformed]
+        turned[np.ix_(kept, scaling)] = -loadings[np.ix_(kept, own)] @ np.linalg.inv(loadings[np.ix_(scaling, own)])
         turned = turned[[*kept, *scaling]]
         # all that is normal: t, s without products, factors
         factors = sorted({k for _, a, b, _ in products for k in (a, b)})

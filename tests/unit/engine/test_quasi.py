@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from qml_oracle import QuasiOracle
+from scipy import stats
 
+from b2b_sem.analysis.compare import compare
 from b2b_sem.analysis.fitted import context_of
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.native.loss import evaluate, gradient, hessian
 from b2b_sem.engine.native.quasi import Quasi
 from b2b_sem.engine.native.quasi_piece import make_matrices, make_pieces
 from b2b_sem.engine.quasi import transformed_variables
-from b2b_sem.errors import Unsupported
+from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.fit import FitResult
 
 ITEMS = {f: [f"{f.lower()}{k}" for k in (1, 2, 3)] for f in "XMPYW"}
@@ -102,6 +104,37 @@ def test_likelihood_equals_the_oracle(name: str) -> None:
     # the oracle tells a wrong value from a right one
     product = next(key for key in at if ":" in key)
     assert abs(oracle.log_likelihood(at | {product: at[product] + 0.05}, DATA) - found.measures["logl"]) > 0.01
+
+
+def test_other_models_equal_the_oracle() -> None:
+    """Latent means, residual covariances within and across, an item of two outcomes, correlated residuals."""
+    text, oracle = case("downstream")
+    text += "\nX ~ 1\nx1 ~ 0*1\nM ~ 1\nm1 ~ 0*1\ny2 ~~ y3\nx2 ~~ y1\nm3 ~~ w1\nW =~ y3\nP ~~ M"
+    found = fit(text, DATA, interaction="qml")
+    items = dict(oracle.items) | {"W": [*ITEMS["W"], "y3"]}
+    at = values_of(found)
+    assert at["X~1"] > 1.0
+    wide = replace(oracle, items=items)
+    assert found.measures["logl"] == pytest.approx(wide.log_likelihood(at, DATA), abs=1e-8)
+    assert abs(wide.log_likelihood(at | {"x2~~y1": at["x2~~y1"] + 0.05}, DATA) - found.measures["logl"]) > 1e-3
+
+
+def test_covariates_taken_as_fixed() -> None:
+    rng = np.random.default_rng(8)
+    data = DATA.assign(age=3.0 + DATA["y1"] - DATA["p1"] + rng.normal(size=len(DATA)))
+    text, oracle = case("exogenous")
+    found = fit(text.replace("Y ~ X", "Y ~ age + X"), data, interaction="qml")
+    wide = replace(
+        oracle,
+        items={"A": ["age"], **oracle.items},
+        exogenous=["X", "M", "A"],
+        equations={"Y": ["X", "M", "A", "X:M"]},
+    )
+    mean, variance = data["age"].mean(), data["age"].var(ddof=0)
+    at = values_of(found)
+    at |= {"Y~A": at["Y~age"], "A~1": mean, "A~~A": variance, "age~1": 0.0, "age~~age": 0.0}
+    own = stats.norm.logpdf(data["age"], mean, np.sqrt(variance)).sum()
+    assert found.measures["logl"] == pytest.approx(wide.log_likelihood(at, data) - own, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", ["endogenous", "downstream"])
@@ -337,6 +370,17 @@ def test_factors_of_second_order() -> None:
     row = ("Y", "~", "G:P")
     one, other = (r.parameters.set_index(["lhs", "op", "rhs"]) for r in (found, exact))
     assert one.loc[row, "est"] == pytest.approx(other.loc[row, "est"], abs=0.15 * other.loc[row, "se"])
+
+
+def test_comparisons() -> None:
+    """With products and without the likelihoods are comparable; with those of LMS they are not."""
+    text = measured("XMPY") + "P ~ X\nY ~ P + M + P:M"
+    one, plain = fit(text, DATA, interaction="qml"), fit(text.replace(" + P:M", ""), DATA, meanstructure=True)
+    table = compare(one, plain).table
+    assert table["chisq_diff"].iloc[1] == pytest.approx(one.measures["product_chisq"], abs=1e-5)
+    assert table["df_diff"].iloc[1] == one.measures["product_df"] == 1
+    with pytest.raises(DataError, match="maximise different functions"):
+        compare(one, fit(text + " + X:M", DATA))
 
 
 @pytest.mark.parametrize(
