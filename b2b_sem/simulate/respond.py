@@ -13,8 +13,9 @@ import math
 import operator
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +26,7 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from b2b_sem.errors import DataError
-from b2b_sem.simulate.population import Matrix, Population, cholesky, population
+from b2b_sem.simulate.population import Population, population
 from b2b_sem.simulate.truth import (
     LevelPopulation,
     answer_attenuation,
@@ -35,6 +36,7 @@ from b2b_sem.simulate.truth import (
     pooled_truth,
     truth_table,
 )
+from b2b_sem.simulate.uneven import Uneven, check_shares, correlated, make_uneven, note, uneven_items
 from b2b_sem.spec.loader import load_model, load_simulation, load_survey
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
@@ -47,6 +49,8 @@ Array = NDArray[np.float64]
 ID_COLUMN = "id"
 # Continuous answers are rounded: the last digits of a double may differ between machines.
 _DECIMALS = 6
+# What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
+_PARTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,14 @@ class _Plan:
     items: tuple[str, ...]
     fact: str | None = None
     levels: tuple[LevelPopulation, ...] = ()
+    uneven: tuple[Uneven, ...] = ()
 
     def factors(self, values: Population) -> dict[str, float]:
-        """Return how far each item's loading survives the cutting into answers."""
-        return attenuations(self.spec, self.survey, values, self.items)
+        """Return how far each item's loading survives the cutting into answers; NaN if its response is not normal."""
+        out = attenuations(self.spec, self.survey, values, self.items)
+        if self.spec.response.type == "ordinal":
+            out |= dict.fromkeys(uneven_items(self.spec, self.survey, values), math.nan)
+        return out
 
 
 def simulate(
@@ -164,7 +172,10 @@ def simulate(
         if item not in known:
             raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
     items = tuple(item for item in known if item in set(values.items))
-    plan = _Plan(spec, survey, values, items, *_levels(spec, model, survey, values))
+    fact, levels = _levels(spec, model, survey, values)
+    check_shares(spec, survey, values, items)
+    every = [level.population for level in levels] or [values]
+    plan = _Plan(spec, survey, values, items, fact, levels, tuple(make_uneven(spec, survey, own) for own in every))
     frame = _draw(plan, count, SeedSequence(number))
     levels = plan.levels or (LevelPopulation("", (), 1.0, values),)
     factors = [plan.factors(level.population) for level in levels]
@@ -271,7 +282,7 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
     for name, child in facts.items():
         columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
     first, second = (default_rng(child.spawn(1)[0]) for child in children[:2])
-    responses = _behind(plan, columns, scores, n, _normal(plan, n, streams, (first, second)))
+    responses = _behind(plan, columns, scores, n, _normal(plan, n, streams, (first, second)), seed)
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
     checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
@@ -305,27 +316,33 @@ def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Gen
 
 
 def _behind(
-    plan: _Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, normal: tuple[Array, Array]
+    plan: _Plan,
+    columns: Mapping[str, Any],
+    scores: Mapping[str, Array],
+    n: int,
+    normal: tuple[Array, Array],
+    seed: SeedSequence,
 ) -> dict[str, Array]:
     """Return the continuous response behind every item, each respondent's from the values of their level."""
     values = plan.population
     z, noise = normal
     if plan.fact is None:
-        return _responses(values, _nodes(values, scores, z), noise)
+        return _responses(values, scores, z, noise, plan.uneven[0], _asides(seed, _PARTS, 0, len(values.items)))
     out = {item: np.empty(n) for item in values.items}
-    for level in plan.levels:
+    for k, level in enumerate(plan.levels):
         # the same random numbers, whatever the level: values that do not differ leave the answers as they are
         rows = pd.Series(columns[plan.fact]).isin(level.codes).to_numpy()
         own = {name: score[rows] for name, score in scores.items() if len(score)}
-        found = _responses(level.population, _nodes(level.population, own, z[rows]), noise[rows])
+        asides = _asides(seed, _PARTS, k, len(values.items))
+        found = _responses(level.population, own, z[rows], noise[rows], plan.uneven[k], asides)
         for item, response in found.items():
             out[item][rows] = response + level.population.response_mean(item)
     return out
 
 
-def _nodes(values: Population, scores: Mapping[str, Array], z: Array) -> dict[str, Array]:
+def _nodes(values: Population, scores: Mapping[str, Array], z: Array, uneven: Uneven) -> dict[str, Array]:
     """Return covariates and latents, all with mean 0 and variance 1."""
-    unique = _correlated(values.disturbance_cor, z)
+    unique = uneven.disturbances(values.disturbance_cor, z)
     nodes: dict[str, Array] = {}
     for name in values.order:
         if name in scores:
@@ -342,28 +359,34 @@ def _nodes(values: Population, scores: Mapping[str, Array], z: Array) -> dict[st
     return nodes
 
 
-def _responses(values: Population, nodes: Mapping[str, Array], noise: Array) -> dict[str, Array]:
+def _responses(
+    values: Population,
+    scores: Mapping[str, Array],
+    z: Array,
+    noise: Array,
+    uneven: Uneven,
+    asides: Sequence[Callable[[], Generator]],
+) -> dict[str, Array]:
     """Return the continuous response behind every item, with mean 0."""
-    unique = _correlated(values.residual_cor, noise)
+    whole = uneven.responses(values, noise, asides)
+    if whole is not None:
+        return whole
+    nodes = _nodes(values, scores, z, uneven)
+    unique = correlated(values.residual_cor, noise)
     out = {item: own * values.residual_sd[item] for item, own in zip(values.items, unique, strict=True)}
     for latent, item, value in values.loadings:
         out[item] += value * nodes[latent]
     return out
 
 
-def _correlated(cor: Matrix, z: Array) -> list[Array]:
-    """Give independent standard normal columns the correlations `cor`."""
-    factor = cholesky(cor)
-    if factor is None:
-        raise ValueError("a population holds only correlation matrices")
-    out = []
-    for row in factor:
-        total = np.zeros(len(z))
-        for j, weight in enumerate(row):
-            if weight:
-                total += weight * z[:, j]
-        out.append(total)
-    return out
+def _aside(seed: SeedSequence, *key: int) -> Generator:
+    """Return the stream of a purpose that has one of its own."""
+    return default_rng(SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key)))
+
+
+def _asides(seed: SeedSequence, purpose: int, part: int, count: int) -> list[Callable[[], Generator]]:
+    """Return the streams of a purpose, made when they are asked for."""
+    return [partial(_aside, seed, purpose, part, k) for k in range(count)]
 
 
 def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
@@ -441,13 +464,21 @@ def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ..
         notes.append(f"the groups of '{plan.spec.groups.split}' differ in the population: {listing}")
     if response.type == "ordinal":
         every = [level.population for level in plan.levels] or [plan.population]
-        factors = [value for values in every for value in plan.factors(values).values()]
-        low, high = min(factors), max(factors)
+        factors = [value for values in every for value in plan.factors(values).values() if not math.isnan(value)]
+        low, high = min(factors, default=math.nan), max(factors, default=math.nan)
+        if len(factors) < len(every) * len(plan.items):
+            notes.append(
+                "answers are whole numbers: no loadings are expected of items whose responses are not normal; "
+                "relations between latents keep about their size"
+            )
+    if response.type == "ordinal" and factors:
         notes.append(
             f"answers are whole numbers: standardized loadings come out {low:.2f} to {high:.2f} times those of the "
             f"population, correlations between items {low * low:.2f} to {high * high:.2f} times; relations between "
             "latents keep their size"
         )
+    if (uneven := note(plan.spec, plan.population)) is not None:
+        notes.append(uneven)
     absent = [scale for scale in plan.survey.scales if not set(plan.survey.items(scale)) & set(plan.items)]
     if absent:
         notes.append(f"scales of the survey that the population does not contain were not drawn: {', '.join(absent)}")

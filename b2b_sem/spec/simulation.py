@@ -6,12 +6,15 @@ All values are standardized: every latent has variance 1, and so has the continu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
 from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
+from b2b_sem.spec.distribution import Distribution
 from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import Product, product_of, read_product
@@ -51,7 +54,7 @@ class ResponseShape(Node):
     """How the continuous response of an item (mean 0, variance 1) becomes a numbered answer.
 
     Either `mean` and `sd`: the response is put on the answer scale, rounded, and cut off at its ends; or `thresholds`:
-    one cut point per step between neighbouring answers.
+    one cut point per step between neighbouring answers; or `shares`: how often each answer shall be given.
     """
 
     mean: float | None = Field(
@@ -61,11 +64,20 @@ class ResponseShape(Node):
     thresholds: tuple[float, ...] | None = Field(
         default=None, description="Increasing cut points on the standard normal scale."
     )
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = Field(
+        default=None, description="Share of each answer (as scored), from the lowest; they sum to 1."
+    )
 
     def check(self, loc: Location) -> Iterator[Problem]:
         """Yield what is wrong here without looking at a survey."""
         if self.thresholds is not None and (self.mean is not None or self.sd is not None):
             yield Problem((*loc, "thresholds"), "thresholds already say everything: remove mean and sd", at_key=True)
+        if self.shares is not None and not (self.mean is None and self.sd is None and self.thresholds is None):
+            yield Problem(
+                (*loc, "shares"), "shares already say everything: remove mean, sd and thresholds", at_key=True
+            )
+        if self.shares is not None and abs(sum(self.shares) - 1) > 1e-9:
+            yield Problem((*loc, "shares"), f"the shares sum to {sum(self.shares):g}, not to 1")
         cuts = self.thresholds or ()
         for position in range(1, len(cuts)):
             if cuts[position] <= cuts[position - 1]:
@@ -74,11 +86,14 @@ class ResponseShape(Node):
     def cut_points(self, low: int, high: int) -> tuple[float, ...]:
         """Return the thresholds on the standard normal scale between the answers `low` to `high`, in order.
 
-        With mean m and standard deviation s the threshold between answers k and k + 1 is (k + 0.5 - m) / s. The default
-        is the midpoint of the scale and a quarter of its width.
+        With mean m and standard deviation s the threshold between answers k and k + 1 is (k + 0.5 - m) / s; with shares
+        it is the quantile of the standard normal distribution with the shares up to k below it. The default is the
+        midpoint of the scale and a quarter of its width.
         """
         if self.thresholds is not None:
             return self.thresholds
+        if self.shares is not None:
+            return tuple(NormalDist().inv_cdf(below) for below in list(accumulate(self.shares))[:-1])
         mean = (low + high) / 2 if self.mean is None else self.mean
         sd = (high - low) / 4 if self.sd is None else self.sd
         return tuple((answer + 0.5 - mean) / sd for answer in range(low, high))
@@ -135,6 +150,7 @@ class SimulationSpec(Document):
     values: PopulationValues
     groups: PopulationGroups | None = Field(default=None, description="What is different in some groups.")
     response: Response = Field(default_factory=Response)
+    distribution: Distribution | None = Field(default=None, description="What is not normal. Default: nothing.")
     facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
     n: Annotated[int, Field(ge=2)] = Field(default=500, description="Number of respondents if none is asked for.")
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="Seed if none is asked for.")
@@ -210,6 +226,12 @@ class SimulationSpec(Document):
         """Return the response shape of an item: its own, else that of its scale, else the general one."""
         return self.response.items.get(item) or self.response.scales.get(scale or "") or self.response
 
+    def _shapes(self) -> Iterator[tuple[Location, ResponseShape]]:
+        """Yield every response shape with its place in the file."""
+        yield ("response",), self.response
+        yield from ((("response", "scales", code), shape) for code, shape in self.response.scales.items())
+        yield from ((("response", "items", code), shape) for code, shape in self.response.items.items())
+
     # ---- rules -----------------------------------------------------------------------------------------------------
 
     def problems(self) -> Iterator[Problem]:
@@ -235,10 +257,18 @@ class SimulationSpec(Document):
                 seen[product] = text
         if self.groups is not None:
             yield from self.groups.problems()
+        if self.distribution is not None:
+            yield from self.distribution.problems(("distribution",))
+            if self.values.interactions:
+                yield Problem(
+                    ("distribution",), "products of latents are drawn from normal variables only", at_key=True,
+                    hint="Take out the distribution or the interactions.",
+                )  # fmt: skip
         yield from self.response.check(("response",))
-        for section, shapes in (("scales", self.response.scales), ("items", self.response.items)):
-            for code, shape in shapes.items():
-                yield from shape.check(("response", section, code))
+        if self.response.type == "continuous" and any(shape.shares is not None for _, shape in self._shapes()):
+            yield Problem(("response", "type"), "continuous answers have no shares: give mean and sd")
+        for at, shape in list(self._shapes())[1:]:
+            yield from shape.check(at)
         for code, fact in self.facts.items():
             yield from fact.check(("facts", code))
 
@@ -289,6 +319,9 @@ class SimulationSpec(Document):
                 lambda at, given: self._path_problems(at, given, model),
                 lambda at, given: self._correlation_problems(at, given, model),
             )
+        if self.distribution is not None:
+            scales = () if survey is None else survey.scales
+            yield from self.distribution.problems_with(("distribution",), latents, items, scales)
         if survey is not None:
             yield from self._survey_problems(survey)
 
@@ -409,6 +442,12 @@ class SimulationSpec(Document):
                     (*loc, "thresholds"),
                     f"{len(shape.thresholds or ())} thresholds, but {wrong[0]} needs {_steps(survey, wrong[0])} "
                     f"(one less than its answers)",
+                )
+            wrong = [item for item in items if shape.shares and len(shape.shares) != _steps(survey, item) + 1]
+            if wrong:
+                yield Problem(
+                    (*loc, "shares"),
+                    f"{len(shape.shares or ())} shares, but {wrong[0]} has {_steps(survey, wrong[0]) + 1} answers",
                 )
         yield from unknown(("facts",), self.facts, survey.facts, "fact")
         for code, spec in self.facts.items():
