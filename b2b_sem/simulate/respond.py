@@ -15,7 +15,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from b2b_sem.errors import DataError
+from b2b_sem.simulate import nonresponse
 from b2b_sem.simulate.population import Population, population
 from b2b_sem.simulate.truth import (
     LevelPopulation,
@@ -50,7 +51,9 @@ ID_COLUMN = "id"
 # Continuous answers are rounded: the last digits of a double may differ between machines.
 _DECIMALS = 6
 # What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
-_PARTS = 1_000_000
+_PARTS, _STRAIGHT, _HOLES, _PILOT = range(1_000_000, 1_000_004)
+# Respondents that rates of missing answers are solved with: they come out within about .002 in the population.
+_MANY = 50_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,20 @@ class _Plan:
     fact: str | None = None
     levels: tuple[LevelPopulation, ...] = ()
     uneven: tuple[Uneven, ...] = ()
+
+    def standing_for(self, name: str) -> tuple[str, ...]:
+        """Return the items that an item or scale stands for."""
+        return self.spec.standing_for(name, self.items, self.survey)
+
+    @cached_property
+    def law(self) -> nonresponse.Law:
+        """Return which answers are missing, solved with respondents of a fixed seed."""
+        if self.spec.missing is None:
+            return nonresponse.Law()
+        for problem in self.spec.missing_problems(self.items, self.survey):
+            raise self.spec.error(problem.loc, problem.message, hint=problem.hint)
+        asked, columns = _asked(self, _MANY, SeedSequence(_PILOT))
+        return nonresponse.make_law(self.spec.missing, self.standing_for, self.survey, asked, columns)
 
     def factors(self, values: Population) -> dict[str, float]:
         """Return how far each item's loading survives the cutting into answers; NaN if its response is not normal."""
@@ -269,7 +286,23 @@ def _levels(
 
 
 def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
-    children = seed.spawn(4)
+    asked, columns = _asked(plan, n, seed)
+    rate = plan.spec.response.missing_rate
+    if rate > 0:
+        holes = _aside(seed, 3).random((n, len(plan.items))) < rate
+        for k, item in enumerate(plan.items):
+            asked[item] = np.where(holes[:, k], np.nan, asked[item])
+    if plan.spec.missing is not None:
+        given, law = dict(asked), plan.law
+        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(_aside, seed, _HOLES))
+        for item, hole in found.items():
+            asked[item] = np.where(hole, np.nan, asked[item])
+    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
+
+
+def _asked(plan: _Plan, n: int, seed: SeedSequence) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the answers to all questions in their order, none of them missing, and the facts."""
+    children = seed.spawn(4)  # the last is that of missing answers
     streams = [default_rng(child) for child in children]
     facts = dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True))
     undrawn = [name for name in plan.population.covariates if name not in facts]
@@ -291,12 +324,13 @@ def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
         asked |= {c: checks.pop(c) for c, k in plan.survey.attention_checks.items() if k.after == item}
     asked |= checks
     asked = _carelessness(plan, asked, n, streams[2])
-    rate = plan.spec.response.missing_rate
-    if rate > 0:
-        holes = streams[3].random((n, len(plan.items))) < rate
-        for k, item in enumerate(plan.items):
-            asked[item] = np.where(holes[:, k], np.nan, asked[item])
-    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
+    if (straight := plan.spec.response.straight) is not None:
+        if (straight.length or 0) > len(asked):
+            raise plan.spec.error(
+                ("response", "straight", "length"), f"{straight.length} answers in a row, but {len(asked)} are asked"
+            )
+        asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seed, _STRAIGHT))
+    return asked, columns
 
 
 def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
@@ -484,6 +518,14 @@ def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ..
         notes.append(f"scales of the survey that the population does not contain were not drawn: {', '.join(absent)}")
     if response.missing_rate:
         notes.append(f"{response.missing_rate:.1%} of the answers are missing completely at random")
+    if plan.spec.missing is not None:
+        notes += nonresponse.note(plan.spec.missing)
+    if (straight := response.straight) is not None:
+        run = f"{straight.length} questions in a row" if straight.length else "all questions after one another"
+        notes.append(
+            f"{straight.share:.1%} of the respondents give the same answer to {run}: estimates will differ from "
+            "the truth"
+        )
     if response.careless_share:
         notes.append(
             f"{response.careless_share:.1%} of the respondents answer at random: estimates will differ from the truth"

@@ -5,7 +5,7 @@ All values are standardized: every latent has variance 1, and so has the continu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Annotated, ClassVar, Literal
@@ -18,6 +18,7 @@ from b2b_sem.spec.distribution import Distribution
 from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import Product, product_of, read_product
+from b2b_sem.spec.nonresponse import Missing, StraightLining
 from b2b_sem.spec.statement import read_pair
 from b2b_sem.spec.survey import SurveySpec
 
@@ -113,6 +114,7 @@ class Response(ResponseShape):
     careless_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Share of respondents who answer every item at random, attention checks included."
     )
+    straight: StraightLining | None = Field(default=None, description="Respondents who repeat one answer.")
 
 
 class FactShares(Node):
@@ -151,6 +153,7 @@ class SimulationSpec(Document):
     groups: PopulationGroups | None = Field(default=None, description="What is different in some groups.")
     response: Response = Field(default_factory=Response)
     distribution: Distribution | None = Field(default=None, description="What is not normal. Default: nothing.")
+    missing: Missing | None = Field(default=None, description="Answers missing for a reason, or by design.")
     facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
     n: Annotated[int, Field(ge=2)] = Field(default=500, description="Number of respondents if none is asked for.")
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="Seed if none is asked for.")
@@ -225,6 +228,23 @@ class SimulationSpec(Document):
     def shape(self, item: str, scale: str | None) -> ResponseShape:
         """Return the response shape of an item: its own, else that of its scale, else the general one."""
         return self.response.items.get(item) or self.response.scales.get(scale or "") or self.response
+
+    def standing_for(self, name: str, items: Collection[str], survey: SurveySpec) -> tuple[str, ...]:
+        """Return those of the population's `items` that an item or scale stands for; none if it is not known."""
+        if name in items:
+            return (name,)
+        return tuple(item for item in survey.items(name) if item in items) if name in survey.scales else ()
+
+    def missing_problems(self, items: Collection[str], survey: SurveySpec) -> Iterator[Problem]:
+        """Yield what does not fit between the section ``missing`` and the population's `items`."""
+        if self.missing is not None:
+            yield from self.missing.problems_with(
+                ("missing",),
+                lambda name: self.standing_for(name, items, survey),
+                (*items, *survey.scales),
+                {c: f.shares is None or all(isinstance(k, int) for k in f.shares) for c, f in self.facts.items()},
+                self.response.missing_rate,
+            )
 
     def _shapes(self) -> Iterator[tuple[Location, ResponseShape]]:
         """Yield every response shape with its place in the file."""
@@ -324,6 +344,7 @@ class SimulationSpec(Document):
             yield from self.distribution.problems_with(("distribution",), latents, items, scales)
         if survey is not None:
             yield from self._survey_problems(survey)
+            yield from self.missing_problems(items, survey)
 
     def _named(self) -> set[str]:
         """Return all names of latents and items that values are given for."""
