@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from b2b_sem.errors import SpecError
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.level import LevelValues
+from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import product_of, read_product
 from b2b_sem.spec.simulation import SimulationSpec
@@ -278,10 +279,11 @@ def population(
                 )
             covariates.append(predictor)
     paths = {**facets, **{pair: given.get(pair, 0.0) for pair in regressions}}
+    method = _method(spec, survey, loadings)
     try:
         return make_population(
-            latents=latents,
-            loadings=loadings,
+            latents=(*latents, METHOD_FACTOR) if method else latents,
+            loadings={**loadings, **method},
             paths=paths,
             correlations=spec.correlations(own),
             residual_correlations=spec.residual_correlations(),
@@ -291,7 +293,7 @@ def population(
             shifts={} if own is None else own.intercepts,
             reference=reference,
             interactions=_products(spec, model),
-            added_last=spec.added_last(model),
+            added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
             uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
         )
     except _Impossible as error:
@@ -458,6 +460,20 @@ def make_population(
         interaction_cov=tuple(tuple(row[size:]) for row in parts[size:]),
         added_last=frozenset(added_last),
     )
+
+
+def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) -> dict[Pair, float]:
+    """Return the loadings on the method factor; items that are free of it have none."""
+    asked = spec.values.method
+    if asked is None:
+        return {}
+    known = set(survey.items(active_only=False))
+    found = {
+        item: asked.loading(item, survey.scale_of(item), survey.item(item).reverse)
+        for _, item in loadings
+        if item in known
+    }
+    return {(METHOD_FACTOR, item): value for item, value in found.items() if value}
 
 
 def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, str], float]:

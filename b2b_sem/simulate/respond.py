@@ -39,6 +39,7 @@ from b2b_sem.simulate.truth import (
 )
 from b2b_sem.simulate.uneven import Uneven, check_shares, correlated, make_uneven, note, uneven_items
 from b2b_sem.spec.loader import load_model, load_simulation, load_survey
+from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec, require_survey
@@ -518,6 +519,13 @@ def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ..
         notes.append(f"scales of the survey that the population does not contain were not drawn: {', '.join(absent)}")
     if response.missing_rate:
         notes.append(f"{response.missing_rate:.1%} of the answers are missing completely at random")
+    if own := [value for latent, _, value in plan.population.loadings if latent == METHOD_FACTOR]:
+        low, high = (f(value * value for value in own) for f in (min, max))
+        shares = f"{low:.1%}" if low == high else f"{low:.1%} to {high:.1%}"
+        notes.append(
+            f"{shares} of the variance of {len(own)} responses is common method variance: estimates of a model without "
+            "a method factor will differ from the truth"
+        )
     if plan.spec.missing is not None:
         notes += nonresponse.note(plan.spec.missing)
     if (straight := response.straight) is not None:

@@ -16,6 +16,7 @@ from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
 from b2b_sem.spec.distribution import Distribution
 from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
+from b2b_sem.spec.method import METHOD_FACTOR, MethodFactor
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import Product, product_of, read_product
 from b2b_sem.spec.nonresponse import Missing, StraightLining
@@ -49,6 +50,7 @@ class PopulationValues(Node):
         description="'RR ~ PC:PX' -> standardized effect of a product, b3 sd(PC) sd(PX) / sd(RR): of the model, or of "
         "a proposition on moderation, whose moderator is then in the population.",
     )
+    method: MethodFactor | None = Field(default=None, description="Common method variance. Default: none.")
 
 
 class ResponseShape(Node):
@@ -318,6 +320,13 @@ class SimulationSpec(Document):
         yield from self._path_problems(("values", "paths"), self.values.paths, model)
         yield from self._absent_paths(model)
         yield from self._correlation_problems(("values", "correlations"), self.values.correlations, model)
+        if self.values.method is not None:
+            here: Location = ("values", "method")
+            yield from unknown((*here, "items"), self.values.method.items, items, "item")
+            if survey is not None:
+                yield from unknown((*here, "scales"), self.values.method.scales, survey.scales, "scale")
+            if METHOD_FACTOR in latents or METHOD_FACTOR in items:
+                yield Problem(here, f"the method factor is called {METHOD_FACTOR}, as is something of the model")
         outcomes = {outcome for outcome, _ in model.regressions(claimed)}
         for text in self.values.residual_correlations:
             for name in read_pair(text, "~~") or ():
