@@ -95,7 +95,10 @@ def test_a_fit_with_the_method_factor_finds_the_truth_and_one_without_does_not(w
     data = simulate(write("  method: {share: 0.16, scales: {M: 0}, direction: recorded}"), n=20_000, seed=4)
     frame = scored(data.frame)
     text = "A =~ a1 + a2 + a3 + a4\nB =~ b1 + b2 + b3 + b4\nM =~ m1 + m2 + m3\nB ~ A + M\n"
-    method = "CMF =~ 1*a1 + 1*a2 + -1*a3 + 1*a4 + 1*b1 + 1*b2 + 1*b3 + -1*b4\nCMF ~~ NA*CMF\nCMF ~~ 0*A\nCMF ~~ 0*M\nM ~~ 0*A"
+    method = (
+        "CMF =~ 1*a1 + 1*a2 + -1*a3 + 1*a4 + 1*b1 + 1*b2 + 1*b3 + -1*b4\n"
+        "CMF ~~ NA*CMF\nCMF ~~ 0*A\nCMF ~~ 0*M\nM ~~ 0*A"
+    )
     found = {}
     for name, model in (("without", text), ("with", text + method)):
         table = bs.fit(model, frame, engine="native").parameters
