@@ -19,6 +19,7 @@ from functools import cached_property, partial
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 
 from b2b_sem.errors import DataError
 from b2b_sem.simulate import nonresponse
+from b2b_sem.simulate.cluster import Clustered, icc_table, make_clustered, membership
 from b2b_sem.simulate.population import Population, population
 from b2b_sem.simulate.truth import (
     LevelPopulation,
@@ -52,7 +54,7 @@ ID_COLUMN = "id"
 # Continuous answers are rounded: the last digits of a double may differ between machines.
 _DECIMALS = 6
 # What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
-_PARTS, _STRAIGHT, _HOLES, _PILOT = range(1_000_000, 1_000_004)
+_PARTS, _STRAIGHT, _HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
 # Respondents that rates of missing answers are solved with: they come out within about .002 in the population.
 _MANY = 50_000
 
@@ -90,6 +92,9 @@ class SimulatedData:
         apart, and has no products, can be compared with these only.
     moderated : DataFrame or None
         With interactions: rows of the equations in which they stand, as far as they hold in all respondents together.
+    icc : DataFrame or None
+        With clusters: name, icc, the share of the variance of each latent and of the response to each item that lies
+        between clusters; with groups a column `group`, and the shares within each.
     """
 
     frame: pd.DataFrame
@@ -104,6 +109,7 @@ class SimulatedData:
     levels: Mapping[str, Population] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     pooled: pd.DataFrame | None = field(default=None, repr=False)
     moderated: pd.DataFrame | None = field(default=None, repr=False)
+    icc: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,7 @@ class _Plan:
     fact: str | None = None
     levels: tuple[LevelPopulation, ...] = ()
     uneven: tuple[Uneven, ...] = ()
+    clustered: tuple[Clustered | None, ...] = ()
 
     def standing_for(self, name: str) -> tuple[str, ...]:
         """Return the items that an item or scale stands for."""
@@ -193,7 +200,8 @@ def simulate(
     fact, levels = _levels(spec, model, survey, values)
     check_shares(spec, survey, values, items)
     every = [level.population for level in levels] or [values]
-    plan = _Plan(spec, survey, values, items, fact, levels, tuple(make_uneven(spec, survey, own) for own in every))
+    uneven = tuple(make_uneven(spec, survey, own) for own in every)
+    plan = _Plan(spec, survey, values, items, fact, levels, uneven, tuple(make_clustered(spec, own) for own in every))
     frame = _draw(plan, count, SeedSequence(number))
     levels = plan.levels or (LevelPopulation("", (), 1.0, values),)
     factors = [plan.factors(level.population) for level in levels]
@@ -214,6 +222,7 @@ def simulate(
         levels=MappingProxyType({level.name: level.population for level in plan.levels if level.name}),
         pooled=pooled_truth(levels, factors, fitted if products else None) if plan.levels or products else None,
         moderated=moderated_truth(levels, factors) if products else None,
+        icc=_icc(plan),
     )
 
 
@@ -316,7 +325,9 @@ def _asked(plan: _Plan, n: int, seed: SeedSequence) -> tuple[dict[str, NDArray[A
     for name, child in facts.items():
         columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
     first, second = (default_rng(child.spawn(1)[0]) for child in children[:2])
-    responses = _behind(plan, columns, scores, n, _normal(plan, n, streams, (first, second)), seed)
+    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seed, _SIZES))
+    numbers = _numbers(plan, n, streams, (first, second), cluster, seed)
+    responses = _behind(plan, columns, scores, n, numbers, seed)
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
     checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
@@ -331,11 +342,55 @@ def _asked(plan: _Plan, n: int, seed: SeedSequence) -> tuple[dict[str, NDArray[A
                 ("response", "straight", "length"), f"{straight.length} answers in a row, but {len(asked)} are asked"
             )
         asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seed, _STRAIGHT))
+    if plan.spec.clusters is not None and cluster is not None:
+        columns[plan.spec.clusters.name] = cluster + 1
     return asked, columns
 
 
+@dataclass(frozen=True)
+class _Numbers:
+    """Independent standard normal numbers of respondents for nodes and items, and those of their clusters."""
+
+    nodes: Array
+    items: Array
+    cluster_nodes: Array | None = None
+    cluster_items: Array | None = None
+
+    def of(self, rows: NDArray[np.bool_]) -> _Numbers:
+        """Return those of some respondents."""
+        own = (None if x is None else x[rows] for x in (self.cluster_nodes, self.cluster_items))
+        return _Numbers(self.nodes[rows], self.items[rows], *own)
+
+
+def _numbers(
+    plan: _Plan,
+    n: int,
+    streams: Sequence[Generator],
+    own: Sequence[Generator],
+    cluster: NDArray[np.intp] | None,
+    seed: SeedSequence,
+) -> _Numbers:
+    """Return the random numbers behind the responses; what comes with a section has streams of its own."""
+    nodes, items = _normal(plan, n, streams, own)
+    values = plan.population
+    if METHOD_FACTOR in values.added_last:
+        nodes[:, values.nodes.index(METHOD_FACTOR)] = _aside(seed, _METHOD).standard_normal(n)
+    if cluster is None:
+        return _Numbers(nodes, items)
+    count = int(cluster[-1]) + 1
+    # by name, so that another latent or item changes nothing for the others
+    drawn = [
+        np.column_stack([_aside(seed, _CLUSTERS, crc32(name.encode())).standard_normal(count) for name in names])
+        for names in (values.nodes, values.items)
+    ]
+    return _Numbers(nodes, items, drawn[0][cluster], drawn[1][cluster])
+
+
 def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
-    """Return standard normal numbers for nodes and items; those that come with a product have streams of their own."""
+    """Return standard normal numbers for nodes and items; those that come with a product have streams of their own.
+
+    The column of the method factor is left empty.
+    """
     values = plan.population
     late = [name in values.added_last for name in values.nodes]
     alone = {item for latent, item, _ in values.loadings if latent in values.added_last}
@@ -344,6 +399,8 @@ def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Gen
     for which, last in enumerate((late, [item in alone for item in values.items])):
         z, places = np.empty((n, len(last))), np.array(last, dtype=bool)
         z[:, ~places] = streams[which].standard_normal((n, int((~places).sum())))
+        if which == 0 and METHOD_FACTOR in values.added_last:
+            places[values.nodes.index(METHOD_FACTOR)] = False
         if places.any():
             z[:, places] = own[which].standard_normal((n, int(places.sum())))
         out.append(z)
@@ -355,29 +412,28 @@ def _behind(
     columns: Mapping[str, Any],
     scores: Mapping[str, Array],
     n: int,
-    normal: tuple[Array, Array],
+    numbers: _Numbers,
     seed: SeedSequence,
 ) -> dict[str, Array]:
     """Return the continuous response behind every item, each respondent's from the values of their level."""
     values = plan.population
-    z, noise = normal
     if plan.fact is None:
-        return _responses(values, scores, z, noise, plan.uneven[0], _asides(seed, _PARTS, 0, len(values.items)))
+        asides = _asides(seed, _PARTS, 0, len(values.items))
+        return _responses(values, scores, numbers, plan.uneven[0], plan.clustered[0], asides)
     out = {item: np.empty(n) for item in values.items}
     for k, level in enumerate(plan.levels):
         # the same random numbers, whatever the level: values that do not differ leave the answers as they are
         rows = pd.Series(columns[plan.fact]).isin(level.codes).to_numpy()
         own = {name: score[rows] for name, score in scores.items() if len(score)}
         asides = _asides(seed, _PARTS, k, len(values.items))
-        found = _responses(level.population, own, z[rows], noise[rows], plan.uneven[k], asides)
+        found = _responses(level.population, own, numbers.of(rows), plan.uneven[k], plan.clustered[k], asides)
         for item, response in found.items():
             out[item][rows] = response + level.population.response_mean(item)
     return out
 
 
-def _nodes(values: Population, scores: Mapping[str, Array], z: Array, uneven: Uneven) -> dict[str, Array]:
-    """Return covariates and latents, all with mean 0 and variance 1."""
-    unique = uneven.disturbances(values.disturbance_cor, z)
+def _nodes(values: Population, scores: Mapping[str, Array], unique: Sequence[Array]) -> dict[str, Array]:
+    """Return covariates and latents, all with mean 0 and variance 1, from what is unexplained in them."""
     nodes: dict[str, Array] = {}
     for name in values.order:
         if name in scores:
@@ -397,17 +453,22 @@ def _nodes(values: Population, scores: Mapping[str, Array], z: Array, uneven: Un
 def _responses(
     values: Population,
     scores: Mapping[str, Array],
-    z: Array,
-    noise: Array,
+    numbers: _Numbers,
     uneven: Uneven,
+    clustered: Clustered | None,
     asides: Sequence[Callable[[], Generator]],
 ) -> dict[str, Array]:
     """Return the continuous response behind every item, with mean 0."""
-    whole = uneven.responses(values, noise, asides)
+    whole = uneven.responses(values, numbers.items, asides)
     if whole is not None:
         return whole
-    nodes = _nodes(values, scores, z, uneven)
-    unique = correlated(values.residual_cor, noise)
+    if clustered is None or numbers.cluster_nodes is None or numbers.cluster_items is None:
+        disturbances = uneven.disturbances(values.disturbance_cor, numbers.nodes)
+        unique = correlated(values.residual_cor, numbers.items)
+    else:
+        disturbances = clustered.nodes.draw(numbers.nodes, numbers.cluster_nodes)
+        unique = clustered.items.draw(numbers.items, numbers.cluster_items)
+    nodes = _nodes(values, scores, disturbances)
     out = {item: own * values.residual_sd[item] for item, own in zip(values.items, unique, strict=True)}
     for latent, item, value in values.loadings:
         out[item] += value * nodes[latent]
@@ -487,6 +548,18 @@ def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any],
     return (np.round(values, 2), score) if fact.minimum is None else (np.rint(values).astype(np.int64), score)
 
 
+def _icc(plan: _Plan) -> pd.DataFrame | None:
+    """Return the intraclass correlations of the population, or of each level; None without clusters."""
+    if not plan.levels:
+        return None if plan.clustered[0] is None else icc_table(plan.population, plan.clustered[0])
+    tables = [
+        icc_table(level.population, own).assign(group=level.name)
+        for level, own in zip(plan.levels, plan.clustered, strict=True)
+        if own is not None and level.name
+    ]
+    return pd.concat(tables, ignore_index=True)[["name", "group", "icc"]] if tables else None
+
+
 # ---- notes -----------------------------------------------------------------------------------------------------------
 
 
@@ -525,6 +598,12 @@ def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ..
         notes.append(
             f"{shares} of the variance of {len(own)} responses is common method variance: estimates of a model without "
             "a method factor will differ from the truth"
+        )
+    if (icc := _icc(plan)) is not None and plan.spec.clusters is not None:
+        low, high, name = icc["icc"].min(), icc["icc"].max(), plan.spec.clusters.name
+        notes.append(
+            f"{frame[name].nunique()} clusters ('{name}'): {low:.1%} to {high:.1%} "
+            "of the variances of latents and responses lie between them"
         )
     if plan.spec.missing is not None:
         notes += nonresponse.note(plan.spec.missing)

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
+from b2b_sem.spec.cluster import Clusters
 from b2b_sem.spec.distribution import Distribution
 from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
 from b2b_sem.spec.method import METHOD_FACTOR, MethodFactor
@@ -155,6 +156,7 @@ class SimulationSpec(Document):
     groups: PopulationGroups | None = Field(default=None, description="What is different in some groups.")
     response: Response = Field(default_factory=Response)
     distribution: Distribution | None = Field(default=None, description="What is not normal. Default: nothing.")
+    clusters: Clusters | None = Field(default=None, description="Respondents who belong together. Default: nobody.")
     missing: Missing | None = Field(default=None, description="Answers missing for a reason, or by design.")
     facts: dict[Code, FactShares] = Field(default_factory=dict, description="Background facts that are drawn.")
     n: Annotated[int, Field(ge=2)] = Field(default=500, description="Number of respondents if none is asked for.")
@@ -286,6 +288,14 @@ class SimulationSpec(Document):
                     ("distribution",), "products of latents are drawn from normal variables only", at_key=True,
                     hint="Take out the distribution or the interactions.",
                 )  # fmt: skip
+        if self.clusters is not None:
+            yield from self.clusters.problems(("clusters",))
+            for section, given in (("distribution", self.distribution), ("interactions", self.values.interactions)):
+                if given:
+                    yield Problem(
+                        ("clusters",), f"respondents in clusters are drawn from normal variables only: no {section}",
+                        at_key=True, hint=f"Take out 'clusters' or '{section}'.",
+                    )  # fmt: skip
         yield from self.response.check(("response",))
         if self.response.type == "continuous" and any(shape.shares is not None for _, shape in self._shapes()):
             yield Problem(("response", "type"), "continuous answers have no shares: give mean and sd")
@@ -351,6 +361,10 @@ class SimulationSpec(Document):
         if self.distribution is not None:
             scales = () if survey is None else survey.scales
             yield from self.distribution.problems_with(("distribution",), latents, items, scales)
+        if self.clusters is not None:
+            checks = () if survey is None else survey.attention_checks
+            taken = {"id", *items, *checks, *self.facts}
+            yield from self.clusters.problems_with(("clusters",), latents, items, taken)
         if survey is not None:
             yield from self._survey_problems(survey)
             yield from self.missing_problems(items, survey)
