@@ -596,15 +596,42 @@ def _measurement(
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
     loadings: dict[Pair, float] = {}
     facets: dict[Pair, float] = {}
+    solved = _solved(spec, survey, terms)
     for latent, indicators in terms.items():
         for name in indicators:
             # Values are stated for the construct, so facet factors take over those of the latent above them.
-            value = spec.loading(name, parent.get(latent, latent), level)
+            value = spec.loading(name, parent.get(latent, latent), level, solved)
             if name in terms:
                 facets[name, latent] = value
             else:
                 loadings[latent, name] = value
     return tuple(terms), loadings, facets
+
+
+def _solved(spec: SimulationSpec, survey: SurveySpec, terms: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Return the loadings that give the sums of items the asked reliabilities."""
+    out = {}
+    for latent, reliability in spec.values.loadings.reliability.items():
+        items = terms[latent]
+        if any(name in terms for name in items):
+            raise spec.error(
+                ("values", "loadings", "reliability", latent),
+                f"{latent} is measured through facets: its reliability gives no loadings",
+                hint="Give loadings.",
+            )
+        method = _method(spec, survey, [(latent, item) for item in items])
+        shared = [method.get((METHOD_FACTOR, item), 0.0) for item in items]
+        k = len(items)
+        # of the variance of the sum, k + k (k - 1) l^2 + what the method adds, k^2 l^2 shall be the asked share
+        added = math.fsum(shared) ** 2 - math.fsum(value * value for value in shared)
+        square = reliability * (k + added) / (k * (k - (k - 1) * reliability))
+        if square >= 1:
+            raise spec.error(
+                ("values", "loadings", "reliability", latent),
+                f"{k} items of {latent} cannot reach the reliability {reliability:g} beside common method variance",
+            )
+        out[latent] = math.sqrt(square)
+    return out
 
 
 def _fixed_to_zero(term: Term) -> bool:

@@ -28,9 +28,17 @@ __all__ = ["FactShares", "Loadings", "PopulationValues", "Response", "ResponseSh
 
 
 class Loadings(Node):
-    """Standardized loadings of the items as scored (after reverse coding): item, else scale, else default."""
+    """Standardized loadings of the items as scored (after reverse coding): item, else scale, else default.
 
-    default: Correlation
+    A reliability w stands for equal loadings l: of the variance of the sum of the k items, k + k (k - 1) l^2, the share
+    w is k^2 l^2, so that l^2 = w / (k - (k - 1) w) (Spearman and Brown; omega of McDonald 1999). Common method variance
+    adds to the variance of the sum and is no part of what is reliable.
+    """
+
+    default: Correlation | None = Field(default=None, description="All items for which nothing else is named.")
+    reliability: dict[Code, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=dict, description="Latent -> reliability of the sum of its items, instead of their loadings."
+    )
     scales: dict[Code, Correlation] = Field(default_factory=dict, description="Latent -> loading of all its items.")
     items: dict[Code, Correlation] = Field(default_factory=dict)
 
@@ -209,10 +217,18 @@ class SimulationSpec(Document):
         given = {read_product(text): value for text, value in self.values.interactions.items()}
         return {product: value for product, value in given.items() if product is not None}
 
-    def loading(self, item: str, latent: str, level: LevelValues | None = None) -> float:
-        """Return the loading of an item (as scored) on its latent, standardized for the reference level."""
+    def loading(
+        self, item: str, latent: str, level: LevelValues | None = None, solved: Mapping[str, float] | None = None
+    ) -> float:
+        """Return the loading of an item (as scored) on its latent, standardized for the reference level.
+
+        `solved` holds the loadings that follow from reliabilities: latent -> loading of each of its items.
+        """
         loadings = self.values.loadings
-        own = loadings.items.get(item, loadings.scales.get(latent, loadings.default))
+        general = (solved or {}).get(latent, loadings.scales.get(latent, loadings.default))
+        own = loadings.items.get(item, general)
+        if own is None:
+            raise self.error(("values", "loadings"), f"no loading for '{item}' of {latent}", hint="Give a default.")
         return own if level is None else level.loadings.get(item, own)
 
     def paths(self, level: LevelValues | None = None) -> dict[tuple[str, str], float]:
@@ -327,6 +343,8 @@ class SimulationSpec(Document):
         loadings: Location = ("values", "loadings")
         yield from unknown((*loadings, "scales"), self.values.loadings.scales, latents, "latent")
         yield from unknown((*loadings, "items"), self.values.loadings.items, items, "item")
+        yield from unknown((*loadings, "reliability"), self.values.loadings.reliability, latents, "latent")
+        yield from self._loading_problems(loadings, model, survey, latents)
         yield from self._path_problems(("values", "paths"), self.values.paths, model)
         yield from self._absent_paths(model)
         yield from self._correlation_problems(("values", "correlations"), self.values.correlations, model)
@@ -380,6 +398,35 @@ class SimulationSpec(Document):
         pairs += [read_pair(text, "~~") for own in every for text in own.correlations]
         pairs += [read_pair(text, "~~") for text in values.residual_correlations]
         return names.union(*(pair for pair in pairs if pair is not None))
+
+    def _loading_problems(
+        self, at: Location, model: ModelSpec, survey: SurveySpec | None, latents: Iterable[str]
+    ) -> Iterator[Problem]:
+        """Every item needs a loading, and none two."""
+        given, pairs = self.values.loadings, self.values.residual_correlations
+        every = {latent: model.items_of(latent, survey) for latent in latents}
+        for latent, items in every.items():
+            here: Location = (*at, "reliability", latent)
+            if latent in given.reliability:
+                others = {item for other, own in every.items() if other != latent for item in own}
+                if twice := [item for item in items if item in given.items]:
+                    yield Problem(here, f"the loading of {twice[0]} is given under 'items', too", at_key=True)
+                elif latent in given.scales:
+                    yield Problem(here, f"the loadings of {latent} are given under 'scales', too", at_key=True)
+                elif shared := [item for item in items if item in others]:
+                    yield Problem(
+                        here, f"{shared[0]} has other latents, too: the reliability of {latent} gives no loadings",
+                        at_key=True, hint="Give loadings.",
+                    )  # fmt: skip
+                elif correlated := [text for text in pairs if set(read_pair(text, "~~") or ("",)) <= set(items)]:
+                    yield Problem(
+                        here, f"'{correlated[0]}' is given: the reliability of {latent} gives no loadings",
+                        at_key=True, hint="Give loadings.",
+                    )  # fmt: skip
+                continue
+            absent = [item for item in items if item not in given.items]
+            if given.default is None and latent not in given.scales and absent:
+                yield Problem(at, f"no loading for {', '.join(absent)} of {latent}", "Give a default.", weak=True)
 
     def _path_problems(self, at: Location, values: Mapping[str, float], model: ModelSpec) -> Iterator[Problem]:
         regressions = self.regressions(model)
