@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import click
@@ -17,8 +18,9 @@ import click
     "--out", type=click.Path(path_type=Path), required=True, metavar="F.csv", help="The data file to write (CSV)."
 )
 @click.option("--truth", type=click.Path(path_type=Path), metavar="F.csv", help="Also write the population values.")
+@click.option("--codebook", type=click.Path(path_type=Path), metavar="F.csv", help="Also write what the columns mean.")
 @click.option("--force", is_flag=True, help="Replace files that hold other data.")
-def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, force: bool) -> None:
+def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, codebook: Path | None, force: bool) -> None:
     """Draw N respondents from the population SIM and write their answers as CSV.
 
     Answers are stored as given, before reverse coding, as a survey tool would export them.
@@ -26,12 +28,15 @@ def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, force
     from b2b_sem.cli.output import check_file, say
     from b2b_sem.errors import B2BSemError
 
-    for path in filter(None, (out, truth)):
+    paths = {"--out": out, "--truth": truth, "--codebook": codebook}
+    given = {option: path for option, path in paths.items() if path is not None}
+    for path in given.values():
         check_file(path)
         if path.suffix.lower() != ".csv":
             raise B2BSemError("only CSV can be written", file=path, hint="use a name that ends in .csv")
-    if truth is not None and truth.resolve() == out.resolve():
-        raise B2BSemError("--out and --truth name the same file", file=out, hint="use two names")
+    for first, second in combinations(given, 2):
+        if given[first].resolve() == given[second].resolve():
+            raise B2BSemError(f"{first} and {second} name the same file", file=given[first], hint="use two names")
     from b2b_sem.results.io import write_text
     from b2b_sem.simulate.respond import simulate
 
@@ -39,6 +44,8 @@ def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, force
     texts = {out: data.frame.to_csv(index=False, lineterminator="\n")}
     if truth is not None:
         texts[truth] = data.truth.to_csv(index=False, lineterminator="\n")
+    if codebook is not None and data.codebook is not None:
+        texts[codebook] = data.codebook.to_csv(index=False, lineterminator="\n")
     for path, text in texts.items():
         # the same command gives the same file; other answers, perhaps of real people, are not replaced unasked
         if not force and path.exists() and path.read_bytes() != text.encode():
@@ -49,4 +56,6 @@ def command(sim: str, nobs: int, seed: int, out: Path, truth: Path | None, force
         write_text(path, text)
     if truth is not None:
         say(f"population values -> {truth}")
+    if codebook is not None:
+        say(f"codebook -> {codebook}")
     say(f"{len(data.frame)} simulated respondents, {data.frame.shape[1]} columns -> {out}")

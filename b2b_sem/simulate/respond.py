@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from b2b_sem.errors import DataError
 from b2b_sem.simulate import nonresponse
 from b2b_sem.simulate.cluster import Clustered, icc_table, make_clustered, membership
+from b2b_sem.simulate.codebook import codebook
 from b2b_sem.simulate.population import Population, population
 from b2b_sem.simulate.truth import (
     LevelPopulation,
@@ -95,6 +96,8 @@ class SimulatedData:
     icc : DataFrame or None
         With clusters: name, icc, the share of the variance of each latent and of the response to each item that lies
         between clusters; with groups a column `group`, and the shares within each.
+    codebook : DataFrame
+        What each column means (:func:`b2b_sem.simulate.codebook.codebook`).
     """
 
     frame: pd.DataFrame
@@ -110,6 +113,7 @@ class SimulatedData:
     pooled: pd.DataFrame | None = field(default=None, repr=False)
     moderated: pd.DataFrame | None = field(default=None, repr=False)
     icc: pd.DataFrame | None = field(default=None, repr=False)
+    codebook: pd.DataFrame | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,7 @@ def simulate(
         pooled=pooled_truth(levels, factors, fitted if products else None) if plan.levels or products else None,
         moderated=moderated_truth(levels, factors) if products else None,
         icc=_icc(plan),
+        codebook=codebook(survey, frame.columns, _other_columns(spec)),
     )
 
 
@@ -546,6 +551,12 @@ def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any],
     values = np.clip(spec.mean + spec.sd * score, fact.minimum, fact.maximum)
     # What has a lower end is counted: people, years, certificates.
     return (np.round(values, 2), score) if fact.minimum is None else (np.rint(values).astype(np.int64), score)
+
+
+def _other_columns(spec: SimulationSpec) -> dict[str, str]:
+    """Return the meaning of columns that are not of the survey."""
+    own = {} if spec.clusters is None else {spec.clusters.name: "number of the cluster that the respondent belongs to"}
+    return {ID_COLUMN: "number of the respondent", **own}
 
 
 def _icc(plan: _Plan) -> pd.DataFrame | None:
