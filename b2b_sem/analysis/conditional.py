@@ -20,6 +20,7 @@ from b2b_sem.analysis.equation import (
     is_centred,
     name_product,
     read_terms,
+    refuse_centred_groups,
     variables_of,
 )
 from b2b_sem.analysis.fitted import Fit, context_of
@@ -194,6 +195,7 @@ def conditional_effects(
         term=pd.Series(read_terms(rows["rhs"], aliases), index=rows.index, dtype=object),
         centred=[is_centred(context, name) for name in rows["rhs"]],
     )
+    refuse_centred_groups(fit, rows["centred"])
     products: dict[str, list[tuple[str, ...]]] = {}
     for y, term in zip(rows["lhs"], rows["term"], strict=True):
         if len(term) == 2:

@@ -28,6 +28,7 @@ __all__ = [
     "is_centred",
     "name_product",
     "read_terms",
+    "refuse_centred_groups",
     "structural_moments",
     "surface_of",
     "variables_of",
@@ -315,6 +316,7 @@ def _of_model(
     cov = np.where((free[:, None] >= 0) & (free[None] >= 0), vcov[np.ix_(free, free)], 0.0)
     columns = ("1",) * len(start) + tuple(own["rhs"])
     centred = tuple(is_centred(context, name) for name in columns)
+    refuse_centred_groups(fit, centred)
     variables = variables_of(context)
     _check_main(terms, variables)
     notes = tuple(column_notes(fit, paths, aliases))
@@ -325,6 +327,21 @@ def _of_model(
 def is_centred(context: Context, column: str) -> bool:
     """Whether a predictor is a product measured by products of items: all ways to make these centre the factors."""
     return ":" in column and column in context.problem.table.latents
+
+
+def refuse_centred_groups(fit: FitResult, centred: Iterable[bool]) -> None:
+    """Refuse product indicators in several groups: what they are centred at is not known in the units of a group.
+
+    Raises
+    ------
+    Unsupported
+    """
+    if fit.groups and any(centred):
+        raise Unsupported(
+            "slopes and effects of product indicators in several groups are not available: items are centred at their "
+            "means over all groups",
+            hint="use interaction='lms', or fit each group by itself",
+        )
 
 
 def column_notes(fit: FitResult, rows: Any, aliases: Mapping[str, str] | None) -> list[str]:

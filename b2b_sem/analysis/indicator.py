@@ -28,6 +28,9 @@ SOURCES = {
     "ca": "Kenny & Judd 1984, Joreskog & Yang 1996",
 }
 
+#: Distance of a group's mean from the mean of all, in standard deviations, that is worth a warning.
+FAR = 0.2
+
 
 def with_observed_products(parsed: ParsedModel, data: Any) -> tuple[ParsedModel, Any, tuple[str, ...]]:
     """Return the model and the data with the products of observed variables as columns, and what to know about them.
@@ -125,9 +128,35 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
     return replace(
         fit,
         model=replace(fit.model, options=options),
+        warnings=(*fit.warnings, *_far_groups(fit, expansion)),
         notes=(*_notes(fit, expansion, centring), *fit.notes),
         _context=context,
     )
+
+
+def _far_groups(fit: Fit, expansion: Expansion) -> list[str]:
+    """Warn of groups whose means are far from those at which items are centred.
+
+    There the product of two items holds the error of one times the distance of the other: its residual covaries with
+    those of its items, which the model leaves out, so that the path of the product is wrong.
+    """
+    observed = context_of(fit).observed
+    if len(observed.groups) == 1:
+        return []
+    items = list(dict.fromkeys(v for t in expansion.terms for v in (*t.first, *t.second)))
+    at = [observed.names.index(v) for v in items]
+    sizes = np.array([part.nobs for part in observed.groups], dtype=float)
+    means = np.array([np.asarray(part.mean)[at] for part in observed.groups])
+    spreads = np.sqrt([np.diag(part.cov)[at] for part in observed.groups])
+    away = np.abs(means - sizes @ means / sizes.sum()) / spreads
+    g, k = np.unravel_index(int(np.argmax(away)), away.shape)
+    if not away[g, k] > FAR:
+        return []
+    return [
+        f"Items are centred at their means over all groups, and in group {fit.groups[g]} {items[k]} lies "
+        f"{away[g, k]:.1f} standard deviations from there: the paths of products are biased. Use interaction='lms', or "
+        "fit each group by itself."
+    ]
 
 
 def _check_model(parsed: ParsedModel, data: Any) -> None:

@@ -28,6 +28,7 @@ from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
 from b2b_sem.errors import ModelError
+from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
@@ -204,6 +205,14 @@ def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n:
     return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
 
 
+def only_products(table: ParameterTable, linear: ParameterTable) -> bool:
+    """Whether a model is the one without products as soon as its other parameters are 0.
+
+    It is not if a product has a fixed value or the label of a path: then there is no test of the products.
+    """
+    return all(r.free > linear.nfree if r.free else r.value == 0.0 for r in product_rows(table))
+
+
 def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> Likelihoods:
     """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
     inner, linear = fit.problem.problem, fit.problem.linear
@@ -211,6 +220,8 @@ def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> L
     scaling = NAN if middle is None else scaling_factor(information, middle, inner.constraints)
     found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
     if not fit.linear.converged or linear.constraints is not None or inner.constraints is not None:
+        return found
+    if not only_products(inner.table, linear.table):
         return found
     free = len(fit.linear.theta)
     flat = np.zeros(inner.table.nfree)

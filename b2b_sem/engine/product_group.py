@@ -30,7 +30,7 @@ from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import Mixture
 from b2b_sem.engine.native.quasi import Quasi
-from b2b_sem.engine.product import cross_products, sandwich, scaled_rows
+from b2b_sem.engine.product import cross_products, only_products, sandwich, scaled_rows
 from b2b_sem.engine.product_base import PreparedProducts, begin
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem, choose_given, given_variables, prepare_products
@@ -291,6 +291,8 @@ def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None) -> Likeliho
     scaling = NAN if robust is None else scaling_factor(robust.observed, robust.middle, inner.constraints)
     found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
     if not fit.linear.converged or inner.constraints is not None:
+        return found
+    if not only_products(inner.table, fit.problem.linear.table):
         return found
     free = len(fit.linear.theta)
     flat = np.zeros(inner.table.nfree)

@@ -45,6 +45,8 @@ MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
 #: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
 #: deviation of a given variable given the others.
 PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
+#: Smallest posterior standard deviation, in distances of the points, that is taken as it is found.
+RESOLVED = 0.3
 #: What the distance is multiplied by where the points were too few.
 CLOSER = 0.75
 #: Share of an item's variance below which its residual variance may go to 0.
@@ -119,7 +121,10 @@ def search(
         joint = join(now)
         solution = maximize(joint, theta, rescue=None if distance == ROUGH else 0)
         theta, iterations = np.array(solution.theta), iterations + solution.iterations
-        spreads = [_spread(p, theta[at], w.problem.mixture.grid) for p, w, at in zip(now, wide, places, strict=True)]
+        spreads = [
+            w.resolved(*_spread(p, theta[at], w.problem.mixture.grid))
+            for p, w, at in zip(now, wide, places, strict=True)
+        ]
         if distance == ROUGH:
             distance = DISTANCE
         else:
@@ -184,6 +189,10 @@ class _Wide:
         self.reach *= FURTHER
         self.locate(self.mean, self.sd, self.spread, distance)
         return True
+
+    def resolved(self, mean: Array, sd: Array, spread: Array) -> tuple[Array, Array, Array]:
+        """Return moments of the given variables with a spread that these points can tell: not one much narrower."""
+        return mean, sd, np.maximum(spread, RESOLVED * 2.0 * self.reach * self.sd / (self.count - 1))
 
     def pruned(self, point: MixturePoint) -> ProductProblem:
         """Return the problem without the points that nobody gives any weight."""

@@ -70,7 +70,8 @@ def transformed_variables(table: ParameterTable) -> tuple[str, ...]:
     """Return the variables whose items are transformed, in the order of the table.
 
     These are the outcomes of products and all that depends on them, and the other endogenous variables as long as
-    they and what they lead to is not a factor of a product: the items of factors are needed as they are.
+    they and what they lead to, or covary with, is not a factor of a product: the items of factors are needed as they
+    are.
 
     Raises
     ------
@@ -94,6 +95,11 @@ def transformed_variables(table: ParameterTable) -> tuple[str, ...]:
                     f"interaction='qml' cannot use {name} in the product {row.rhs}: it depends on a product itself",
                     hint="use interaction='lms'",
                 )
+    for r in table.rows:
+        pair = {r.lhs, r.rhs}
+        if r.op == "~~" and len(pair) == 2 and pair <= set(parents) - reached and (r.free or r.value):
+            parents[r.lhs].add(r.rhs)
+            parents[r.rhs].add(r.lhs)
     needed = {v for r in product_rows(table) for v in factors_of(r)}
     # a factor of second order is known by the items of its dimensions
     kept = _closure(needed, parents)
