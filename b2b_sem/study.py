@@ -495,10 +495,11 @@ def _assemble(
             warnings.append(f"Rival model {rival.name}: {rival.message}")
     for claim in moderations:
         own = () if claim.fit is None else claim.fit.warnings
-        failed = (
-            () if claim.fit is None or claim.ok else (f"The model with {claim.product} failed: {claim.fit.failure}.",)
-        )
-        warnings += [f"{claim.id}: {text}" for text in (*failed, *own, *claim.reasons)]
+        if claim.fit is not None and not claim.ok:
+            own = (f"The model with {claim.product} failed: {claim.fit.failure}.", *own)
+        poor = [] if claim.linear is None or not claim.ok else _misfit(claim.linear)
+        warnings += [f"{claim.id}: {text}" for text in (*own, *claim.reasons)]
+        warnings += [f"{claim.id}, the same without the product: {text}" for text in poor]
     return StudyResult(
         id=spec.id,
         title=spec.title,

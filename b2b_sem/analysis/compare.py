@@ -60,8 +60,8 @@ def compare(*fits: FitResult, names: Sequence[str] | None = None, method: str = 
         and MLMVS, whose scaling factors say more than the mean. "satorra.bentler.2010"
         (doi:10.1007/s11336-009-9135-y) and "satorra.2000" (doi:10.1007/978-1-4615-4603-0_17) need the data behind the
         fits. "none" tests nothing and takes any models of the same data: AIC and BIC compare them. Fits to imputed
-        data take "D3" (the default for maximum likelihood), "D2", "D4" or "none": see the page on imputation. Models with
-        latent products (LMS, QML) have no chi-square: differences of their log-likelihoods are tested, by default
+        data take "D3" (the default for maximum likelihood), "D2", "D4" or "none": see the page on imputation. Models
+        with latent products (LMS, QML) have no chi-square: differences of their log-likelihoods are tested, by default
         "standard" or, under MLR, "satorra.2000"; that they are nested is seen from their parameters.
 
     Returns

@@ -11,7 +11,7 @@ import pandas as pd
 from b2b_sem.analysis.conditional import conditional_effects
 from b2b_sem.analysis.lms import ERRORS
 from b2b_sem.analysis.moderated import INTERACTIONS
-from b2b_sem.analysis.moderation import ON_SCORES, moderation
+from b2b_sem.analysis.moderation import LATENT, ON_SCORES, moderation
 from b2b_sem.analysis.moderation_size import moderation_size
 from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
 from b2b_sem.analysis.structural import fit
@@ -79,11 +79,13 @@ def moderation_claim(
     """
     options, reasons = settle_products(settings)
     found: FitResult | None = None
+    linear: FitResult | None = None
     try:
         if absent := _absent(model, data):
             reasons.insert(0, absent)
         else:
             found = fit(model.text, data, **options)
+            linear = fit(model.linear, data, **{k: v for k, v in options.items() if k != "interaction"})
     except B2BSemError as error:
         reasons.insert(0, f"The model with {model.product} was not fitted: {error.message}.")
     parts = {} if found is None or not found.ok else _probed(model, found, reasons, alpha, level)
@@ -102,6 +104,7 @@ def moderation_claim(
         alpha=alpha,
         level=level,
         fit=found,
+        linear=linear,
         statements=tuple(statements),
         reasons=tuple(reasons),
         **parts,
@@ -140,7 +143,8 @@ def _asked(
 ) -> ModerationResult | None:
     """Return the answers of all routes; the fit of the verdict is not repeated."""
     way = options["interaction"]
-    wanted = tuple(dict.fromkeys((way, *(default_routes() if routes is None else routes))))
+    own = (way,) if way in LATENT else ()  # not every way is a route
+    wanted = tuple(dict.fromkeys((*own, *(default_routes() if routes is None else routes))))
     if len(wanted) < 2:
         return None
     try:

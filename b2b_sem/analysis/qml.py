@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import check_data, refuse
+from b2b_sem.analysis.intake import check_data
 from b2b_sem.analysis.lms import NO_CHISQ, product_settings, product_tables, read_options
 from b2b_sem.analysis.moderated import ProductResult
+from b2b_sem.analysis.multigroup import group_labels_of, make_group_fit, observe_groups
 from b2b_sem.analysis.outcome import make_fit
 from b2b_sem.data.observed import observe
 from b2b_sem.engine.native.constraint import linear_constraints
 from b2b_sem.engine.product import infer_products
-from b2b_sem.engine.quasi import prepare_quasi, solve_quasi
+from b2b_sem.engine.product_group import infer_product_groups
+from b2b_sem.engine.quasi import QuasiProblem, prepare_quasi, prepare_quasi_groups, solve_quasi, solve_quasi_groups
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.spec.syntax import ParsedModel
 
@@ -35,7 +37,8 @@ def fit_qml(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
     Unsupported, DataError, ModelSyntaxError
         As :func:`b2b_sem.fit`.
     """
-    refuse(group=(arguments["group"], (None,), "fit each group by itself, or use interaction='lms'"))
+    if arguments["group"] is not None:
+        return _fit_groups(parsed, data, arguments)
     options = read_options(data, arguments)
     linear, table = product_tables(parsed, arguments)
     with single_thread():
@@ -54,11 +57,29 @@ def fit_qml(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit
         inference = infer_products(
             found, observed, clusters=None if observed.clusters is None else observed.clusters[0]
         )
-    notes = (
-        "Products of latent variables: quasi-maximum likelihood (QML), which takes the density of "
-        f"{', '.join(problem.scaling)} given the other items as normal; estimator='MLR' allows for that in the "
-        "standard errors. The log-likelihood is that of this density: do not compare it with the one of LMS.",
-        NO_CHISQ,
-    )
+    notes = _notes(problem.scaling)
     settings = product_settings(arguments, options)
     return make_fit(table, observed, problem.problem, found.solution, inference, settings, notes, ProductResult)
+
+
+def _fit_groups(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
+    """Fit a model with products to several groups."""
+    options, group = read_options(data, arguments), arguments["group"]
+    linear, table = product_tables(parsed, arguments, group_labels_of(data, group))
+    with single_thread():
+        observed = observe_groups(table, data, group, options, arguments["cluster"])
+        problem = prepare_quasi_groups(table, linear, observed, options, linear_constraints(table))
+        found = solve_quasi_groups(problem)
+        inference = infer_product_groups(found, observed)
+    scaling = [v for part in problem.parts if isinstance(part, QuasiProblem) for v in part.scaling]
+    notes, settings = _notes(tuple(dict.fromkeys(scaling))), product_settings(arguments, options)
+    return make_group_fit(problem.problem, observed, found.solution, inference, settings, notes, ProductResult)
+
+
+def _notes(scaling: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        "Products of latent variables: quasi-maximum likelihood (QML), which takes the density of "
+        f"{', '.join(scaling)} given the other items as normal; estimator='MLR' allows for that in the standard "
+        "errors. The log-likelihood is that of this density: do not compare it with the one of LMS.",
+        NO_CHISQ,
+    )

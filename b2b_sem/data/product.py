@@ -100,19 +100,22 @@ def add_product_columns(data: Any, terms: Sequence[ProductTerm]) -> Any:
     Raises
     ------
     DataError
-        As :func:`product_columns`, and for a product whose name a column has.
+        As :func:`product_columns`, and for a product whose name a column with other values has.
     """
     import pandas as pd
 
     frame = getattr(data, "frame", data)
     made = product_columns(data, terms)
-    taken = [name for name in made if name in {str(c) for c in frame}]
-    if taken:
-        raise DataError(
-            f"the data have a column '{taken[0]}', the name of a product that is to be made",
-            file=getattr(data, "path", None),
-            hint="rename the column or leave it out: products are computed",
-        )
+    known = [name for name in made if name in {str(c) for c in frame}]
+    for name, column in zip(known, Table.open(data, known).floats() if known else [], strict=True):
+        size = np.nanmax(np.abs(made[name]), initial=0.0)
+        if not np.allclose(column, made[name], rtol=0, atol=1e-8 * size, equal_nan=True):
+            raise DataError(
+                f"the data have a column '{name}', the name of a product that is to be made, with other values",
+                file=getattr(data, "path", None),
+                hint="rename the column or leave it out: products are computed",
+            )
+        del made[name]
     if isinstance(frame, pd.DataFrame):
         whole: Any = pd.concat([frame, pd.DataFrame(made, index=frame.index)], axis=1)
     else:

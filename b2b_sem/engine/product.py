@@ -22,7 +22,7 @@ from b2b_sem.engine.inference import (
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.problem import solve
-from b2b_sem.engine.product_base import PreparedProducts
+from b2b_sem.engine.product_base import PreparedProducts, begin
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
@@ -79,11 +79,7 @@ def solve_products(problem: ProductProblem) -> ProductFit:
         If the model without products has no start, or the integral needs more points than are available.
     """
     linear, _ = solve(problem.linear, "native")
-    theta: Array = np.zeros(problem.problem.table.nfree)
-    theta[: len(linear.theta)] = linear.theta
-    for row in product_rows(problem.problem.table):
-        if row.free and row.start is not None:
-            theta[row.free - 1] = row.start
+    theta = begin(problem.problem.table, linear)
     found = search([problem], [np.arange(len(theta))], lambda parts: parts[0].problem, theta)
     return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
 

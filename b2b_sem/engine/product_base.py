@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from b2b_sem.engine.base import Array
+import numpy as np
+
+from b2b_sem.engine.base import Array, EngineFit
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import Point
 from b2b_sem.engine.problem import Problem
+from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import product_rows
 
-__all__ = ["Likelihood", "PreparedProducts"]
+__all__ = ["Likelihood", "PreparedProducts", "begin"]
 
 
 class Likelihood(Protocol):
@@ -46,3 +50,13 @@ class PreparedProducts(Protocol):
     @property
     def mixture(self) -> Likelihood:
         """The likelihood."""
+
+
+def begin(table: ParameterTable, linear: EngineFit) -> Array:
+    """Return where to begin: the solution of the model without products, and products at 0 or their own start, (q,)."""
+    theta: Array = np.zeros(table.nfree)
+    theta[: len(linear.theta)] = linear.theta
+    for row in product_rows(table):
+        if row.free and row.start is not None:
+            theta[row.free - 1] = row.start
+    return theta

@@ -6,7 +6,7 @@ The likelihood is the product of those of the groups, each an integral with poin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -27,10 +27,11 @@ from b2b_sem.engine.inference import NAN, check_admissible, explained, solution_
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.grouped import GroupPoint, Part, add_blocks, grouped_moments
 from b2b_sem.engine.native.information import invert_information
-from b2b_sem.engine.native.loss import evaluate
+from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import Mixture
-from b2b_sem.engine.problem import prepare
+from b2b_sem.engine.native.quasi import Quasi
 from b2b_sem.engine.product import cross_products, only_products, sandwich, scaled_rows
+from b2b_sem.engine.product_base import PreparedProducts, begin
 from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
 from b2b_sem.engine.product_problem import ProductProblem, choose_given, given_variables, prepare_products
 from b2b_sem.engine.product_search import EXACT, search
@@ -59,24 +60,27 @@ class GroupProducts:
         The moments of each part have a :class:`Mixture` as their weight.
     linear : GroupProblem
         Without products; its parameters are the first ones.
-    parts : tuple of ProductProblem
+    solution : EngineFit
+        Of the model without products.
+    parts : tuple of PreparedProducts
         One for each group, with parameters of its own; their `linear` is compiled, not to be solved.
     """
 
     problem: GroupProblem
     linear: GroupProblem
-    parts: tuple[ProductProblem, ...]
+    solution: EngineFit
+    parts: tuple[PreparedProducts, ...]
 
     @property
     def given(self) -> tuple[str, ...]:
         """The variables that are integrated out in any group."""
         return tuple(dict.fromkeys(v for part in self.parts for v in part.given))
 
-    def with_points(self, parts: Sequence[ProductProblem]) -> GroupProducts:
+    def with_points(self, parts: Sequence[PreparedProducts]) -> GroupProducts:
         """Return the problem with other points."""
         return replace(self, parts=tuple(parts), problem=with_parts(self.problem, [p.problem for p in parts]))
 
-    def split(self, theta: Array) -> list[tuple[ProductProblem, Array]]:
+    def split(self, theta: Array) -> list[tuple[PreparedProducts, Array]]:
         """Return each group with its parameters."""
         return [(part, theta[place]) for part, place in zip(self.parts, self.problem.places, strict=True)]
 
@@ -98,6 +102,7 @@ def prepare_product_groups(
     observed: Observed,
     options: FitOptions,
     constraints: LinearConstraints | None,
+    prepare_part: Callable[[ParameterTable, ParameterTable, Observed], PreparedProducts] | None = None,
 ) -> GroupProducts:
     """Compile a table of several groups with products.
 
@@ -109,20 +114,27 @@ def prepare_product_groups(
         With the rows.
     options : FitOptions
     constraints : LinearConstraints or None
+    prepare_part : callable, optional
+        Compiles one group, given its table with products, the one without, and its rows; by default for LMS.
     """
     plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
     base = prepare_groups(linear, observed, plain, None)
-    parts, places = [], []
+    solution = solve_groups(base, "native")
+    parts: list[PreparedProducts] = []
+    places = []
     for g in range(1, len(table.groups) + 1):
         local, place = local_table(table, g)
         # numbered as the whole: a product may share its label with a path of another group
         products = product_rows(local)
         without = replace(local, rows=tuple(r for r in local.rows if r not in products), total=local.nfree)
-        # without a product of its own a group is integrated like the others, which changes nothing
-        alone = prepare(local_table(linear, g)[0], observed.part(g), plain, None)
-        given = choose_given(local, alone) if products else _given_elsewhere(table, local, g)
-        parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
         places.append(place)
+        if prepare_part is not None:
+            parts.append(prepare_part(local, without, observed.part(g)))
+            continue
+        # without a product of its own a group is integrated like the others, which changes nothing
+        own = solution.theta[base.places[g - 1]]
+        given = choose_given(local, base.parts[g - 1], own) if products else _given_elsewhere(table, local, g)
+        parts.append(prepare_products(local, without, observed.part(g), options, None, given=given))
     joint = [
         Part(p.problem.structure, p.problem.moments, place, p.problem.nobs / observed.nobs)
         for p, place in zip(parts, places, strict=True)
@@ -139,7 +151,7 @@ def prepare_product_groups(
         tuple(p.problem for p in parts),
         tuple(places),
     )
-    return GroupProducts(problem, base, tuple(parts))
+    return GroupProducts(problem, base, solution, tuple(parts))
 
 
 def _given_elsewhere(table: ParameterTable, local: ParameterTable, group: int) -> tuple[str, ...]:
@@ -168,18 +180,14 @@ def solve_product_groups(problem: GroupProducts) -> GroupProductFit:
     ModelError
         If the model without products has no start, or no starting value has a likelihood.
     """
-    linear = solve_groups(problem.linear, "native")
-    table = problem.problem.table
-    theta: Array = np.zeros(table.nfree)
-    theta[: len(linear.theta)] = linear.theta
-    for row in product_rows(table):
-        if row.free and row.start is not None:
-            theta[row.free - 1] = row.start
+    linear = problem.solution
+    theta = begin(problem.problem.table, linear)
 
     def join(parts: Sequence[ProductProblem]) -> GroupProblem:
         return problem.with_points(parts).problem
 
-    found = search(problem.parts, problem.problem.places, join, theta)
+    integrals = [part for part in problem.parts if isinstance(part, ProductProblem)]
+    found = search(integrals, problem.problem.places, join, theta)
     return GroupProductFit(problem.with_points(found.parts), found.solution, linear, found.points, found.error)
 
 
@@ -195,12 +203,12 @@ class GroupEvidence:
         problem = self.problem
         return add_blocks(blocks, problem.places, problem.shares, problem.table.nfree)
 
-    def _each(self) -> list[tuple[Mixture, GroupPoint]]:
+    def _each(self) -> list[tuple[Mixture | Quasi, Point]]:
         out = []
         for point in self.point.points:
-            assert isinstance(point.weight, Mixture)
+            assert isinstance(point.weight, Mixture | Quasi)
             out.append((point.weight, point))
-        return out  # type: ignore[return-value]
+        return out
 
     @cached_property
     def observed(self) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
-from b2b_sem.engine.base import FitOptions
+from b2b_sem.engine.base import Array, FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import implied_moments
 from b2b_sem.engine.native.mixture import Grid, Mixture, Product, extend_structure, make_mixture
@@ -87,12 +87,12 @@ def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
     )
 
 
-def choose_given(table: ParameterTable, base: Problem) -> tuple[str, ...]:
+def choose_given(table: ParameterTable, base: Problem, theta: Array | None = None) -> tuple[str, ...]:
     """Return the variables to integrate over: those the answers say least about, as they need the fewest points.
 
-    `base` is the model without products. The first of the sets of :func:`given_variables` that will do, unless another
-    one is clearly better. A variable that the model without products gives no posterior variance at all (a Heywood
-    case) is the last choice.
+    `base` is the model without products, `theta` its solution, which is found if it is not given. The first of the sets
+    of :func:`given_variables` that will do, unless another one is clearly better. A variable that the model without
+    products gives no posterior variance at all (a Heywood case) is the last choice.
     """
     covers = _covers(table)
     if len(covers) == 1:
@@ -101,8 +101,7 @@ def choose_given(table: ParameterTable, base: Problem) -> tuple[str, ...]:
     names = sorted({v for c in covers for v in c})
     places = tuple(structure.eta.index(v) for v in names)
     extended = extend_structure(structure, (), places)
-    solution, _ = solve(base, "native")
-    implied = implied_moments(extended, solution.theta)
+    implied = implied_moments(extended, solve(base, "native")[0].theta if theta is None else theta)
     if implied is None:
         return covers[0]
     p = structure.p

@@ -38,13 +38,15 @@ LIMITS = (15_000, 40_000)
 #: Change of the log-likelihood with twice the points above which there is no result.
 USELESS = 1e-2
 #: How often the points are set again.
-ROUNDS = 6
+ROUNDS = 8
 #: Distance from the ends, in standard deviations, within which no respondent may have any weight, that weight, and
 #: what the ends are multiplied by where one has.
 MARGIN, WEIGHT, FURTHER = 0.5, 1e-6, 1.4
 #: Ends, in standard deviations, and distance of the points for the moments of all variables, in the smallest standard
 #: deviation of a given variable given the others.
 PRIOR_REACH, PRIOR_DISTANCE = 8.0, 0.8
+#: Smallest posterior standard deviation, in distances of the points, that is taken as it is found.
+RESOLVED = 0.3
 #: What the distance is multiplied by where the points were too few.
 CLOSER = 0.75
 #: Share of an item's variance below which its residual variance may go to 0.
@@ -101,9 +103,10 @@ def search(
     solution: EngineFit | None = None
     for _ in range(ROUNDS):
         points = _evaluate(wide, places, theta)
-        if any(point is None for point in points):  # negative residual variances may do at some of the points only
-            for part, place in zip(parts, places, strict=True):
-                theta[place] = _proper(part, theta[place])
+        if any(point is None for point in points):
+            # a negative residual variance may do at some values of the given variables only
+            for own, at in zip(wide, places, strict=True):
+                theta[at] = _proper(own.problem, theta[at])
             points = _evaluate(wide, places, theta)
         if not all(isinstance(point, MixturePoint) for point in points):
             raise ModelError(
@@ -117,8 +120,11 @@ def search(
         now = [w.problem if solution is None else w.pruned(point) for w, point in pairs]
         joint = join(now)
         solution = maximize(joint, theta, rescue=None if distance == ROUGH else 0)
-        theta, iterations = solution.theta, iterations + solution.iterations
-        spreads = [_spread(w.problem, theta[at]) for w, at in zip(wide, places, strict=True)]
+        theta, iterations = np.array(solution.theta), iterations + solution.iterations
+        spreads = [
+            w.resolved(*_spread(p, theta[at], w.problem.mixture.grid))
+            for p, w, at in zip(now, wide, places, strict=True)
+        ]
         if distance == ROUGH:
             distance = DISTANCE
         else:
@@ -183,6 +189,10 @@ class _Wide:
         self.reach *= FURTHER
         self.locate(self.mean, self.sd, self.spread, distance)
         return True
+
+    def resolved(self, mean: Array, sd: Array, spread: Array) -> tuple[Array, Array, Array]:
+        """Return moments of the given variables with a spread that these points can tell: not one much narrower."""
+        return mean, sd, np.maximum(spread, RESOLVED * 2.0 * self.reach * self.sd / (self.count - 1))
 
     def pruned(self, point: MixturePoint) -> ProductProblem:
         """Return the problem without the points that nobody gives any weight."""
@@ -289,10 +299,13 @@ def maximize(problem: Problem, theta: Array, *, rescue: int | None = None) -> En
         ) from error
 
 
-def _spread(problem: ProductProblem, theta: Array) -> tuple[Array, Array, Array]:
-    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each."""
+def _spread(problem: ProductProblem, theta: Array, whole: Grid | None = None) -> tuple[Array, Array, Array]:
+    """Return mean and standard deviation of the given variables, and their smallest posterior deviation: (D,) each.
+
+    Where points were left out `whole` has them all.
+    """
     mixture = problem.mixture
-    mean, sd = _location(mixture, theta)
+    mean, sd = _location(mixture if whole is None else replace(mixture, grid=whole), theta)
     point = evaluate(problem.problem.structure, problem.problem.moments, theta)
     if not isinstance(point, MixturePoint):
         raise ModelError(

@@ -12,18 +12,27 @@ import numpy as np
 
 from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
-from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.quasi import Quasi, make_quasi
 from b2b_sem.engine.native.quasi_piece import QuasiProduct
 from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.product import ProductFit
+from b2b_sem.engine.product_base import begin
+from b2b_sem.engine.product_group import GroupProductFit, GroupProducts, prepare_product_groups
 from b2b_sem.engine.product_search import maximize
 from b2b_sem.errors import Unsupported
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
-__all__ = ["QuasiProblem", "prepare_quasi", "solve_quasi", "transformed_variables"]
+__all__ = [
+    "QuasiProblem",
+    "prepare_quasi",
+    "prepare_quasi_groups",
+    "solve_quasi",
+    "solve_quasi_groups",
+    "transformed_variables",
+]
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,8 @@ def transformed_variables(table: ParameterTable) -> tuple[str, ...]:
     """Return the variables whose items are transformed, in the order of the table.
 
     These are the outcomes of products and all that depends on them, and the other endogenous variables as long as
-    they and what they lead to is not a factor of a product: the items of factors are needed as they are.
+    they and what they lead to, or covary with, is not a factor of a product: the items of factors are needed as they
+    are.
 
     Raises
     ------
@@ -85,6 +95,11 @@ def transformed_variables(table: ParameterTable) -> tuple[str, ...]:
                     f"interaction='qml' cannot use {name} in the product {row.rhs}: it depends on a product itself",
                     hint="use interaction='lms'",
                 )
+    for r in table.rows:
+        pair = {r.lhs, r.rhs}
+        if r.op == "~~" and len(pair) == 2 and pair <= set(parents) - reached and (r.free or r.value):
+            parents[r.lhs].add(r.rhs)
+            parents[r.rhs].add(r.lhs)
     needed = {v for r in product_rows(table) for v in factors_of(r)}
     # a factor of second order is known by the items of its dimensions
     kept = _closure(needed, parents)
@@ -161,11 +176,43 @@ def solve_quasi(problem: QuasiProblem) -> ProductFit:
         If the model without products has no start.
     """
     linear, _ = solve(problem.linear, "native")
-    inner = problem.problem
-    theta: Array = np.zeros(inner.table.nfree)
-    theta[: len(linear.theta)] = linear.theta
-    for row in product_rows(inner.table):
-        if row.free and row.start is not None:
-            theta[row.free - 1] = row.start
-    solution = maximize(inner, theta)
+    solution = maximize(problem.problem, begin(problem.problem.table, linear))
     return ProductFit(problem, solution, linear, 0, 0.0)
+
+
+def prepare_quasi_groups(
+    table: ParameterTable,
+    linear: ParameterTable,
+    observed: Observed,
+    options: FitOptions,
+    constraints: LinearConstraints | None,
+) -> GroupProducts:
+    """Compile a table of several groups: see :func:`b2b_sem.engine.product_group.prepare_product_groups`.
+
+    Raises
+    ------
+    Unsupported
+        As :func:`prepare_quasi`, and for a group without products.
+    """
+
+    def prepare_part(local: ParameterTable, without: ParameterTable, rows: Observed) -> QuasiProblem:
+        if not product_rows(local):
+            raise Unsupported(
+                "interaction='qml' needs a product in every group", hint="use interaction='lms', or add '0*PC:PX'"
+            )
+        return prepare_quasi(local, without, rows, options, None)
+
+    return prepare_product_groups(table, linear, observed, options, constraints, prepare_part)
+
+
+def solve_quasi_groups(problem: GroupProducts) -> GroupProductFit:
+    """Maximise the joint quasi-likelihood of several groups.
+
+    Raises
+    ------
+    ModelError
+        If the model without products has no start.
+    """
+    linear = problem.solution
+    solution = maximize(problem.problem, begin(problem.problem.table, linear))
+    return GroupProductFit(problem, solution, linear, 0, 0.0)

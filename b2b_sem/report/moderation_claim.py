@@ -12,6 +12,7 @@ from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.comparison import ComparisonPart, ComparisonView
 from b2b_sem.report.moderation_route import draw_routes, route_table
+from b2b_sem.report.narrative import describe_fit
 from b2b_sem.report.probe_figure import probe_figures
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.method import label_method
@@ -60,7 +61,7 @@ def describe_moderations(moderations: Sequence[ModerationClaim]) -> list[Compari
             parts.append(
                 ComparisonPart(
                     "The product",
-                    [_typeset(text) for text in claim.statements],
+                    [*_fitting(claim), *(_typeset(text) for text in claim.statements)],
                     [*claim.fit.warnings],
                     [f"{_dashed(prefix)}-{name}" for name in ("slopes", "floodlight")],
                     tables,
@@ -140,6 +141,13 @@ def tabulate_moderation_truth(result: StudyResult) -> Table | None:
         "A product is standardized by the standard deviations of its factors and of the outcome.",
     ]
     return table("moderation_truth", "Known equations with products, and estimates", columns, rows, notes)
+
+
+def _fitting(claim: ModerationClaim) -> list[str]:
+    """Return the fit of the model without the product, as the one with it has no test of fit."""
+    if claim.linear is None or not claim.linear.ok:
+        return []
+    return [f"The same model without the product fits so: {describe_fit(claim.linear, TYPESET)}."]
 
 
 def _typeset(text: str) -> str:

@@ -36,6 +36,8 @@ class ModerationClaim:
         Error rate, and confidence level.
     fit : FitResult or None
         Of the model with the product.
+    linear : FitResult or None
+        Of the same model without the product, which has a test of fit.
     statements : tuple of str
         What was found.
     reasons : tuple of str
@@ -64,6 +66,7 @@ class ModerationClaim:
     alpha: float
     level: float
     fit: FitResult | None
+    linear: FitResult | None = None
     statements: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     slopes: SimpleSlopes | None = None
@@ -95,7 +98,7 @@ class ModerationClaim:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; ``from_json`` rebuilds the result."""
         out: dict[str, Any] = plain({name: getattr(self, name) for name in _HEAD})
-        parts = {name: getattr(self, name) for name in ("fit", *_PARTS)}
+        parts = {name: getattr(self, name) for name in _PARTS}
         found = {name: None if part is None else part.to_json() for name, part in parts.items()}
         return out | {"effect": plain(self.row), **found}
 
@@ -105,12 +108,14 @@ class ModerationClaim:
         head: dict[str, Any] = {name: data[name] for name in _HEAD}
         head |= {name: tuple(data[name]) for name in ("statements", "reasons")}
         head |= {name: float(data[name]) for name in ("alpha", "level")}
-        for name, kind in (("fit", FitResult), *_PARTS.items()):
+        for name, kind in _PARTS.items():
             head[name] = None if data.get(name) is None else kind.from_json(data[name])
         return cls(**head)
 
 
 _PARTS: dict[str, Any] = {
+    "fit": FitResult,
+    "linear": FitResult,
     "slopes": SimpleSlopes,
     "region": JohnsonNeyman,
     "effects": ConditionalEffects,

@@ -214,7 +214,7 @@ class FitSettings(Node):
     fixed_x: bool | None = None
     bounds: Text | None = None
     kind: Literal["sem", "cfa", "growth"] | None = None
-    interaction: Literal["lms", "qml", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all"] | None = None
+    interaction: Literal["lms", "qml", "dmc", "dmc-all", "mc", "mc-all", "rc", "rc-all", "ca"] | None = None
     engine: Literal["auto", "semopy", "native"] | None = None
 
     def stated(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Location, Problem
 from b2b_sem.spec.claim import ClaimPath, Proposition
-from b2b_sem.spec.statement import Statement, Term, read_pair, render
+from b2b_sem.spec.statement import Statement, Term, read_pair, remove_terms, render
 from b2b_sem.spec.survey import SurveySpec
 
 if TYPE_CHECKING:
@@ -47,8 +47,10 @@ class ModeratedModel:
         Of the product, as claimed.
     text : str
         In lavaan syntax.
+    linear : str
+        The same without the product.
     added : str
-        The lines of it that the main model does not have.
+        The lines of `text` that the main model does not have.
     items : tuple of str
         Items of the moderator that the main model does not have.
     observed : bool
@@ -64,6 +66,7 @@ class ModeratedModel:
     product: str
     sign: str
     text: str
+    linear: str
     added: str
     items: tuple[str, ...]
     observed: bool
@@ -113,6 +116,7 @@ def moderated_model(prop: Proposition, model: ModelSpec, survey: SurveySpec | No
     added = [s for s in whole if s not in main]
     if name is None:
         added.append(Statement(outcome, "~", (Term("", product),)))
+    gone = (Statement(outcome, "~", (Term("", name or product),)),)
     items = model.items(survey, claims=(prop.id,))
     known = set(model.items(survey))
     return ModeratedModel(
@@ -123,6 +127,7 @@ def moderated_model(prop: Proposition, model: ModelSpec, survey: SurveySpec | No
         product=name or product,
         sign=sign,
         text=render([*main, *added]),
+        linear=render(remove_terms([*main, *added], gone)),
         added=render(added),
         items=tuple(item for item in items if item not in known),
         observed=claim.moderator not in {s.lhs for s in whole if s.op == "=~"},

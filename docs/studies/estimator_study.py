@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from paper import TEXT, draw_line, draw_mark
 
 import b2b_sem as bs
 
@@ -244,7 +245,6 @@ def draw_figure(estimates: pd.DataFrame, experiment: str) -> str:
     low = max(0.0, math.floor(20 * part.coverage.min() - 0.2) / 20)
     height = top + row * len(conditions) + 40
     total = left + width * len(kinds) + 20
-    text = 'font-family="Helvetica, Arial, sans-serif" fill="#1a1a1a"'
     svg = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {height}" role="img" '
         f'aria-label="Coverage of 95 % intervals by condition and method">',
@@ -252,48 +252,35 @@ def draw_figure(estimates: pd.DataFrame, experiment: str) -> str:
     ]
     for k, method in enumerate(methods):
         key = left + 90 * k
-        svg.append(_mark(marks[method], key, 18, colours[method]))
-        svg.append(f'<text x="{key + 10}" y="22" font-size="12" {text}>{method}</text>')
+        svg.append(draw_mark(marks[method], key, 18, colours[method]))
+        svg.append(f'<text x="{key + 10}" y="22" font-size="12" {TEXT}>{method}</text>')
     for column, kind in enumerate(kinds):
         start = left + width * column
 
         def place(value: float, start: int = start) -> float:
             return start + 10 + (value - low) / (1 - low) * (width - 40)
 
-        svg.append(f'<text x="{start + 10}" y="48" font-size="12" font-weight="bold" {text}>{kind}</text>')
+        svg.append(f'<text x="{start + 10}" y="48" font-size="12" font-weight="bold" {TEXT}>{kind}</text>')
         for value in np.arange(low, 1.0001, 0.05 if low >= 0.7 else 0.1 if low > 0.4 else 0.2):
             x: float = place(float(value))
-            svg.append(_line(x, x, top - 8, height - 32, "#e3e3e3"))
+            svg.append(draw_line(x, x, top - 8, height - 32, "#e3e3e3"))
             label = f"{100 * value:.0f}"
-            svg.append(f'<text x="{x:.1f}" y="{height - 16}" font-size="10" text-anchor="middle" {text}>{label}</text>')
-        svg.append(_line(place(0.95), place(0.95), top - 8, height - 32, "#1a1a1a", "3 3"))
+            svg.append(f'<text x="{x:.1f}" y="{height - 16}" font-size="10" text-anchor="middle" {TEXT}>{label}</text>')
+        svg.append(draw_line(place(0.95), place(0.95), top - 8, height - 32, "#1a1a1a", "3 3"))
         for i, condition in enumerate(conditions):
             y = top + row * i + row / 2
             if column == 0:
                 svg.append(
-                    f'<text x="{left - 8}" y="{y + 4}" font-size="12" text-anchor="end" {text}>{condition}</text>'
+                    f'<text x="{left - 8}" y="{y + 4}" font-size="12" text-anchor="end" {TEXT}>{condition}</text>'
                 )
             for k, method in enumerate(methods):
                 here = part[(part.kind == kind) & (part.condition == condition) & (part.method == method)].iloc[0]
                 at, half = y + 6 * (k - 1), 1.96 * here.coverage_mcse
                 ends = (place(max(low, here.coverage - half)), place(min(1.0, here.coverage + half)))
-                svg.append(_line(*ends, at, at, colours[method]))
-                svg.append(_mark(marks[method], place(here.coverage), at, colours[method]))
+                svg.append(draw_line(*ends, at, at, colours[method]))
+                svg.append(draw_mark(marks[method], place(here.coverage), at, colours[method]))
     svg.append("</svg>")
     return "\n".join(svg) + "\n"
-
-
-def _line(x1: float, x2: float, y1: float, y2: float, colour: str, dash: str = "none") -> str:
-    ends = f'x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1}" y2="{y2}"'
-    return f'<line {ends} stroke="{colour}" stroke-dasharray="{dash}"/>'
-
-
-def _mark(kind: str, x: float, y: float, colour: str) -> str:
-    if kind == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y}" r="3.5" fill="{colour}"/>'
-    if kind == "square":
-        return f'<rect x="{x - 3.2:.1f}" y="{y - 3.2:.1f}" width="6.4" height="6.4" fill="{colour}"/>'
-    return f'<path d="M{x - 4:.1f} {y + 3.4:.1f} L{x + 4:.1f} {y + 3.4:.1f} L{x:.1f} {y - 4:.1f} Z" fill="{colour}"/>'
 
 
 def main() -> None:

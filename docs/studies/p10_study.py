@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from paper import TEXT, draw_line, draw_mark, likely, percent, rate, table
 
 import b2b_sem as bs
 from b2b_sem.analysis.claim_effect import compare_claim
@@ -127,9 +128,9 @@ def replicate(truth: str, n: int, number: int) -> dict[str, Any]:
         single = found.paths.tests
         sure = single[single["diff_adjusted"] < ALPHA]["path"]
         out["found"], out["wrong"] = int(sure.isin(DIFFERENT).sum()), int((~sure.isin(DIFFERENT)).sum())
-    table = recover_groups(drawn.truth, found)
-    table = table[table["quantity"] == "path"]
-    out["covered"], out["intervals"] = int(table["covered"].sum()), len(table)
+    judged = recover_groups(drawn.truth, found)
+    judged = judged[judged["quantity"] == "path"]
+    out["covered"], out["intervals"] = int(judged["covered"].sum()), len(judged)
     return out
 
 
@@ -171,22 +172,6 @@ def tidy(file: Path) -> pd.DataFrame:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-def rate(hits: pd.Series) -> tuple[float, float]:
-    """Return a share and its Monte Carlo error."""
-    share = float(hits.mean())
-    return share, math.sqrt(share * (1 - share) / len(hits))
-
-
-def likely(hits: pd.Series) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Wilson (1927), doi:10.1080/01621459.1927.10502953.
-
-    Unlike share plus or minus errors it has a width where the share is 0 or 1.
-    """
-    share, n, z = float(hits.mean()), len(hits), 1.959963984540054
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-
-
 def outcomes(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Return what is counted: each part, the conjunction, and significance in either direction."""
     parts = rows["parts"]
@@ -208,17 +193,7 @@ def tables(results: pd.DataFrame) -> str:
 
 
 def _percent(hits: pd.Series) -> str:
-    share, error = rate(hits)
-    return f"{100 * share:.1f} ({100 * error:.1f})"
-
-
-def _row(cells: Iterable[Any]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    names = list(head)
-    return [_row(names), "|" + "---|" * len(names), *map(_row, rows)]
+    return percent(*rate(hits))
 
 
 def _verdicts(results: pd.DataFrame) -> list[str]:
@@ -227,7 +202,7 @@ def _verdicts(results: pd.DataFrame) -> list[str]:
     for truth, n, rows in conditions(results):
         found = outcomes(rows)
         body.append([truth, n, *(_percent(found[k]) for k in ("a", "b", "c", "P10", "a either", "b either"))])
-    return ["### Verdicts", "", *_table(head, body)]
+    return ["### Verdicts", "", *table(head, body)]
 
 
 def true_means(truth: str) -> Mapping[str, float]:
@@ -246,7 +221,7 @@ def _means(results: pd.DataFrame) -> list[str]:
             bias = f"{error.mean():+.3f} ({error.std() / math.sqrt(len(error)):.3f})"
             inside = _percent(error.abs() <= 1.959963984540054 * se)
             body.append([truth, n, name, f"{true:+.2f}", bias, f"{error.std():.3f}", f"{se.mean():.3f}", inside])
-    return ["### Differences of means", "", *_table(head, body)]
+    return ["### Differences of means", "", *table(head, body)]
 
 
 def _ladders(results: pd.DataFrame) -> list[str]:
@@ -273,7 +248,7 @@ def _ladders(results: pd.DataFrame) -> list[str]:
         ladders = [_percent(hits) for hits in (rows["main"] == "scalar", rows["own"] == "scalar", released)]
         slopes = _percent(rows["slopes"] == 0)
         body.append([truth, n, *ladders, slopes, found, both, _percent(wrong > 0), f"{covered:.1f}"])
-    return ["### Ladders and paths", "", *_table(head, body)]
+    return ["### Ladders and paths", "", *table(head, body)]
 
 
 # ---- figure ----------------------------------------------------------------------------------------------------------
@@ -292,31 +267,30 @@ def draw_figure(results: pd.DataFrame) -> str:
     shown = list(DESIGN)
     left, width, top, high = 50, 240, 66, 220
     total, bottom = left + width * len(shown) + 10, top + high
-    text = 'font-family="Helvetica, Arial, sans-serif" fill="#1a1a1a"'
     svg = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {bottom + 50}" role="img" '
         f'aria-label="Share of replications in which each part of P10 holds, by truth and respondents a group">',
         f'<rect width="{total}" height="{bottom + 50}" fill="#fff"/>',
     ]
     for k, (title, colour, mark) in enumerate(LINES.values()):
-        svg.append(_mark(mark, left + 10 + 165 * k, 18, colour))
-        svg.append(f'<text x="{left + 20 + 165 * k}" y="22" font-size="12" {text}>{title}</text>')
+        svg.append(draw_mark(mark, left + 10 + 165 * k, 18, colour))
+        svg.append(f'<text x="{left + 20 + 165 * k}" y="22" font-size="12" {TEXT}>{title}</text>')
     rates = {(truth, n): outcomes(rows) for truth, n, rows in conditions(results)}
     for column, truth in enumerate(shown):
         start = left + width * column
         # errors need a scale of their own
         most = 0.10 if truth == "nothing" else 1.0
         y = _scale(bottom, high, most)
-        svg.append(f'<text x="{start + 10}" y="48" font-size="12" font-weight="bold" {text}>{TITLES[truth]}</text>')
+        svg.append(f'<text x="{start + 10}" y="48" font-size="12" font-weight="bold" {TEXT}>{TITLES[truth]}</text>')
         for step in range(6):
             value = most * step / 5
-            svg.append(_line(start + 10, start + width - 20, y(value), y(value), "#e3e3e3"))
+            svg.append(draw_line(start + 10, start + width - 20, y(value), y(value), "#e3e3e3"))
             label = f"{100 * value:.0f} %"
             svg.append(
-                f'<text x="{start + 6}" y="{y(value) + 4:.1f}" font-size="10" text-anchor="end" {text}>{label}</text>'
+                f'<text x="{start + 6}" y="{y(value) + 4:.1f}" font-size="10" text-anchor="end" {TEXT}>{label}</text>'
             )
         for wanted in (ALPHA, ALPHA / 2) if truth == "nothing" else (ALPHA, 0.8):
-            svg.append(_line(start + 10, start + width - 20, y(wanted), y(wanted), "#1a1a1a", "3 3"))
+            svg.append(draw_line(start + 10, start + width - 20, y(wanted), y(wanted), "#1a1a1a", "3 3"))
         for k, (key, (_, colour, mark)) in enumerate(LINES.items()):
             before: tuple[float, float] | None = None
             for n in SIZES:
@@ -329,17 +303,17 @@ def draw_figure(results: pd.DataFrame) -> str:
                     + (width - 100) * math.log2(n / SIZES[0]) / math.log2(SIZES[-1] / SIZES[0])
                     + 5 * (k - 1.5)
                 )
-                ends = likely(rates[truth, n][key])
-                svg.append(_line(x, x, y(ends[0]), y(min(most, ends[1])), colour))
+                ends = likely(share, len(rates[truth, n][key]))
+                svg.append(draw_line(x, x, y(ends[0]), y(min(most, ends[1])), colour))
                 if before is not None:
-                    svg.append(_line(before[0], x, before[1], y(share), colour))
-                svg.append(_mark(mark, x, y(share), colour))
+                    svg.append(draw_line(before[0], x, before[1], y(share), colour))
+                svg.append(draw_mark(mark, x, y(share), colour))
                 before = (x, y(share))
         for n in SIZES:
             x = start + _along(n, width)
-            svg.append(f'<text x="{x:.1f}" y="{bottom + 18}" font-size="10" text-anchor="middle" {text}>{n}</text>')
+            svg.append(f'<text x="{x:.1f}" y="{bottom + 18}" font-size="10" text-anchor="middle" {TEXT}>{n}</text>')
         place = f'x="{start + width / 2}" y="{bottom + 36}"'
-        svg.append(f'<text {place} font-size="11" text-anchor="middle" {text}>respondents a group</text>')
+        svg.append(f'<text {place} font-size="11" text-anchor="middle" {TEXT}>respondents a group</text>')
     svg.append("</svg>")
     return "\n".join(svg) + "\n"
 
@@ -351,21 +325,6 @@ def _along(n: int, width: float) -> float:
 
 def _scale(bottom: float, high: float, most: float) -> Callable[[float], float]:
     return lambda value: bottom - high * value / most
-
-
-def _line(x1: float, x2: float, y1: float, y2: float, colour: str, dash: str = "none") -> str:
-    ends = f'x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}" stroke-dasharray="{dash}"/>'
-
-
-def _mark(kind: str, x: float, y: float, colour: str) -> str:
-    if kind == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>'
-    if kind == "square":
-        return f'<rect x="{x - 3.2:.1f}" y="{y - 3.2:.1f}" width="6.4" height="6.4" fill="{colour}"/>'
-    corners = [(-4, 3.4), (4, 3.4), (0, -4)] if kind == "triangle" else [(-4.4, 0), (0, -4.4), (4.4, 0), (0, 4.4)]
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}" fill="{colour}"/>'
 
 
 def main() -> None:

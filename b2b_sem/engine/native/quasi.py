@@ -54,6 +54,8 @@ TINY = 1e-30
 STEP = 1e-4
 #: Numbers in the arrays of one batch of numeric second derivatives.
 BATCH = 200_000
+#: Respondents that are enough for the metric of the search.
+SOME = 400
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -117,7 +119,7 @@ class Quasi:
             at = make_matrices(self.structure, self.products, theta)
             if not np.isfinite(at.eta_cov).all():
                 return None
-            found = [self._rows(at, cell) for cell in self.cells]
+            found = [self._rows(self._pieces(at, cell), cell) for cell in self.cells]
         except np.linalg.LinAlgError:
             return None
         value = -2.0 * sum(float(logl.sum()) for logl, _ in found) / self.nobs
@@ -126,7 +128,10 @@ class Quasi:
         rows = tuple(r for _, r in found)
         return QuasiPoint(theta, value, self._implied(at), np.empty((0, 0)), self, at, rows)
 
-    def _rows(self, at: Matrices, cell: Cell) -> tuple[Array, _Rows]:
+    def _pieces(self, at: Matrices, cell: Cell) -> Pieces:
+        return make_pieces(at, cell, self.factors, self.pairs, self.center)
+
+    def _rows(self, g: Pieces, cell: Cell) -> tuple[Array, _Rows]:
         """Return the log density of each row of a cell (..., n), and what its derivatives need.
 
         Raises
@@ -134,7 +139,6 @@ class Quasi:
         LinAlgError
             If a covariance matrix is not positive definite.
         """
-        g = make_pieces(at, cell, self.factors, self.pairs, self.center)
         factor = np.linalg.cholesky(g.cov)
         scaling = cell.answers[cell.scaling] - g.mean_s[..., None]
         t = cell.answers[cell.whole] - g.mean_t[..., None] - g.ratio @ scaling
@@ -186,26 +190,48 @@ class Quasi:
         """Return dF/dtheta, shape (q,)."""
         at = _own(point)
         assert at.matrices is not None
-        return self._gradient(at.matrices, at.cells)
+        return self._gradient(at.matrices, [(r.pieces, self._by_pieces(r)) for r in at.cells])
 
-    def _gradient(self, at: Matrices, rows: tuple[_Rows, ...]) -> Array:
-        """Return the gradient at one point or many, (..., q)."""
-        cells = [(c, r.pieces, self._by_pieces(r)) for c, r in zip(self.cells, rows, strict=True)]
+    def _gradient(self, at: Matrices, pieces: list[tuple[Pieces, Pieces]]) -> Array:
+        """Return the gradient at one point or many, (..., q), from each cell's small matrices and slopes by them."""
+        cells = [(cell, g, bar) for cell, (g, bar) in zip(self.cells, pieces, strict=True)]
         total = pull_back(self.structure, self.products, at, cells, self.factors, self.pairs)
         return -2.0 * total / self.nobs
+
+    def _gradients(self, thetas: Array) -> Array:
+        """Return the gradients at many parameter vectors, (k, q).
+
+        Raises
+        ------
+        LinAlgError
+            If a covariance matrix is not positive definite.
+        """
+        at = make_matrices(self.structure, self.products, thetas)
+        pieces = []
+        for cell in self.cells:
+            g = self._pieces(at, cell)
+            chunk = max(1, BATCH // (cell.answers.size + self.structure.p**2))
+            parts = [
+                self._by_pieces(self._rows(_take(g, slice(k, k + chunk)), cell)[1])
+                for k in range(0, len(thetas), chunk)
+            ]
+            pieces.append((g, _join(parts)))
+        return self._gradient(at, pieces)
 
     def scores(self, point: Point) -> Array:
         """Return the score of each respondent, d log L_i / dtheta, shape (N, q).
 
         The derivatives of the small matrices are complex steps.
         """
-        at = _own(point)
+        return self._scores(_own(point), len(self.cells))
+
+    def _scores(self, at: QuasiPoint, count: int) -> Array:
+        """Return the scores of respondents of the first `count` cells, those of others 0, (N, q)."""
         steps = at.theta + 1j * TINY * np.eye(len(at.theta))
         model = make_matrices(self.structure, self.products, steps)
         out = np.zeros((self.nobs, len(at.theta)))
-        for cell, r in zip(self.cells, at.cells, strict=True):
-            g = make_pieces(model, cell, self.factors, self.pairs, self.center)
-            out[cell.rows] = self._row_scores(r, g)
+        for cell, r in zip(self.cells[:count], at.cells[:count], strict=True):
+            out[cell.rows] = self._row_scores(r, self._pieces(model, cell))
         return out
 
     def _row_scores(self, r: _Rows, complex_pieces: Pieces) -> Array:
@@ -236,8 +262,14 @@ class Quasi:
         return scores.T @ scores / self.nobs
 
     def scoring_information(self, structure: Structure, point: Point) -> Array:
-        """Return the metric of the search, shape (q, q): the first-order information."""
-        return self.first_order(point)
+        """Return the metric of the search, shape (q, q): the first-order information of most respondents."""
+        count, rows, seen = 0, 0, np.zeros(self.structure.p, dtype=bool)
+        while count < len(self.cells) and not (seen.all() and rows >= max(SOME, 10 * self.structure.q)):
+            cell = self.cells[count]
+            seen[cell.whole] = seen[cell.scaling] = True
+            rows, count = rows + len(cell.rows), count + 1
+        scores = self._scores(_own(point), count)
+        return scores.T @ scores / rows
 
     def near_hessian(self, structure: Structure, point: Point) -> Array:
         """Return what serves as the Hessian as long as its steps go well: twice the first-order information."""
@@ -259,35 +291,28 @@ class Quasi:
         theta = point.theta
         size = np.sqrt(np.diag(self.first_order(point)))
         steps = np.diag(STEP / np.where(size > 0.0, size, 1.0))
-        out = np.empty_like(steps)
-        width = self.nobs * (self.structure.p + 4) + len(theta) * self.structure.p**2
-        chunk = max(1, BATCH // width)
-        for begin in range(0, len(theta), chunk):
-            part = steps[begin : begin + chunk]
-            above, below = self._beside(point, theta + part, part), self._beside(point, theta - part, -part)
-            out[begin : begin + chunk] = (above - below) / (2.0 * np.diag(part, begin)[: len(part), None])
+        try:
+            both = self._gradients(np.concatenate([theta + steps, theta - steps]))
+        except np.linalg.LinAlgError:
+            both = np.concatenate([self._beside(point, steps), self._beside(point, -steps)])
+        out = (both[: len(theta)] - both[len(theta) :]) / (2.0 * np.diag(steps)[:, None])
         return (out + out.T) / 4.0
 
-    def _beside(self, point: QuasiPoint, thetas: Array, steps: Array) -> Array:
-        """Return the gradients at parameter vectors beside a point, (k, q).
+    def _beside(self, point: QuasiPoint, steps: Array) -> Array:
+        """Return the gradients at parameter vectors beside a point, (k, q), one by one.
 
         Where there is none, with a variance at its end, it is extrapolated from the other side.
         """
-        try:
-            at = make_matrices(self.structure, self.products, thetas)
-            return self._gradient(at, tuple(self._rows(at, cell)[1] for cell in self.cells))
-        except np.linalg.LinAlgError:
-            if len(thetas) > 1:
-                return np.concatenate(
-                    [self._beside(point, thetas[k : k + 1], steps[k : k + 1]) for k in range(len(thetas))]
-                )
-        assert point.matrices is not None
-        at = make_matrices(self.structure, self.products, point.theta - steps)
-        try:
-            other = self._gradient(at, tuple(self._rows(at, cell)[1] for cell in self.cells))
-        except np.linalg.LinAlgError:
-            return np.full_like(thetas, np.nan)
-        return 2.0 * self._gradient(point.matrices, point.cells) - other
+        here, out = self.gradient(self.structure, _NOTHING, point), np.full_like(steps, np.nan)
+        for k, step in enumerate(steps):
+            for sign in (1.0, -1.0):
+                try:
+                    found = self._gradients(point.theta[None] + sign * step)[0]
+                except np.linalg.LinAlgError:
+                    continue
+                out[k] = found if sign > 0.0 else 2.0 * here - found
+                break
+        return out
 
     def whole_moments(self, theta: Array) -> Implied:
         """Return the moments of all variables, products and all, in closed form.
@@ -383,6 +408,18 @@ def make_quasi(
         answers = (incomplete.rows[rows] - center).T
         cells.append(Cell(rows, answers, whole, scaling, np.array(seen, dtype=np.intp)))
     return Quasi(structure, products, factors, pairs, tuple(cells), center, incomplete.nobs)
+
+
+_NOTHING = Moments(np.empty((0, 0)), None, 0.0)
+
+
+def _take(pieces: Pieces, which: slice) -> Pieces:
+    return Pieces(**{name: value[which] for name, value in vars(pieces).items()})
+
+
+def _join(parts: list[Pieces]) -> Pieces:
+    first = vars(parts[0])
+    return Pieces(**{k: np.concatenate([vars(p)[k] for p in parts]) for k, v in first.items() if v is not None})
 
 
 def _flat(array: Array, places: int = 2) -> Array:

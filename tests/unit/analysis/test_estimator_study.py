@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "studies" / "estimator_study.py"
+from study_script import FOLDER, load_script
 
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("estimator_study", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["estimator_study"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("estimator_study")
 
 
 def test_large_samples_find_the_truth(study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +55,7 @@ def test_the_same_replication_gives_the_same_numbers(study: ModuleType, monkeypa
 
 
 def test_the_page_shows_the_numbers_of_the_files(study: ModuleType) -> None:
-    folder = SCRIPT.parent
+    folder = FOLDER
     estimates, tests = (pd.read_csv(folder / f"{name}.csv") for name in ("estimates", "tests"))
     page = (folder.parent / "estimator-study.md").read_text(encoding="utf-8")
     lines = [line for line in study.tables(estimates, tests).splitlines() if line and not line.startswith("#")]

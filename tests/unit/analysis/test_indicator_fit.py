@@ -168,6 +168,10 @@ def test_moments_have_no_products():
 def test_a_column_of_the_same_name_is_refused():
     with pytest.raises(DataError, match=r"column 'x1\.m1'"):
         bs.fit(MODEL, DATA.assign(**{"x1.m1": 1.0}), interaction="dmc")
+    # columns that were made by the same rule are no other columns
+    made = bs.product_indicators(DATA, ["x1", "x2", "x3"], ["m1", "m2", "m3"])
+    one, other = (bs.fit(MODEL, data, interaction="dmc", engine="native") for data in (made, DATA))
+    assert one.measures["chisq"] == other.measures["chisq"]
 
 
 def test_json_round_trip():
@@ -190,3 +194,13 @@ def test_paths_of_groups():
     one = bs.compare_groups(text.format("w:v"), DATA, "team").omnibus
     other = bs.compare_groups(text.format("wv"), DATA.assign(wv=DATA["w"] * DATA["v"]), "team").omnibus
     assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_an_observed_product_may_differ_between_groups():
+    options = {"group": "team", "group_equal": ["regressions"]}
+    made = DATA.assign(wv=DATA["w"] * DATA["v"])
+    text = BASE + "Y ~ X + M + X:M + w + v + "
+    one = bs.fit(text + "w:v", DATA, group_partial=["Y ~ w:v"], **options)
+    other = bs.fit(text + "wv", made, group_partial=["Y~wv"], **options)
+    assert one.measures["logl"] == pytest.approx(other.measures["logl"], abs=1e-6)
+    assert one.measures["npar"] == other.measures["npar"]

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
 import pytest
+from study_script import FOLDER, load_script
 
-SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "studies" / "p10_study.py"
 NUMBERS = ("au", "au_se", "lg", "lg_se", "pa", "pb", "pc", "pc_wald")
 
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("p10_study", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["p10_study"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("p10_study")
 
 
 @pytest.fixture(scope="module")
 def results() -> pd.DataFrame:
-    return pd.read_csv(SCRIPT.parent / "p10.csv", dtype={"parts": str})
+    return pd.read_csv(FOLDER / "p10.csv", dtype={"parts": str})
 
 
 def repeat(study: ModuleType, results: pd.DataFrame, truth: str, n: int, number: int) -> None:
@@ -129,7 +121,7 @@ def test_what_is_counted(study: ModuleType) -> None:
     share, error = study.rate(pd.Series([True, False, False, False]))
     assert (share, error) == (0.25, pytest.approx(math.sqrt(0.25 * 0.75 / 4)))
     # 0 of 10: Wilson's upper end is z^2 / (n + z^2)
-    assert study.likely(pd.Series([False] * 10)) == pytest.approx((0.0, 3.8414588 / 13.8414588), abs=1e-7)
+    assert study.likely(0.0, 10) == pytest.approx((0.0, 3.8414588 / 13.8414588), abs=1e-7)
 
 
 def test_error_rates_and_power_are_as_they_should_be(study: ModuleType, results: pd.DataFrame) -> None:
@@ -146,8 +138,8 @@ def test_error_rates_and_power_are_as_they_should_be(study: ModuleType, results:
 
 
 def test_the_page_shows_the_numbers_of_the_file(study: ModuleType, results: pd.DataFrame) -> None:
-    page = (SCRIPT.parents[1] / "p10-study.md").read_text(encoding="utf-8")
+    page = (FOLDER.parent / "p10-study.md").read_text(encoding="utf-8")
     lines = [line for line in study.tables(results).splitlines() if line.startswith("|")]
     assert len(lines) == 3 * 2 + 4 * sum(map(len, study.DESIGN.values()))
     assert [line for line in lines if line not in page] == []
-    assert (SCRIPT.parent / "p10.svg").read_text(encoding="utf-8") == study.draw_figure(results)
+    assert (FOLDER / "p10.svg").read_text(encoding="utf-8") == study.draw_figure(results)

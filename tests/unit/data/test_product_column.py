@@ -86,7 +86,7 @@ def test_raw_products_are_not_centred(answers):
         ({"first": []}, DataError, "names no item"),
         ({"second": ["z1", "z1"]}, DataError, "twice"),
         ({"names": ["a"]}, DataError, "1 names for 2 products"),
-        ({"names": ["x1", "a"]}, DataError, "have a column 'x1'"),
+        ({"names": ["x1", "a"]}, DataError, "column 'x1'"),
         ({"method": "rc-al"}, Unsupported, "rc-all"),
     ],
 )

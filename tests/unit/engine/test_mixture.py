@@ -78,6 +78,24 @@ def test_likelihood_equals_the_oracle(name: str) -> None:
     assert abs(oracle.log_likelihood(at | {"Y~M": at["Y~M"] + 0.05}, DATA) - found.measures["logl"]) > 0.01
 
 
+@pytest.mark.parametrize("distance", [6.5, 9.0])
+def test_the_integral_reaches_respondents_who_are_far_out(distance: float) -> None:
+    """With skewed factors someone stands where a normal distribution has nobody."""
+    text, equations = MODELS["endogenous"]
+    data = DATA.copy()
+    data.loc[0, ITEMS["M"]] = 2.0 - distance * np.array([1.0, 0.8, 1.2])
+    found = fit(MEASURED + text, data)
+    assert found.ok
+    assert found.warnings == ()
+    at = values_of(found)
+    at.setdefault("Y~X", 0.0)
+    oracle = Oracle(ITEMS, ["M", "X"], equations)
+    wide = oracle.each(at, data, 601, 14.0).sum()
+    assert found.measures["logl"] == pytest.approx(wide, abs=2e-6)
+    # six standard deviations are not enough
+    assert abs(oracle.each(at, data, 241, 6.0).sum() - wide) > 1e-4
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_oracle_has_its_maximum_there(name: str) -> None:
     text, equations = MODELS[name]

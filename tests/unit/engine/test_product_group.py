@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,41 @@ def test_nestedness_is_that_of_parameters() -> None:
         compare(big, fit(MEASURED + "Y ~ X + M + X:M", TWO))
     with pytest.raises(Unsupported, match="robust"):
         compare(big, other, method="satorra.bentler.2001")
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(
+    ("file", "items", "path", "root", "options"),
+    [
+        (
+            "influencer.csv",
+            {"S": ["sic_1", "sic_2", "sic_4"], "P": ["pic_1", "pic_2", "pic_3"], "I": ["pi_1", "pi_2", "pi_3"]},
+            "I ~ S + P + S:P",
+            "P",
+            {"group": "influencer_group", "group_equal": ["loadings", "intercepts"], "estimator": "MLR"},
+        ),
+        (
+            "corprep.csv",
+            {
+                "L": ["like_1", "like_2", "like_3"],
+                "C": ["comp_1", "comp_2", "comp_3"],
+                "S": ["cusl_1", "cusl_2", "cusl_3"],
+            },
+            "S ~ L + C + L:C",
+            "L",
+            {"group": "servicetype", "group_equal": ["loadings", "regressions"], "missing": "fiml"},
+        ),
+    ],
+)
+def test_real_groups(
+    file: str, items: dict[str, list[str]], path: str, root: str, options: dict[str, Any], shared_data: Path
+) -> None:
+    """Equal parameters, latent means and real holes: the oracle integrates over the factor of its own choice."""
+    data = pd.read_csv(shared_data / file)
+    found = fit("\n".join(f"{f} =~ {' + '.join(names)}" for f, names in items.items()) + f"\n{path}", data, **options)
+    assert found.ok
+    data = data.assign(team=data[options["group"]].astype(str))
+    assert found.measures["logl"] == pytest.approx(oracle(found, data, root), abs=2e-6)
 
 
 def test_factor_scores_are_posterior_means() -> None:

@@ -19,6 +19,9 @@ from b2b_sem.engine.native.quasi_piece import make_matrices, make_pieces
 from b2b_sem.engine.quasi import transformed_variables
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.fit import FitResult
+from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.product import add_products, linear_part
+from b2b_sem.spec.syntax import parse_model
 
 ITEMS = {f: [f"{f.lower()}{k}" for k in (1, 2, 3)] for f in "XMPYW"}
 MEASURED = "\n".join(f"{f} =~ {' + '.join(items)}" for f, items in ITEMS.items()) + "\n"
@@ -361,6 +364,22 @@ def test_observed_variables() -> None:
     np.testing.assert_allclose(both["se_x"], both["se_y"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("text", "transformed"),
+    [
+        ("P ~ X\nW ~ X\nY ~ P + M + W + P:M", ("Y", "W")),
+        ("P ~ X\nW ~ X\nP ~~ W\nY ~ P + M + W + P:M", ("Y",)),
+        ("P ~ X\nW ~ X\nP ~~ 0*W\nY ~ P + M + W + P:M", ("Y", "W")),
+        ("W ~ X\nP ~ W\nY ~ P + M + P:M", ("Y",)),
+        ("P ~ X\nY ~ P + X + M + X:M\nW ~ P", ("P", "Y", "W")),
+    ],
+)
+def test_what_is_transformed(text: str, transformed: tuple[str, ...]) -> None:
+    parsed = parse_model(MEASURED + text, None)
+    table = add_products(build_table(linear_part(parsed), meanstructure=True), parsed)
+    assert transformed_variables(table) == transformed
+
+
 def test_factors_of_second_order() -> None:
     """The items of a factor's dimensions are kept as they are."""
     text = measured("XMPY") + "G =~ 1*X + M\nP ~~ G\nY ~ G + P + G:P"
@@ -387,7 +406,6 @@ def test_comparisons() -> None:
     ("text", "arguments", "message"),
     [
         ("P ~ X + M + X:M\nY ~ P + M + P:M", {}, "depends on a product itself"),
-        ("Y ~ X + M + X:M", {"group": "team"}, "group"),
         ("Y ~ X + M + X:M", {"estimator": "GLS"}, "ML"),
     ],
 )

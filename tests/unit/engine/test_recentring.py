@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import b2b_sem as bs
-from b2b_sem.analysis.bootstrap import _data, _task, bootstrap, jackknife
+from b2b_sem.analysis.bootstrap import _data, _rows, _task, jackknife
 from b2b_sem.analysis.fitted import context_of
 from b2b_sem.data.product import add_product_columns
 from b2b_sem.engine.resample import bootstrap_counts, stream
@@ -28,12 +28,16 @@ def answers(n: int, seed: int = 3) -> pd.DataFrame:
     return frame + np.linspace(1, 5, 7)
 
 
-def drawn(fit: bs.FitResult, seed: int, k: int) -> list[np.ndarray]:
-    """Return the counts of replicate k in each group."""
-    _, data = _data(fit)
-    size = _task(context_of(fit), data, seed).size
+def drawn(fit: bs.FitResult, seed: int, size: int = 2) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return raw and standardized values of the first replicates, and the counts of the last one in each group."""
+    context, data = _data(fit)
+    task = replace(_task(context, data, seed), size=size)
+    found = task.draw(0)
+    assert found["converged"].all()
+    values, std = _rows(task.replicator, found["theta"], found["exo"])
     rng = stream(seed, 0)
-    return [bootstrap_counts(rng, len(part), size)[k].astype(int) for part in data]
+    counts = [bootstrap_counts(rng, len(part), size)[-1].astype(int) for part in data]
+    return values[-1], std[-1], counts
 
 
 @pytest.mark.parametrize(
@@ -51,14 +55,12 @@ def test_a_replicate_is_the_fit_of_its_rows(model, method, options):
     data = answers(180)
     options = {"interaction": method, "engine": "native", **options}
     fit = bs.fit(model, data, **options)
-    found = bootstrap(fit, 4, seed=11, ci="percentile")
-    assert len(found.replicate) == 4
-    for k in (0, 3):
-        (counts,) = drawn(fit, 11, k)
-        rows = data.iloc[np.repeat(np.arange(len(data)), counts)]
-        again = bs.fit(model, rows, **options)
-        np.testing.assert_allclose(found.values[k], again.parameters["est"], rtol=1e-5, atol=3e-5)
-        np.testing.assert_allclose(found.std_values[k], again.parameters["std_all"], rtol=1e-5, atol=3e-5)
+    values, std, (counts,) = drawn(fit, 11)
+    rows = data.iloc[np.repeat(np.arange(len(data)), counts)]
+    again = bs.fit(model, rows, **options)
+    # the stopping rule of replicates
+    np.testing.assert_allclose(values, again.parameters["est"], rtol=1e-5, atol=3e-5)
+    np.testing.assert_allclose(std, again.parameters["std_all"], rtol=1e-5, atol=3e-5)
 
 
 def test_columns_of_the_full_sample_are_something_else():
@@ -66,8 +68,8 @@ def test_columns_of_the_full_sample_are_something_else():
     fit = bs.fit(MODEL, data, interaction="dmc", engine="native")
     context = context_of(fit)
     _, rows = _data(fit)
-    right = _task(context, rows, 11).draw(0)["theta"]
-    wrong = _task(replace(context, products=()), rows, 11).draw(0)["theta"]
+    right = replace(_task(context, rows, 11), size=8).draw(0)["theta"]
+    wrong = replace(_task(replace(context, products=()), rows, 11), size=8).draw(0)["theta"]
     at = next(r.free for r in context.problem.table.rows if r.label == "b") - 1
     assert np.abs(right[:, at] - wrong[:, at]).max() > 1e-3
 
@@ -88,11 +90,11 @@ def test_groups_are_centred_together(method):
     data.loc[data["team"] == "b", ["x1", "x2"]] += 1.0
     options = {"interaction": method, "engine": "native", "group": "team", "group_equal": ["loadings"]}
     fit = bs.fit(MODEL.replace("b*", ""), data, **options)
-    found = bootstrap(fit, 3, seed=5, ci="percentile")
+    values, _, counts = drawn(fit, 5)
     parts = [data[data["team"] == g] for g in ("a", "b")]
-    rows = [p.iloc[np.repeat(np.arange(len(p)), c)] for p, c in zip(parts, drawn(fit, 5, 1), strict=True)]
+    rows = [p.iloc[np.repeat(np.arange(len(p)), c)] for p, c in zip(parts, counts, strict=True)]
     again = bs.fit(MODEL.replace("b*", ""), pd.concat(rows), **options)
-    np.testing.assert_allclose(found.values[1], again.parameters["est"], rtol=1e-5, atol=3e-5)  # the stopping rule
+    np.testing.assert_allclose(values, again.parameters["est"], rtol=1e-5, atol=3e-5)
 
 
 def test_rows_with_holes_keep_their_distance_to_the_centre():
@@ -100,13 +102,12 @@ def test_rows_with_holes_keep_their_distance_to_the_centre():
     data.iloc[5, 0] = np.nan
     fit = bs.fit(MODEL, data, interaction="dmc", engine="native")
     context, rows = _data(fit)
-    whole = np.ones((1, len(rows[0])))
     task = _task(context, rows, 1)
     cov, mean = np.cov(rows[0].T, bias=True)[None], rows[0].mean(axis=0)[None]
     ((same, centre),) = task.recentring.apply([(cov, mean)], np.ones((1, 1)))
     np.testing.assert_allclose(same, cov, atol=1e-12)
     np.testing.assert_allclose(centre, mean, atol=1e-12)
-    assert whole.sum() == fit.nobs == 119
+    assert fit.nobs == 119
     columns = add_product_columns(data, context.products)
     assert columns["x1.m1"].isna().sum() == 1
 

@@ -81,6 +81,7 @@ def test_the_main_model_stays_as_it_is() -> None:
     assert found.text.removeprefix(main.syntax()).strip() == found.added
     assert found.added == "PX =~ px1 + px2 + px3 + px4 + px5\nRR ~ PX\nRR ~ PC:PX"
     assert (found.outcome, found.predictor, found.moderator, found.product) == ("RR", "PC", "PX", "PC:PX")
+    assert found.linear == found.text.removesuffix("\nRR ~ PC:PX")
     assert found.items == ("px1", "px2", "px3", "px4", "px5")
     assert not found.observed
     assert not found.in_main
@@ -125,6 +126,7 @@ def test_a_product_of_the_model_keeps_its_name(tmp_path: Path) -> None:
     found = load_model(path).moderated("P9")
     assert found.product == "RR:PC"
     assert found.in_main
+    assert "BT ~ PC + RR" in found.linear.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -343,6 +343,7 @@ def test_results_survive_json(result: StudyResult, tmp_path: Path) -> None:
     assert again.to_json() == result.to_json()
     own = claim(again)
     assert own.row == pytest.approx(dict(claim(result).row))
+    assert own.linear is not None
     assert own.region is not None
     data = json.loads(text)
     effect = data["moderations"][0]["effect"]
@@ -357,6 +358,12 @@ def test_report_and_tables(result: StudyResult, tmp_path: Path) -> None:
     assert '<section id="moderation">' in page
     assert "P9: X × M → Y" in page
     assert "P11: X × years → Y" in page
+    own = claim(result)
+    assert own.linear is not None
+    text = "X =~ x1 + x2 + x3\nY =~ y1 + y2 + y3\nZ =~ z1 + z2 + z3\nM =~ m1 + m2 + m3\nY ~ X + M\nZ ~ Y"
+    linear = bs.fit(text, scored())
+    assert own.linear.measures["chisq"] == pytest.approx(linear.measures["chisq"], rel=1e-8)
+    assert f"The same model without the product fits so: χ²({linear.measures['df']:.0f}, N = 300)" in page
     for name in ("equation", "slopes", "regions", "index", "effects", "routes"):
         assert f'id="table-moderation_P9_{name}"' in page
     tables = build_tables(result)
@@ -366,9 +373,8 @@ def test_report_and_tables(result: StudyResult, tmp_path: Path) -> None:
     written = {p.name for p in write_tables(result, tmp_path / "t")}
     assert {"moderation_P9_slopes.csv", "moderation_P11_routes.csv"} <= written
     slopes = pd.read_csv(tmp_path / "t" / "moderation_P9_slopes.csv")
-    own = claim(result).slopes
-    assert own is not None
-    assert slopes["est"].tolist() == pytest.approx(own.table["est"].tolist(), rel=1e-12)
+    assert own.slopes is not None
+    assert slopes["est"].tolist() == pytest.approx(own.slopes.table["est"].tolist(), rel=1e-12)
     assert "X x M -> Y" in verdict_table(result)
     assert render_report(result) == page
 
@@ -450,3 +456,13 @@ def test_how_products_are_estimated_does_not_concern_the_main_model(tmp_path: Pa
     assert own.fit is not None
     assert own.fit.model.options["interaction"] == "dmc"
     assert verdict(found).verdict == "supported"
+
+
+def test_a_poor_fit_of_the_model_without_the_product_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    apart = 1.4 * rng.normal(size=300)  # an item of M and one of X have something in common
+    data = answers()
+    for item in ("m2", "x2"):
+        data[item] = (data[item] + apart).round().clip(1, 7).astype(int)
+    found = run(tmp_path, data=data)
+    assert any(w.startswith("P9, the same without the product: The model fits poorly") for w in found.warnings)
