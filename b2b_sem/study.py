@@ -615,7 +615,8 @@ def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None
     if truth is None:
         return None
     estimates = fit.standardized()[["lhs", "op", "rhs", "est_std", "se", "ci_lower", "ci_upper"]]
-    table = truth.rename(columns={"expected": "truth", "value": "population"})
+    # nothing is expected of items whose responses are not normal, neither as numbers nor as ordinal items
+    table = truth[truth["expected"].notna()].rename(columns={"expected": "truth", "value": "population"})
     if ordered := set(fit.model.options.get("ordered") or ()):
         # ordinal items are modelled as they were before the rounding; pairs of one such and one number are left out
         items = set(fit.model.observed)

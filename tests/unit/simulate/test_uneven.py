@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import b2b_sem as bs
 from b2b_sem.errors import SpecError
 from b2b_sem.simulate.respond import simulate
+from b2b_sem.study import _recovery
 
 SURVEY = """
 kind: survey
@@ -120,6 +122,19 @@ def test_no_loading_is_expected_of_cut_responses_that_are_not_normal(write):
     assert truth["A", "=~", "a1"] == pytest.approx(0.8, abs=0.06)
     assert truth["B", "~", "A"] == 0.5
     assert any("no loadings are expected" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("ordered", [None, ["a1", "a2", "a3", "b1", "b2", "b3"]])
+def test_a_study_says_nothing_about_what_is_not_expected(write, ordered):
+    data = simulate(write("distribution: {latents: {B: {skew: 1, kurtosis: 2}}}"), n=400)
+    model = "A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A"
+    fit = bs.fit(model, data.frame, engine="native", ordered=ordered)
+    found = _recovery(data.truth, fit)
+    assert {(a, b) for a, op, b in zip(found["lhs"], found["op"], found["rhs"], strict=True) if op == "=~"} == {
+        ("A", "a1"), ("A", "a2"), ("A", "a3"),
+    }  # fmt: skip
+    assert ((found["lhs"] == "B") & (found["op"] == "~")).any()
+    assert found["truth"].notna().all()
 
 
 def test_normal_moments_leave_the_answers_as_they_are(write):
