@@ -13,7 +13,7 @@ import math
 import operator
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from types import MappingProxyType
@@ -40,7 +40,7 @@ from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec, require_survey
 
-__all__ = ["ID_COLUMN", "SimulatedData", "answer_attenuation", "simulate"]
+__all__ = ["ID_COLUMN", "Plan", "SimulatedData", "answer_attenuation", "draw_columns", "make_plan", "simulate"]
 
 Array = NDArray[np.float64]
 
@@ -99,10 +99,11 @@ class SimulatedData:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """A population tied to the questionnaire its answers are given to."""
 
     spec: SimulationSpec
+    model: ModelSpec
     survey: SurveySpec
     population: Population
     items: tuple[str, ...]
@@ -157,14 +158,8 @@ def simulate(
     spec = sim if isinstance(sim, SimulationSpec) else load_simulation(sim, base)
     count = _whole(spec.n if n is None else n, "the number of respondents", 1)
     number = _whole(spec.seed if seed is None else seed, "the seed", 0)
-    model, survey = _sources(spec)
-    values = population(spec, model, survey)
-    known = survey.items()
-    for item in values.items:
-        if item not in known:
-            raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
-    items = tuple(item for item in known if item in set(values.items))
-    plan = _Plan(spec, survey, values, items, *_levels(spec, model, survey, values))
+    plan = make_plan(spec)
+    model, survey, values = plan.model, plan.survey, plan.population
     frame = _draw(plan, count, SeedSequence(number))
     levels = plan.levels or (LevelPopulation("", (), 1.0, values),)
     factors = [plan.factors(level.population) for level in levels]
@@ -186,6 +181,18 @@ def simulate(
         pooled=pooled_truth(levels, factors, fitted if products else None) if plan.levels or products else None,
         moderated=moderated_truth(levels, factors) if products else None,
     )
+
+
+def make_plan(spec: SimulationSpec) -> Plan:
+    """Solve for a population and tie it to its questionnaire; raises ``SpecError`` if its values are impossible."""
+    model, survey = _sources(spec)
+    values = population(spec, model, survey)
+    known = survey.items()
+    for item in values.items:
+        if item not in known:
+            raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
+    items = tuple(item for item in known if item in set(values.items))
+    return Plan(spec, model, survey, values, items, *_levels(spec, model, survey, values))
 
 
 # ---- input -----------------------------------------------------------------------------------------------------------
@@ -257,38 +264,60 @@ def _levels(
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
-    children = seed.spawn(4)
-    streams = [default_rng(child) for child in children]
-    facts = dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True))
-    undrawn = [name for name in plan.population.covariates if name not in facts]
+def _draw(plan: Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
+    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **draw_columns(plan, n, (seed,))})
+
+
+def draw_columns(
+    plan: Plan, n: int, seeds: Sequence[SeedSequence], *, facts: Container[str] | None = None
+) -> dict[str, Any]:
+    """Draw `n` respondents for each seed, one sample after another: the columns of ``simulate`` without the id.
+
+    Parameters
+    ----------
+    plan : Plan
+    n : int
+    seeds : sequence of SeedSequence
+        One a sample; used up. A sample does not depend on those beside it.
+    facts : container of str, optional
+        Background facts to return. Default: all. Facts that answers depend on are drawn in any case.
+    """
+    children = [seed.spawn(4) for seed in seeds]
+    streams = [[default_rng(child) for child in own] for own in children]
+    told = [dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True)) for seed in seeds]
+    undrawn = [name for name in plan.population.covariates if name not in plan.spec.facts]
     if undrawn:
         raise plan.spec.error(
             ("facts",), f"'{undrawn[0]}' is a predictor in the model: say under 'facts' how it is distributed"
         )
     columns: dict[str, Any] = {}
     scores: dict[str, Array] = {}
-    for name, child in facts.items():
-        columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
-    first, second = (default_rng(child.spawn(1)[0]) for child in children[:2])
-    responses = _behind(plan, columns, scores, n, _normal(plan, n, streams, (first, second)))
+    for name in plan.spec.facts:
+        if facts is None or name in facts or name == plan.fact or name in plan.population.covariates:
+            drawn = [_fact(plan, name, n, default_rng(own[name])) for own in told]
+            columns[name], scores[name] = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    late = [[default_rng(child.spawn(1)[0]) for child in own[:2]] for own in children]
+    normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
+    z, noise = (np.concatenate(part) for part in zip(*normal, strict=True))
+    count = n * len(seeds)
+    responses = _behind(plan, columns, scores, count, (z, noise))
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
-    checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
+    checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
     for item in plan.items:
         asked[item] = answers[item]
         asked |= {c: checks.pop(c) for c, k in plan.survey.attention_checks.items() if k.after == item}
     asked |= checks
-    asked = _carelessness(plan, asked, n, streams[2])
+    asked = _carelessness(plan, asked, n, [own[2] for own in streams])
     rate = plan.spec.response.missing_rate
     if rate > 0:
-        holes = streams[3].random((n, len(plan.items))) < rate
+        holes = np.concatenate([own[3].random((n, len(plan.items))) for own in streams]) < rate
         for k, item in enumerate(plan.items):
             asked[item] = np.where(holes[:, k], np.nan, asked[item])
-    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
+    return asked | columns
 
 
-def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
+def _normal(plan: Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
     """Return standard normal numbers for nodes and items; those that come with a product have streams of their own."""
     values = plan.population
     late = [name in values.added_last for name in values.nodes]
@@ -305,7 +334,7 @@ def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Gen
 
 
 def _behind(
-    plan: _Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, normal: tuple[Array, Array]
+    plan: Plan, columns: Mapping[str, Any], scores: Mapping[str, Array], n: int, normal: tuple[Array, Array]
 ) -> dict[str, Array]:
     """Return the continuous response behind every item, each respondent's from the values of their level."""
     values = plan.population
@@ -366,7 +395,7 @@ def _correlated(cor: Matrix, z: Array) -> list[Array]:
     return out
 
 
-def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
+def _answer(plan: Plan, item: str, response: Array) -> NDArray[Any]:
     """Return the stored answers of one item: cut or shifted to its format, reversed items turned round."""
     low, high = plan.survey.range_of(item)
     shape = plan.spec.shape(item, plan.survey.scale_of(item))
@@ -380,13 +409,15 @@ def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
     return low + high - answer if reverse else answer
 
 
-def _carelessness(plan: _Plan, asked: dict[str, NDArray[Any]], n: int, rng: Generator) -> dict[str, NDArray[Any]]:
+def _carelessness(
+    plan: Plan, asked: dict[str, NDArray[Any]], n: int, streams: Sequence[Generator]
+) -> dict[str, NDArray[Any]]:
     """Let a share of the respondents answer everything at random."""
     share = plan.spec.response.careless_share
     if not share:
         return asked
-    who = rng.random(n) < share
-    dice = rng.random((n, len(asked)))
+    drawn = [(rng.random(n) < share, rng.random((n, len(asked)))) for rng in streams]
+    who, dice = (np.concatenate(part) for part in zip(*drawn, strict=True))
     out = {}
     for k, (code, answers) in enumerate(asked.items()):
         low, high = plan.survey.range_of(code)
@@ -396,7 +427,7 @@ def _carelessness(plan: _Plan, asked: dict[str, NDArray[Any]], n: int, rng: Gene
     return out
 
 
-def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], Array]:
+def _fact(plan: Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], Array]:
     """Return the values of a background fact, and the same standardized for use as a predictor."""
     fact, spec = plan.survey.facts[name], plan.spec.facts[name]
     where = ("facts", name)
@@ -432,7 +463,7 @@ def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any],
 # ---- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]:
+def _notes(plan: Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]:
     response = plan.spec.response
     notes = [f"{n} simulated respondents from the population '{plan.spec.id}', seed {seed}"]
     if plan.fact is not None and plan.spec.groups is not None:
