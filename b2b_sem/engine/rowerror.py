@@ -139,15 +139,16 @@ def _slopes(
     logs |= {name: seen[:, k] for k, name in enumerate(structure.observed)}
     variances = {r.lhs: (i, r.free - 1) for i, r in enumerate(table.rows) if r.op == "~~" and r.lhs == r.rhs}
     out = np.zeros((count, len(table.rows), q))
+    change: Array
     for i, row in enumerate(table.rows):
         if row.op == "=~":
             change = logs[row.lhs] - logs[row.rhs]
         elif row.op == "~":
             change = logs[row.rhs] - logs[row.lhs]
         elif row.op == "~1":
-            change = -logs[row.lhs]
+            change = np.negative(logs[row.lhs])
         elif row.lhs == row.rhs:
-            change = -2.0 * logs[row.lhs]
+            change = np.multiply(-2.0, logs[row.lhs])
         else:
             change = np.zeros((count, q))
             for name in (row.lhs, row.rhs):
