@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from b2b_sem.errors import DataError, Unsupported
@@ -35,6 +36,8 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
     DataError
         If nobody answers at `address`, or it has no workers.
     """
+    if not todo:
+        return
     try:
         from dask.distributed import Client, as_completed
     except ImportError:
@@ -58,7 +61,7 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
             number[future.key] = block
             return future
 
-        waiting = as_completed([submit(b) for b, _ in zip(left, range(AHEAD * threads), strict=False)])
+        waiting = as_completed([submit(block) for block in islice(left, AHEAD * threads)], loop=client.loop)
         for future in waiting:
             part = future.result()
             yield number.pop(future.key), part

@@ -86,18 +86,21 @@ def test_a_killed_run_goes_on_with_the_same_numbers(study: Path, tmp_path: Path)
     assert not (broken / ".samples").exists()
 
 
+@pytest.mark.slow
 def test_the_dask_cluster_gives_the_same_and_loses_nothing(study: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     whole, spread = tmp_path / "whole", tmp_path / "spread"
-    assert run(["montecarlo", str(study), "--out", str(whole)]) == 0
+    more = ("--replications", "600")  # more blocks than the cluster takes at a time
+    assert run(["montecarlo", str(study), "--out", str(whole), *more]) == 0
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
-        process = start(study, spread, "--cluster", cluster.scheduler_address)
-        limit = time.monotonic() + 90
-        while not list(spread.glob(".samples/*/run-*.npz")) and time.monotonic() < limit:
+        process = start(study, spread, "--cluster", cluster.scheduler_address, *more)
+        limit = time.monotonic() + 30
+        while process.poll() is None and not list(spread.glob(".samples/*/run-*.npz")) and time.monotonic() < limit:
             time.sleep(0.005)
         with distributed.Client(cluster.scheduler_address, set_as_default=False) as client:
             first = next(iter(client.run(os.getpid).values()))
+        assert process.poll() is None  # there is work left to lose
         os.kill(first, signal.SIGKILL)
         assert process.wait(120) == 0
     assert tables(whole) == tables(spread)
