@@ -113,25 +113,27 @@ def performance(estimate: Array, se: Array, half: Array, pvalue: Array, true: Ar
         rejected = np.where(known & np.isfinite(pvalue), pvalue < alpha, np.nan)
     coverage, coverage_mcse = share(covered)
     power, power_mcse = share(rejected)
-    out = {
-        "true": true,
-        "mean": centre,
-        "bias": bias,
-        "bias_mcse": np.where(np.isfinite(true), bias_mcse, np.nan),
-        "rel_bias": bias / whole,
-        "rel_bias_mcse": bias_mcse / np.abs(whole),
-        "sd": sd,
-        "sd_mcse": sd / np.sqrt(2.0 * (n - 1.0)),
-        "mean_se": mean_se,
-        "mean_se_mcse": mean_se_mcse,
-        "se_bias": ratio - 1.0,
-        "se_bias_mcse": ratio_mcse,
-        "rmse": rmse,
-        "rmse_mcse": mse_mcse / (2.0 * np.where(rmse > 0, rmse, np.nan)),
-        "coverage": coverage,
-        "coverage_mcse": coverage_mcse,
-        "power": power,
-        "power_mcse": power_mcse,
-        "n_used": n,
-    }
+    freedom = np.maximum(n - 1.0, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out = {
+            "true": true,
+            "mean": centre,
+            "bias": bias,
+            "bias_mcse": np.where(np.isfinite(true), bias_mcse, np.nan),
+            "rel_bias": bias / whole,
+            "rel_bias_mcse": bias_mcse / np.abs(whole),
+            "sd": sd,
+            "sd_mcse": sd / np.sqrt(2.0 * freedom),
+            "mean_se": mean_se,
+            "mean_se_mcse": mean_se_mcse,
+            "se_bias": ratio - 1.0,
+            "se_bias_mcse": ratio_mcse,
+            "rmse": rmse,
+            "rmse_mcse": mse_mcse / (2.0 * np.where(rmse > 0, rmse, np.nan)),
+            "coverage": coverage,
+            "coverage_mcse": coverage_mcse,
+            "power": power,
+            "power_mcse": power_mcse,
+            "n_used": n,
+        }
     return {name: np.asarray(out[name], dtype=float) for name in PERFORMANCE}
