@@ -39,7 +39,7 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
     if not todo:
         return
     try:
-        from dask.distributed import Client, as_completed
+        from distributed import Client, as_completed
     except ImportError:
         raise Unsupported(
             "a cluster needs the package 'distributed'", hint="install b2b-sem with the extra 'cluster'"
