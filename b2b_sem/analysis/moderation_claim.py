@@ -145,7 +145,7 @@ def _asked(
     way = options["interaction"]
     own = (way,) if way in LATENT else ()  # not every way is a route
     wanted = tuple(dict.fromkeys((*own, *(default_routes() if routes is None else routes))))
-    if len(wanted) < 2:
+    if not set(wanted) - {way}:
         return None
     try:
         return moderation(

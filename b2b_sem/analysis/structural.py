@@ -191,6 +191,9 @@ def fit(
     auxiliary = name_list("auxiliary", auxiliary)
     group_equal, group_partial = name_list("group_equal", group_equal), name_list("group_partial", group_partial)
     arguments = dict(locals())  # before there is any other name
+    for name, value in (("sample_mean", sample_mean), ("nobs", nobs)):
+        if value is not None and sample_cov is None:
+            raise DataError(f"{name} goes with sample_cov", hint=f"give sample_cov=..., or leave {name} out")
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice
 
