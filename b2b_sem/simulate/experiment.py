@@ -185,22 +185,42 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
     text = model.syntax(plan.survey)
     groups: tuple[str, ...] = ()
     if "group" in settings:
-        fact = plan.spec.facts.get(settings["group"])
-        if fact is None or fact.shares is None:
-            raise Unsupported(
-                f"group='{settings['group']}' is no fact with shares in the population '{plan.spec.id}'",
-                hint="name a fact that the population draws",
-            )
-        groups = tuple(str(code) for code, part in fact.shares.items() if part > 0)
+        groups = _levels(plan, settings["group"])
     rows = model_rows(text, settings, groups)
     # verdicts rest on one fit of all respondents
     propositions = () if groups else tuple(model.propositions)
     trial = Trial(
-        plan, cell, text, propositions, rows, seed, 1, spec.alpha, spec.confidence, spec.multiplicity, None, ""
+        plan=plan,
+        condition=cell,
+        text=text,
+        propositions=propositions,
+        rows=rows,
+        seed=seed,
+        size=1,
+        alpha=spec.alpha,
+        confidence=spec.confidence,
+        multiplicity=spec.multiplicity,
+        model=model,
+        split=spec.groups,
+        moderation=spec.moderation,
     )
     batch, reason = prepare_batch(trial)
     size = block_size(cell.n, len(plan.items), batch is not None)
     return replace(trial, batch=batch, reason=reason, size=size)
+
+
+def _levels(plan: Plan, name: str) -> tuple[str, ...]:
+    """Return the levels of a group of the survey, or the categories of a fact, that the population draws."""
+    split = plan.survey.split(name)
+    fact = plan.spec.facts.get(split.fact)
+    if fact is None or fact.shares is None:
+        raise Unsupported(
+            f"group='{name}': the fact '{split.fact}' has no shares in the population '{plan.spec.id}'",
+            hint="name a group that the population draws",
+        )
+    if split.levels:
+        return tuple(split.levels)
+    return tuple(str(code) for code, part in fact.shares.items() if part > 0)
 
 
 def summarise(trial: Trial, found: Mapping[str, Any], true: Array) -> dict[str, list[dict[str, Any]]]:

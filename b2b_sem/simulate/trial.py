@@ -18,6 +18,9 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 from scipy import special
 
+from b2b_sem.analysis.claim_test import compare_split_claims, is_testable, settled
+from b2b_sem.analysis.moderation_claim import moderation_claim
+from b2b_sem.analysis.split import split_answers
 from b2b_sem.analysis.structural import fit as fit_model
 from b2b_sem.data.observed import GroupMoments, Observed
 from b2b_sem.data.read import Responses
@@ -30,11 +33,13 @@ from b2b_sem.engine.rowerror import MEASURES, infer_stack
 from b2b_sem.engine.threads import single_thread
 from b2b_sem.errors import B2BSemError, ModelError, Unsupported
 from b2b_sem.propositions import judge, quantile
+from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.fit import FitResult
+from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import NOT_TESTABLE
 from b2b_sem.simulate.decision import VERDICTS, decide
 from b2b_sem.simulate.respond import Plan, draw_columns
-from b2b_sem.spec.model import Proposition
+from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.product import linear_part, product_entries
@@ -156,6 +161,12 @@ class Trial:
         Replications in a block.
     alpha, confidence : float
     multiplicity : str
+    model : ModelSpec
+        The text and the propositions belong to it.
+    split : str or None
+        Group of the survey whose claims are tested.
+    moderation : bool
+        Whether claims on moderation are tested.
     batch : Batch or None
         None if every sample goes through ``fit``.
     reason : str
@@ -172,6 +183,9 @@ class Trial:
     alpha: float
     confidence: float
     multiplicity: str
+    model: ModelSpec
+    split: str | None = None
+    moderation: bool = False
     batch: Batch | None = None
     reason: str = ""
 
@@ -247,13 +261,20 @@ class Trial:
         settings = self.condition.settings.stated()
         if settings.get("missing") == "mi":
             settings["seed"] = replication_seed(self.seed, self.condition.key, number) % 2**32
+        frame = self.draw(number)
+        if "group" in settings:
+            # levels by the names that the survey and the truth give them; who belongs to none is left out
+            _, levels = split_answers(frame, self.plan.survey, settings["group"])
+            frame = frame.assign(**{settings["group"]: levels})[levels.notna()]
         try:
-            fit = fit_model(self.text, self.draw(number), **settings)
+            fit = fit_model(self.text, frame, **settings)
         except B2BSemError as error:
             out["why"][r] = error.message.splitlines()[0][:_WHY]
             return
         out["why"][r] = fit.failure[:_WHY]
         out["converged"][r] = fit.converged
+        if self.worded:
+            out["verdict"][r] = self._judge(fit, frame, settings)
         if not (fit.converged and fit.identified):
             return
         out["improper"][r] = not fit.admissible
@@ -264,13 +285,7 @@ class Trial:
                 out["est"][r, k], out["se"][r, k], out["pvalue"][r, k] = row[0], row[1], row[3]
                 out["half"][r, k] = _width(row, self.confidence)
         out["measures"][r] = [fit.measures.get(name, np.nan) for name in FIT_MEASURES]
-        if not self.propositions:
-            return
-        if any(p.test == "indirect" for p in self.propositions):
-            settled = judge(
-                self.propositions, fit, alpha=self.alpha, level=self.confidence, multiplicity=self.multiplicity
-            )
-            out["verdict"][r] = [VERDICTS.index(v.verdict) for v in settled]
+        if self.worded or not self.propositions:
             return
         estimate, tested = (np.full((1, len(self.propositions)), np.nan) for _ in range(2))
         for k, place in enumerate(self._places()):
@@ -278,6 +293,44 @@ class Trial:
             if row is not None and row[4] and fit.ok and np.isfinite(row[:4]).all():
                 estimate[0, k], tested[0, k] = row[2], row[3]
         out["verdict"][r] = self._decide(estimate, tested)[0]
+
+    @property
+    def worded(self) -> bool:
+        """Whether some propositions need more than the coefficients of one fit."""
+        further = self.moderation or self.split is not None
+        return bool(self.propositions) and (further or any(p.test == "indirect" for p in self.propositions))
+
+    def _judge(self, fit: FitResult, frame: pd.DataFrame, settings: Mapping[str, Any]) -> list[int]:
+        """Return the verdicts on all propositions as a study of these respondents gives them."""
+        model, survey = self.model, self.plan.survey
+        own = settled(settings, fit, model.items(survey))
+        alpha, level = self.alpha, self.confidence
+        comparisons: tuple[GroupComparison, ...] = ()
+        moderations: tuple[ModerationClaim, ...] = ()
+        if self.split is not None:
+            comparisons = (
+                compare_split_claims(
+                    self.split, model, survey, frame, own, fit, alpha=alpha, level=level, multiplicity=self.multiplicity
+                ),
+            )
+        if self.moderation:
+            moderations = tuple(
+                moderation_claim(
+                    model.moderated(p.id, survey), Responses.from_frame(frame), own, alpha=alpha, level=level, routes=()
+                )
+                for p in self.propositions
+                if is_testable(p, model)
+            )
+        verdicts = judge(
+            self.propositions,
+            fit,
+            alpha=alpha,
+            level=level,
+            multiplicity=self.multiplicity,
+            comparisons=comparisons,
+            moderations=moderations,
+        )
+        return [VERDICTS.index(v.verdict) for v in verdicts]
 
     def _places(self) -> list[int | None]:
         """Return for each proposition the row of the one path it names, None if a fit of one model cannot test it."""
@@ -367,8 +420,9 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
             return None, f"{name}={value!r}"
     if response.missing_rate:
         return None, "answers are missing"
-    if any(p.test == "indirect" for p in trial.propositions):
-        return None, "propositions on indirect effects"
+    if trial.worded:
+        further = trial.moderation or trial.split is not None
+        return None, "models of single propositions" if further else "propositions on indirect effects"
     parsed = parse_model(trial.text)
     if product_entries(parsed) or any(e.op in ("|", "~*~") for e in parsed.entries):
         return None, "products or ordinal items"

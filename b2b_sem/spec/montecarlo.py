@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from b2b_sem.errors import SpecError
+from b2b_sem.errors import B2BSemError, SpecError
 from b2b_sem.spec.base import Code, Document, FitSettings, Location, Node, Problem, Text
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
@@ -90,6 +90,13 @@ class MonteCarloSpec(Document):
     confidence: Proportion = Field(default=0.95, description="Level of the intervals whose coverage is counted.")
     multiplicity: Literal["holm", "bonferroni", "bh", "none"] = "holm"
 
+    moderation: bool = Field(
+        default=False, description="Whether each sample is also fitted with the products of propositions on moderation."
+    )
+    groups: Code | None = Field(
+        default=None, description="Group of the survey: each sample is also compared across its levels, for verdicts."
+    )
+
     _population: SimulationSpec | None = PrivateAttr(None)
     _model: ModelSpec | None = PrivateAttr(None)
 
@@ -142,6 +149,16 @@ class MonteCarloSpec(Document):
             yield Problem(
                 ("model",), f"the model '{model.id}' needs {listing}, which '{population.id}' does not contain"
             )
+        if self.groups is not None and population.survey_spec is not None:
+            try:
+                fact = population.survey_spec.split(self.groups).fact
+            except B2BSemError as error:
+                yield Problem(("groups",), error.message, error.hint)
+            else:
+                if fact not in population.facts:
+                    yield Problem(
+                        ("groups",), f"the groups of '{self.groups}' follow from the fact '{fact}', which is not drawn"
+                    )
         for name in self.conditions.changes:
             yield from self._change_problems(name, population)
 

@@ -326,5 +326,53 @@ def test_bad_arguments_are_refused(folder: Path, wrong: dict[str, int]) -> None:
 
 def test_groups_need_a_fact(folder: Path) -> None:
     spec = study(folder, "replications: 12", "options: {group: sector}\nreplications: 12")
-    with pytest.raises(bs.Unsupported, match="no fact with shares"):
+    with pytest.raises(bs.B2BSemError, match="sector"):
         monte_carlo(spec)
+    with pytest.raises(bs.SpecError, match="sector"):
+        study(folder, "replications: 12", "groups: sector\nreplications: 12")
+
+
+# ---- groups and claims -----------------------------------------------------------------------------------------------
+
+SECTORS = """
+    kind: montecarlo
+    schema_version: 1
+    id: sectors
+    title: Sectors
+    population: lima2026_sectors
+    conditions: {n: [600]}
+    replications: 2
+    seed: 1
+"""
+
+
+def test_groups_have_their_own_truth(tmp_path: Path) -> None:
+    path = tmp_path / "sectors.yaml"
+    path.write_text(dedent(SECTORS) + "options: {group: sector}\n", encoding="utf-8")
+    spec = load_montecarlo(path)
+    one = replace(trial(spec), size=1)
+    assert "group" in one.reason
+    assert one.propositions == ()
+    found, levels = one.run(0), dict.fromkeys(key[3] for key in one.rows)
+    assert list(levels) == ["regulated", "non_regulated"]
+    assert np.isfinite(found["est"]).mean() > 0.9
+    true = bs.simulate("lima2026_sectors", 2, 0).truth
+    rows = true[(true["lhs"] == "PC") & (true["op"] == "~") & (true["rhs"] == "RE")].set_index("group")["value"]
+    assert rows["regulated"] != rows["non_regulated"]
+    result = monte_carlo(spec, replications=2)
+    table = result.parameters.query("lhs == 'PC' and op == '~' and rhs == 'RE'").set_index("group")["true"]
+    assert table.to_dict() == pytest.approx(rows.to_dict())
+
+
+@pytest.mark.slow
+def test_claims_get_the_verdicts_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "sectors.yaml"
+    path.write_text(dedent(SECTORS) + "moderation: true\ngroups: sector\n", encoding="utf-8")
+    one = replace(trial(load_montecarlo(path)), size=1)
+    assert one.reason == "models of single propositions"
+    found = one.run(0)
+    seed = replication_seed(one.seed, one.condition.key, 0)
+    whole = bs.run_study("demo", seed=seed)
+    assert whole.fit.nobs == 600
+    assert [VERDICTS[v] for v in found["verdict"][0]] == [v.verdict for v in whole.verdicts]
+    assert "not testable here" not in [v.verdict for v in whole.verdicts]
