@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from b2b_sem.analysis.conditional import conditional_effects
-from b2b_sem.analysis.lms import ERRORS
 from b2b_sem.analysis.moderated import INTERACTIONS
 from b2b_sem.analysis.moderation import LATENT, ON_SCORES, moderation
 from b2b_sem.analysis.moderation_size import moderation_size
 from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
+from b2b_sem.analysis.product_setting import ERRORS
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.errors import B2BSemError
