@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     )
     from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
+    from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
     from b2b_sem.results.study import StudyResult, read_study_result
+    from b2b_sem.simulate.experiment import monte_carlo
     from b2b_sem.simulate.respond import simulate
-    from b2b_sem.spec.loader import load_model, load_simulation, load_study, load_survey
+    from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
 
     __version__: str
@@ -52,6 +54,7 @@ __all__ = [
     "FitResult",
     "ModelError",
     "ModelSyntaxError",
+    "MonteCarloResult",
     "SpecError",
     "StudyResult",
     "Unsupported",
@@ -66,15 +69,18 @@ __all__ = [
     "invariance",
     "johnson_neyman",
     "load_model",
+    "load_montecarlo",
     "load_simulation",
     "load_study",
     "load_survey",
     "missingness",
     "moderation",
     "moderation_size",
+    "monte_carlo",
     "polychoric",
     "product_indicators",
     "read_covariance",
+    "read_monte_carlo",
     "read_responses",
     "read_study_result",
     "reliability",
@@ -93,6 +99,7 @@ _HOME = {
     "FitResult": "b2b_sem.results.fit",
     "ModelError": "b2b_sem.errors",
     "ModelSyntaxError": "b2b_sem.errors",
+    "MonteCarloResult": "b2b_sem.results.montecarlo",
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
@@ -106,15 +113,18 @@ _HOME = {
     "invariance": "b2b_sem.analysis.invariance",
     "johnson_neyman": "b2b_sem.analysis.probe",
     "load_model": "b2b_sem.spec.loader",
+    "load_montecarlo": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
     "missingness": "b2b_sem.analysis.missingness",
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
+    "monte_carlo": "b2b_sem.simulate.experiment",
     "polychoric": "b2b_sem.analysis.polychoric",
     "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
+    "read_monte_carlo": "b2b_sem.results.montecarlo",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",
     "reliability": "b2b_sem.analysis.measurement",

@@ -22,7 +22,7 @@ from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Verdict
 from b2b_sem.spec.model import Proposition
 
-__all__ = ["adjust", "judge"]
+__all__ = ["adjust", "judge", "quantile"]
 
 NAN = float("nan")
 #: Quantile of the normal distribution behind 95 % intervals.
@@ -146,8 +146,8 @@ def judge(
             verdict = SUPPORTED if positive == expected else CONTRADICTED
         else:
             verdict = NOT_SUPPORTED
-        quantile = _quantile(level, path.reach)
-        ci = (path.std - quantile * path.std_se, path.std + quantile * path.std_se)
+        half = quantile(level, path.reach) * path.std_se
+        ci = (path.std - half, path.std + half)
         out.append(
             Verdict(
                 prop.id,
@@ -221,7 +221,7 @@ def _judge_claim(
     )
 
 
-def _quantile(level: float, reach: float) -> float:
+def quantile(level: float, reach: float) -> float:
     """Return what an interval adds on either side in standard errors.
 
     `reach` is that of the 95 % interval. Pooled fits to imputed data have t distributions with degrees of freedom of

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from b2b_sem.analysis.claim_test import compare_split_claims, group_claims, is_testable, settled
 from b2b_sem.errors import SpecError, Unsupported
 from b2b_sem.resources import list_bundled, root
 from b2b_sem.spec.loader import load_study
-from b2b_sem.spec.model import ModelSpec, Proposition
-from b2b_sem.spec.moderation import product_of
+from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.study import StudySpec
 from b2b_sem.spec.survey import SurveySpec
 
@@ -135,7 +135,7 @@ def run_study(
     for name in spec.splits:
         say(f"comparing the groups of {name}")
         try:
-            own = _settled(settings, fit, model.items(survey))
+            own = settled(settings, fit, model.items(survey))
             comparisons.append(_compare(name, spec, model, survey, scored, own, fit))
         except Unsupported as error:
             raise _placed(error, spec, model) from None
@@ -149,7 +149,7 @@ def run_study(
     moderations = []
     for name in _moderated(spec, model):
         say(f"testing the moderation {name}")
-        own = _settled(settings, fit, model.items(survey))
+        own = settled(settings, fit, model.items(survey))
         moderations.append(_moderate(name, spec, model, survey, scored, own))
     say("judging the propositions")
     command = _command(study, spec, data, seed, engine)
@@ -247,7 +247,7 @@ def _score(data: _Data, spec: StudySpec, model: ModelSpec, survey: SurveySpec | 
         items |= dict.fromkeys(model.items(survey, name))
     # a claim whose items were not asked is not tested; the rest of the study is
     columns = data.responses.frame.columns
-    claims = (*_claims(model, spec.splits), *_moderated(spec, model))
+    claims = (*group_claims(model, spec.splits), *_moderated(spec, model))
     items |= dict.fromkeys(i for i in model.items(survey, claims=claims) if i in columns)
     responses = score(data.responses, rules_from_survey(survey, items))
     notes = list(responses.notes)
@@ -304,34 +304,18 @@ def _compare(
     fit: FitResult,
 ) -> GroupComparison:
     """Compare the groups of one split; the paths are those that the propositions name, or all of the model."""
-    from b2b_sem.analysis.claim_effect import compare_claim
-    from b2b_sem.analysis.group_claim import compare_split
-    from b2b_sem.analysis.split import split_answers
-    from b2b_sem.errors import DataError
-
-    if survey is None or data.responses is None:
-        raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
-    frame = data.responses.frame
-    paths = model.regressions()
-    claimed = [p.claims()[0][0] for p in model.propositions if p.path is not None and p.readable]
-    named = [f"{end} ~ {start}" for c in claimed for end, start in c.regressions if (end, start) in paths]
-    found = compare_split(
+    frame = None if data.responses is None else data.responses.frame
+    return compare_split_claims(
         name,
-        model.syntax(survey),
-        frame,
+        model,
         survey,
-        list(dict.fromkeys(named)) or None,
+        frame,
         settings,
+        fit,
         alpha=spec.alpha,
         level=spec.confidence,
         multiplicity=spec.multiplicity,
     )
-    own = [model.claim_model(p, survey) for p in _claims(model, (name,))]
-    _, groups = split_answers(frame, survey, name)
-    claims = tuple(
-        compare_claim(c, frame, groups, settings, alpha=spec.alpha, level=spec.confidence, fit=fit) for c in own if c
-    )
-    return replace(found, claims=claims)
 
 
 def _ladder(
@@ -351,20 +335,10 @@ def _ladder(
     return ladder_split(name, model.syntax(survey), data.responses.frame, survey, settings, alpha=spec.alpha)
 
 
-def _claims(model: ModelSpec, splits: Sequence[str]) -> tuple[str, ...]:
-    """Return the propositions that are tested with latents of their own, on one of these splits."""
-    return tuple(p.id for p in model.propositions if p.own_model and p.group in splits)
-
-
 def _moderated(spec: StudySpec, model: ModelSpec) -> tuple[str, ...]:
     """Return the propositions on moderation that the study tests."""
     wanted = "moderation" in spec.steps
-    return tuple(p.id for p in model.propositions if wanted and _testable(p, model))
-
-
-def _testable(prop: Proposition, model: ModelSpec) -> bool:
-    """Whether the file says how the moderator is measured; without that the claim says what it needs."""
-    return product_of(prop) is not None and (prop.needs is None or not model.absent(prop))
+    return tuple(p.id for p in model.propositions if wanted and is_testable(p, model))
 
 
 def _moderate(
@@ -410,21 +384,10 @@ def _rival(
     rival = model.rival(name)
     nan = float("nan")
     try:
-        fitted = _fit(model, survey, data, _settled(settings, main, model.items(survey, name)), name)
+        fitted = _fit(model, survey, data, settled(settings, main, model.items(survey, name)), name)
     except B2BSemError as error:
         return RivalResult(name, rival.title, rival.why, None, "other", nan, None, nan, f"Not fitted: {error.message}.")
     return compare_rival(name, rival.title, rival.why, main, fitted, alpha=alpha)
-
-
-def _settled(settings: Mapping[str, Any], main: FitResult, items: Sequence[str]) -> Mapping[str, Any]:
-    """Return the settings of rivals and groups: what "auto" chose for the main model, as only like fits compare."""
-    if str(settings.get("estimator", "")).lower() != "auto":
-        return settings
-    chosen = main.model.options
-    ordered = set(chosen.get("ordered") or ())
-    # an item that the main model does not have is of the same kind as its neighbours
-    same = [i for i in items if i in ordered or i not in main.model.observed] if ordered else None
-    return {**settings, "estimator": main.estimator, "missing": chosen["missing"], "ordered": same}
 
 
 def _missing(fit: FitResult, survey: SurveySpec | None, responses: Responses, alpha: float) -> MissingnessResult:

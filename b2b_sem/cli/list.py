@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+_TITLES = {"study": "studies", "montecarlo": "Monte Carlo studies"}
+
 
 @click.command("list", short_help="List what is bundled.")
 def command() -> None:
-    """List the bundled surveys, models, simulations and studies."""
+    """List the bundled surveys, models, simulations, studies and Monte Carlo studies."""
     from b2b_sem.cli.bundled import bundled_files
 
     entries = bundled_files()
@@ -16,5 +18,5 @@ def command() -> None:
     for entry in entries:
         if entry.kind != kind:
             kind = entry.kind
-            click.echo("studies" if kind == "study" else f"{kind}s")
+            click.echo(_TITLES.get(kind, f"{kind}s"))
         click.echo(f"  {entry.id:<{width}}  {entry.title}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from b2b_sem.engine.base import Array
+from b2b_sem.engine.cluster import run_on_cluster
 from b2b_sem.engine.recentring import Recentring
 from b2b_sem.engine.replicate import Replicates, Replicator
 from b2b_sem.engine.resample import bootstrap_counts, leave_one_out, stream, weighted_moments
@@ -74,6 +75,7 @@ def run_blocks(
     report: Callable[[int], None] | None = None,
     *,
     size: int | None = None,
+    cluster: str | None = None,
 ) -> dict[str, Array]:
     """Work through blocks and join the arrays they give, in order.
 
@@ -91,6 +93,8 @@ def run_blocks(
         Called with the replicates done.
     size : int, optional
         Replicates in a block; ``task.size`` by default.
+    cluster : str, optional
+        Address of a dask scheduler whose workers take the place of processes on this machine.
     """
     report = report or (lambda done: None)
     size = task.size if size is None else size
@@ -103,7 +107,8 @@ def run_blocks(
     todo = [b for b in range(blocks) if b not in parts]
     done = len(parts)
     report(done * size)
-    for block, part in _fitted(task, what, todo, jobs):
+    work = _fitted(task, what, todo, jobs) if cluster is None else run_on_cluster(task, what, todo, cluster)
+    for block, part in work:
         parts[block] = part
         if folder is not None:
             write_arrays(folder / f"{what}-{block:06d}.npz", part)

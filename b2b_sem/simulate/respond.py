@@ -13,7 +13,7 @@ import math
 import operator
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import accumulate
@@ -47,7 +47,7 @@ from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec, require_survey
 
-__all__ = ["ID_COLUMN", "SimulatedData", "answer_attenuation", "simulate"]
+__all__ = ["ID_COLUMN", "Plan", "SimulatedData", "answer_attenuation", "draw_columns", "make_plan", "simulate"]
 
 Array = NDArray[np.float64]
 
@@ -117,10 +117,11 @@ class SimulatedData:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """A population tied to the questionnaire its answers are given to."""
 
     spec: SimulationSpec
+    model: ModelSpec
     survey: SurveySpec
     population: Population
     items: tuple[str, ...]
@@ -133,6 +134,21 @@ class _Plan:
         """Return the items that an item or scale stands for."""
         return self.spec.standing_for(name, self.items, self.survey)
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """Return the facts that answers, or missing answers, depend on."""
+        missing = () if self.spec.missing is None else self.spec.missing.mechanisms
+        names = {*self.population.covariates, *(name for mechanism in missing for name in mechanism.depends_on)}
+        return frozenset(names if self.fact is None else {*names, self.fact})
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether samples have random numbers that are not drawn for several of them at once."""
+        shape = self.spec.distribution
+        sums = shape is not None and shape.items is not None and shape.items.method == "independent"
+        sections = (self.spec.missing, self.spec.clusters, self.spec.response.straight, self.spec.values.method)
+        return sums or any(section is not None for section in sections)
+
     @cached_property
     def law(self) -> nonresponse.Law:
         """Return which answers are missing, solved with respondents of a fixed seed."""
@@ -140,7 +156,7 @@ class _Plan:
             return nonresponse.Law()
         for problem in self.spec.missing_problems(self.items, self.survey):
             raise self.spec.error(problem.loc, problem.message, hint=problem.hint)
-        asked, columns = _asked(self, _MANY, SeedSequence(_PILOT))
+        asked, columns = _asked(self, _MANY, (SeedSequence(_PILOT),))
         return nonresponse.make_law(self.spec.missing, self.standing_for, self.survey, asked, columns)
 
     def factors(self, values: Population) -> dict[str, float]:
@@ -194,18 +210,8 @@ def simulate(
     spec = sim if isinstance(sim, SimulationSpec) else load_simulation(sim, base)
     count = _whole(spec.n if n is None else n, "the number of respondents", 1)
     number = _whole(spec.seed if seed is None else seed, "the seed", 0)
-    model, survey = _sources(spec)
-    values = population(spec, model, survey)
-    known = survey.items()
-    for item in values.items:
-        if item not in known:
-            raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
-    items = tuple(item for item in known if item in set(values.items))
-    fact, levels = _levels(spec, model, survey, values)
-    check_shares(spec, survey, values, items)
-    every = [level.population for level in levels] or [values]
-    uneven = tuple(make_uneven(spec, survey, own) for own in every)
-    plan = _Plan(spec, survey, values, items, fact, levels, uneven, tuple(make_clustered(spec, own) for own in every))
+    plan = make_plan(spec)
+    model, survey, values = plan.model, plan.survey, plan.population
     frame = _draw(plan, count, SeedSequence(number))
     levels = plan.levels or (LevelPopulation("", (), 1.0, values),)
     factors = [plan.factors(level.population) for level in levels]
@@ -229,6 +235,23 @@ def simulate(
         icc=_icc(plan),
         codebook=codebook(survey, frame.columns, _other_columns(spec)),
     )
+
+
+def make_plan(spec: SimulationSpec) -> Plan:
+    """Solve for a population and tie it to its questionnaire; raises ``SpecError`` if its values are impossible."""
+    model, survey = _sources(spec)
+    values = population(spec, model, survey)
+    known = survey.items()
+    for item in values.items:
+        if item not in known:
+            raise spec.error(("model",), f"item '{item}' of the model '{model.id}' is not asked in '{survey.id}'")
+    items = tuple(item for item in known if item in set(values.items))
+    fact, levels = _levels(spec, model, survey, values)
+    check_shares(spec, survey, values, items)
+    every = [level.population for level in levels] or [values]
+    uneven = tuple(make_uneven(spec, survey, own) for own in every)
+    clustered = tuple(make_clustered(spec, own) for own in every)
+    return Plan(spec, model, survey, values, items, fact, levels, uneven, clustered)
 
 
 # ---- input -----------------------------------------------------------------------------------------------------------
@@ -300,53 +323,79 @@ def _levels(
 # ---- drawing ---------------------------------------------------------------------------------------------------------
 
 
-def _draw(plan: _Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
-    asked, columns = _asked(plan, n, seed)
+def _draw(plan: Plan, n: int, seed: SeedSequence) -> pd.DataFrame:
+    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **draw_columns(plan, n, (seed,))})
+
+
+def draw_columns(
+    plan: Plan, n: int, seeds: Sequence[SeedSequence], *, facts: Container[str] | None = None
+) -> dict[str, Any]:
+    """Draw `n` respondents for each seed, one sample after another: the columns of ``simulate`` without the id.
+
+    Parameters
+    ----------
+    plan : Plan
+    n : int
+    seeds : sequence of SeedSequence
+        One a sample; used up. A sample does not depend on those beside it. Clusters are numbered within samples.
+    facts : container of str, optional
+        Background facts to return. Default: all. Facts that answers depend on are drawn in any case.
+    """
+    if plan.one_by_one and len(seeds) > 1:
+        parts = [draw_columns(plan, n, (seed,), facts=facts) for seed in seeds]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    asked, columns = _asked(plan, n, seeds, facts)
     rate = plan.spec.response.missing_rate
     if rate > 0:
-        holes = _aside(seed, 3).random((n, len(plan.items))) < rate
+        holes = np.concatenate([_aside(seed, 3).random((n, len(plan.items))) for seed in seeds]) < rate
         for k, item in enumerate(plan.items):
             asked[item] = np.where(holes[:, k], np.nan, asked[item])
     if plan.spec.missing is not None:
         given, law = dict(asked), plan.law
-        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(_aside, seed, _HOLES))
+        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(_aside, seeds[0], _HOLES))
         for item, hole in found.items():
             asked[item] = np.where(hole, np.nan, asked[item])
-    return pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **asked, **columns})
+    return asked | columns
 
 
-def _asked(plan: _Plan, n: int, seed: SeedSequence) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _asked(
+    plan: Plan, n: int, seeds: Sequence[SeedSequence], facts: Container[str] | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Return the answers to all questions in their order, none of them missing, and the facts."""
-    children = seed.spawn(4)  # the last is that of missing answers
-    streams = [default_rng(child) for child in children]
-    facts = dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True))
-    undrawn = [name for name in plan.population.covariates if name not in facts]
+    children = [seed.spawn(4) for seed in seeds]  # the last is that of missing answers
+    streams = [[default_rng(child) for child in own] for own in children]
+    told = [dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True)) for seed in seeds]
+    undrawn = [name for name in plan.population.covariates if name not in plan.spec.facts]
     if undrawn:
         raise plan.spec.error(
             ("facts",), f"'{undrawn[0]}' is a predictor in the model: say under 'facts' how it is distributed"
         )
     columns: dict[str, Any] = {}
     scores: dict[str, Array] = {}
-    for name, child in facts.items():
-        columns[name], scores[name] = _fact(plan, name, n, default_rng(child))
-    first, second = (default_rng(child.spawn(1)[0]) for child in children[:2])
-    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seed, _SIZES))
-    numbers = _numbers(plan, n, streams, (first, second), cluster, seed)
-    responses = _behind(plan, columns, scores, n, numbers, seed)
+    for name in plan.spec.facts:
+        if facts is None or name in facts or name in plan.needed:
+            drawn = [_fact(plan, name, n, default_rng(own[name])) for own in told]
+            columns[name], scores[name] = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    late = [[default_rng(child.spawn(1)[0]) for child in own[:2]] for own in children]
+    normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
+    count = n * len(seeds)
+    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seeds[0], _SIZES))
+    z, noise = (np.concatenate(part) for part in zip(*normal, strict=True))
+    responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
-    checks = {code: np.full(n, check.answer) for code, check in plan.survey.attention_checks.items()}
+    checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
     for item in plan.items:
         asked[item] = answers[item]
         asked |= {c: checks.pop(c) for c, k in plan.survey.attention_checks.items() if k.after == item}
     asked |= checks
-    asked = _carelessness(plan, asked, n, streams[2])
+    asked = _carelessness(plan, asked, n, [own[2] for own in streams])
     if (straight := plan.spec.response.straight) is not None:
         if (straight.length or 0) > len(asked):
             raise plan.spec.error(
                 ("response", "straight", "length"), f"{straight.length} answers in a row, but {len(asked)} are asked"
             )
-        asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seed, _STRAIGHT))
+        asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seeds[0], _STRAIGHT))
     if plan.spec.clusters is not None and cluster is not None:
         columns[plan.spec.clusters.name] = cluster + 1
     return asked, columns
@@ -367,19 +416,11 @@ class _Numbers:
         return _Numbers(self.nodes[rows], self.items[rows], *own)
 
 
-def _numbers(
-    plan: _Plan,
-    n: int,
-    streams: Sequence[Generator],
-    own: Sequence[Generator],
-    cluster: NDArray[np.intp] | None,
-    seed: SeedSequence,
-) -> _Numbers:
+def _numbers(plan: Plan, nodes: Array, items: Array, cluster: NDArray[np.intp] | None, seed: SeedSequence) -> _Numbers:
     """Return the random numbers behind the responses; what comes with a section has streams of its own."""
-    nodes, items = _normal(plan, n, streams, own)
     values = plan.population
     if METHOD_FACTOR in values.added_last:
-        nodes[:, values.nodes.index(METHOD_FACTOR)] = _aside(seed, _METHOD).standard_normal(n)
+        nodes[:, values.nodes.index(METHOD_FACTOR)] = _aside(seed, _METHOD).standard_normal(len(nodes))
     if cluster is None:
         return _Numbers(nodes, items)
     count = int(cluster[-1]) + 1
@@ -391,7 +432,7 @@ def _numbers(
     return _Numbers(nodes, items, drawn[0][cluster], drawn[1][cluster])
 
 
-def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
+def _normal(plan: Plan, n: int, streams: Sequence[Generator], own: Sequence[Generator]) -> tuple[Array, Array]:
     """Return standard normal numbers for nodes and items; those that come with a product have streams of their own.
 
     The column of the method factor is left empty.
@@ -413,7 +454,7 @@ def _normal(plan: _Plan, n: int, streams: Sequence[Generator], own: Sequence[Gen
 
 
 def _behind(
-    plan: _Plan,
+    plan: Plan,
     columns: Mapping[str, Any],
     scores: Mapping[str, Array],
     n: int,
@@ -490,7 +531,7 @@ def _asides(seed: SeedSequence, purpose: int, part: int, count: int) -> list[Cal
     return [partial(_aside, seed, purpose, part, k) for k in range(count)]
 
 
-def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
+def _answer(plan: Plan, item: str, response: Array) -> NDArray[Any]:
     """Return the stored answers of one item: cut or shifted to its format, reversed items turned round."""
     low, high = plan.survey.range_of(item)
     shape = plan.spec.shape(item, plan.survey.scale_of(item))
@@ -504,13 +545,15 @@ def _answer(plan: _Plan, item: str, response: Array) -> NDArray[Any]:
     return low + high - answer if reverse else answer
 
 
-def _carelessness(plan: _Plan, asked: dict[str, NDArray[Any]], n: int, rng: Generator) -> dict[str, NDArray[Any]]:
+def _carelessness(
+    plan: Plan, asked: dict[str, NDArray[Any]], n: int, streams: Sequence[Generator]
+) -> dict[str, NDArray[Any]]:
     """Let a share of the respondents answer everything at random."""
     share = plan.spec.response.careless_share
     if not share:
         return asked
-    who = rng.random(n) < share
-    dice = rng.random((n, len(asked)))
+    drawn = [(rng.random(n) < share, rng.random((n, len(asked)))) for rng in streams]
+    who, dice = (np.concatenate(part) for part in zip(*drawn, strict=True))
     out = {}
     for k, (code, answers) in enumerate(asked.items()):
         low, high = plan.survey.range_of(code)
@@ -520,7 +563,7 @@ def _carelessness(plan: _Plan, asked: dict[str, NDArray[Any]], n: int, rng: Gene
     return out
 
 
-def _fact(plan: _Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], Array]:
+def _fact(plan: Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], Array]:
     """Return the values of a background fact, and the same standardized for use as a predictor."""
     fact, spec = plan.survey.facts[name], plan.spec.facts[name]
     where = ("facts", name)
@@ -559,7 +602,7 @@ def _other_columns(spec: SimulationSpec) -> dict[str, str]:
     return {ID_COLUMN: "number of the respondent", **own}
 
 
-def _icc(plan: _Plan) -> pd.DataFrame | None:
+def _icc(plan: Plan) -> pd.DataFrame | None:
     """Return the intraclass correlations of the population, or of each level; None without clusters."""
     if not plan.levels:
         return None if plan.clustered[0] is None else icc_table(plan.population, plan.clustered[0])
@@ -574,7 +617,7 @@ def _icc(plan: _Plan) -> pd.DataFrame | None:
 # ---- notes -----------------------------------------------------------------------------------------------------------
 
 
-def _notes(plan: _Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]:
+def _notes(plan: Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]:
     response = plan.spec.response
     notes = [f"{n} simulated respondents from the population '{plan.spec.id}', seed {seed}"]
     if plan.fact is not None and plan.spec.groups is not None:

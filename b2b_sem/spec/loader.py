@@ -16,6 +16,7 @@ from b2b_sem.errors import ModelSyntaxError, SpecError, Unsupported, did_you_mea
 from b2b_sem.spec.base import SCHEMA_VERSION, Document, Location, Origin, Problem
 from b2b_sem.spec.message import explain
 from b2b_sem.spec.model import ModelSpec, model_from_lavaan
+from b2b_sem.spec.montecarlo import MonteCarloSpec
 from b2b_sem.spec.reader import Reader, decode, read_bytes
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.study import RivalsAnalysis, StudySpec
@@ -28,6 +29,7 @@ __all__ = [
     "list_specs",
     "load",
     "load_model",
+    "load_montecarlo",
     "load_simulation",
     "load_study",
     "load_survey",
@@ -38,10 +40,17 @@ TYPES: dict[str, type[Document]] = {
     "model": ModelSpec,
     "simulation": SimulationSpec,
     "study": StudySpec,
+    "montecarlo": MonteCarloSpec,
 }
 """Value of the key ``kind`` -> type of the object."""
 
-FOLDERS = {"survey": "surveys", "model": "models", "simulation": "simulations", "study": "simulations"}
+FOLDERS = {
+    "survey": "surveys",
+    "model": "models",
+    "simulation": "simulations",
+    "study": "simulations",
+    "montecarlo": "simulations",
+}
 
 D = TypeVar("D", bound=Document)
 R = TypeVar("R")
@@ -129,6 +138,24 @@ def load_simulation(ref: Ref, base: Ref | None = None) -> SimulationSpec:
     return copy
 
 
+def load_montecarlo(ref: Ref, base: Ref | None = None) -> MonteCarloSpec:
+    """Load a Monte Carlo study by bundled id or path, with its population and the model that is fitted."""
+    draft = _open(resources.resolve("simulations", ref, base), MonteCarloSpec)
+    study, population, model = draft.spec, None, None
+    if study is not None:
+        population = _follow(draft, ("population",), load_simulation, study.population)
+        if population is not None:
+            model = population.model_spec
+            if study.model is not None:
+                model = _follow(draft, ("model",), load_model, study.model, survey=population.survey_spec)
+            if model is not None:
+                draft.problems += study.problems_with(population, model)
+    accepted = _accept(draft)
+    assert population is not None  # else there was a finding
+    assert model is not None
+    return accepted.tie(population, model)
+
+
 def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) -> StudySpec:
     """Load a study by bundled id or path, with everything it names.
 
@@ -159,7 +186,7 @@ def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) ->
 
 
 def list_specs(kind: str) -> tuple[tuple[str, str], ...]:
-    """Return ``(id, title)`` of the bundled files of one kind: survey, model, simulation or study."""
+    """Return ``(id, title)`` of the bundled files of one kind, a key of ``TYPES``."""
     folder = FOLDERS[kind]
     found = []
     for name in resources.list_bundled(folder):

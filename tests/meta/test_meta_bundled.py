@@ -16,6 +16,7 @@ LOADERS = {
     "model": loader.load_model,
     "simulation": loader.load_simulation,
     "study": loader.load_study,
+    "montecarlo": loader.load_montecarlo,
 }
 ENTRIES = bundled_files()
 NAMES = [f"{entry.kind}-{entry.id}" for entry in ENTRIES]

@@ -40,6 +40,7 @@ ONLY_IN = {
     "pydantic": ("spec/",),
     "pyreadstat": ("data/",),
     "openpyxl": ("data/",),
+    "distributed": ("engine/cluster.py",),
 }
 
 

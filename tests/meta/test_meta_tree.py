@@ -73,7 +73,7 @@ def test_every_dependency_is_used(requirement: str) -> None:
 
 def test_every_imported_library_is_a_dependency() -> None:
     declared = {IMPORT_NAMES.get(n, n) for n in map(requirement_name, PROJECT["project"]["dependencies"])}
-    optional = {"pyarrow"}
+    optional = {"pyarrow", "distributed"}
     allowed = declared | optional | set(sys.stdlib_module_names) | {"b2b_sem"}
     assert imports_of_the_package() - allowed == set()
 

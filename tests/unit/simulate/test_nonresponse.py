@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from numpy.random import SeedSequence
 
 from b2b_sem.errors import DataError, SpecError
-from b2b_sem.simulate.respond import simulate
+from b2b_sem.simulate.respond import draw_columns, make_plan, simulate
+from b2b_sem.spec.loader import load_simulation
 
 SURVEY = """
 kind: survey
@@ -215,3 +217,24 @@ def test_what_cannot_be_is_refused(write, section, message):
     with pytest.raises(SpecError, match=message) as caught:
         simulate(write(section))
     assert caught.value.line is not None
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        mechanisms("{items: [B], rate: 0.3, depends_on: {a1: 1, years: 1}}", "{items: [a2], rate: 0.4, on_itself: 1}"),
+        "missing: {planned: {sets: {X: [a2], Y: [B]}}}",
+        "response: {straight: {share: 0.5, length: 3}}",
+        "clusters: {size: 3, icc: 0.2}",
+        "distribution: {items: {method: independent, skew: 1, kurtosis: 0.8}}",
+        "distribution: {items: {skew: 1, kurtosis: 2}}",
+        "distribution: {latents: {A: {skew: 1, kurtosis: 2}}}",
+    ],
+)
+def test_several_samples_at_once_are_those_of_their_seeds(write, section):
+    plan = make_plan(load_simulation(write(section)))
+    both = draw_columns(plan, 9, [SeedSequence(4), SeedSequence(5)], facts=())
+    for k, seed in enumerate((4, 5)):
+        alone = simulate(write(section), n=9, seed=seed).frame
+        for name, values in both.items():
+            np.testing.assert_array_equal(values[9 * k : 9 * k + 9], alone[name].to_numpy())

@@ -1,0 +1,86 @@
+"""``b2b-sem montecarlo``: many samples from a known population, and what the fits say about the method."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+#: Where finished blocks of samples are kept until the results are written.
+BLOCKS = ".samples"
+
+
+@click.command("montecarlo", short_help="Draw and fit many samples of a known population.")
+@click.argument("study")
+@click.option("--out", type=click.Path(), metavar="DIR", help="Where results go (default: results/<id of the study>).")
+@click.option("--replications", type=click.IntRange(min=2), metavar="N", help="Samples of each condition.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed, instead of the study's own.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do the work: tcp://host:8786.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was broken off; the numbers are the same.")
+def command(
+    study: str,
+    out: str | None,
+    replications: int | None,
+    seed: int | None,
+    jobs: int,
+    cluster: str | None,
+    resume: bool,
+) -> int:
+    """Run the Monte Carlo STUDY and write results.json, report.html, tables/*.csv and manifest.json.
+
+    Finished blocks of samples are kept in DIR/.samples until the results are written: --resume goes on from there. The
+    numbers do not depend on --jobs, --cluster or an interruption.
+    """
+    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.cli.progress import ProgressLine
+    from b2b_sem.spec.loader import load_montecarlo
+
+    if out is not None and not out.strip():
+        raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
+    if cluster is not None and jobs > 1:
+        raise click.UsageError("Give either '--jobs' or '--cluster'.", click.get_current_context())
+    spec = load_montecarlo(study)
+    target = Path(out) if out is not None else Path("results") / spec.id
+    check_directory(target)
+    kept = target / BLOCKS
+    if not resume and (kept / "montecarlo.json").is_file():
+        shutil.rmtree(kept)
+
+    from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
+    from b2b_sem.simulate.experiment import monte_carlo
+
+    line = ProgressLine("samples")
+    try:
+        result = monte_carlo(
+            spec, replications=replications, seed=seed, jobs=jobs, cluster=cluster, folder=kept, progress=line
+        )
+    finally:
+        line.close()
+
+    from b2b_sem.report.montecarlo import verdict_lines, write_monte_carlo_report, write_monte_carlo_tables
+
+    say("writing the report")
+    with staged_directory(target, listing=MANIFEST_NAME) as stage:
+        result.save(stage / "results.json")
+        write_monte_carlo_tables(result, stage / "tables")
+        write_monte_carlo_report(result, stage / "report.html")
+        write_manifest(
+            stage,
+            command=["b2b-sem", *sys.argv[1:]],
+            seed=result.seed,
+            digests=result.provenance["digests"],
+            extra={"montecarlo": result.id, "replications": result.replications_each},
+        )
+    shutil.rmtree(kept, ignore_errors=True)
+    for text in verdict_lines(result):
+        click.echo(text)
+    click.echo(f"report: {target / 'report.html'}")
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    solved = result.replications["converged"].max() > 0
+    if not solved:
+        click.echo("error: no sample of any condition gave a usable solution", err=True)
+    return 0 if solved else 1

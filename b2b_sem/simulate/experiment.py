@@ -1,0 +1,403 @@
+"""Monte Carlo studies: :func:`monte_carlo` runs the conditions of a study file and sums up what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from b2b_sem.engine.blocks import run_blocks
+from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.measures.replication import performance, share
+from b2b_sem.results.io import write_text
+from b2b_sem.results.montecarlo import (
+    CONDITION_COLUMNS,
+    ESTIMATE_COLUMNS,
+    MEASURE_COLUMNS,
+    PARAMETER_COLUMNS,
+    QUANTILES,
+    REPLICATION_COLUMNS,
+    VERDICT_COLUMNS,
+    MonteCarloResult,
+)
+from b2b_sem.simulate.decision import VERDICTS
+from b2b_sem.simulate.respond import Plan, make_plan, simulate
+from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
+from b2b_sem.spec.loader import load_montecarlo
+from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+
+__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+#: Most reasons of failures that a table names for a condition.
+_REASONS = 5
+
+
+def monte_carlo(
+    study: str | os.PathLike[str] | MonteCarloSpec,
+    *,
+    replications: int | None = None,
+    seed: int | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    base: str | os.PathLike[str] | None = None,
+) -> MonteCarloResult:
+    """Run a Monte Carlo study: draw samples of every condition, fit the model to each, and compare with the truth.
+
+    Replication k of a condition depends on the seed, the sample size, the change of the population and k alone, so the
+    numbers are the same for any number of workers, after an interruption, and whatever other conditions there are.
+
+    Parameters
+    ----------
+    study : str, path or MonteCarloSpec
+        Bundled id, path of a Monte Carlo file, or a loaded one.
+    replications, seed : int, optional
+        Instead of those of the file.
+    jobs : int
+        Worker processes on this machine.
+    cluster : str, optional
+        Address of a dask scheduler, such as ``tcp://host:8786``, whose workers do the work instead.
+    folder : path, optional
+        Where finished blocks are kept and looked for: a second call goes on where the first one stopped, also with more
+        replications.
+    progress : callable, optional
+        Called with (replications done, replications in all).
+    base : path, optional
+        Directory that a relative path in `study` starts from.
+
+    Returns
+    -------
+    MonteCarloResult
+
+    Raises
+    ------
+    SpecError
+        If a file is not valid, or a population impossible.
+    DataError
+        For settings that cannot be, or a folder that holds another study.
+    Unsupported
+        If a cluster is asked for and dask is not installed.
+    """
+    spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
+    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
+    _whole(jobs, "jobs", 1)
+    cells = spec.cells()
+    plans = _plans(spec, cells)
+    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    total = count * len(cells)
+    report = progress or (lambda done, total: None)
+    tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
+    tables |= {"verdicts": [], "replications": []}
+    samples: dict[str, Mapping[str, Any]] = {}
+    warnings: list[str] = []
+    for position, cell in enumerate(cells):
+        trial = prepare_trial(spec, plans[cell.change], cell, number)
+        true = _truth(plans[cell.change], trial)
+        before = position * count
+        found = run_blocks(
+            trial,
+            "run",
+            -(-count // trial.size),
+            jobs,
+            None if place is None else place / _slug(cell),
+            lambda done, before=before: report(before + min(done, count), total),  # type: ignore[misc]
+            size=trial.size,
+            cluster=cluster,
+        )
+        found = {name: part[:count] for name, part in found.items()}
+        own = summarise(trial, found, true)
+        for name, rows in own.items():
+            tables[name] += rows
+        samples[cell.name] = MappingProxyType(found)
+        lost = count - int(np.isfinite(found["est"]).any(axis=1).sum())
+        if lost * 10 > count:
+            warnings.append(f"{cell.name}: {lost} of {count} samples gave no usable solution.")
+    columns = {
+        "conditions": CONDITION_COLUMNS,
+        "parameters": PARAMETER_COLUMNS,
+        "estimates": ESTIMATE_COLUMNS,
+        "measures": MEASURE_COLUMNS,
+        "verdicts": VERDICT_COLUMNS,
+        "replications": REPLICATION_COLUMNS,
+    }
+    population, model = spec.population_spec, spec.model_spec
+    assert population is not None  # cells() would have raised
+    assert model is not None
+    digests = {"montecarlo": spec.digest, "simulation": population.digest, "model": model.digest}
+    from importlib.metadata import version
+
+    return MonteCarloResult(
+        id=spec.id,
+        title=spec.title,
+        population=population.id,
+        model=model.id,
+        seed=number,
+        replications_each=count,
+        alpha=spec.alpha,
+        confidence=spec.confidence,
+        multiplicity=spec.multiplicity,
+        notes=_notes(spec, count),
+        warnings=tuple(warnings),
+        provenance=MappingProxyType(
+            {
+                "version": version("b2b-sem"),
+                "numpy": np.__version__,
+                "digests": {kind: text for kind, text in digests.items() if text is not None},
+                "seed": number,
+            }
+        ),
+        _tables=MappingProxyType({name: pd.DataFrame(tables[name], columns=list(columns[name])) for name in columns}),
+        samples=MappingProxyType(samples),
+    )
+
+
+def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) -> Trial:
+    """Prepare one condition: what is fitted, what is reported, and which way leads to it.
+
+    Raises
+    ------
+    SpecError
+        If the study was built without its population.
+    Unsupported
+        For options that a study of many samples does not have.
+    """
+    model = spec.model_spec
+    assert model is not None  # there would be no condition
+    settings = cell.settings.stated()
+    if not any(":" in predictor for _, predictor in model.regressions()):
+        settings.pop("interaction", None)
+    cell = replace(cell, settings=type(cell.settings)(**settings))
+    text = model.syntax(plan.survey)
+    groups: tuple[str, ...] = ()
+    if "group" in settings:
+        groups = _levels(plan, settings["group"])
+    rows = model_rows(text, settings, groups)
+    # verdicts rest on one fit of all respondents
+    propositions = () if groups else tuple(model.propositions)
+    trial = Trial(
+        plan=plan,
+        condition=cell,
+        text=text,
+        propositions=propositions,
+        rows=rows,
+        seed=seed,
+        size=1,
+        alpha=spec.alpha,
+        confidence=spec.confidence,
+        multiplicity=spec.multiplicity,
+        model=model,
+        split=spec.groups,
+        moderation=spec.moderation,
+    )
+    batch, reason = prepare_batch(trial)
+    size = block_size(cell.n, len(plan.items), batch is not None)
+    return replace(trial, batch=batch, reason=reason, size=size)
+
+
+def _levels(plan: Plan, name: str) -> tuple[str, ...]:
+    """Return the levels of a group of the survey, or the categories of a fact, that the population draws."""
+    split = plan.survey.split(name)
+    fact = plan.spec.facts.get(split.fact)
+    if fact is None or fact.shares is None:
+        raise Unsupported(
+            f"group='{name}': the fact '{split.fact}' has no shares in the population '{plan.spec.id}'",
+            hint="name a group that the population draws",
+        )
+    if split.levels:
+        return tuple(split.levels)
+    return tuple(str(code) for code, part in fact.shares.items() if part > 0)
+
+
+def summarise(trial: Trial, found: Mapping[str, Any], true: Array) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each table for one condition.
+
+    Parameters
+    ----------
+    trial : Trial
+    found : mapping of arrays
+        What :meth:`Trial.run` gave, all blocks joined.
+    true : (k,) array
+    """
+    head = {"condition": trial.condition.name}
+    est = found["est"]
+    numbers = performance(est, found["se"], found["half"], found["pvalue"], true, trial.alpha)
+    spread = _quantiles(est)
+    parameters, estimates = [], []
+    solved = np.isfinite(est).any(axis=1)
+    for k, key in enumerate(trial.rows):
+        if solved.any() and not numbers["n_used"][k]:
+            continue  # a row that fits of this kind do not have
+        name = head | dict(zip(("lhs", "op", "rhs", "group"), key, strict=True))
+        parameters.append(name | {c: float(v[k]) for c, v in numbers.items()} | {"n_used": int(numbers["n_used"][k])})
+        estimates.append(name | {"true": float(true[k])} | {c: float(v[k]) for c, v in spread.items()})
+    cell = trial.condition
+    conditions = [
+        head
+        | {"n": cell.n, "change": cell.change, "options": cell.options}
+        | {"batched": trial.batch is not None, "reason": trial.reason}
+    ]
+    return {
+        "conditions": conditions,
+        "parameters": parameters,
+        "estimates": estimates,
+        "measures": _measures(head, found["measures"], trial.alpha),
+        "verdicts": _verdicts(head, trial, found["verdict"]),
+        "replications": [head | _outcomes(found, solved)],
+    }
+
+
+def _quantiles(values: Array) -> dict[str, Array]:
+    out = np.full((len(QUANTILES), values.shape[1]), np.nan)
+    some = np.isfinite(values).any(axis=0)
+    if some.any():
+        out[:, some] = np.nanquantile(values[:, some], list(QUANTILES.values()), axis=0)
+    return dict(zip(QUANTILES, out, strict=True))
+
+
+def _measures(head: Mapping[str, Any], values: Array, alpha: float) -> list[dict[str, Any]]:
+    spread = _quantiles(values)
+    rows = []
+    for k, name in enumerate(FIT_MEASURES):
+        own = values[np.isfinite(values[:, k]), k]
+        if not len(own):
+            continue
+        rejected = (np.nan, np.nan)
+        if "pvalue" in name:
+            p, error = share((own < alpha).astype(float)[:, None])
+            rejected = (float(p[0]), float(error[0]))
+        rows.append(
+            {
+                **head,
+                "measure": name,
+                "mean": float(own.mean()),
+                "sd": float(own.std(ddof=1)) if len(own) > 1 else np.nan,
+                **{c: float(v[k]) for c, v in spread.items()},
+                "rejected": rejected[0],
+                "rejected_mcse": rejected[1],
+                "n_used": len(own),
+            }
+        )
+    return rows
+
+
+def _verdicts(head: Mapping[str, Any], trial: Trial, verdict: NDArray[np.int8]) -> list[dict[str, Any]]:
+    rows = []
+    names = ("supported", "not_supported", "contradicted", "not_testable")
+    assert len(names) == len(VERDICTS)
+    for k, proposition in enumerate(trial.propositions):
+        row: dict[str, Any] = {**head, "proposition": proposition.id}
+        for code, name in enumerate(names):
+            p, error = share((verdict[:, k] == code).astype(float)[:, None])
+            row |= {name: float(p[0]), f"{name}_mcse": float(error[0])}
+        rows.append(row | {"n_used": len(verdict)})
+    return rows
+
+
+def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, Any]:
+    converged, converged_error = share(solved.astype(float)[:, None])
+    improper, improper_error = share(np.where(solved, found["improper"], np.nan)[:, None])
+    reasons = Counter(str(text) for text, fine in zip(found["why"], solved, strict=True) if text and not fine)
+    listing = [f"{text} ({times})" for text, times in reasons.most_common(_REASONS)]
+    return {
+        "replications": len(solved),
+        "converged": float(converged[0]),
+        "converged_mcse": float(converged_error[0]),
+        "improper": float(improper[0]),
+        "improper_mcse": float(improper_error[0]),
+        "failed": int(len(solved) - solved.sum()),
+        "why": "; ".join(listing),
+    }
+
+
+def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan]:
+    """Return the population of each change; all of them are solved before any work is done."""
+    population = spec.population_spec
+    assert population is not None  # cells() would have raised
+    return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
+
+
+def _truth(plan: Plan, trial: Trial) -> Array:
+    """Return the population's value of each reported parameter, NaN where it has none of that name.
+
+    In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
+    """
+    drawn = simulate(plan.spec, 2, 0)
+    known: dict[Key, float] = {}
+    by_group = any(key[3] for key in trial.rows)
+    tables = [drawn.truth] if by_group or drawn.pooled is None else [drawn.pooled]
+    products = any(":" in key[2] for key in trial.rows)
+    if products and drawn.moderated is not None:
+        tables.append(drawn.moderated)
+    for table in tables:
+        groups = table["group"] if "group" in table else [""] * len(table)
+        for lhs, op, rhs, group, value in zip(
+            table["lhs"], table["op"], table["rhs"], groups, table["value"], strict=True
+        ):
+            known[key_of(lhs, op, rhs, str(group))] = float(value)
+    return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+    """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
+    population, model = spec.population_spec, spec.model_spec
+    assert population is not None
+    assert model is not None
+    from importlib.metadata import version
+
+    # not the number of replications: a study may go on
+    content = [
+        spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"}),
+        population.model_dump(mode="json"),
+        model.model_dump(mode="json"),
+        seed,
+        version("b2b-sem"),
+        np.__version__,
+    ]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    mark, text = folder / "montecarlo.json", json.dumps({"digest": digest, "id": spec.id, "seed": seed})
+    if mark.exists():
+        if mark.read_text(encoding="utf-8") != text:
+            raise DataError(
+                "this folder holds the samples of another study (other files, seed or version)",
+                file=folder,
+                hint="give another folder, or delete this one",
+            )
+    else:
+        write_text(mark, text)
+    return folder
+
+
+def _slug(cell: Condition) -> str:
+    """Return a folder name for a condition: readable, and different for different conditions."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", cell.name).strip("-")
+    return f"{name}-{hashlib.sha256(cell.name.encode()).hexdigest()[:8]}"
+
+
+def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
+    worst = 0.5 / np.sqrt(count)
+    return (
+        f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
+        "parameters are those of the standardized solution, true values those of the population file",
+        f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
+    )
+
+
+def _whole(value: Any, what: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
+    return int(value)
