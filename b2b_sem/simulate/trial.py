@@ -418,7 +418,7 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
     for name, value in settings.items():
         if value not in _BATCHED.get(name, ()):
             return None, f"{name}={value!r}"
-    if response.missing_rate:
+    if response.missing_rate or trial.plan.spec.missing is not None:
         return None, "answers are missing"
     if trial.worded:
         further = trial.moderation or trial.split is not None

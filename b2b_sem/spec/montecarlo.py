@@ -18,7 +18,7 @@ __all__ = ["Condition", "Conditions", "MonteCarloSpec"]
 
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 #: What a change of the population may touch.
-CHANGEABLE = ("values", "groups", "response", "facts")
+CHANGEABLE = ("values", "groups", "response", "distribution", "clusters", "missing", "facts")
 
 
 class Conditions(Node):
@@ -29,8 +29,8 @@ class Conditions(Node):
     )
     changes: dict[Code, dict[str, Any]] = Field(
         default_factory=dict,
-        description="Name -> what is different in the population: parts of its values, groups, response or facts, "
-        "written as in its file. An empty mapping is the population as it is.",
+        description="Name -> what is different in the population: parts of its values, groups, response, distribution, "
+        "clusters, missing or facts, written as in its file. An empty mapping is the population as it is.",
     )
     options: dict[Code, FitSettings] = Field(
         default_factory=dict,

@@ -281,6 +281,22 @@ def test_json_round_trip(folder: Path) -> None:
         MonteCarloResult.from_dict({"kind": "study"})
 
 
+def test_holes_skew_and_clusters_reach_the_samples(folder: Path) -> None:
+    item = trial(study(folder)).plan.items[0]
+    changes = (
+        f"  changes: {{holes: {{missing: {{mechanisms: [{{items: [{item}], rate: 0.3, on_itself: 1}}]}}}}, "
+        "skewed: {distribution: {items: {skew: 1, kurtosis: 2}}}, firms: {clusters: {size: 5, icc: 0.2}}}"
+    )
+    spec = study(folder, "  n: [80, 150]", "  n: [80]\n" + changes)
+    result = monte_carlo(spec, replications=3)
+    assert result.conditions["reason"].tolist() == ["answers are missing", "", ""]
+    assert result.replications["converged"].tolist() == [1, 1, 1]
+    holes, skewed, firms = (trial(spec, k) for k in range(3))
+    assert 0.1 < sample(holes, 0)[item].isna().mean() < 0.5
+    assert not sample(skewed, 0).equals(sample(firms, 0)[sample(skewed, 0).columns])
+    assert sample(firms, 0)["cluster"].max() == 16
+
+
 # ---- input -----------------------------------------------------------------------------------------------------------
 
 
