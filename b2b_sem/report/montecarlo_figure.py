@@ -59,7 +59,7 @@ def _rows(frame: pd.DataFrame) -> list[str]:
 def _canvas(labels: Sequence[str], conditions: int, title: str) -> tuple[go.Figure, float]:
     """Return an empty figure with a row for each label, and how far apart the conditions stand in it."""
     plot = go.Figure()
-    height = 96 + max(_ROW, 9 * conditions) * len(labels)
+    height = 96 + max(_ROW, 13 * conditions) * len(labels)
     layout = base_layout(height)
     layout["margin"] = {"l": 10, "r": 16, "t": 44, "b": 52}
     plot.update_layout(
@@ -189,7 +189,9 @@ def draw_verdicts(result: MonteCarloResult) -> Figure | None:
     frame = frame[frame["not_testable"] < 1]
     if frame.empty:
         return None
-    frame = frame.sort_values("proposition", key=lambda ids: ids.map({v: k for k, v in enumerate(ids.unique())}))
+    frame = frame.sort_values(
+        "proposition", kind="stable", key=lambda ids: ids.map({v: k for k, v in enumerate(ids.unique())})
+    )
     labels = [f"{p}, {c}" for p, c in zip(frame["proposition"], frame["condition"], strict=True)]
     plot, _ = _canvas([html.escape(v) for v in labels], 1, "Share of samples (%)")
     for verdict, column in ((SUPPORTED, "supported"), (NOT_SUPPORTED, "not_supported"), (CONTRADICTED, "contradicted")):

@@ -36,6 +36,7 @@ def test_list_shows_every_bundled_file_with_its_title(capsys: pytest.CaptureFixt
         "models",
         "simulations",
         "studies",
+        "Monte Carlo studies",
     ]
     entries = bundled_files()
     assert len(entries) >= 4

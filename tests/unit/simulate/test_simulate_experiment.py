@@ -108,17 +108,16 @@ def sample(one: Trial, number: int) -> pd.DataFrame:
     "options", ["", "options: {meanstructure: true}", "options: {likelihood: wishart, std_lv: true}"]
 )
 def test_batches_give_what_fit_gives(folder: Path, options: str) -> None:
-    one = replace(trial(study(folder, "replications: 12", f"{options}\nreplications: 12")), size=6)
+    one = replace(trial(study(folder, "replications: 12", f"{options}\nreplications: 12")), size=3)
     assert one.batch is not None
     assert one.reason == ""
     settings = one.condition.settings.stated()
     found = one.run(0)
-    for number in range(6):
+    for number in range(3):
         fit = bs.fit(one.text, sample(one, number), **settings)
-        raw, std = fit.parameters, fit.standardized()
-        for k, (lhs, op, rhs, _) in enumerate(one.rows):
-            own = (std["lhs"] == lhs) & (std["op"] == op) & (std["rhs"] == rhs)
-            row, plain = std[own].iloc[0], raw[own].iloc[0]
+        raw, std = (t.set_index(["lhs", "op", "rhs"]).sort_index() for t in (fit.parameters, fit.standardized()))
+        for k, key in enumerate(one.rows):
+            row, plain = std.loc[key[:3]], raw.loc[key[:3]]
             np.testing.assert_allclose(found["est"][number, k], row["est_std"], rtol=0, atol=1e-7)
             np.testing.assert_allclose(found["se"][number, k], row["se"], rtol=0, atol=1e-7)
             half = (row["ci_upper"] - row["ci_lower"]) / 2 if row["se"] > 0 else np.nan
@@ -147,7 +146,7 @@ def test_samples_one_by_one_give_the_same(folder: Path) -> None:
 
 def test_trouble_goes_to_the_single_fit(folder: Path) -> None:
     spec = study(folder, "n: [80, 150]", "n: [14]")
-    one = replace(trial(spec), size=6)
+    one = replace(trial(spec), size=3)
     together, alone = one.run(0), replace(one, batch=None).run(0)
     assert together["improper"].any() or not together["converged"].all()
     for name in ("improper", "converged", "why", "verdict"):

@@ -11,12 +11,26 @@ from ruamel.yaml import YAML
 
 from b2b_sem import resources
 from b2b_sem.errors import SpecError
-from b2b_sem.spec.loader import TYPES, list_specs, load_model, load_simulation, load_study, load_survey
+from b2b_sem.spec.loader import (
+    TYPES,
+    list_specs,
+    load_model,
+    load_montecarlo,
+    load_simulation,
+    load_study,
+    load_survey,
+)
 from b2b_sem.spec.partable import build_table
 from b2b_sem.spec.schema import json_schema, write_schemas
 from b2b_sem.spec.syntax import parse_model
 
-LOADERS = {"survey": load_survey, "model": load_model, "simulation": load_simulation, "study": load_study}
+LOADERS = {
+    "survey": load_survey,
+    "model": load_model,
+    "simulation": load_simulation,
+    "study": load_study,
+    "montecarlo": load_montecarlo,
+}
 FILES = sorted(p for kind in resources.KINDS for p in resources.root(kind).glob("*.yaml"))
 
 
