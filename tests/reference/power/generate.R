@@ -7,9 +7,18 @@ cases <- fromJSON(file.path(HERE, "cases.json"), simplifyVector = TRUE, simplify
 rmsea <- lapply(cases$rmsea, function(case) {
   power <- sapply(cases$rows, function(n)
     findRMSEApower(case$null, case$alternative, case$df, n, case$alpha, group = case$groups))
-  # semTools returns the number for each group; the first whole number above the asked power
-  rows <- sapply(cases$power, function(p)
-    findRMSEAsamplesize(case$null, case$alternative, case$df, p, case$alpha, group = case$groups) * case$groups)
+  # not findRMSEAsamplesize: it looks at 5:500, 505:1000, ... and never at the numbers between
+  enough <- function(n, p) findRMSEApower(case$null, case$alternative, case$df, n, case$alpha, group = case$groups) >= p
+  rows <- sapply(cases$power, function(p) {
+    low <- 1
+    high <- 2
+    while (!enough(high, p)) { low <- high; high <- 2 * high }
+    while (high - low > 1) {
+      middle <- (low + high) %/% 2
+      if (enough(middle, p)) high <- middle else low <- middle
+    }
+    high
+  })
   list(power = power, rows = rows)
 })
 
