@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.study import StudyResult, read_study_result
+    from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
     from b2b_sem.spec.loader import load_model, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
@@ -73,6 +74,7 @@ __all__ = [
     "moderation",
     "moderation_size",
     "polychoric",
+    "power",
     "product_indicators",
     "read_covariance",
     "read_responses",
@@ -113,6 +115,7 @@ _HOME = {
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "polychoric": "b2b_sem.analysis.polychoric",
+    "power": "b2b_sem.simulate.power",
     "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_responses": "b2b_sem.data.read",

@@ -220,11 +220,15 @@ def analytic_power(
             f"The model is wrong in this population (fit function {target.per_row:.4g}): the power of tests of its "
             "parts is an approximation for small errors."
         )
-    for row_, product in zip(rows, products, strict=True):
-        row_["noncentrality"] = row_["per_row"] * nobs
-        row_["power"] = power_at(row_, product, nobs, alpha, groups)
-        row_["rows_needed"] = _needed(row_, product, power, alpha, groups)
+    for one, coefficients in zip(rows, products, strict=True):
+        one["noncentrality"] = one["per_row"] * nobs
+        one["power"] = power_at(one, coefficients, nobs, alpha, groups)
+        one["rows_needed"] = _needed(one, coefficients, power, alpha, groups)
     columns = ["kind", "test", "group", "method", "null", "value", "df", "per_row", "noncentrality", "power"]
+    if any(one["rows_needed"] <= len(whole.parts[0].names) for one in rows):
+        notes.append(
+            "Fewer rows than variables seem enough for some tests: that is large-sample theory where it does not hold."
+        )
     table = pd.DataFrame(rows, columns=[*columns, "rows_needed", "detectable"])
     return PowerResult(int(nobs), alpha, power, whole.labels, whole.shares, tuple(notes), table, tuple(products))
 

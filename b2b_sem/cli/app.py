@@ -22,7 +22,19 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_PIPE = 141  # 128 + SIGPIPE
 TRACEBACK_VARIABLE = "B2B_SEM_TRACEBACK"
 
-_COMMANDS = ("compare-groups", "copy", "fit", "invariance", "list", "moderation", "probe", "run", "simulate", "survey")
+_COMMANDS = (
+    "compare-groups",
+    "copy",
+    "fit",
+    "invariance",
+    "list",
+    "moderation",
+    "power",
+    "probe",
+    "run",
+    "simulate",
+    "survey",
+)
 
 
 class LazyGroup(click.Group):

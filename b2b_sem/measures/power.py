@@ -97,6 +97,7 @@ def required_noncentrality(power: float, df: float, alpha: float = 0.05) -> floa
     """
     from scipy.optimize import brentq
 
+    _check("alpha", alpha, 0.0, 1.0)
     _check("power", power, alpha, 1.0)
     high = 10.0 + df
     while float(chisq_power(high, df, alpha)) < power:

@@ -157,7 +157,7 @@ def simulate(
     spec = sim if isinstance(sim, SimulationSpec) else load_simulation(sim, base)
     count = _whole(spec.n if n is None else n, "the number of respondents", 1)
     number = _whole(spec.seed if seed is None else seed, "the seed", 0)
-    model, survey = _sources(spec)
+    model, survey = sources(spec)
     values = population(spec, model, survey)
     known = survey.items()
     for item in values.items:
@@ -203,7 +203,7 @@ def _whole(value: Any, what: str, least: int) -> int:
     return number
 
 
-def _sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
+def sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
     """Return model and survey, loaded with the population or, for one made in Python, now."""
     survey = spec.survey_spec
     if survey is None and spec.survey is not None:

@@ -41,6 +41,7 @@ PUBLIC = [
     "moderation",
     "moderation_size",
     "polychoric",
+    "power",
     "product_indicators",
     "read_covariance",
     "read_responses",
