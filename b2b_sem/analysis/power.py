@@ -187,8 +187,9 @@ def analytic_power(
         )
         products.append(product)
 
+    single: dict[int, float] = {}
     for row in _paths(target):
-        per_row = _zero(target, row)
+        per_row = single[row.free - 1] = _zero(target, row)
         found = math.nan
         if detectable:
             found = _detectable(target, row, model, settings, nobs, power, alpha, hold)
@@ -205,7 +206,7 @@ def analytic_power(
     elif steps:
         raise DataError("steps of invariance compare groups, and there is one", hint="leave steps out")
     if indirect:
-        for effect, label, value, product in _indirect(target, notes):
+        for effect, label, value, product in _indirect(target, single, notes):
             for method in ("joint", "delta"):
                 add("indirect", effect, group=label, method=method, value=value, product=product)
     df = int(target.fit.measures["df"])
@@ -378,10 +379,19 @@ def _steps(
     return out
 
 
-def _indirect(target: _Target, notes: list[str]) -> list[tuple[str, str, float, ProductTest]]:
-    """Return the specific indirect effects, each with the coefficients on its way."""
+def _indirect(
+    target: _Target, single: Mapping[int, float], notes: list[str]
+) -> list[tuple[str, str, float, ProductTest]]:
+    """Return the specific indirect effects, each with the coefficients on its way.
+
+    Each coefficient is divided by its standard error so that its noncentrality is that of the likelihood-ratio test
+    (`single`, by the place of the parameter): the z test of samples is nearer to it than to the one with the standard
+    error at the population's values.
+    """
     out = []
-    for label in target.population.labels or ("",):
+    whole = context_of(target.fit).problem
+    for k, label in enumerate(target.population.labels or ("",)):
+        place = whole.places[k] if isinstance(whole, GroupProblem) else np.arange(len(target.theta))
         context = part_context(target.fit, label) if label else context_of(target.fit)
         theta, problem = context.solution.theta, context.problem
         effects = find_effects(problem.table, problem.structure)
@@ -396,9 +406,9 @@ def _indirect(target: _Target, notes: list[str]) -> list[tuple[str, str, float, 
                 continue
             held = float(np.prod(effects.fixed[edges][effects.parameter[edges] < 0]))
             cov = context.vcov[np.ix_(numbers, numbers)] * REFERENCE
-            product = ProductTest(
-                tuple(float(v) for v in theta[numbers]), tuple(tuple(float(v) for v in row) for row in cov)
-            )
+            roots = np.sqrt([single[int(place[n])] for n in numbers])
+            sized = np.sign(theta[numbers]) * roots * np.sqrt(np.diag(cov))
+            product = ProductTest(tuple(float(v) for v in sized), tuple(tuple(float(v) for v in row) for row in cov))
             out.append((effect.path, label, held * float(np.prod(theta[numbers])), product))
     return out
 

@@ -27,6 +27,7 @@ class ProductTest:
     Attributes
     ----------
     effects : tuple of float
+        Each with its standard error has the noncentrality of its likelihood-ratio test.
     cov : tuple of tuple of float
     """
 
