@@ -384,9 +384,8 @@ def _indirect(
 ) -> list[tuple[str, str, float, ProductTest]]:
     """Return the specific indirect effects, each with the coefficients on its way.
 
-    Each coefficient is divided by its standard error so that its noncentrality is that of the likelihood-ratio test
-    (`single`, by the place of the parameter): the z test of samples is nearer to it than to the one with the standard
-    error at the population's values.
+    `single` holds the noncentralities of their likelihood-ratio tests, by the place of the parameter: z tests of
+    samples reject as often as these say, while standard errors at the population's values promise less than there is.
     """
     out = []
     whole = context_of(target.fit).problem
@@ -406,9 +405,12 @@ def _indirect(
                 continue
             held = float(np.prod(effects.fixed[edges][effects.parameter[edges] < 0]))
             cov = context.vcov[np.ix_(numbers, numbers)] * REFERENCE
-            roots = np.sqrt([single[int(place[n])] for n in numbers])
-            sized = np.sign(theta[numbers]) * roots * np.sqrt(np.diag(cov))
-            product = ProductTest(tuple(float(v) for v in sized), tuple(tuple(float(v) for v in row) for row in cov))
+            roots = np.sign(theta[numbers]) * np.sqrt([single[int(place[n])] for n in numbers])
+            product = ProductTest(
+                tuple(float(v) for v in theta[numbers]),
+                tuple(tuple(float(v) for v in row) for row in cov),
+                tuple(float(v) for v in roots),
+            )
             out.append((effect.path, label, held * float(np.prod(theta[numbers])), product))
     return out
 

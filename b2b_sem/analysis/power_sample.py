@@ -221,5 +221,5 @@ def rejections(drawn: MonteCarlo, test: str, alpha: float) -> npt.NDArray[np.boo
         )
     at = [known[p] for p in parts]
     usable = drawn.converged & np.isfinite(drawn.se[:, at]).all(axis=1)
-    z = np.abs(drawn.theta[np.ix_(usable, at)] / drawn.se[np.ix_(usable, at)])
+    z = np.abs(drawn.theta[usable][:, at] / drawn.se[usable][:, at])
     return np.asarray((z > float(special.ndtri(1 - alpha / 2))).all(axis=1))

@@ -27,16 +27,22 @@ class ProductTest:
     Attributes
     ----------
     effects : tuple of float
-        Each with its standard error has the noncentrality of its likelihood-ratio test.
     cov : tuple of tuple of float
+    roots : tuple of float
+        Signed roots of the noncentralities of their likelihood-ratio tests from one row. z tests of samples reject as
+        often as these say; the delta method, which takes products of estimates, as the effects themselves say.
     """
 
     effects: tuple[float, ...]
     cov: tuple[tuple[float, ...], ...]
+    roots: tuple[float, ...]
 
     def power(self, rows: float, alpha: float) -> tuple[float, float]:
         """Return the power of the joint significance test and of the delta method."""
-        return product_power(np.array(self.effects), np.array(self.cov) / rows, alpha)
+        cov = np.array(self.cov) / rows
+        sd = np.sqrt(np.diag(cov))
+        joint, _ = product_power(np.array(self.roots) * math.sqrt(rows) * sd, cov, alpha)
+        return joint, product_power(np.array(self.effects), cov, alpha)[1]
 
 
 def power_at(row: Mapping[str, Any], product: ProductTest | None, rows: float, alpha: float, groups: int) -> float:
@@ -135,7 +141,10 @@ class PowerResult:
                 "shares": self.shares,
                 "notes": self.notes,
                 "table": records(self._table),
-                "products": [None if p is None else {"effects": p.effects, "cov": p.cov} for p in self._products],
+                "products": [
+                    None if p is None else {"effects": p.effects, "cov": p.cov, "roots": p.roots}
+                    for p in self._products
+                ],
             }
         )
         return out
@@ -150,7 +159,9 @@ class PowerResult:
         # the table of JSON has no infinity: no number of rows is enough where the power is known and the rows are not
         table.loc[table["rows_needed"].isna() & table["power"].notna(), "rows_needed"] = math.inf
         products = tuple(
-            None if p is None else ProductTest(tuple(p["effects"]), tuple(tuple(r) for r in p["cov"]))
+            None
+            if p is None
+            else ProductTest(tuple(p["effects"]), tuple(tuple(r) for r in p["cov"]), tuple(p["roots"]))
             for p in data["products"]
         )
         return cls(

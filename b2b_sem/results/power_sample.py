@@ -95,6 +95,6 @@ class RowSearch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RowSearch:
         """Rebuild a result from the output of ``to_json``."""
-        limits = {k: float("nan") if data[k] is None else float(data[k]) for k in ("lower", "upper")}
+        numbers: dict[str, Any] = {k: float("nan") if data[k] is None else float(data[k]) for k in ("lower", "upper")}
         kept = {k: data[k] for k in ("test", "power", "alpha", "level", "seed", "rows", "precise")}
-        return cls(**kept, **limits, _table=frame_from_records(data["table"]))
+        return cls(**kept, **numbers, _table=frame_from_records(data["table"]))

@@ -24,6 +24,7 @@ M ~~ .88*M
 Y ~~ .85*Y
 """ + "\n".join(f"{v} ~~ .5*{v}" for v in ("x1", "x2", "x3", "m1", "m2", "m3", "y1", "y2", "y3"))
 MODEL = "F =~ x1 + x2 + x3\nM =~ m1 + m2 + m3\nY =~ y1 + y2 + y3\nM ~ a*F\nY ~ b*M + c*F"
+PAIR = ((("M", "~", "F"), ("Y", "~", "M")), (("Y", "~", "M"), ("M", "~", "F")))
 GROUPS = """F =~ 1*x1 + c(.8,.8,.5)*x2 + .7*x3 + .9*x4
 F ~~ c(1, 1.2, .9)*F
 Y ~ c(.3, .3, .5)*F
@@ -54,6 +55,12 @@ def test_samples_reject_as_often_as_theory_says() -> None:
     for name, share in (("M~F", a.mean()), ("Y~M", b.mean()), ("Y~F", z[:, at["Y", "~", "F"]].mean())):
         power = row(result(), "path", name)["power"]
         assert share == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / 1500) + 0.02)
+    product = drawn.theta[:, at["M", "~", "F"]] * drawn.theta[:, at["Y", "~", "M"]]
+    se = np.hypot(*(drawn.theta[:, at[p]] * drawn.se[:, at[o]] for p, o in PAIR))
+    delta = row(result(), "indirect", "F -> M -> Y", "delta")["power"]
+    assert (np.abs(product / se) > 1.959964).mean() == pytest.approx(
+        delta, abs=4 * math.sqrt(delta * (1 - delta) / 1500) + 0.02
+    )
     joint = row(result(), "indirect", "F -> M -> Y", "joint")["power"]
     assert (a & b).mean() == pytest.approx(joint, abs=4 * math.sqrt(joint * (1 - joint) / 1500) + 0.02)
 
