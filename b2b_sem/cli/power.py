@@ -24,7 +24,10 @@ import click
     "--curve", metavar="N,N", default="50,100,150,200,300,400,600,800,1000", help="Numbers of respondents of curve.csv."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Write power.csv, curve.csv and power.json here."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write power.csv, curve.csv, power.html (figures) and power.json here.",
 )
 def command(
     sim: str,
@@ -67,12 +70,15 @@ def command(
     if out is None:
         return
     tables = {"power.csv": result.table, "curve.csv": result.curve(int(n) for n in sizes)}
+    from b2b_sem.report.page import write_figures
+
     with staged_directory(out, listing="power.json") as stage:
         for name, table in tables.items():
             write_text(stage / name, table.to_csv(index=False, lineterminator="\n"))
-        files = [{"path": name} for name in (*tables, "power.json")]
+        write_figures(result, stage / "power.html")
+        files = [{"path": name} for name in (*tables, "power.html", "power.json")]
         write_json(stage / "power.json", {**result.to_json(), "files": files})
-    say(f"power.csv, curve.csv, power.json -> {out}")
+    say(f"power.csv, curve.csv, power.html, power.json -> {out}")
 
 
 def _numbers(option: str, text: str) -> list[float]:

@@ -8,6 +8,7 @@ of rows can detect are three views of one equation (Satorra & Saris 1985, doi:10
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ def product_power(effects: Array, cov: Array, alpha: float = 0.05) -> tuple[floa
     factor = np.linalg.cholesky(cov / np.outer(sd, sd))
     z = float(special.ndtri(1.0 - alpha / 2.0))
     delta = effects / sd
-    points = _lattice(k)
+    points, quantiles = _lattice(k)
     weight, normal = np.ones(len(points)), np.empty_like(points)
     for i in range(k):
         # given the coordinates before, estimate i lies outside (-z, z) with this probability; the next coordinates
@@ -183,21 +184,24 @@ def product_power(effects: Array, cov: Array, alpha: float = 0.05) -> tuple[floa
         below = u < low
         tail = np.where(below, u, np.maximum(u - low, np.finfo(float).tiny))
         normal[:, i] = np.where(below, special.ndtri(np.maximum(tail, np.finfo(float).tiny)), -special.ndtri(tail))
-    draws = effects + sd * (special.ndtri(points) @ factor.T)
+    draws = effects + sd * (quantiles @ factor.T)
     product = draws.prod(axis=1)
     slope = np.stack([np.delete(draws, i, axis=1).prod(axis=1) for i in range(k)], axis=1)
     error = np.sqrt(np.einsum("ri,ij,rj->r", slope, cov, slope))
     return float(weight.mean()), float((np.abs(product) > z * error).mean())
 
 
-def _lattice(k: int) -> Array:
-    """Return points that fill the unit cube of k dimensions evenly, (POINTS, k): multiples of roots of primes.
+@cache
+def _lattice(k: int) -> tuple[Array, Array]:
+    """Return points that fill the unit cube of k dimensions evenly, (POINTS, k), and their normal quantiles.
 
-    Richtmyer's rule, as in Genz (1992); folded (the baker's transformation), which takes the jump at the edge away.
+    Multiples of roots of primes: Richtmyer's rule, as in Genz (1992); folded (the baker's transformation), which takes
+    the jump at the edge away.
     """
     primes = [p for p in range(2, 8 * k + 16) if all(p % d for d in range(2, p))][:k]
     raw = np.mod((np.arange(POINTS)[:, None] + 0.5) * np.sqrt(np.array(primes, dtype=float)), 1.0)
-    return np.clip(1.0 - np.abs(2.0 * raw - 1.0), 1e-12, 1.0 - 1e-12)
+    points = np.clip(1.0 - np.abs(2.0 * raw - 1.0), 1e-12, 1.0 - 1e-12)
+    return points, np.asarray(special.ndtri(points), dtype=float)
 
 
 def rmsea_power(

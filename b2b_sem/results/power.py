@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,11 @@ class PowerResult:
                 power = power_at({str(k): v for k, v in row.items()}, product, n, self.alpha, max(len(self.groups), 1))
                 out.append({key: row[key] for key in KEYS} | {"nobs": n, "power": power})
         return pd.DataFrame(out, columns=[*KEYS, "nobs", "power"])
+
+    def only(self, places: Sequence[int]) -> PowerResult:
+        """Return the result with some of the tests, by their places in the table from 0."""
+        table = self._table.iloc[list(places)].reset_index(drop=True)
+        return replace(self, _table=table, _products=tuple(self._products[k] for k in places))
 
     def summary(self) -> str:
         """Return the table as text."""

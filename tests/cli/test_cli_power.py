@@ -33,7 +33,7 @@ def test_table_and_files(files: list[str], tmp_path: Path, capsys: pytest.Captur
     assert app.run(["power", *files, *more]) == 0
     shown = capsys.readouterr()
     assert "Power at 300 rows in 2 groups" in shown.out
-    assert "power.csv, curve.csv, power.json" in shown.err
+    assert "power.csv, curve.csv, power.html, power.json" in shown.err
     table, curve = pd.read_csv(out / "power.csv"), pd.read_csv(out / "curve.csv")
     assert set(curve["nobs"]) == {100, 300}
     data = json.loads((out / "power.json").read_text(encoding="utf-8"))
