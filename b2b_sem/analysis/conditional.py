@@ -21,6 +21,7 @@ from b2b_sem.analysis.equation import (
     name_product,
     read_terms,
     refuse_centred_groups,
+    residual_notes,
     variables_of,
 )
 from b2b_sem.analysis.fitted import Fit, context_of
@@ -245,6 +246,7 @@ def conditional_effects(
     notes = _notes(fit, w, graph, variables, any(e.degree > 1 for e in effects), failed)
     if ci in ("delta", "mc"):
         notes += column_notes(fit, rows, aliases)
+    notes += residual_notes(context, rows["rhs"])
     return ConditionalEffects(
         named.product,
         w,

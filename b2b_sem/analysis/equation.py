@@ -29,6 +29,7 @@ __all__ = [
     "name_product",
     "read_terms",
     "refuse_centred_groups",
+    "residual_notes",
     "structural_moments",
     "surface_of",
     "variables_of",
@@ -319,7 +320,7 @@ def _of_model(
     refuse_centred_groups(fit, centred)
     variables = variables_of(context)
     _check_main(terms, variables)
-    notes = tuple(column_notes(fit, paths, aliases))
+    notes = (*column_notes(fit, paths, aliases), *residual_notes(context, columns))
     place = (named.outcome, tuple(terms), columns, centred)
     return Equation(*place, value, cov, math.inf, variables, fit.failure, notes), named
 
@@ -327,6 +328,20 @@ def _of_model(
 def is_centred(context: Context, column: str) -> bool:
     """Whether a predictor is a product measured by products of items: all ways to make these centre the factors."""
     return ":" in column and column in context.problem.table.latents
+
+
+def residual_notes(context: Context, columns: Iterable[str]) -> list[str]:
+    """Say when the path of a factor is not its slope where the moderator is at its mean.
+
+    A residual-centred product is XM - c X - d M, so that the slope of X at M is b1 - b3 c + b3 M. With normal factors
+    c is 0; with skewed ones Cov(XM, X) is not.
+    """
+    found = {t.name for t in context.products if t.centring == "rc"} & set(columns)
+    return [
+        f"{name} is residual-centred: its slopes hold if the factors are symmetric. If they are skewed, take "
+        "interaction='dmc'."
+        for name in sorted(found)
+    ]
 
 
 def refuse_centred_groups(fit: FitResult, centred: Iterable[bool]) -> None:

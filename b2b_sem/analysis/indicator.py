@@ -11,6 +11,7 @@ import numpy as np
 
 from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.intake import check_columns, check_data, refuse
+from b2b_sem.analysis.linear import fit_linear
 from b2b_sem.data.product import add_product_columns
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.spec.indicator import Expansion, ProductTerm, expand, observed_products
@@ -95,8 +96,6 @@ def fit_indicators(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any])
     Unsupported, DataError, ModelSyntaxError
         As :func:`b2b_sem.fit`.
     """
-    from b2b_sem.analysis.structural import fit_linear
-
     method = str(arguments["interaction"])
     centring = method.partition("-")[0]
     refuse(

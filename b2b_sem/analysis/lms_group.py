@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.lms import NO_CHISQ, product_settings, product_tables, read_options
-from b2b_sem.analysis.moderated import ProductResult
 from b2b_sem.analysis.multigroup import group_labels_of, make_group_fit, observe_groups
+from b2b_sem.analysis.product_result import ProductResult
+from b2b_sem.analysis.product_setting import NO_CHISQ, product_settings, product_tables, read_options
 from b2b_sem.engine.native.constraint import linear_constraints
 from b2b_sem.engine.product_group import infer_product_groups, prepare_product_groups, solve_product_groups
 from b2b_sem.engine.threads import single_thread

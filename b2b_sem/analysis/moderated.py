@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
 from b2b_sem.analysis.fitted import Fit
+from b2b_sem.analysis.linear import fit_linear
 from b2b_sem.data.product import METHODS
 from b2b_sem.errors import Unsupported
 from b2b_sem.spec.product import product_entries
 from b2b_sem.spec.syntax import ParsedModel
 
-__all__ = ["INTERACTIONS", "ProductResult", "add_notes", "fit_products"]
+__all__ = ["INTERACTIONS", "add_notes", "fit_products"]
 
 #: Ways of estimation: what `interaction` may be.
 INTERACTIONS = ("lms", "qml", *METHODS, "ca")
-
-
-@dataclass(frozen=True, eq=False)
-class ProductResult(Fit):
-    """The result of a model with products: questions that suppose a linear model are refused."""
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise Unsupported(
-            f"{what} are not available for models with latent products",
-            hint="ask the model without products, or compare models by logl, AIC and BIC",
-        )
-
-    def modification_indices(self, **_: Any) -> NoReturn:
-        """Not available."""
-        self._refuse("modification indices")
-
-    def score_test(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available."""
-        self._refuse("score tests")
-
-    def indirect_effects(self, *_: Any, **__: Any) -> NoReturn:
-        """Not available: effects depend on the moderator."""
-        self._refuse("indirect effects without a value of the moderator")
-
-    def residuals(self, kind: str = "raw", *, se: bool = False) -> dict[str, Any]:
-        """Return sample minus implied moments; standard errors and standardized ones are not available."""
-        if se or kind not in ("raw", "cor", "cor_bollen", "cor_bentler"):
-            self._refuse("standardized residuals")
-        return super().residuals(kind)
 
 
 def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
@@ -65,7 +37,6 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
     from b2b_sem.analysis.indicator import fit_indicators, with_observed_products
     from b2b_sem.analysis.lms import fit_lms
     from b2b_sem.analysis.qml import fit_qml
-    from b2b_sem.analysis.structural import fit_linear
 
     interaction = arguments["interaction"]
     parsed, data, notes = with_observed_products(parsed, data)

@@ -151,7 +151,8 @@ def moderation(
         level,
     )
     kept: dict[str, Any] = {}
-    rows = [_asked(name, setting, model, dict(fits or {}), kept) for name in wanted]
+    given = _check_fits(fits, question)
+    rows = [_asked(name, setting, model, given, kept) for name in wanted]
     agreement, statements = _compare(question, rows, alpha)
     options = {
         "estimator": setting.estimator,
@@ -205,6 +206,40 @@ def _check(routes: Any, score: str, cut: Any, alpha: float, level: float) -> tup
     if cut != "median" and (isinstance(cut, str | bool) or not math.isfinite(cut)):
         raise DataError(f"cut={cut!r} is no score", hint="give a number, or 'median'")
     return wanted
+
+
+def _check_fits(fits: Mapping[str, FitResult] | None, question: Question) -> dict[str, FitResult]:
+    """Return fits that exist already, by route.
+
+    Raises
+    ------
+    DataError
+        For what is no fit of the product by that route.
+    """
+    given = dict(fits or {})
+    for name, own in given.items():
+        if name not in LATENT:
+            raise DataError(
+                f"fits has '{name}', which is no route with a fit of its own.{did_you_mean(name, LATENT)}",
+                hint=f"use {', '.join(LATENT)}",
+            )
+        if not isinstance(own, FitResult):
+            raise DataError(f"fits[{name!r}] is a {type(own).__name__}, not a fit", hint="give the result of fit()")
+        way = own.model.options.get("interaction", name)
+        if way != name:
+            raise DataError(
+                f"fits[{name!r}] was fitted with interaction={way!r}", hint=f"give it as {way!r}, or leave it out"
+            )
+        if own.groups:
+            raise DataError(f"fits[{name!r}] has several groups", hint="leave it out")
+        paths = own.parameters.query("op == '~'")
+        known = {(y, frozenset(x.split(":"))) for y, x in zip(paths["lhs"], paths["rhs"], strict=True) if ":" in x}
+        if (question.outcome, frozenset(question.product.split(":"))) not in known:
+            raise DataError(
+                f"fits[{name!r}] has no product {question.product} in the equation of {question.outcome}",
+                hint="fit the model that you ask about",
+            )
+    return given
 
 
 def _answers(question: Question, data: Any, cluster: str | None) -> pd.DataFrame:

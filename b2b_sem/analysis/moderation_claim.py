@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from b2b_sem.analysis.conditional import conditional_effects
-from b2b_sem.analysis.lms import ERRORS
 from b2b_sem.analysis.moderated import INTERACTIONS
 from b2b_sem.analysis.moderation import LATENT, ON_SCORES, moderation
 from b2b_sem.analysis.moderation_size import moderation_size
 from b2b_sem.analysis.probe import johnson_neyman, simple_slopes
+from b2b_sem.analysis.product_setting import ERRORS
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.errors import B2BSemError
@@ -145,7 +145,7 @@ def _asked(
     way = options["interaction"]
     own = (way,) if way in LATENT else ()  # not every way is a route
     wanted = tuple(dict.fromkeys((*own, *(default_routes() if routes is None else routes))))
-    if len(wanted) < 2:
+    if not set(wanted) - {way}:
         return None
     try:
         return moderation(

@@ -8,49 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from b2b_sem.analysis.continuous import fit_continuous
 from b2b_sem.analysis.fitted import Fit
-from b2b_sem.analysis.intake import column_name, model_text, name_list, refuse
-from b2b_sem.analysis.multigroup import fit_groups
+from b2b_sem.analysis.intake import column_name, model_text, name_list
+from b2b_sem.analysis.linear import fit_linear
 from b2b_sem.errors import DataError
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.product import product_entries
-from b2b_sem.spec.syntax import ParsedModel, parse_model
+from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
     from b2b_sem.data.read import Responses
 
-__all__ = ["fit", "fit_linear"]
-
-#: Arguments of :func:`fit` that matter for ordinal items, and for continuous answers.
-ORDINAL = (
-    "estimator",
-    "likelihood",
-    "information",
-    "se",
-    "test",
-    "missing",
-    "parameterization",
-    "std_lv",
-    "orthogonal",
-    "fixed_x",
-    "group",
-    "group_equal",
-    "group_partial",
-)
-CONTINUOUS = (
-    *ORDINAL,
-    "cluster",
-    "meanstructure",
-    "bounds",
-    "kind",
-    "interaction",
-    "engine",
-    "sample_cov",
-    "sample_mean",
-    "nobs",
-    "auxiliary",
-)
+__all__ = ["fit"]
 
 
 def fit(
@@ -191,6 +160,9 @@ def fit(
     auxiliary = name_list("auxiliary", auxiliary)
     group_equal, group_partial = name_list("group_equal", group_equal), name_list("group_partial", group_partial)
     arguments = dict(locals())  # before there is any other name
+    for name, value in (("sample_mean", sample_mean), ("nobs", nobs)):
+        if value is not None and sample_cov is None:
+            raise DataError(f"{name} goes with sample_cov", hint=f"give sample_cov=..., or leave {name} out")
     if str(estimator).lower() == "auto":
         from b2b_sem.analysis.advice import fit_by_advice
 
@@ -214,33 +186,3 @@ def fit(
 
         return fit_products(parsed, data, arguments)
     return fit_linear(parsed, data, arguments)
-
-
-def fit_linear(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -> Fit:
-    """Fit a model without products of latent variables; `arguments` and errors are those of :func:`fit`."""
-    ordered, sample_cov = arguments["ordered"], arguments["sample_cov"]
-    if ordered or any(e.op in ("|", "~*~") for e in parsed.entries):
-        from b2b_sem.analysis.ordinal import fit_ordinal
-
-        refuse(
-            auxiliary=(
-                arguments["auxiliary"],
-                ((),),
-                "auxiliary variables go with missing='fiml' or 'mi': leave them out",
-            ),
-            cluster=(arguments["cluster"], (None,), "clusters are not available for ordinal items"),
-            bounds=(arguments["bounds"], (None,), "bounds are not available for ordinal items"),
-            meanstructure=(
-                arguments["meanstructure"],
-                (None, True),
-                "models of ordinal items have a mean structure: leave it out",
-            ),
-            kind=(arguments["kind"], ("sem", "cfa"), "use kind='sem'"),
-            interaction=(arguments["interaction"], ("lms",), "leave it out"),
-            engine=(arguments["engine"], ("auto", "native"), "use 'native': semopy has no ordinal items"),
-        )
-        if data is None or sample_cov is not None:
-            raise DataError("ordinal items need the rows of the data, not moments", hint="give data=...")
-        return fit_ordinal(parsed, data, ordered, **{name: arguments[name] for name in ORDINAL})
-    several = arguments["group"] is not None or isinstance(sample_cov, list | tuple | dict)
-    return (fit_groups if several else fit_continuous)(parsed, data, **{name: arguments[name] for name in CONTINUOUS})

@@ -128,7 +128,7 @@ def draw_slopes(result: SimpleSlopes, names: Mapping[str, str] | None = None) ->
         caption += f" The zero of {s.outcome} is set by the model, so the bands say nothing about its level."
     return Figure(
         _identity("slopes", s),
-        f"{_named(s.focal, names)} and {_named(s.outcome, names)} at values of {_named(s.moderator, names)}",
+        f"Effect of {_named(s.focal, names)} on {_named(s.outcome, names)} at values of {_named(s.moderator, names)}",
         caption,
         f"Lines of {s.outcome} over {s.focal}. Slopes {found}.",
         plot,

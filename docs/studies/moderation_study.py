@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import functools
 import gc
 import importlib
 import math
@@ -185,9 +184,10 @@ def _row(parameters: pd.DataFrame) -> Any:
     return row
 
 
-@functools.cache
 def settle() -> None:
     """Keep what is loaded out of garbage collections: adjusting p-values, as the split does, begins with one."""
+    if gc.get_freeze_count():
+        return
     importlib.import_module("statsmodels.stats.multitest")
     gc.collect()
     gc.freeze()

@@ -51,5 +51,5 @@ def test_bootstrap(files: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_refused(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*files, "--interaction", "qml"]) == 2
-    assert "fit each group by itself" in capsys.readouterr().err
+    assert run([*files, "--interaction", "ca"]) == 2
+    assert "the constrained approach is for one group" in capsys.readouterr().err

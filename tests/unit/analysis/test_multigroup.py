@@ -322,7 +322,10 @@ def test_a_study_names_no_group():
 
     from b2b_sem import study
 
-    model, data = SimpleNamespace(syntax=lambda survey, rival: "f =~ a"), SimpleNamespace(responses=object())
+    model, data = (
+        SimpleNamespace(syntax=lambda survey, rival: "f =~ a", regressions=dict),
+        SimpleNamespace(responses=object()),
+    )
     with pytest.raises(Unsupported, match="one group at a time"):
         study._fit(model, None, data, {"group": "sector"}, None)
 

@@ -71,3 +71,38 @@ def test_options_without_meaning_are_read(way):
     with pytest.raises(bs.Unsupported, match="parameterization"):
         bs.fit(model, answers(), interaction=way, parameterization="gamma")
     assert bs.fit(model, answers(), interaction=way, bounds="none", se="none").converged
+
+
+def test_slopes_of_residual_centred_products_are_for_symmetric_factors():
+    """Skewed factors: the path of X beside a residual-centred product is not the slope at the mean of M."""
+    rng = np.random.default_rng(5)
+    x = rng.exponential(size=3000) - 1.0
+    m = 0.5 * x + 0.8 * (rng.exponential(size=3000) - 1.0)
+    y = 0.4 * x + 0.2 * m + 0.3 * x * m + 0.6 * rng.normal(size=3000)
+    data = pd.DataFrame(
+        {f"{v}{k}": f + 0.5 * rng.normal(size=3000) for v, f in zip("xmy", (x, m, y), strict=True) for k in (1, 2, 3)}
+    )
+    found = {}
+    for way in ("dmc", "rc"):
+        slopes = bs.simple_slopes(bs.fit(MEASURED + "Y ~ X + M + X:M", data, interaction=way), "X:M", at=0.0)
+        found[way] = float(slopes.table["est"].iloc[0]), any("residual-centred" in note for note in slopes.notes)
+    assert found["dmc"][0] == pytest.approx(0.4, abs=0.08)
+    assert found["rc"][0] > 0.5
+    assert [note for _, note in found.values()] == [False, True]
+
+
+def test_fits_of_another_way_are_no_answer():
+    data = answers()
+    model = MEASURED + "Y ~ X + M + X:M"
+    own = bs.fit(model, data)
+    kept = bs.moderation(model, data, routes=("lms", "scores"), fits={"lms": own})
+    assert kept.fits["lms"] is own
+    plain = bs.fit(MEASURED + "Y ~ X + M", data)
+    for fits, message in (
+        ({"dmc": own}, "interaction='lms'"),
+        ({"lmss": own}, "'lmss'"),
+        ({"lms": 3}, "not a fit"),
+        ({"lms": plain}, "has no product X:M"),
+    ):
+        with pytest.raises(bs.DataError, match=message):
+            bs.moderation(model, data, routes=("lms", "dmc"), fits=fits)

@@ -210,6 +210,8 @@ def cov() -> pd.DataFrame:
     [
         ({}, DataError, "no data"),
         ({"data": "frame", "sample_cov": "cov"}, DataError, "both given"),
+        ({"data": "frame", "nobs": 200}, DataError, "nobs goes with sample_cov"),
+        ({"data": "frame", "sample_mean": [0.0] * 5}, DataError, "sample_mean goes with sample_cov"),
         ({"sample_cov": "cov"}, DataError, "number of rows"),
         ({"sample_cov": ["cov", "cov"], "nobs": [10, 10]}, DataError, "Group 1: the covariance matrix"),
         ({"sample_cov": "array", "nobs": 200}, DataError, "no variable names"),
