@@ -21,6 +21,8 @@ __all__ = [
     "binomial_band",
     "chisq_power",
     "chisq_rows",
+    "delta_power",
+    "joint_power",
     "probit_rows",
     "product_power",
     "required_noncentrality",
@@ -161,6 +163,11 @@ def product_power(effects: Array, cov: Array, alpha: float = 0.05) -> tuple[floa
     DataError
         If the shapes differ or `cov` is not positive definite.
     """
+    return joint_power(effects, cov, alpha), delta_power(effects, cov, alpha)
+
+
+def _coefficients(effects: Array, cov: Array, alpha: float) -> tuple[Array, Array, Array, Array]:
+    """Check coefficients and return them with their covariances, standard errors and the root of their correlations."""
     _check("alpha", alpha, 0.0, 1.0)
     effects, cov = np.atleast_1d(np.asarray(effects, dtype=float)), np.atleast_2d(np.asarray(cov, dtype=float))
     k = len(effects)
@@ -169,10 +176,15 @@ def product_power(effects: Array, cov: Array, alpha: float = 0.05) -> tuple[floa
             f"{k} coefficients need a positive definite {k} x {k} covariance matrix", hint="give that of the estimates"
         )
     sd = np.sqrt(np.diag(cov))
-    factor = np.linalg.cholesky(cov / np.outer(sd, sd))
-    z = float(special.ndtri(1.0 - alpha / 2.0))
+    return effects, cov, sd, np.linalg.cholesky(cov / np.outer(sd, sd))
+
+
+def joint_power(effects: Array, cov: Array, alpha: float = 0.05) -> float:
+    """Return the power of the joint significance test: see :func:`product_power`."""
+    effects, cov, sd, factor = _coefficients(effects, cov, alpha)
+    z, k, tiny = float(special.ndtri(1.0 - alpha / 2.0)), len(effects), np.finfo(float).tiny
     delta = effects / sd
-    points, quantiles = _lattice(k)
+    points, _ = _lattice(k)
     weight, normal = np.ones(len(points)), np.empty_like(points)
     for i in range(k):
         # given the coordinates before, estimate i lies outside (-z, z) with this probability; the next coordinates
@@ -180,15 +192,22 @@ def product_power(effects: Array, cov: Array, alpha: float = 0.05) -> tuple[floa
         mean, scale = delta[i] + normal[:, :i] @ factor[i, :i], factor[i, i]
         low, high = special.ndtr((-z - mean) / scale), special.ndtr(-(z - mean) / scale)
         weight *= low + high
-        u = points[:, i] * (low + high)
-        below = u < low
-        tail = np.where(below, u, np.maximum(u - low, np.finfo(float).tiny))
-        normal[:, i] = np.where(below, special.ndtri(np.maximum(tail, np.finfo(float).tiny)), -special.ndtri(tail))
+        if i + 1 < k:
+            u = points[:, i] * (low + high)
+            below = u < low
+            tail = np.maximum(np.where(below, u, u - low), tiny)
+            normal[:, i] = np.where(below, 1.0, -1.0) * special.ndtri(tail)
+    return float(weight.mean())
+
+
+def delta_power(effects: Array, cov: Array, alpha: float = 0.05) -> float:
+    """Return the power of the z test with the delta-method standard error: see :func:`product_power`."""
+    effects, cov, sd, factor = _coefficients(effects, cov, alpha)
+    _, quantiles = _lattice(len(effects))
     draws = effects + sd * (quantiles @ factor.T)
-    product = draws.prod(axis=1)
-    slope = np.stack([np.delete(draws, i, axis=1).prod(axis=1) for i in range(k)], axis=1)
-    error = np.sqrt(np.einsum("ri,ij,rj->r", slope, cov, slope))
-    return float(weight.mean()), float((np.abs(product) > z * error).mean())
+    slope = np.stack([np.delete(draws, i, axis=1).prod(axis=1) for i in range(len(effects))], axis=1)
+    error = np.sqrt(((slope @ cov) * slope).sum(axis=1))
+    return float((np.abs(draws.prod(axis=1)) > float(special.ndtri(1.0 - alpha / 2.0)) * error).mean())
 
 
 @cache

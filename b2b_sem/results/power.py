@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.measures.power import chisq_power, product_power, rmsea_power
+from b2b_sem.measures.power import chisq_power, delta_power, joint_power, rmsea_power
 from b2b_sem.results.io import frame_from_records, plain, records
 
 __all__ = ["PowerResult", "ProductTest", "power_at"]
@@ -37,12 +37,12 @@ class ProductTest:
     cov: tuple[tuple[float, ...], ...]
     roots: tuple[float, ...]
 
-    def power(self, rows: float, alpha: float) -> tuple[float, float]:
-        """Return the power of the joint significance test and of the delta method."""
+    def power(self, method: str, rows: float, alpha: float) -> float:
+        """Return the power of the joint significance test ("joint") or of the delta method ("delta")."""
         cov = np.array(self.cov) / rows
-        sd = np.sqrt(np.diag(cov))
-        joint, _ = product_power(np.array(self.roots) * math.sqrt(rows) * sd, cov, alpha)
-        return joint, product_power(np.array(self.effects), cov, alpha)[1]
+        if method == "delta":
+            return delta_power(np.array(self.effects), cov, alpha)
+        return joint_power(np.array(self.roots) * math.sqrt(rows) * np.sqrt(np.diag(cov)), cov, alpha)
 
 
 def power_at(row: Mapping[str, Any], product: ProductTest | None, rows: float, alpha: float, groups: int) -> float:
@@ -59,7 +59,7 @@ def power_at(row: Mapping[str, Any], product: ProductTest | None, rows: float, a
     groups : int
     """
     if product is not None:
-        return product.power(rows, alpha)[0 if row["method"] == "joint" else 1]
+        return product.power(str(row["method"]), rows, alpha)
     if row["kind"] == "rmsea":
         return float(rmsea_power(rows, row["df"], row["null"], row["value"], alpha, groups))
     per_row = float(row["per_row"])
