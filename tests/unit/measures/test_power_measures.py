@@ -21,6 +21,7 @@ from b2b_sem.measures.power import (
 )
 
 # MacCallum, Browne & Sugawara (1996), table 2: power of the tests of close, not close and exact fit
+# (typed without the paper at hand: to be checked against it; the reference tests compare with semTools)
 ROWS = (100, 200, 300, 400, 500)
 TABLE = {
     5: {
