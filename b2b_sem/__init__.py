@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
     from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
@@ -78,6 +79,7 @@ __all__ = [
     "moderation_size",
     "monte_carlo",
     "polychoric",
+    "power",
     "product_indicators",
     "read_covariance",
     "read_monte_carlo",
@@ -122,6 +124,7 @@ _HOME = {
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "monte_carlo": "b2b_sem.simulate.experiment",
     "polychoric": "b2b_sem.analysis.polychoric",
+    "power": "b2b_sem.simulate.power",
     "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_monte_carlo": "b2b_sem.results.montecarlo",

@@ -24,7 +24,7 @@ from b2b_sem.errors import DataError, ModelError, ModelSyntaxError
 from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["MonteCarlo", "Population", "monte_carlo", "population"]
+__all__ = ["MonteCarlo", "Population", "moments_of", "monte_carlo", "population"]
 
 #: Replicates in a block, each block with a random stream of its own.
 BLOCK = 128
@@ -148,7 +148,11 @@ def population(model: str, *, std_lv: bool = False, meanstructure: bool = True) 
     ModelSyntaxError
         If the covariance matrix is not positive definite.
     """
-    table = build_table(parse_model(model), meanstructure=meanstructure, std_lv=std_lv, fixed_x=False)
+    return moments_of(build_table(parse_model(model), meanstructure=meanstructure, std_lv=std_lv, fixed_x=False))
+
+
+def moments_of(table: ParameterTable) -> Population:
+    """Return the moments of a table of one group at its starting values; see :func:`population`."""
     theta = np.zeros(table.nfree)
     for row in table.rows:
         if row.free:

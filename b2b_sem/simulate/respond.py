@@ -239,7 +239,7 @@ def simulate(
 
 def make_plan(spec: SimulationSpec) -> Plan:
     """Solve for a population and tie it to its questionnaire; raises ``SpecError`` if its values are impossible."""
-    model, survey = _sources(spec)
+    model, survey = sources(spec)
     values = population(spec, model, survey)
     known = survey.items()
     for item in values.items:
@@ -269,7 +269,7 @@ def _whole(value: Any, what: str, least: int) -> int:
     return number
 
 
-def _sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
+def sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:
     """Return model and survey, loaded with the population or, for one made in Python, now."""
     survey = spec.survey_spec
     if survey is None and spec.survey is not None:

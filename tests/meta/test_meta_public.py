@@ -44,6 +44,7 @@ PUBLIC = [
     "moderation_size",
     "monte_carlo",
     "polychoric",
+    "power",
     "product_indicators",
     "read_covariance",
     "read_monte_carlo",
