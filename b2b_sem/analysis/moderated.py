@@ -35,8 +35,9 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
         As :func:`b2b_sem.fit`.
     """
     from b2b_sem.analysis.indicator import fit_indicators, with_observed_products
-    from b2b_sem.analysis.lms import fit_lms
-    from b2b_sem.analysis.qml import fit_qml
+    from b2b_sem.analysis.lms import LMS
+    from b2b_sem.analysis.product_fit import fit_way
+    from b2b_sem.analysis.qml import QML
 
     interaction = arguments["interaction"]
     parsed, data, notes = with_observed_products(parsed, data)
@@ -53,9 +54,9 @@ def fit_products(parsed: ParsedModel, data: Any, arguments: Mapping[str, Any]) -
             hint="take the answers as numbers: leave ordered and thresholds out",
         )
     if interaction == "lms":
-        return add_notes(fit_lms(parsed, data, arguments), notes)
+        return add_notes(fit_way(parsed, data, arguments, LMS), notes)
     if interaction == "qml":
-        return add_notes(fit_qml(parsed, data, arguments), notes)
+        return add_notes(fit_way(parsed, data, arguments, QML), notes)
     if interaction in (*METHODS, "ca"):
         return add_notes(fit_indicators(parsed, data, arguments), notes)
     raise Unsupported(
