@@ -21,14 +21,12 @@ from b2b_sem.engine.inference import (
 )
 from b2b_sem.engine.native.information import Precision, invert_information
 from b2b_sem.engine.native.loss import evaluate
-from b2b_sem.engine.problem import solve
 from b2b_sem.engine.product_base import PreparedProducts, begin
-from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product_measure import find_likelihoods, product_measures
 from b2b_sem.engine.product_problem import ProductProblem
 from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import Deviations, RowValues, row_values, scale_rows
 from b2b_sem.errors import ModelError
-from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
 
 __all__ = [
@@ -76,9 +74,10 @@ def solve_products(problem: ProductProblem) -> ProductFit:
     Raises
     ------
     ModelError
-        If the model without products has no start, or the integral needs more points than are available.
+        If no starting value has a likelihood, or the integral needs more points than are available.
     """
-    linear, _ = solve(problem.linear, "native")
+    linear = problem.solution
+    assert linear is not None  # parts of several groups have none
     theta = begin(problem.problem.table, linear)
     found = search([problem], [np.arange(len(theta))], lambda parts: parts[0].problem, theta)
     return ProductFit(found.parts[0], found.solution, linear, found.points, found.error)
@@ -166,6 +165,7 @@ def infer_products(
     implied = problem.mixture.whole_moments(solution.theta)
     admissible, problems = check_admissible(table, replace(inner.structure, observed=table.observed), implied, raw)
     tests = wald(raw, vcov, level, solution.converged, constrained=constraints is not None)
+    likelihoods = find_likelihoods(inner, problem.linear.table, solution, fit.linear, information, middle)
     warnings = [*solution_warnings(table, solution, precision, constraints), *problems]
     if not abs(fit.error) <= EXACT:
         warnings.append(
@@ -177,9 +177,7 @@ def infer_products(
         std_lv=std_lv.value,
         std_all=wald(std_all, vcov, level, solution.converged, drop_zero=True, constrained=constraints is not None),
         r2=explained(table, std_all.value),
-        measures=product_measures(
-            [inner], [implied], _likelihoods(fit, information, middle), converged=solution.converged
-        ),
+        measures=product_measures([inner], [implied], likelihoods, converged=solution.converged),
         implied=implied,
         vcov=vcov,
         identified=precision.identified and (options.se == "none" or bool(np.isfinite(vcov).all())),
@@ -203,34 +201,3 @@ def sandwich(precision: Precision, middle: Array | None, options: FitOptions, n:
     if options.se == "none" or not precision.identified:
         return np.full(precision.vcov.shape, np.nan)
     return precision.vcov if middle is None else precision.vcov @ (n * middle) @ precision.vcov
-
-
-def only_products(table: ParameterTable, linear: ParameterTable) -> bool:
-    """Whether a model is the one without products as soon as its other parameters are 0.
-
-    It is not if a product has a fixed value or the label of a path: then there is no test of the products.
-    """
-    return all(r.free > linear.nfree if r.free else r.value == 0.0 for r in product_rows(table))
-
-
-def _likelihoods(fit: ProductFit, information: Array, middle: Array | None) -> Likelihoods:
-    """Return what the measures are made from; `middle` are the cross-products of the scores behind robust errors."""
-    inner, linear = fit.problem.problem, fit.problem.linear
-    rank = 0 if inner.constraints is None else inner.constraints.rank
-    scaling = NAN if middle is None else scaling_factor(information, middle, inner.constraints)
-    found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
-    if not fit.linear.converged or linear.constraints is not None or inner.constraints is not None:
-        return found
-    if not only_products(inner.table, linear.table):
-        return found
-    free = len(fit.linear.theta)
-    flat = np.zeros(inner.table.nfree)
-    flat[:free] = fit.linear.theta
-    at = evaluate(inner.structure, inner.moments, flat)
-    if at is None:
-        return found
-    if middle is not None and free < len(flat):
-        found = replace(
-            found, product_scaling=restricted_factor(information, middle, None, np.eye(len(flat))[:, :free])
-        )
-    return replace(found, linear=at.value, linear_npar=free)

@@ -6,14 +6,16 @@ from typing import Protocol
 
 import numpy as np
 
-from b2b_sem.engine.base import Array, EngineFit
+from b2b_sem.data.incomplete import Incomplete, group_patterns
+from b2b_sem.data.observed import Observed
+from b2b_sem.engine.base import Array, EngineFit, FitOptions
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import Point
 from b2b_sem.engine.problem import Problem
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import product_rows
 
-__all__ = ["Likelihood", "PreparedProducts", "begin"]
+__all__ = ["Likelihood", "PreparedProducts", "begin", "patterns_of", "plain_options"]
 
 
 class Likelihood(Protocol):
@@ -50,6 +52,18 @@ class PreparedProducts(Protocol):
     @property
     def mixture(self) -> Likelihood:
         """The likelihood."""
+
+
+def plain_options(options: FitOptions, observed: Observed) -> FitOptions:
+    """Return the options of the model without products, which is fitted for the starting values."""
+    return FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
+
+
+def patterns_of(table: ParameterTable, observed: Observed) -> Incomplete:
+    """Return the rows of a group in the order of the table, by pattern of what is missing."""
+    assert observed.raw is not None
+    order = [observed.names.index(v) for v in table.observed]
+    return group_patterns(observed.raw[0][:, order])
 
 
 def begin(table: ParameterTable, linear: EngineFit) -> Array:

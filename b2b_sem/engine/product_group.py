@@ -30,9 +30,9 @@ from b2b_sem.engine.native.information import invert_information
 from b2b_sem.engine.native.loss import Point, evaluate
 from b2b_sem.engine.native.mixture import Mixture
 from b2b_sem.engine.native.quasi import Quasi
-from b2b_sem.engine.product import cross_products, only_products, sandwich, scaled_rows
-from b2b_sem.engine.product_base import PreparedProducts, begin
-from b2b_sem.engine.product_measure import Likelihoods, product_measures, restricted_factor, scaling_factor
+from b2b_sem.engine.product import cross_products, sandwich, scaled_rows
+from b2b_sem.engine.product_base import PreparedProducts, begin, plain_options
+from b2b_sem.engine.product_measure import find_likelihoods, product_measures
 from b2b_sem.engine.product_problem import ProductProblem, choose_given, given_variables, prepare_products
 from b2b_sem.engine.product_search import EXACT, search
 from b2b_sem.engine.standardize import RowValues, row_values
@@ -117,8 +117,7 @@ def prepare_product_groups(
     prepare_part : callable, optional
         Compiles one group, given its table with products, the one without, and its rows; by default for LMS.
     """
-    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
-    base = prepare_groups(linear, observed, plain, None)
+    base = prepare_groups(linear, observed, plain_options(options, observed), None)
     solution = solve_groups(base, "native")
     parts: list[PreparedProducts] = []
     places = []
@@ -247,7 +246,8 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
     information = evidence.first_order if options.information == "first.order" else evidence.observed
     precision = invert_information(information, n, constraints)
     robust = options.se.startswith("robust") and precision.identified
-    vcov = sandwich(precision, evidence.middle if robust else None, options, n)
+    middle = evidence.middle if robust else None
+    vcov = sandwich(precision, middle, options, n)
     found: list[tuple[RowValues, RowValues, RowValues]] = []
     implied, r2, problems, admissible = [], [], [], True
     for label, (part, own) in zip(table.groups, problem.split(solution.theta), strict=True):
@@ -268,7 +268,7 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
             f"The integrals over {', '.join(problem.given)} are not exact: the log-likelihood changes by "
             f"{fit.error:.2g} with more points. Do not rely on small differences."
         )
-    likelihoods = _likelihoods(fit, evidence if robust else None)
+    likelihoods = find_likelihoods(inner, problem.linear.table, solution, fit.linear, information, middle)
     return GroupInference(
         raw=wald(raw, vcov, level, trusted, constrained=constrained),
         std_lv=std_lv.value,
@@ -282,25 +282,3 @@ def infer_product_groups(fit: GroupProductFit, observed: Observed, *, level: flo
         admissible=admissible,
         warnings=tuple(warnings),
     )
-
-
-def _likelihoods(fit: GroupProductFit, robust: GroupEvidence | None) -> Likelihoods:
-    """Return what the measures are made from; `robust` is the evidence behind robust standard errors."""
-    inner = fit.problem.problem
-    rank = 0 if inner.constraints is None else inner.constraints.rank
-    scaling = NAN if robust is None else scaling_factor(robust.observed, robust.middle, inner.constraints)
-    found = Likelihoods(fit.solution.fmin, inner.table.nfree - rank, scaling=scaling)
-    if not fit.linear.converged or inner.constraints is not None:
-        return found
-    if not only_products(inner.table, fit.problem.linear.table):
-        return found
-    free = len(fit.linear.theta)
-    flat = np.zeros(inner.table.nfree)
-    flat[:free] = fit.linear.theta
-    at = evaluate(inner.structure, inner.moments, flat)
-    if at is None:
-        return found
-    if robust is not None and free < len(flat):
-        factor = restricted_factor(robust.observed, robust.middle, None, np.eye(len(flat))[:, :free])
-        found = replace(found, product_scaling=factor)
-    return replace(found, linear=at.value, linear_npar=free)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.base import Array, EngineFit, FitOptions
 from b2b_sem.engine.inference import NAN, measure_names
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import Implied
+from b2b_sem.engine.native.loss import evaluate
 from b2b_sem.engine.problem import Problem
 from b2b_sem.measures import fit as fm
+from b2b_sem.spec.partable import ParameterTable
+from b2b_sem.spec.product import product_rows
 
-__all__ = ["Likelihoods", "log_likelihood_of_fixed", "product_measures", "restricted_factor", "scaling_factor"]
+__all__ = [
+    "Likelihoods",
+    "find_likelihoods",
+    "log_likelihood_of_fixed",
+    "product_measures",
+    "restricted_factor",
+    "scaling_factor",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,54 @@ class Likelihoods:
     linear_npar: int = 0
     scaling: float = NAN
     product_scaling: float = NAN
+
+
+def find_likelihoods(
+    problem: Problem,
+    without: ParameterTable,
+    solution: EngineFit,
+    linear: EngineFit,
+    information: Array,
+    middle: Array | None,
+) -> Likelihoods:
+    """Return what the measures of a solution are made from.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of one group or of several.
+    without : ParameterTable
+        Of the model without products.
+    solution, linear : EngineFit
+        Of the model and of the one without products.
+    information : (q, q) array
+    middle : (q, q) array or None
+        Cross-products of the scores behind robust standard errors.
+    """
+    table, constraints = problem.table, problem.constraints
+    rank = 0 if constraints is None else constraints.rank
+    scaling = NAN if middle is None else scaling_factor(information, middle, constraints)
+    found = Likelihoods(solution.fmin, table.nfree - rank, scaling=scaling)
+    if not linear.converged or constraints is not None or not only_products(table, without):
+        return found
+    free = len(linear.theta)
+    flat = np.zeros(table.nfree)
+    flat[:free] = linear.theta
+    at = evaluate(problem.structure, problem.moments, flat)
+    if at is None:
+        return found
+    if middle is not None and free < len(flat):
+        factor = restricted_factor(information, middle, None, np.eye(len(flat))[:, :free])
+        found = replace(found, product_scaling=factor)
+    return replace(found, linear=at.value, linear_npar=free)
+
+
+def only_products(table: ParameterTable, linear: ParameterTable) -> bool:
+    """Whether a model is the one without products as soon as its other parameters are 0.
+
+    It is not if a product has a fixed value or the label of a path: then there is no test of the products.
+    """
+    return all(r.free > linear.nfree if r.free else r.value == 0.0 for r in product_rows(table))
 
 
 def product_measures(

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
-from b2b_sem.engine.base import Array, FitOptions
+from b2b_sem.engine.base import Array, EngineFit, FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
 from b2b_sem.engine.native.implied import implied_moments
-from b2b_sem.engine.native.mixture import Grid, Mixture, Product, extend_structure, make_mixture
+from b2b_sem.engine.native.mixture import Grid, Mixture, extend_structure, make_mixture
+from b2b_sem.engine.native.product import Product
 from b2b_sem.engine.problem import Problem, prepare, solve
+from b2b_sem.engine.product_base import patterns_of, plain_options
 from b2b_sem.errors import Unsupported
 from b2b_sem.spec.partable import ParameterTable
 from b2b_sem.spec.product import factors_of, product_rows
@@ -34,11 +35,14 @@ class ProductProblem:
         Without products.
     given : tuple of str
         The variables that are integrated out.
+    solution : EngineFit or None
+        Of `linear`; None for a part of several groups, which are solved together.
     """
 
     problem: Problem
     linear: Problem
     given: tuple[str, ...]
+    solution: EngineFit | None = None
 
     @property
     def mixture(self) -> Mixture:
@@ -87,12 +91,12 @@ def _covers(table: ParameterTable) -> list[tuple[str, ...]]:
     )
 
 
-def choose_given(table: ParameterTable, base: Problem, theta: Array | None = None) -> tuple[str, ...]:
+def choose_given(table: ParameterTable, base: Problem, theta: Array) -> tuple[str, ...]:
     """Return the variables to integrate over: those the answers say least about, as they need the fewest points.
 
-    `base` is the model without products, `theta` its solution, which is found if it is not given. The first of the sets
-    of :func:`given_variables` that will do, unless another one is clearly better. A variable that the model without
-    products gives no posterior variance at all (a Heywood case) is the last choice.
+    `base` is the model without products, `theta` its solution. The first of the sets of :func:`given_variables` that
+    will do, unless another one is clearly better. A variable that the model without products gives no posterior
+    variance at all (a Heywood case) is the last choice.
     """
     covers = _covers(table)
     if len(covers) == 1:
@@ -101,7 +105,7 @@ def choose_given(table: ParameterTable, base: Problem, theta: Array | None = Non
     names = sorted({v for c in covers for v in c})
     places = tuple(structure.eta.index(v) for v in names)
     extended = extend_structure(structure, (), places)
-    implied = implied_moments(extended, solve(base, "native")[0].theta if theta is None else theta)
+    implied = implied_moments(extended, theta)
     if implied is None:
         return covers[0]
     p = structure.p
@@ -119,7 +123,6 @@ def prepare_products(
     observed: Observed,
     options: FitOptions,
     constraints: LinearConstraints | None,
-    linear_constraints: LinearConstraints | None = None,
     given: tuple[str, ...] | None = None,
 ) -> ProductProblem:
     """Compile a table with products.
@@ -131,27 +134,27 @@ def prepare_products(
     observed : Observed
         With the rows.
     options : FitOptions
-    constraints, linear_constraints : LinearConstraints or None
-        Of the two tables.
+    constraints : LinearConstraints or None
     given : tuple of str, optional
-        The variables that are to be integrated out; chosen by default.
+        The variables that are to be integrated out. By default they are chosen with the solution of the model without
+        products, which is kept.
     """
-    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
-    base = prepare(linear, observed, plain, linear_constraints)
+    base = prepare(linear, observed, plain_options(options, observed), None)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
-    given = choose_given(table, base) if given is None else given
+    solution = None
+    if given is None:
+        solution, _ = solve(base, "native")
+        given = choose_given(table, base, solution.theta)
     products = []
     for row in product_rows(table):
         first, second = factors_of(row)
         known, other = (first, second) if first in given else (second, first)
         number = row.free - 1 if row.free else None
         products.append(Product(number, row.value or 0.0, place[row.lhs], place[known], place[other]))
-    assert observed.raw is not None
-    order = [observed.names.index(v) for v in table.observed]
-    incomplete = group_patterns(observed.raw[0][:, order])
     start = Grid(np.zeros((1, len(given))), 1.0)
-    mixture = make_mixture(structure, tuple(products), tuple(place[v] for v in given), incomplete, start)
+    rows, places = patterns_of(table, observed), tuple(place[v] for v in given)
+    mixture = make_mixture(structure, tuple(products), places, rows, start)
     moments = replace(base.moments, weight=mixture)
     problem = Problem(table, mixture.structure, moments, base.fixed, observed.nobs, options, constraints)
-    return ProductProblem(problem, base, given)
+    return ProductProblem(problem, base, given, solution)

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from b2b_sem.data.incomplete import group_patterns
 from b2b_sem.data.observed import Observed
 from b2b_sem.engine.base import FitOptions
 from b2b_sem.engine.native.constraint import LinearConstraints
+from b2b_sem.engine.native.product import Product
 from b2b_sem.engine.native.quasi import Quasi, make_quasi
-from b2b_sem.engine.native.quasi_piece import QuasiProduct
 from b2b_sem.engine.problem import Problem, prepare, solve
 from b2b_sem.engine.product import ProductFit
-from b2b_sem.engine.product_base import begin
+from b2b_sem.engine.product_base import begin, patterns_of, plain_options
 from b2b_sem.engine.product_group import GroupProductFit, GroupProducts, prepare_product_groups
 from b2b_sem.engine.product_search import maximize
 from b2b_sem.errors import Unsupported
@@ -128,7 +127,6 @@ def prepare_quasi(
     observed: Observed,
     options: FitOptions,
     constraints: LinearConstraints | None,
-    linear_constraints: LinearConstraints | None = None,
 ) -> QuasiProblem:
     """Compile a table with products: see :func:`b2b_sem.engine.product_problem.prepare_products`.
 
@@ -137,12 +135,11 @@ def prepare_quasi(
     Unsupported
         If a factor of a product depends on a product, or two latent variables share all their items.
     """
-    plain = FitOptions(missing=options.missing, information="observed" if observed.incomplete else "expected")
-    base = prepare(linear, observed, plain, linear_constraints)
+    base = prepare(linear, observed, plain_options(options, observed), None)
     structure = replace(base.structure, q=table.nfree)
     place = {v: i for i, v in enumerate(structure.eta)}
     products = tuple(
-        QuasiProduct(r.free - 1 if r.free else None, r.value or 0.0, place[r.lhs], *(place[v] for v in factors_of(r)))
+        Product(r.free - 1 if r.free else None, r.value or 0.0, place[r.lhs], *(place[v] for v in factors_of(r)))
         for r in product_rows(table)
     )
     items: dict[int, Any] = {}
@@ -154,11 +151,9 @@ def prepare_quasi(
         shared = {r.rhs for r in table.rows if r.op == "=~" and r.lhs != v and r.lhs in changed}
         items[place[v]] = np.array([item[i] for i in sorted(own, key=lambda i: i in shared)], dtype=np.intp)
     cancelled = np.array([k for k, own in items.items() if len(own)], dtype=np.intp)
-    assert observed.raw is not None
-    order = [observed.names.index(v) for v in table.observed]
-    incomplete = group_patterns(observed.raw[0][:, order])
+    rows = patterns_of(table, observed)
     try:
-        quasi = make_quasi(structure, products, cancelled, items, incomplete)
+        quasi = make_quasi(structure, products, cancelled, items, rows)
     except ValueError as error:
         raise Unsupported(f"interaction='qml': {error} of its own", hint="use interaction='lms'") from error
     moments = replace(base.moments, weight=quasi)

@@ -30,8 +30,9 @@ from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Implied, Structure
 from b2b_sem.engine.native.loss import Moments, Point, curvature
 from b2b_sem.engine.native.mixture_rows import LIMIT, Models, Rows, Work, gather_rows
+from b2b_sem.engine.native.product import Product
 
-__all__ = ["Grid", "Memory", "Mixture", "MixturePoint", "Product", "extend_structure", "make_grid", "make_mixture"]
+__all__ = ["Grid", "Memory", "Mixture", "MixturePoint", "extend_structure", "make_grid", "make_mixture"]
 
 #: Ends of the grid, in standard deviations of the given variable.
 REACH = 6.0
@@ -43,27 +44,6 @@ NOTHING = 1e-14
 KEPT = 1e-17
 #: Square of the move, in standard deviations times sqrt(N), for which the metric of the search is kept.
 NEAR = 0.01
-
-
-@dataclass(frozen=True)
-class Product:
-    """A term ``omega * eta[given] * eta[partner]`` of the equation of ``eta[outcome]``.
-
-    Attributes
-    ----------
-    parameter : int or None
-        Of omega, from 0; None where it is fixed.
-    value : float
-        Of a fixed omega.
-    outcome, given, partner : int
-        Places in eta.
-    """
-
-    parameter: int | None
-    value: float
-    outcome: int
-    given: int
-    partner: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +98,7 @@ def extend_structure(structure: Structure, products: tuple[Product, ...], given:
     square[:p, :p] = theta
     matrix = np.concatenate([structure.matrix, np.full(len(free), BETA, dtype=np.intp)])
     row = np.concatenate([structure.row, np.array([x.outcome for x in free], dtype=np.intp)])
-    col = np.concatenate([structure.col, np.array([x.partner for x in free], dtype=np.intp)])
+    col = np.concatenate([structure.col, np.array([x.second for x in free], dtype=np.intp)])
     parameter = np.concatenate([structure.free, np.array([x.parameter for x in free], dtype=np.intp)])
     base = {LAMBDA: 0, THETA: 0, BETA: p + d, PSI: p + d, TAU: 0, ALPHA: p + d}
     first = np.array([base[int(k)] for k in matrix], dtype=np.intp) + row
@@ -230,7 +210,7 @@ class Mixture:
         out = np.ones((len(self.grid.points), len(self.structure.free)))
         free = [x for x in self.products if x.parameter is not None]
         for k, x in enumerate(free, len(self.structure.free) - len(free)):
-            out[:, k] = self.grid.points[:, self.given.index(x.given)]
+            out[:, k] = self.grid.points[:, self.given.index(x.first)]
         return out
 
     def _stack(self, theta: Array, points: Array | None = None) -> Models | None:
@@ -251,7 +231,7 @@ class Mixture:
         stacked = np.repeat(beta[None], len(points), axis=0)
         for x in self.products:
             omega = x.value if x.parameter is None else theta[x.parameter]
-            stacked[:, x.outcome, x.partner] += omega * points[:, self.given.index(x.given)]
+            stacked[:, x.outcome, x.second] += omega * points[:, self.given.index(x.first)]
         try:
             inverse = np.linalg.inv(np.eye(s.m) - stacked)
         except np.linalg.LinAlgError:

@@ -168,13 +168,10 @@ class _Alike:
         k = len(self.observed)
         at = self._places(models, center)
         sigma = models.sigma[:, at[:, None], at]
-        try:
-            factor = np.linalg.cholesky(sigma)
-        except np.linalg.LinAlgError:
+        found = _invert(sigma)
+        if found is None:
             return None
-        logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        inverse = np.linalg.inv(sigma)
-        inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
+        inverse, logdet = found
         # distance of (center, c) from the mean: answers are stored without their center
         away = np.concatenate([np.broadcast_to(center[self.observed], (len(sigma), k)), models.points], axis=1)
         away = away - models.mu[:, at]
@@ -240,23 +237,20 @@ class _Mixed:
 
     def weigh(self, models: Models, center: Array) -> tuple[Array, Work] | None:
         sigma = models.sigma
-        try:
-            factor = np.linalg.cholesky(sigma)
-        except np.linalg.LinAlgError:
+        found = _invert(sigma)
+        if found is None:
             return None
-        logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        inverse = np.linalg.inv(sigma)
-        inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
+        inverse, logdet = found
         small = []
         count = len(self.rows)
         own = np.zeros((count, len(sigma)))
         for block in self.sums.blocks:
             at = block.holes
-            found = _invert_small(inverse[:, at[:, :, None], at[:, None, :]].swapaxes(0, 1))
-            if found is None:
+            parts = _invert_small(inverse[:, at[:, :, None], at[:, None, :]].swapaxes(0, 1))
+            if parts is None:
                 return None
-            small.append(found[0])
-            own[block.rows] = found[1][block.pattern]
+            small.append(parts[0])
+            own[block.rows] = parts[1][block.pattern]
         work = Work(inverse, inverse[:, :0, 0], tuple(small))
         seen = self.sums.seen.sum(axis=1) + models.points.shape[1]
         density = own + logdet + seen[:, None] * LOG_2PI
@@ -354,6 +348,17 @@ def _by_pattern(values: Array, block: Block) -> Array:
     start = np.flatnonzero(np.diff(block.pattern, prepend=-1))
     out: Array = np.add.reduceat(values, start, axis=0)
     return out
+
+
+def _invert(stack: Array) -> tuple[Array, Array] | None:
+    """Return inverses and log determinants of covariance matrices (Q, m, m); None if one is not positive definite."""
+    try:
+        factor = np.linalg.cholesky(stack)
+    except np.linalg.LinAlgError:
+        return None
+    logdet = 2.0 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    inverse = np.linalg.inv(stack)
+    return (inverse + inverse.transpose(0, 2, 1)) / 2, logdet
 
 
 def _invert_small(stack: Array) -> tuple[Array, Array] | None:

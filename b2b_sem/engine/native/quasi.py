@@ -34,11 +34,11 @@ from b2b_sem.data.incomplete import Incomplete
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import Implied, Structure
 from b2b_sem.engine.native.loss import Moments, Point
+from b2b_sem.engine.native.product import Product
 from b2b_sem.engine.native.quasi_piece import (
     Cell,
     Matrices,
     Pieces,
-    QuasiProduct,
     fourth,
     make_matrices,
     make_pieces,
@@ -89,7 +89,7 @@ class Quasi:
     ----------
     structure : Structure
         Of the linear part, with means; ``q`` counts the parameters of products, too.
-    products : tuple of QuasiProduct
+    products : tuple of Product
     factors : (f,) int array
         Places in eta of the factors of products.
     pairs : (J, f, f) array
@@ -101,7 +101,7 @@ class Quasi:
     """
 
     structure: Structure
-    products: tuple[QuasiProduct, ...]
+    products: tuple[Product, ...]
     factors: IntArray
     pairs: Array
     cells: tuple[Cell, ...]
@@ -357,7 +357,7 @@ class Quasi:
 
 def make_quasi(
     structure: Structure,
-    products: tuple[QuasiProduct, ...],
+    products: tuple[Product, ...],
     cancelled: IntArray,
     markers: dict[int, IntArray],
     incomplete: Incomplete,
@@ -368,7 +368,7 @@ def make_quasi(
     ----------
     structure : Structure
         Of the linear part, with means; ``q`` counts the parameters of products, too.
-    products : tuple of QuasiProduct
+    products : tuple of Product
         No factor may depend on a product.
     cancelled : int array
         Places in eta of the variables with items of their own that products may reach.

@@ -15,29 +15,9 @@ import numpy as np
 
 from b2b_sem.engine.base import Array, IntArray
 from b2b_sem.engine.native.implied import ALPHA, BETA, LAMBDA, PSI, TAU, THETA, Structure
+from b2b_sem.engine.native.product import Product
 
-__all__ = ["Cell", "Matrices", "Pieces", "QuasiProduct", "fourth", "make_matrices", "make_pieces", "pull_back", "turn"]
-
-
-@dataclass(frozen=True)
-class QuasiProduct:
-    """A term ``omega * eta[first] * eta[second]`` of the equation of ``eta[outcome]``.
-
-    Attributes
-    ----------
-    parameter : int or None
-        Of omega, from 0; None where it is fixed.
-    value : float
-        Of a fixed omega.
-    outcome, first, second : int
-        Places in eta.
-    """
-
-    parameter: int | None
-    value: float
-    outcome: int
-    first: int
-    second: int
+__all__ = ["Cell", "Matrices", "Pieces", "fourth", "make_matrices", "make_pieces", "pull_back", "turn"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +97,7 @@ def fourth(pairs: Array, spread: Any) -> Any:
     return 0.5 * np.einsum("...jfg,...kgf->...jk", inner, inner)
 
 
-def make_matrices(structure: Structure, products: tuple[QuasiProduct, ...], theta: Any) -> Matrices:
+def make_matrices(structure: Structure, products: tuple[Product, ...], theta: Any) -> Matrices:
     """Return the matrices of the model at `theta`, (..., q).
 
     Raises
@@ -221,7 +201,7 @@ class _Sums:
 
 def pull_back(
     structure: Structure,
-    products: tuple[QuasiProduct, ...],
+    products: tuple[Product, ...],
     at: Matrices,
     cells: list[tuple[Cell, Pieces, Pieces]],
     factors: IntArray,
@@ -232,7 +212,7 @@ def pull_back(
     Parameters
     ----------
     structure : Structure
-    products : tuple of QuasiProduct
+    products : tuple of Product
     at : Matrices
     cells : list of (Cell, Pieces, Pieces)
         Of each cell the small matrices, and the derivatives by them.
