@@ -59,7 +59,7 @@ class Regression:
 
 
 def regress(y: ArrayLike, x: ArrayLike) -> Regression:
-    """Regress y on the columns of x by least squares, with standard errors of type HC3.
+    """Regress y on the columns of x by least squares (statsmodels), with standard errors of type HC3.
 
     V = (X'X)^-1 X' diag(e^2 / (1 - h)^2) X (X'X)^-1 with residuals e and leverages h (MacKinnon & White 1985,
     doi:10.1016/0304-4076(85)90158-7; Hayes & Cai 2007, doi:10.3758/BF03192961). Tests use t with n - k degrees of
@@ -76,6 +76,8 @@ def regress(y: ArrayLike, x: ArrayLike) -> Regression:
     DataError
         If there are not more rows than columns, a column follows from the others, or a row is fitted by force.
     """
+    from statsmodels.regression.linear_model import OLS
+
     outcome, design = np.asarray(y, dtype=float), np.asarray(x, dtype=float)
     n, k = design.shape
     if n <= k:
@@ -85,8 +87,7 @@ def regress(y: ArrayLike, x: ArrayLike) -> Regression:
     if not (length > 0).all():
         raise DataError("a predictor is zero in every row", hint="leave it out")
     q, r = np.linalg.qr(design / length)
-    size = np.abs(np.diag(r))
-    if size.min() < 1e-10:
+    if np.abs(np.diag(r)).min() < 1e-10:
         raise DataError("a predictor follows from the others", hint="leave one of them out")
     leverage = (q**2).sum(axis=1)
     if leverage.max() > 1.0 - 1e-10:
@@ -94,12 +95,11 @@ def regress(y: ArrayLike, x: ArrayLike) -> Regression:
             "one row alone decides a coefficient, so that it has no HC3 standard error",
             hint="leave out the predictor that only this row has",
         )
-    coef = np.linalg.solve(r, q.T @ outcome)
-    residual = outcome - (design / length) @ coef
-    influence = np.linalg.solve(r, (q * (residual / (1.0 - leverage))[:, None]).T).T / length
+    fit = OLS(outcome, design / length).fit()
+    influence = (fit.model.pinv_wexog * (fit.resid / (1.0 - leverage))).T / length
     total = float(((outcome - outcome.mean()) ** 2).sum())
-    r2 = 1.0 - float(residual @ residual) / total if total > 0 else math.nan
-    return Regression(coef / length, influence.T @ influence, n - k, r2, influence)
+    r2 = 1.0 - float(fit.ssr) / total if total > 0 else math.nan
+    return Regression(fit.params / length, fit.cov_HC3 / np.outer(length, length), n - k, r2, influence)
 
 
 def standardized_product(
