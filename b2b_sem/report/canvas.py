@@ -15,6 +15,7 @@ from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 __all__ = [
     "FONT",
     "INK",
+    "MARKS",
     "MUTED",
     "STYLES",
     "Figure",
@@ -28,6 +29,17 @@ __all__ = [
 
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 INK = "#1a1a1a"
+#: Colour and symbol of groups or conditions: they differ in shape and filling, too, so that grey prints stay readable.
+MARKS = (
+    ("#0b5394", "circle"),
+    ("#b45309", "diamond-open"),
+    ("#3c4043", "square"),
+    ("#0f766e", "triangle-up-open"),
+    ("#7e3794", "star"),
+    ("#b3261e", "hexagon-open"),
+    ("#5f6368", "triangle-down"),
+    ("#1d5c9c", "pentagon-open"),
+)
 MUTED = "#5f6368"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
-from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks, wrap_label
+from b2b_sem.report.canvas import INK, MARKS, MUTED, Figure, axis_marks, base_layout, ticks, wrap_label
 from b2b_sem.results.group_claim import GroupClaim
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.path_group import PathGroupResult
@@ -34,17 +34,6 @@ __all__ = [
 NYE = "Nye, Bradburn, Olenick, Bialko & Drasgow 2019, doi:10.1177/1094428118761122"
 #: Small, medium and large differences of an item by dMACS.
 DMACS_GUIDES = ((0.2, "small"), (0.4, "medium"), (0.7, "large"))
-#: Groups differ in shape and filling, too, so that grey prints stay readable.
-_MARKS = (
-    ("#0b5394", "circle"),
-    ("#b45309", "diamond-open"),
-    ("#3c4043", "square"),
-    ("#0f766e", "triangle-up-open"),
-    ("#7e3794", "star"),
-    ("#b3261e", "hexagon-open"),
-    ("#5f6368", "triangle-down"),
-    ("#1d5c9c", "pentagon-open"),
-)
 _HOLDS, _FAILS = ("#0b5394", "circle"), ("#b3261e", "x")
 _BEYOND = "#f3dfdc"
 _BAND = "#f4f6f9"
@@ -379,7 +368,7 @@ def draw_effects(result: InvarianceResult, names: Mapping[str, str] | None = Non
     _, *others = result.groups
     for place, label in enumerate(others, 1):
         own = frame[frame["group"] == label].to_dict("records")
-        colour, symbol = _MARKS[place % len(_MARKS)] if len(others) > 1 else _MARKS[0]
+        colour, symbol = MARKS[place % len(MARKS)] if len(others) > 1 else MARKS[0]
         plot.add_trace(
             go.Scatter(
                 x=[r["dmacs"] for r in own],
@@ -451,7 +440,7 @@ def forest(
     plot = go.Figure()
     many = len(series)
     for place, marks in enumerate(series):
-        colour, symbol = _MARKS[(place + shift if many > 1 else 0) % len(_MARKS)]
+        colour, symbol = MARKS[(place + shift if many > 1 else 0) % len(MARKS)]
         lows = [v - a if math.isfinite(a) else 0.0 for v, (a, _) in zip(marks.values, marks.bounds, strict=True)]
         highs = [b - v if math.isfinite(b) else 0.0 for v, (_, b) in zip(marks.values, marks.bounds, strict=True)]
         plot.add_trace(

@@ -11,22 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import number
-from b2b_sem.report.canvas import INK, MUTED, STYLES, Figure, base_layout
+from b2b_sem.report.canvas import INK, MARKS, MUTED, STYLES, Figure, base_layout
 from b2b_sem.results.montecarlo import MonteCarloResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 
 __all__ = ["draw_coverage", "draw_estimates", "draw_outcomes", "draw_verdicts", "montecarlo_figures"]
 
 MORRIS = "Morris, White & Crowther 2019, doi:10.1002/sim.8086"
-#: Conditions differ in shape and filling, too, so that grey prints stay readable.
-_MARKS = (
-    ("#0b5394", "circle"),
-    ("#b45309", "diamond-open"),
-    ("#3c4043", "square"),
-    ("#0f766e", "triangle-up-open"),
-    ("#7e3794", "star"),
-    ("#b3261e", "hexagon-open"),
-)
 #: Rows of a figure; more would not be read.
 _MOST = 40
 _ROW = 24
@@ -80,7 +71,7 @@ def _canvas(labels: Sequence[str], conditions: int, title: str) -> tuple[go.Figu
 
 
 def _style(position: int) -> tuple[str, str]:
-    return _MARKS[position % len(_MARKS)]
+    return MARKS[position % len(MARKS)]
 
 
 def _places(own: pd.DataFrame, labels: Sequence[str], position: int, conditions: int, step: float) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import pandas as pd
 from b2b_sem.errors import Unsupported, did_you_mean
 from b2b_sem.results.io import frame_from_records, records
 
-__all__ = ["EFFECT_COLUMNS", "EFFECT_KINDS", "EffectsResult", "Replicates"]
+__all__ = ["EFFECT_COLUMNS", "EFFECT_KINDS", "EffectsResult", "Replicates", "select_effects"]
 
 EFFECT_KINDS: tuple[str, ...] = ("specific", "indirect", "direct", "total", "defined")
 
@@ -110,16 +110,7 @@ class EffectsResult:
         Unsupported
             If there is no such kind.
         """
-        if kind is not None and kind not in EFFECT_KINDS:
-            raise Unsupported(
-                f"there is no kind of effect '{kind}'.{did_you_mean(kind, EFFECT_KINDS)}",
-                hint="use " + ", ".join(EFFECT_KINDS),
-            )
-        keep = pd.Series(True, index=self._table.index)
-        for name, value in (("kind", kind), ("outcome", outcome), ("predictor", predictor)):
-            if value is not None:
-                keep &= self._table[name] == value
-        return self._table[keep].reset_index(drop=True)
+        return select_effects(self._table, EFFECT_KINDS, kind, outcome=outcome, predictor=predictor)
 
     def __str__(self) -> str:
         shown = self._table[["kind", "path", "est", "se", "pvalue", "ci_lower", "ci_upper", "est_std"]]
@@ -153,3 +144,24 @@ class EffectsResult:
             notes=tuple(data["notes"]),
             _table=frame_from_records(data["effects"], EFFECT_COLUMNS),
         )
+
+
+def select_effects(
+    table: pd.DataFrame, kinds: Sequence[str], kind: str | None, *, outcome: str | None, predictor: str | None
+) -> pd.DataFrame:
+    """Return the rows of one kind, on one outcome, of one predictor.
+
+    Raises
+    ------
+    Unsupported
+        If `kind` is none of `kinds`.
+    """
+    if kind is not None and kind not in kinds:
+        raise Unsupported(
+            f"there is no kind of effect '{kind}'.{did_you_mean(kind, kinds)}", hint="use " + ", ".join(kinds)
+        )
+    keep = pd.Series(True, index=table.index)
+    for name, value in (("kind", kind), ("outcome", outcome), ("predictor", predictor)):
+        if value is not None:
+            keep &= table[name] == value
+    return table[keep].reset_index(drop=True)

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from b2b_sem.errors import Unsupported, did_you_mean
 from b2b_sem.measures.probing import johnson_neyman, slope_lines, wald_columns
+from b2b_sem.results.effect import select_effects
 from b2b_sem.results.io import frame_from_records, plain, records
 
 __all__ = [
@@ -471,15 +471,7 @@ class ConditionalEffects:
             If there is no such kind.
         """
         kinds = ("specific", "indirect", "direct", "total")
-        if kind is not None and kind not in kinds:
-            raise Unsupported(
-                f"there is no kind of effect '{kind}'.{did_you_mean(kind, kinds)}", hint="use " + ", ".join(kinds)
-            )
-        keep = pd.Series(True, index=self._table.index)
-        for name, value in (("kind", kind), ("outcome", outcome), ("predictor", predictor)):
-            if value is not None:
-                keep &= self._table[name] == value
-        return self._table[keep].reset_index(drop=True)
+        return select_effects(self._table, kinds, kind, outcome=outcome, predictor=predictor)
 
     def __str__(self) -> str:
         head = f"Effects at values of {self.moderator} ({self.level:.0%} intervals: {self.ci})"

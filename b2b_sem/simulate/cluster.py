@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from b2b_sem.simulate.population import Matrix, Population, cholesky
+from b2b_sem.simulate.population import Matrix, Population, add_terms, cholesky
 from b2b_sem.spec.cluster import Clusters
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.simulation import SimulationSpec
@@ -58,12 +58,7 @@ class TwoParts:
         """Return the variables from independent standard normal numbers of respondents and of their clusters."""
         out = []
         for within, between in zip(self.within, self.between, strict=True):
-            total = np.zeros(len(z))
-            for row, numbers in ((within, z), (between, clusters)):
-                for j, weight in enumerate(row):
-                    if weight:
-                        total += weight * numbers[:, j]
-            out.append(total)
+            out.append(add_terms(add_terms(np.zeros(len(z)), within, z), between, clusters))
         return out
 
 

@@ -27,7 +27,7 @@ from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Term
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Interaction", "Population", "cholesky", "make_population", "population"]
+__all__ = ["Interaction", "Population", "add_terms", "cholesky", "make_population", "population"]
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
@@ -518,6 +518,14 @@ def _check_factors(
                 "are not independent",
                 hint="Take out what connects the factors, or describe the fact by mean and sd.",
             )
+
+
+def add_terms(total: Array, weights: Sequence[float], columns: Array) -> Array:
+    """Add weighted columns to a sum, term by term in their order, and return it."""
+    for j, weight in enumerate(weights):
+        if weight:
+            total += weight * columns[:, j]
+    return total
 
 
 def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:

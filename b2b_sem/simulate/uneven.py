@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from b2b_sem.simulate.nonnormal import IndependentSums, Infeasible, Polynomials
-from b2b_sem.simulate.population import Matrix, Population, cholesky
+from b2b_sem.simulate.population import Matrix, Population, add_terms, cholesky
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
@@ -27,11 +27,7 @@ def correlated(cor: Matrix, z: Array) -> list[Array]:
         raise ValueError("a population holds only correlation matrices")
     out = []
     for row in factor:
-        total = np.zeros(len(z))
-        for j, weight in enumerate(row):
-            if weight:
-                total += weight * z[:, j]
-        out.append(total)
+        out.append(add_terms(np.zeros(len(z)), row, z))
     return out
 
 
