@@ -22,7 +22,6 @@ from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import product_of, read_product
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.statement import Term
 from b2b_sem.spec.survey import SurveySpec
 
 __all__ = ["Interaction", "Matrix", "Population", "add_terms", "cholesky", "make_population", "population"]
@@ -103,7 +102,7 @@ def population(
             means={} if own is None else own.means,
             shifts={} if own is None else own.intercepts,
             reference=reference,
-            interactions=_products(spec, model),
+            interactions=_products(spec, model, own),
             added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
             uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
         )
@@ -287,7 +286,9 @@ def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) 
     return {(METHOD_FACTOR, item): value for item, value in found.items() if value}
 
 
-def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, str], float]:
+def _products(
+    spec: SimulationSpec, model: ModelSpec, level: LevelValues | None
+) -> dict[tuple[str, str, str], float]:
     """Return the products with their factors in the order in which the model, or a proposition, names them."""
     written = [(a, b) for a, b in model.regressions() if ":" in b]
     written += [
@@ -297,7 +298,7 @@ def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, st
         for claim, _ in p.claims()
     ]
     out: dict[tuple[str, str, str], float] = {}
-    for product, value in spec.products().items():
+    for product, value in spec.products(level).items():
         name = next((b for a, b in written if read_product(f"{a} ~ {b}") == product), ":".join(product[1:]))
         first, second = name.split(":")
         out[product[0], first, second] = value
@@ -408,10 +409,7 @@ def _measurement(
     spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, level: LevelValues | None
 ) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
     """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
-    terms: dict[str, list[str]] = {}
-    for statement in model.statements(survey, claims=spec.claimed(model)):
-        if statement.op == "=~":
-            terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
+    terms = spec.indicators(model, survey)
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
     loadings: dict[Pair, float] = {}
     facets: dict[Pair, float] = {}
@@ -451,13 +449,6 @@ def _solved(spec: SimulationSpec, survey: SurveySpec, terms: Mapping[str, Sequen
             )
         out[latent] = math.sqrt(square)
     return out
-
-
-def _fixed_to_zero(term: Term) -> bool:
-    try:
-        return float(term.modifier.rstrip("* ")) == 0
-    except ValueError:
-        return False
 
 
 def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) -> Location:

@@ -216,6 +216,7 @@ def _open(path: Path, spec: type[D]) -> _Draft[D]:
     """Read one file and collect its findings, without raising for them."""
     reader = Reader(path)
     _check_header(reader, spec)
+    spec = spec.variant(reader.plain)
     draft: _Draft[D] = _Draft(None, origin=reader.origin)
     try:
         draft.spec = spec.model_validate(reader.plain)

@@ -181,7 +181,7 @@ class MonteCarloSpec(Document):
         if not change or not self.conditions.changes[change]:
             return population
         plain = population.model_dump(exclude_unset=True)
-        merged = SimulationSpec.model_validate(_merged(plain, self.conditions.changes[change]))
+        merged = type(population).model_validate(_merged(plain, self.conditions.changes[change]))
         merged._origin = population._origin
         merged._model, merged._survey = population._model, population._survey
         return merged
