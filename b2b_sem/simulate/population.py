@@ -12,15 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 
 from b2b_sem.errors import SpecError
+from b2b_sem.simulate.raw import Metric, cut_points, make_metric, share_out
+from b2b_sem.simulate.raw import correlations as raw_correlations
 from b2b_sem.simulate.structure import Array, Interaction, Matrix, Population
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import product_of, read_product
+from b2b_sem.spec.raw import RawLevel, RawSimulation
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
@@ -90,25 +95,43 @@ def population(
             covariates.append(predictor)
     paths = {**facets, **{pair: given.get(pair, 0.0) for pair in regressions}}
     method = _method(spec, survey, loadings)
+    make = partial(
+        make_population,
+        paths=paths,
+        residual_correlations=spec.residual_correlations(),
+        covariates=tuple(dict.fromkeys(covariates)),
+        higher=tuple(dict.fromkeys(latent for _, latent in facets)),
+        reference=reference,
+        interactions=_products(spec, model, own),
+        added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
+        uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
+    )
+    every = (*latents, METHOD_FACTOR) if method else latents
     try:
-        return make_population(
-            latents=(*latents, METHOD_FACTOR) if method else latents,
-            loadings={**loadings, **method},
-            paths=paths,
-            correlations=spec.correlations(own),
-            residual_correlations=spec.residual_correlations(),
-            covariates=tuple(dict.fromkeys(covariates)),
-            higher=tuple(dict.fromkeys(latent for _, latent in facets)),
-            means={} if own is None else own.means,
-            shifts={} if own is None else own.intercepts,
-            reference=reference,
-            interactions=_products(spec, model, own),
-            added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
-            uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
-        )
+        if isinstance(spec, RawSimulation):
+            raw = own if isinstance(own, RawLevel) else None
+            make = partial(make, correlations=raw_correlations(spec, raw))
+            metric = make_metric(spec, raw, survey, [item for _, item in loadings], dict.fromkeys(covariates), reference)
+            if method and reference is None:
+                method, metric = share_out(metric, make(latents=latents, loadings=loadings, metric=metric), method)
+            elif reference is not None:
+                method = {(a, item): value for a, item, value in reference.loadings if a == METHOD_FACTOR}
+            values = make(latents=every, loadings={**loadings, **method}, metric=metric)
+        else:
+            values = make(
+                latents=every,
+                loadings={**loadings, **method},
+                correlations=spec.correlations(own),
+                means={} if own is None else own.means,
+                shifts={} if own is None else own.intercepts,
+            )
     except _Impossible as error:
         text = error.message if level is None else f"{error.message} in the level '{level}'"
         raise spec.error(_place(spec, error, level), text, hint=error.hint) from None
+    if values.raw:
+        cuts = cut_points(spec, survey, values) if reference is None else dict(reference.cuts)
+        values = replace(values, cuts=cuts)
+    return values if own is None else replace(values, cuts={**values.cuts, **own.thresholds})
 
 
 def make_population(
@@ -126,12 +149,14 @@ def make_population(
     interactions: Mapping[tuple[str, str, str], float] | None = None,
     added_last: Iterable[str] = (),
     uneven: Sequence[str] = (),
+    metric: Metric | None = None,
 ) -> Population:
-    """Solve for the variances that standardization leaves open.
+    """Solve for the variances that are left open: by standardization, or by what a file with raw values says.
 
     Outcomes are taken in causal order. With ``v`` the explained part of an outcome as a combination of disturbances
     ``u`` that have variance 1 and correlations ``R``, its disturbance gets the standard deviation ``s`` that solves
-    ``v R v' + 2 s (v R)_k + s^2 = 1``. Products of nodes are further parts of ``v``, uncorrelated with all ``u``.
+    ``v R v' + 2 s (v R)_k + s^2 = V``, V being its variance: 1 if standardized. Where s is given V follows. Products of
+    nodes are further parts of ``v``, uncorrelated with all ``u``.
 
     Parameters
     ----------
@@ -157,6 +182,8 @@ def make_population(
         Nodes with random numbers of their own.
     uneven : sequence of str
         Covariates that are not normal: a product with one of them needs another factor that is independent of it.
+    metric : Metric, optional
+        Raw variances and means, instead of standardized ones, `means` and `shifts`.
 
     Returns
     -------
@@ -170,10 +197,9 @@ def make_population(
     nodes = (*covariates, *latents)
     at = {name: i for i, name in enumerate(nodes)}
     outcomes = {outcome for outcome, _ in paths}
-    between = _correlation_matrix(
-        nodes,
-        {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)},
-        lambda names: "residual_correlations" if set(names) <= outcomes else "correlations",
+    section = partial(_section, outcomes=frozenset(outcomes))
+    between = _correlations(
+        nodes, {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)}, section
     )
     products = interactions or {}
     order = _causal_order(nodes, paths, products)
@@ -183,6 +209,10 @@ def make_population(
     parts += [[0.0] * (size + len(products)) for _ in products]
     weights: dict[str, list[float]] = {}
     sd: dict[str, float] = {}
+    node_sd: dict[str, float] = {}
+    whole = {} if metric is None else metric.variances
+    left = {} if metric is None else metric.residual_variances
+    pairs = {} if metric is None else _within(metric.covariances, at)
     made: list[Interaction] = []
 
     def covariance(a: Sequence[float], b: Sequence[float]) -> float:
@@ -209,47 +239,85 @@ def make_population(
         k = at[name]
         cross = [math.fsum(v[i] * parts[i][j] for i in range(len(parts))) for j in range(len(parts))]
         explained = math.fsum(cross[j] * v[j] for j in range(len(parts)))
-        if 1 - explained < _SMALLEST_RESIDUAL:
+        # raw covariances with disturbances that are known by now, whatever this one's standard deviation
+        beside = {a + b - k: value for (a, b), value in pairs.items() if k in (a, b) and nodes[a + b - k] in sd}
+        if beside:
+            explained += 2 * math.fsum(v[j] * value / sd[nodes[j]] for j, value in beside.items())
+        total = whole.get(name, 1.0)
+        if name in left:
+            sd[name] = math.sqrt(left[name])
+            total = explained + 2 * sd[name] * cross[k] + left[name]
+        elif total - explained < _SMALLEST_RESIDUAL * total:
             own = {f"{p.first}:{p.second}": p.value for p in made if p.outcome == name}
             terms = ", ".join(f"{b} {value:g}" for b, value in {**predictors, **own}.items())
+            ratio = explained / total
             raise _Impossible(
                 "paths",
                 (name, *predictors),
-                f"impossible values: the paths into {name} ({terms}) explain {explained:.3g} times its variance "
-                f"(R2 = {explained:.3g})",
+                f"impossible values: the paths into {name} ({terms}) explain {ratio:.3g} times its variance "
+                f"(R2 = {ratio:.3g})",
                 hint="All values are standardized: R2 must be below 1. Lower the paths, or the correlations of the "
-                "predictors.",
+                "predictors."
+                if metric is None
+                else f"Its variance is {total:g}: raise it, lower the paths, or give what is left of the variance under "
+                "'residual_variances' instead.",
             )
-        sd[name] = math.sqrt(cross[k] ** 2 + 1 - explained) - cross[k]
+        else:
+            sd[name] = math.sqrt(cross[k] ** 2 + total - explained) - cross[k]
+        if beside:
+            for j, value in beside.items():
+                between[k][j] = between[j][k] = parts[k][j] = parts[j][k] = value / (sd[name] * sd[nodes[j]])
+            _check_correlations(nodes, between, section)
+        node_sd[name] = math.sqrt(total)
         weights[name] = [value + (sd[name] if i == k else 0.0) for i, value in enumerate(v)]
     items = tuple(dict.fromkeys(item for _, item in loadings))
     residual_sd, response_sd = {}, {}
+    sums = _sums(loadings)
     for item in items:
         own = {latent: value for (latent, i), value in loadings.items() if i == item}
         w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(parts))]
         common = math.fsum(w[i] * parts[i][j] * w[j] for i in range(len(parts)) for j in range(len(parts)))
-        if reference is not None:
+        solved = [latent for latent in own if metric is not None and latent in metric.reliabilities]
+        if metric is None and reference is not None:
             residual_sd[item] = reference.residual_sd[item]
             response_sd[item] = math.sqrt(common + residual_sd[item] ** 2)
             continue
-        if 1 - common < _SMALLEST_RESIDUAL:
+        if metric is not None and solved and item not in left and item not in whole:
+            count, total, given = *sums[solved[0]], metric.reliabilities[solved[0]]
+            residual = (total * node_sd[solved[0]]) ** 2 * (1 - given) / (given * count)
+        else:
+            residual = left[item] if item in left else whole.get(item, 1.0) - common
+        if residual < _SMALLEST_RESIDUAL * (common + residual):
             terms = ", ".join(f"{latent} {value:g}" for latent, value in own.items())
+            ratio = common / (common + residual)
             raise _Impossible(
                 "loadings",
                 (item,),
-                f"impossible values: the loadings of {item} ({terms}) explain {common:.3g} times its variance",
-                hint="All values are standardized: lower the loadings.",
+                f"impossible values: the loadings of {item} ({terms}) explain {ratio:.3g} times its variance",
+                hint="All values are standardized: lower the loadings."
+                if metric is None
+                else "Lower the loadings, or raise the variance of the item.",
             )
-        residual_sd[item] = math.sqrt(1 - common)
-    apart = _correlation_matrix(
+        residual_sd[item] = math.sqrt(residual)
+        if metric is not None:
+            response_sd[item] = math.sqrt(common + residual)
+    apart = _correlations(
         items,
         _within(residual_correlations or {}, {item: i for i, item in enumerate(items)}),
         lambda _: "residual_correlations",
     )
-    centre = dict(means or {})
+    if metric is not None and (
+        covariances := _within(metric.covariances, {item: i for i, item in enumerate(items)})
+    ):
+        for (i, j), value in covariances.items():
+            apart[i][j] = apart[j][i] = value / (residual_sd[items[i]] * residual_sd[items[j]])
+        _check_correlations(items, apart, lambda _: "residual_correlations")
+    centre, moved = dict(means or {}), dict(shifts or {})
+    if metric is not None:
+        centre, moved = _raw_means(metric, order, paths, loadings, items)
     for name in order:
         above = [value * centre.get(b, 0.0) for (a, b), value in paths.items() if a == name and b in higher]
-        if above:
+        if above and metric is None:
             centre[name] = math.fsum(above)
     return Population(
         covariates=tuple(covariates),
@@ -260,16 +328,46 @@ def make_population(
         higher=tuple(higher),
         order=order,
         disturbance_sd=sd,
-        disturbance_cor=between,
+        disturbance_cor=tuple(map(tuple, between)),
         residual_sd=residual_sd,
-        residual_cor=apart,
+        residual_cor=tuple(map(tuple, apart)),
         means=centre,
-        shifts=dict(shifts or {}),
+        shifts=moved,
         response_sd=response_sd,
         interactions=tuple(made),
         interaction_cov=tuple(tuple(row[size:]) for row in parts[size:]),
         added_last=frozenset(added_last),
+        node_sd={} if metric is None else node_sd,
+        raw=metric is not None,
     )
+
+
+def _sums(loadings: Mapping[Pair, float]) -> dict[str, tuple[int, float]]:
+    """Return latent -> number of its items, and the sum of their loadings."""
+    out: dict[str, tuple[int, float]] = {}
+    for (latent, _), value in loadings.items():
+        count, total = out.get(latent, (0, 0.0))
+        out[latent] = (count + 1, total + value)
+    return out
+
+
+def _raw_means(
+    metric: Metric,
+    order: Sequence[str],
+    paths: Mapping[Pair, float],
+    loadings: Mapping[Pair, float],
+    items: Sequence[str],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the means of nodes and the intercepts of items: of each of them one is given and the other follows."""
+    centre: dict[str, float] = {}
+    for name in order:
+        above = math.fsum(value * centre[b] for (a, b), value in paths.items() if a == name)
+        centre[name] = metric.means.get(name, metric.intercepts.get(name, 0.0) + above)
+    moved = {}
+    for item in items:
+        own = math.fsum(value * centre[latent] for (latent, i), value in loadings.items() if i == item)
+        moved[item] = metric.intercepts[item] if item in metric.intercepts else metric.means[item] - own
+    return centre, moved
 
 
 def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) -> dict[Pair, float]:
@@ -359,26 +457,37 @@ def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
     return tuple(tuple(row) for row in out)
 
 
-def _correlation_matrix(
+def _correlations(
     names: Sequence[str], values: Mapping[tuple[int, int], float], section: Callable[[tuple[str, ...]], str]
-) -> Matrix:
+) -> list[list[float]]:
     """Return the full matrix of the given correlations, or say which of them cannot exist together."""
     out = [[float(i == j) for j in range(len(names))] for i in range(len(names))]
     for (i, j), value in values.items():
         out[i][j] = out[j][i] = value
-    if cholesky(out) is None:
-        # The first variable that makes the matrix impossible, with those it is correlated with.
-        k = next(k for k in range(len(names)) if cholesky([row[: k + 1] for row in out[: k + 1]]) is None)
-        group = tuple(names[i] for i in range(k + 1) if i == k or out[i][k])
-        listing = ", ".join(group[:-1])
-        raise _Impossible(
-            section(group),
-            group,
-            f"impossible values: {names[k]} cannot have these correlations with {listing}, given how those correlate "
-            "among themselves",
-            hint="Bring the correlations nearer to zero, or nearer to each other.",
-        )
-    return tuple(tuple(row) for row in out)
+    _check_correlations(names, out, section)
+    return out
+
+
+def _check_correlations(
+    names: Sequence[str], matrix: Sequence[Sequence[float]], section: Callable[[tuple[str, ...]], str]
+) -> None:
+    if cholesky(matrix) is not None:
+        return
+    # The first variable that makes the matrix impossible, with those it is correlated with.
+    k = next(k for k in range(len(names)) if cholesky([row[: k + 1] for row in matrix[: k + 1]]) is None)
+    group = tuple(names[i] for i in range(k + 1) if i == k or matrix[i][k])
+    listing = ", ".join(group[:-1])
+    raise _Impossible(
+        section(group),
+        group,
+        f"impossible values: {names[k]} cannot have these correlations with {listing}, given how those correlate "
+        "among themselves",
+        hint="Bring the correlations nearer to zero, or nearer to each other.",
+    )
+
+
+def _section(names: tuple[str, ...], outcomes: frozenset[str]) -> str:
+    return "residual_correlations" if set(names) <= outcomes else "correlations"
 
 
 def _within(values: Mapping[Pair, float], at: Mapping[str, int]) -> dict[tuple[int, int], float]:
@@ -454,20 +563,19 @@ def _solved(spec: SimulationSpec, survey: SurveySpec, terms: Mapping[str, Sequen
 def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) -> Location:
     """Return the entry of the simulation file that `error` is about, as exactly as it can be told."""
     names = set(error.names)
+    own = None if level is None or spec.groups is None else spec.groups.levels[level]
     if error.section == "loadings":
         item = error.names[0]
         return ("values", "loadings", "items", item) if item in spec.values.loadings.items else ("values", "loadings")
     if error.section == "interactions":
         here = (text for text in spec.values.interactions if set((read_product(text) or ("",))[1:]) == names)
         return ("values", "interactions", *list(here)[:1])
-    sections: list[tuple[Location, Mapping[str, float]]] = []
-    if level is not None and spec.groups is not None and error.section != "residual_correlations":
-        # what the level states is more likely to be the reason than what all levels share
-        sections.append((("groups", "levels", level, error.section), getattr(spec.groups.levels[level], error.section)))
-    sections.append((("values", error.section), getattr(spec.values, error.section)))
-    for place, values in sections:
-        for text in values:
-            pair = {part.strip() for part in text.replace("~~", "~").split("~")}
-            if pair <= names:
-                return (*place, text)
+    # a covariance stands for a correlation in populations with raw values
+    sections = list(dict.fromkeys((error.section, error.section.replace("correlations", "covariances"))))
+    # what the level states is more likely to be the reason than what all levels share
+    for top, values in ((("groups", "levels", level), own), (("values",), spec.values)):
+        for section in sections:
+            for text in getattr(values, section, ()):
+                if {part.strip() for part in text.replace("~~", "~").split("~")} <= names:
+                    return (*top, section, text)  # type: ignore[return-value]
     return ("values", error.section) if level is None else ("groups", "levels", level)
