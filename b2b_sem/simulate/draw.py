@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from b2b_sem.simulate import nonresponse
 from b2b_sem.simulate.cluster import Clustered, membership
 from b2b_sem.simulate.population import Population
+from b2b_sem.simulate.raw import fact_moments
 from b2b_sem.simulate.truth import LevelPopulation, attenuations
 from b2b_sem.simulate.uneven import Uneven, correlated, uneven_items
 from b2b_sem.spec.method import METHOD_FACTOR
@@ -134,11 +135,8 @@ def _asked(
     children = [seed.spawn(4) for seed in seeds]  # the last is that of missing answers
     streams = [[default_rng(child) for child in own] for own in children]
     told = [dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True)) for seed in seeds]
-    undrawn = [name for name in plan.population.covariates if name not in plan.spec.facts]
-    if undrawn:
-        raise plan.spec.error(
-            ("facts",), f"'{undrawn[0]}' is a predictor in the model: say under 'facts' how it is distributed"
-        )
+    for name in plan.population.covariates:
+        fact_moments(plan.spec, name)  # refuses one that is not drawn
     columns: dict[str, Any] = {}
     scores: dict[str, Array] = {}
     for name in plan.spec.facts:
@@ -151,7 +149,7 @@ def _asked(
     cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seeds[0], _SIZES))
     z, noise = (np.concatenate(part) for part in zip(*normal, strict=True))
     responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
-    answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
+    answers = {item: _answer(plan, item, responses[item], columns) for item in plan.items}
     checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
     for item in plan.items:
@@ -234,11 +232,12 @@ def _behind(
     values = plan.population
     if plan.fact is None:
         asides = _asides(seed, _PARTS, 0, len(values.items))
-        return _responses(values, scores, numbers, plan.uneven[0], plan.clustered[0], asides)
+        found = _responses(values, scores, numbers, plan.uneven[0], plan.clustered[0], asides)
+        return {item: x + values.response_mean(item) for item, x in found.items()} if values.raw else found
     out = {item: np.empty(n) for item in values.items}
     for k, level in enumerate(plan.levels):
         # the same random numbers, whatever the level: values that do not differ leave the answers as they are
-        rows = pd.Series(columns[plan.fact]).isin(level.codes).to_numpy()
+        rows = _rows_of(level, plan.fact, columns)
         own = {name: score[rows] for name, score in scores.items() if len(score)}
         asides = _asides(seed, _PARTS, k, len(values.items))
         found = _responses(level.population, own, numbers.of(rows), plan.uneven[k], plan.clustered[k], asides)
@@ -248,11 +247,11 @@ def _behind(
 
 
 def _nodes(values: Population, scores: Mapping[str, Array], unique: Sequence[Array]) -> dict[str, Array]:
-    """Return covariates and latents, all with mean 0 and variance 1, from what is unexplained in them."""
+    """Return covariates and latents, as deviations from their means, from what is unexplained in them."""
     nodes: dict[str, Array] = {}
     for name in values.order:
         if name in scores:
-            nodes[name] = scores[name]
+            nodes[name] = scores[name] * values.disturbance_sd[name]
             continue
         total = unique[values.nodes.index(name)] * values.disturbance_sd[name]
         for outcome, predictor, value in values.paths:
@@ -300,18 +299,30 @@ def _asides(seed: SeedSequence, purpose: int, part: int, count: int) -> list[Cal
     return [partial(_aside, seed, purpose, part, k) for k in range(count)]
 
 
-def _answer(plan: Plan, item: str, response: Array) -> NDArray[Any]:
+def _answer(plan: Plan, item: str, response: Array, columns: Mapping[str, Any]) -> NDArray[Any]:
     """Return the stored answers of one item: cut or shifted to its format, reversed items turned round."""
     low, high = plan.survey.range_of(item)
     shape = plan.spec.shape(item, plan.survey.scale_of(item))
     reverse = plan.survey.item(item).reverse
     if plan.spec.response.type == "continuous":
-        mean = (low + high) / 2 if shape.mean is None else shape.mean
-        sd = (high - low) / 4 if shape.sd is None else shape.sd
+        mean, sd = 0.0, 1.0
+        if not plan.population.raw:
+            mean = (low + high) / 2 if shape.mean is None else shape.mean
+            sd = (high - low) / 4 if shape.sd is None else shape.sd
         value = mean + sd * response
         return np.round(low + high - value if reverse else value, _DECIMALS)
-    answer = low + np.searchsorted(np.array(shape.cut_points(low, high)), response, side="left")
+    cuts = plan.population.cuts.get(item) or shape.cut_points(low, high)
+    answer = low + np.searchsorted(np.array(cuts), response, side="left")
+    for level in plan.levels:
+        if (own := level.population.cuts.get(item, cuts)) != cuts:
+            rows = _rows_of(level, plan.fact, columns)
+            answer[rows] = low + np.searchsorted(np.array(own), response[rows], side="left")
     return low + high - answer if reverse else answer
+
+
+def _rows_of(level: LevelPopulation, fact: str | None, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return which respondents belong to a level."""
+    return pd.Series(columns[fact or ""]).isin(level.codes).to_numpy()
 
 
 def _carelessness(
@@ -344,21 +355,14 @@ def _fact(plan: Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], 
         values = np.array(codes, dtype=np.int64 if all(isinstance(c, int) for c in codes) else object)[drawn]
         if name not in plan.population.covariates:
             return values, np.empty(0)
-        if values.dtype == object:
-            raise plan.spec.error(
-                where, f"fact '{name}' is a predictor in the model, but its categories are not numbers"
-            )
-        mean = math.fsum(c * p for c, p in spec.shares.items() if isinstance(c, int))
-        variance = math.fsum((c - mean) ** 2 * p for c, p in spec.shares.items() if isinstance(c, int))
-        if not variance > 0:
-            raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
-        return values, (values - mean) / math.sqrt(variance)
+        mean, sd = fact_moments(plan.spec, name)
+        return values, (values - mean) / sd
     if fact.type == "text" or spec.mean is None or spec.sd is None:
         raise plan.spec.error(
             where, f"fact '{name}' is text: its answers cannot be drawn", hint="Take it out of 'facts'."
         )
-    if spec.sd == 0 and name in plan.population.covariates:
-        raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
+    if name in plan.population.covariates:
+        fact_moments(plan.spec, name)  # refuses one that does not vary
     score = rng.standard_normal(n)
     values = np.clip(spec.mean + spec.sd * score, fact.minimum, fact.maximum)
     # What has a lower end is counted: people, years, certificates.

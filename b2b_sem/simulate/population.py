@@ -577,5 +577,5 @@ def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) ->
         for section in sections:
             for text in getattr(values, section, ()):
                 if {part.strip() for part in text.replace("~~", "~").split("~")} <= names:
-                    return (*top, section, text)  # type: ignore[return-value]
+                    return (*top, section, text)
     return ("values", error.section) if level is None else ("groups", "levels", level)
