@@ -111,7 +111,7 @@ def population(
         if isinstance(spec, RawSimulation):
             raw = own if isinstance(own, RawLevel) else None
             make = partial(make, correlations=raw_correlations(spec, raw))
-            metric = make_metric(spec, raw, survey, [item for _, item in loadings], dict.fromkeys(covariates), reference)
+            metric = make_metric(spec, raw, survey, loadings, dict.fromkeys(covariates), reference)
             if method and reference is None:
                 method, metric = share_out(metric, make(latents=latents, loadings=loadings, metric=metric), method)
             elif reference is not None:
@@ -306,9 +306,7 @@ def make_population(
         _within(residual_correlations or {}, {item: i for i, item in enumerate(items)}),
         lambda _: "residual_correlations",
     )
-    if metric is not None and (
-        covariances := _within(metric.covariances, {item: i for i, item in enumerate(items)})
-    ):
+    if metric is not None and (covariances := _within(metric.covariances, {item: i for i, item in enumerate(items)})):
         for (i, j), value in covariances.items():
             apart[i][j] = apart[j][i] = value / (residual_sd[items[i]] * residual_sd[items[j]])
         _check_correlations(items, apart, lambda _: "residual_correlations")
@@ -384,9 +382,7 @@ def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) 
     return {(METHOD_FACTOR, item): value for item, value in found.items() if value}
 
 
-def _products(
-    spec: SimulationSpec, model: ModelSpec, level: LevelValues | None
-) -> dict[tuple[str, str, str], float]:
+def _products(spec: SimulationSpec, model: ModelSpec, level: LevelValues | None) -> dict[tuple[str, str, str], float]:
     """Return the products with their factors in the order in which the model, or a proposition, names them."""
     written = [(a, b) for a, b in model.regressions() if ":" in b]
     written += [
@@ -522,7 +518,8 @@ def _measurement(
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
     loadings: dict[Pair, float] = {}
     facets: dict[Pair, float] = {}
-    solved = _solved(spec, survey, terms)
+    # of raw loadings a reliability does not give the size, but that of the residual variances
+    solved = {} if isinstance(spec, RawSimulation) else _solved(spec, survey, terms)
     for latent, indicators in terms.items():
         for name in indicators:
             # Values are stated for the construct, so facet factors take over those of the latent above them.

@@ -47,7 +47,7 @@ def make_metric(
     spec: RawSimulation,
     level: RawLevel | None,
     survey: SurveySpec,
-    items: Iterable[str],
+    measured: Iterable[Pair],
     covariates: Iterable[str],
     reference: Population | None,
 ) -> Metric:
@@ -58,12 +58,14 @@ def make_metric(
     spec : RawSimulation
     level : RawLevel, optional
     survey : SurveySpec
-    items, covariates : iterable of str
-        Of the population.
+    measured : iterable of (latent, item)
+    covariates : iterable of str
     reference : Population, optional
         The reference level, whose items keep their intercepts and residual variances.
     """
-    values, items = spec.values, tuple(items)
+    values, pairs = spec.values, tuple(measured)
+    items = tuple(dict.fromkeys(item for _, item in pairs))
+    solved = {item for latent, item in pairs if latent in values.loadings.reliability}
     whole, left = _override(values.variances, values.residual_variances, level, "variances", "residual_variances")
     mean, intercept = _override(values.means, values.intercepts, level, "means", "intercepts")
     if reference is not None:
@@ -77,7 +79,7 @@ def make_metric(
                 given.pop(item, None)
     else:
         for item in items:
-            if item not in whole and item not in left:
+            if item not in whole and item not in left and item not in solved:
                 for given, section in ((left, values.residual_variances), (whole, values.variances)):
                     if DEFAULT in section:
                         given[item] = section[DEFAULT]

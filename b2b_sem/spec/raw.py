@@ -154,7 +154,9 @@ class RawSimulation(SimulationSpec):
         at: Location = ("values",)
         for section in ("variances", "residual_variances", "means", "intercepts"):
             yield from unknown((*at, section), getattr(self.values, section), (*latents, *items, DEFAULT), "variable")
-        yield from self._residual_problems((*at, "residual_variances"), self.values.residual_variances, latents, outcomes)
+        yield from self._residual_problems(
+            (*at, "residual_variances"), self.values.residual_variances, latents, outcomes
+        )
         yield from self._correlation_problems((*at, "covariances"), self.values.covariances, model)
         for text in self.values.residual_covariances:
             for name in read_pair(text, "~~") or ():
@@ -207,7 +209,10 @@ class RawSimulation(SimulationSpec):
         if DEFAULT not in named and (absent := [item for item in items if item not in named]):
             listing = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
             yield Problem(
-                ("values",), f"no residual variance for {listing}", "Give a default under 'residual_variances'.", weak=True
+                ("values",),
+                f"no residual variance for {listing}",
+                "Give a default under 'residual_variances'.",
+                weak=True,
             )
 
     def _loading_problems(
@@ -230,7 +235,9 @@ class RawSimulation(SimulationSpec):
                 yield Problem(here, f"the variance of {named[0]} is given, too", at_key=True)
             elif any(name in terms for name in terms.get(latent, ())):
                 yield Problem(
-                    here, f"{latent} is measured through facets: its reliability gives no residual variances", at_key=True
+                    here,
+                    f"{latent} is measured through facets: its reliability gives no residual variances",
+                    at_key=True,
                 )
             elif (shared := [item for item in items if item in others]) or any(
                 set(read_pair(text, "~~") or ("",)) <= set(items) for text in pairs
@@ -271,5 +278,7 @@ def _contradictions(at: Location, values: RawValues | RawLevel) -> Iterator[Prob
         for text in given:
             if (pair := read_pair(text, "~~")) is not None and frozenset(pair) in known:
                 yield Problem(
-                    (*at, covariances, text), f"'{text}' stands under '{correlations}', too: give one of both", at_key=True
+                    (*at, covariances, text),
+                    f"'{text}' stands under '{correlations}', too: give one of both",
+                    at_key=True,
                 )

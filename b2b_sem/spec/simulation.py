@@ -548,7 +548,9 @@ class SimulationSpec(Document):
         shapes.append((("response",), self.response, [item for item in survey.items() if item not in covered]))
         for loc, shape, items in shapes:
             cuts = shape.thresholds or ()
-            wrong = [found for item in items if cuts for found in count_problems((*loc, "thresholds"), survey, item, cuts)]
+            wrong = [
+                found for item in items if cuts for found in count_problems((*loc, "thresholds"), survey, item, cuts)
+            ]
             yield from wrong[:1]
             other = [item for item in items if shape.shares and len(shape.shares) != _steps(survey, item) + 1]
             if other:
