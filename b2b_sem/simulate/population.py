@@ -259,7 +259,7 @@ def make_population(
                 hint="All values are standardized: R2 must be below 1. Lower the paths, or the correlations of the "
                 "predictors."
                 if metric is None
-                else f"Its variance is {total:g}: raise it, lower the paths, or give what is left of the variance under "
+                else f"Its variance is {total:g}: raise it, lower the paths, or give what is left of it under "
                 "'residual_variances' instead.",
             )
         else:

@@ -54,8 +54,8 @@ class SimulatedData:
     truth : DataFrame
         Population values: lhs, op, rhs, value, expected. Standardized, for items as scored (after reverse coding).
         `value` is what the population holds; `expected` is what the standardized solution of the recorded answers tends
-        to: the same for relations between latents, somewhat weaker loadings where answers are whole numbers. Populations
-        with raw values have a column `raw`: the value in the metric of the answers.
+        to: the same for relations between latents, somewhat weaker loadings where answers are whole numbers.
+        Populations with raw values have a column `raw`: the value in the metric of the answers.
     n, seed : int
     simulation : str
         Id of the population.
