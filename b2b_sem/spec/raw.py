@@ -1,8 +1,8 @@
 """A population in the metric of the answers: raw loadings, paths, variances and means, as in lavaan or Mplus text.
 
 What the file says of a variance is either the whole (``variances``) or what predictors leave of it
-(``residual_variances``), and of a mean either the whole (``means``) or what predictors leave of it (``intercepts``); the
-other one of the two follows.
+(``residual_variances``), and of a mean either the whole (``means``) or what predictors leave of it (``intercepts``);
+the other one of the two follows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The population that simulated respondents are drawn from: a model with values, and how answers come about.
 
-All values are standardized: every latent has variance 1, and so has the continuous response behind every item. The other
-kind of population, in the metric of the answers, is that of the module ``raw``.
+All values are standardized: every latent has variance 1, and so has the continuous response behind every item. The
+other kind of population, in the metric of the answers, is that of the module ``raw``.
 """
 
 from __future__ import annotations

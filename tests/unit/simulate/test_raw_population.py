@@ -229,7 +229,10 @@ facts: {sector: {shares: {0: 0.5, 1: 0.5}}}
 def test_whole_number_answers_are_cut_between_the_answers(write):
     ordinal, whole = simulate(write(""), n=3000).frame, simulate(write(), n=3000).frame
     np.testing.assert_array_equal(ordinal["b1"], np.clip(np.ceil(whole["b1"] - 0.5), 1, 7))
-    cuts = "response: {items: {b1: {thresholds: [1, 2, 3, 4, 5, 5.5]}, c1: {shares: [0.1, 0.2, 0.3, 0.2, 0.1, 0.05, 0.05]}}}"
+    cuts = (
+        "response: {items: {b1: {thresholds: [1, 2, 3, 4, 5, 5.5]}, "
+        "c1: {shares: [0.1, 0.2, 0.3, 0.2, 0.1, 0.05, 0.05]}}}"
+    )
     frame = simulate(write(cuts), n=50_000).frame
     want = 1 + np.searchsorted([1, 2, 3, 4, 5, 5.5], simulate(write(), n=50_000).frame["b1"])
     np.testing.assert_array_equal(frame["b1"], want)
