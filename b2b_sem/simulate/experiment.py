@@ -33,8 +33,9 @@ from b2b_sem.results.montecarlo import (
 )
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
-from b2b_sem.simulate.respond import make_plan, simulate
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.estimand import true_values
+from b2b_sem.simulate.respond import make_plan
+from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 
@@ -108,7 +109,7 @@ def monte_carlo(
     warnings: list[str] = []
     for position, cell in enumerate(cells):
         trial = prepare_trial(spec, plans[cell.change], cell, number)
-        true = _truth(plans[cell.change], trial)
+        true = true_values(plans[cell.change], trial)
         before = position * count
         found = run_blocks(
             trial,
@@ -330,27 +331,6 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     population = spec.population_spec
     assert population is not None  # cells() would have raised
     return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
-
-
-def _truth(plan: Plan, trial: Trial) -> Array:
-    """Return the population's value of each reported parameter, NaN where it has none of that name.
-
-    In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
-    """
-    drawn = simulate(plan.spec, 2, 0)
-    known: dict[Key, float] = {}
-    by_group = any(key[3] for key in trial.rows)
-    tables = [drawn.truth] if by_group or drawn.pooled is None else [drawn.pooled]
-    products = any(":" in key[2] for key in trial.rows)
-    if products and drawn.moderated is not None:
-        tables.append(drawn.moderated)
-    for table in tables:
-        groups = table["group"] if "group" in table else [""] * len(table)
-        for lhs, op, rhs, group, value in zip(
-            table["lhs"], table["op"], table["rhs"], groups, table["value"], strict=True
-        ):
-            known[key_of(lhs, op, rhs, str(group))] = float(value)
-    return np.array([known.get(key, np.nan) for key in trial.rows])
 
 
 def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:

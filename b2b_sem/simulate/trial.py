@@ -47,6 +47,7 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = [
     "FIT_MEASURES",
+    "SHAPING",
     "Batch",
     "Key",
     "Trial",
@@ -94,7 +95,7 @@ _BATCHED: Mapping[str, tuple[Any, ...]] = {
     "engine": ("auto", "native"),
 }
 #: Options that shape the parameter table.
-_SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
+SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
 #: Respondents of the sample whose solution all replications of a batch start from.
 _PILOT = 20_000
 #: Scaled gradient at which a sample of a batch is done: estimates agree with those of ``fit`` to about 1e-8.
@@ -116,7 +117,7 @@ def key_of(lhs: str, op: str, rhs: str, group: str = "") -> Key:
 
 def model_rows(text: str, settings: Mapping[str, Any], groups: tuple[str, ...]) -> tuple[Key, ...]:
     """Return the parameters a fit of the model reports: loadings, paths, (co)variances and definitions."""
-    shaping = {name: settings[name] for name in _SHAPING if name in settings}
+    shaping = {name: settings[name] for name in SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
     table = build_table(linear_part(parsed) if products else parsed, **shaping)
@@ -213,7 +214,9 @@ class Trial:
         """Return the respondents of a replication, items reverse coded."""
         seed = replication_seed(self.seed, self.condition.key, number)
         frame = pd.DataFrame(draw_columns(self.plan, self.condition.n, (SeedSequence(seed),)))
-        return score(Responses.from_frame(frame), rules_from_survey(self.plan.survey, self.plan.items)).frame
+        cut = self.plan.spec.response.type == "ordinal"  # continuous answers reach beyond the response format
+        rules = rules_from_survey(self.plan.survey, self.plan.items, bounded=cut)
+        return score(Responses.from_frame(frame), rules).frame
 
     def _together(self, batch: Batch, numbers: range, out: dict[str, Any]) -> list[int]:
         """Fit all samples of a block at once; return those that have to be looked at alone."""
@@ -426,7 +429,7 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
     parsed = parse_model(trial.text)
     if product_entries(parsed) or any(e.op in ("|", "~*~") for e in parsed.entries):
         return None, "products or ordinal items"
-    table = build_table(parsed, **{name: settings[name] for name in _SHAPING if name in settings})
+    table = build_table(parsed, **{name: settings[name] for name in SHAPING if name in settings})
     if table.exogenous or table.definitions or not set(table.observed) <= set(trial.plan.items):
         return None, "covariates or defined parameters"
     n = trial.condition.n
