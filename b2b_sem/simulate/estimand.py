@@ -33,6 +33,8 @@ Name = tuple[str, str, str]
 _EXACT = 1e-10
 #: Difference of two values that are the same: what is left of the convergence of that fit.
 _SAME = 1e-6
+#: Rounding of standard deviations that are 1.
+_ROUNDING = 1e-9
 #: Respondents of that fit, whose estimates do not depend on it.
 _MANY = 10_000
 
@@ -126,7 +128,11 @@ def _values(
 
 def _standardized(population: Population) -> dict[Name, float]:
     """Return the values of a population in units of its own standard deviations."""
-    sd = dict(zip((*population.items, *population.nodes), np.sqrt(np.diag(population.cov())), strict=True))
+    spread = np.sqrt(np.diag(population.cov()))
+    spread = np.where(
+        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
+    )  # values of a file stay as they are to the last digit
+    sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
     out = {}
     for lhs, op, rhs, value in population.truth():
         if op == "=~":

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from b2b_sem.engine.blocks import run_blocks
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError, SpecError, Unsupported
 from b2b_sem.measures.replication import performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
@@ -35,7 +35,7 @@ from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
 from b2b_sem.simulate.respond import make_plan
-from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, model_rows, prepare_batch
+from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 
@@ -107,8 +107,10 @@ def monte_carlo(
     tables |= {"verdicts": [], "replications": []}
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
-    for position, cell in enumerate(cells):
-        trial = prepare_trial(spec, plans[cell.change], cell, number)
+    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    for trial in trials:
+        check_options(trial)
+    for position, (cell, trial) in enumerate(zip(cells, trials, strict=True)):
         true = true_values(plans[cell.change], trial)
         before = position * count
         found = run_blocks(
@@ -330,7 +332,18 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
+    plans = {}
+    for change in dict.fromkeys(cell.change for cell in cells):
+        try:
+            plans[change] = make_plan(spec.changed(population, change))
+        except SpecError as error:
+            if not change:
+                raise
+            where = ("conditions", "changes", change)
+            raise spec.error(
+                where, f"the change '{change}' of '{population.id}': {error.message}", hint=error.hint, at_key=True
+            ) from None
+    return plans
 
 
 def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:

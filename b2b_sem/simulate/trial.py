@@ -31,7 +31,7 @@ from b2b_sem.engine.problem import prepare, solve
 from b2b_sem.engine.replicate import Replicator, replicator
 from b2b_sem.engine.rowerror import MEASURES, infer_stack
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import B2BSemError, ModelError, Unsupported
+from b2b_sem.errors import B2BSemError, DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.propositions import judge, quantile
 from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.fit import FitResult
@@ -52,6 +52,7 @@ __all__ = [
     "Key",
     "Trial",
     "block_size",
+    "check_options",
     "key_of",
     "model_rows",
     "prepare_batch",
@@ -259,8 +260,8 @@ class Trial:
         out["verdict"][at] = self._decide(estimate, tested)
         return sorted(set(range(len(numbers))) - set(at.tolist()))
 
-    def _alone(self, number: int, r: int, out: dict[str, Any]) -> None:
-        """Fit one sample by ``fit``."""
+    def fit_one(self, number: int) -> tuple[FitResult, pd.DataFrame, dict[str, Any]]:
+        """Fit the sample of a replication; return the fit, the respondents, and the options it took."""
         settings = self.condition.settings.stated()
         if settings.get("missing") == "mi":
             settings["seed"] = replication_seed(self.seed, self.condition.key, number) % 2**32
@@ -269,8 +270,12 @@ class Trial:
             # levels by the names that the survey and the truth give them; who belongs to none is left out
             _, levels = split_answers(frame, self.plan.survey, settings["group"])
             frame = frame.assign(**{settings["group"]: levels})[levels.notna()]
+        return fit_model(self.text, frame, **settings), frame, settings
+
+    def _alone(self, number: int, r: int, out: dict[str, Any]) -> None:
+        """Fit one sample by ``fit``."""
         try:
-            fit = fit_model(self.text, frame, **settings)
+            fit, frame, settings = self.fit_one(number)
         except B2BSemError as error:
             out["why"][r] = error.message.splitlines()[0][:_WHY]
             return
@@ -451,6 +456,44 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
             return None, str(getattr(error, "message", error))
     at = {key_of(r.lhs, r.op, r.rhs): i for i, r in enumerate(table.rows)}
     return Batch(prepared, np.array([at[key] for key in trial.rows], dtype=np.intp)), ""
+
+
+def check_options(trial: Trial) -> None:
+    """Refuse options that fail in every sample, before any work is done.
+
+    Raises
+    ------
+    DataError
+        For the name of a column that respondents do not have.
+    Unsupported
+        For options that ``fit`` does not have.
+    """
+    plan, settings = trial.plan, trial.condition.settings.stated()
+    columns = {*plan.spec.facts, *plan.items}
+    if plan.spec.clusters is not None:
+        columns.add(plan.spec.clusters.name)
+    for option in ("cluster", "auxiliary", "ordered"):
+        value = settings.get(option)
+        names = [value] if isinstance(value, str) else value if isinstance(value, tuple | list) else []
+        for name in names:
+            if name not in columns:
+                raise DataError(
+                    f"{trial.condition.name}: {option}='{name}': the population '{plan.spec.id}' has no such column",
+                    hint=f"It has its items{', facts' if plan.spec.facts else ''} and the column that 'clusters' names."
+                    + did_you_mean(name, columns),
+                )
+    if trial.batch is None:
+        errors = []
+        for number in (0, 1):  # once can be the sample
+            try:
+                trial.fit_one(number)
+                return
+            except Unsupported as error:
+                errors.append(error)
+            except B2BSemError:
+                return
+        if errors[0].message == errors[1].message:
+            raise Unsupported(f"{trial.condition.name}: {errors[0].message}", hint=errors[0].hint)
 
 
 def block_size(n: int, items: int, batched: bool) -> int:
