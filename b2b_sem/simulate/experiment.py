@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from b2b_sem.engine.blocks import fill_store
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError, SpecError, Unsupported
 from b2b_sem.measures.replication import PERFORMANCE, performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
@@ -34,8 +34,9 @@ from b2b_sem.results.montecarlo import (
 from b2b_sem.results.store import BlockStore, TemporaryFolder, column_groups
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
-from b2b_sem.simulate.respond import make_plan, simulate, sources
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.estimand import true_values
+from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 
@@ -115,13 +116,15 @@ def monte_carlo(
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
     trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    for trial in trials:
+        check_options(trial)
     lean = count * sum(trial.weight for trial in trials) > IN_MEMORY
     owner = None
     if lean and place is None:
         owner = TemporaryFolder()
         place = owner.path
     for position, (cell, trial) in enumerate(zip(cells, trials, strict=True)):
-        true = _truth(plans[cell.change], trial)
+        true = true_values(plans[cell.change], trial)
         before, blocks = position * count, -(-count // trial.size)
         store = BlockStore("run", None if place is None else place / _slug(cell), lean=lean)
         fill_store(
@@ -347,28 +350,18 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
-
-
-def _truth(plan: Plan, trial: Trial) -> Array:
-    """Return the population's value of each reported parameter, NaN where it has none of that name.
-
-    In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
-    """
-    drawn = simulate(plan.spec, 2, 0)
-    known: dict[Key, float] = {}
-    by_group = any(key[3] for key in trial.rows)
-    tables = [drawn.truth] if by_group or drawn.pooled is None else [drawn.pooled]
-    products = any(":" in key[2] for key in trial.rows)
-    if products and drawn.moderated is not None:
-        tables.append(drawn.moderated)
-    for table in tables:
-        groups = table["group"] if "group" in table else [""] * len(table)
-        for lhs, op, rhs, group, value in zip(
-            table["lhs"], table["op"], table["rhs"], groups, table["value"], strict=True
-        ):
-            known[key_of(lhs, op, rhs, str(group))] = float(value)
-    return np.array([known.get(key, np.nan) for key in trial.rows])
+    plans = {}
+    for change in dict.fromkeys(cell.change for cell in cells):
+        try:
+            plans[change] = make_plan(spec.changed(population, change))
+        except SpecError as error:
+            if not change:
+                raise
+            where = ("conditions", "changes", change)
+            raise spec.error(
+                where, f"the change '{change}' of '{population.id}': {error.message}", hint=error.hint, at_key=True
+            ) from None
+    return plans
 
 
 def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:

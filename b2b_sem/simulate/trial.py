@@ -31,7 +31,7 @@ from b2b_sem.engine.problem import prepare, solve
 from b2b_sem.engine.replicate import Replicator, replicator
 from b2b_sem.engine.rowerror import MEASURES, infer_stack
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import B2BSemError, ModelError, Unsupported
+from b2b_sem.errors import B2BSemError, DataError, ModelError, Unsupported, did_you_mean
 from b2b_sem.propositions import judge, quantile
 from b2b_sem.results.comparison import GroupComparison
 from b2b_sem.results.fit import FitResult
@@ -47,10 +47,12 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = [
     "FIT_MEASURES",
+    "SHAPING",
     "Batch",
     "Key",
     "Trial",
     "block_size",
+    "check_options",
     "key_of",
     "model_rows",
     "prepare_batch",
@@ -94,7 +96,7 @@ _BATCHED: Mapping[str, tuple[Any, ...]] = {
     "engine": ("auto", "native"),
 }
 #: Options that shape the parameter table.
-_SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
+SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
 #: Respondents of the sample whose solution all replications of a batch start from.
 _PILOT = 20_000
 #: Scaled gradient at which a sample of a batch is done: estimates agree with those of ``fit`` to about 1e-8.
@@ -116,7 +118,7 @@ def key_of(lhs: str, op: str, rhs: str, group: str = "") -> Key:
 
 def model_rows(text: str, settings: Mapping[str, Any], groups: tuple[str, ...]) -> tuple[Key, ...]:
     """Return the parameters a fit of the model reports: loadings, paths, (co)variances and definitions."""
-    shaping = {name: settings[name] for name in _SHAPING if name in settings}
+    shaping = {name: settings[name] for name in SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
     table = build_table(linear_part(parsed) if products else parsed, **shaping)
@@ -219,7 +221,9 @@ class Trial:
         """Return the respondents of a replication, items reverse coded."""
         seed = replication_seed(self.seed, self.condition.key, number)
         frame = pd.DataFrame(draw_columns(self.plan, self.condition.n, (SeedSequence(seed),)))
-        return score(Responses.from_frame(frame), rules_from_survey(self.plan.survey, self.plan.items)).frame
+        cut = self.plan.spec.response.type == "ordinal"  # continuous answers reach beyond the response format
+        rules = rules_from_survey(self.plan.survey, self.plan.items, bounded=cut)
+        return score(Responses.from_frame(frame), rules).frame
 
     def _together(self, batch: Batch, numbers: range, out: dict[str, Any]) -> list[int]:
         """Fit all samples of a block at once; return those that have to be looked at alone."""
@@ -262,8 +266,8 @@ class Trial:
         out["verdict"][at] = self._decide(estimate, tested)
         return sorted(set(range(len(numbers))) - set(at.tolist()))
 
-    def _alone(self, number: int, r: int, out: dict[str, Any]) -> None:
-        """Fit one sample by ``fit``."""
+    def fit_one(self, number: int) -> tuple[FitResult, pd.DataFrame, dict[str, Any]]:
+        """Fit the sample of a replication; return the fit, the respondents, and the options it took."""
         settings = self.condition.settings.stated()
         if settings.get("missing") == "mi":
             settings["seed"] = replication_seed(self.seed, self.condition.key, number) % 2**32
@@ -272,8 +276,12 @@ class Trial:
             # levels by the names that the survey and the truth give them; who belongs to none is left out
             _, levels = split_answers(frame, self.plan.survey, settings["group"])
             frame = frame.assign(**{settings["group"]: levels})[levels.notna()]
+        return fit_model(self.text, frame, **settings), frame, settings
+
+    def _alone(self, number: int, r: int, out: dict[str, Any]) -> None:
+        """Fit one sample by ``fit``."""
         try:
-            fit = fit_model(self.text, frame, **settings)
+            fit, frame, settings = self.fit_one(number)
         except B2BSemError as error:
             out["why"][r] = error.message.splitlines()[0][:_WHY]
             return
@@ -432,7 +440,7 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
     parsed = parse_model(trial.text)
     if product_entries(parsed) or any(e.op in ("|", "~*~") for e in parsed.entries):
         return None, "products or ordinal items"
-    table = build_table(parsed, **{name: settings[name] for name in _SHAPING if name in settings})
+    table = build_table(parsed, **{name: settings[name] for name in SHAPING if name in settings})
     if table.exogenous or table.definitions or not set(table.observed) <= set(trial.plan.items):
         return None, "covariates or defined parameters"
     n = trial.condition.n
@@ -454,6 +462,44 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
             return None, str(getattr(error, "message", error))
     at = {key_of(r.lhs, r.op, r.rhs): i for i, r in enumerate(table.rows)}
     return Batch(prepared, np.array([at[key] for key in trial.rows], dtype=np.intp)), ""
+
+
+def check_options(trial: Trial) -> None:
+    """Refuse options that fail in every sample, before any work is done.
+
+    Raises
+    ------
+    DataError
+        For the name of a column that respondents do not have.
+    Unsupported
+        For options that ``fit`` does not have.
+    """
+    plan, settings = trial.plan, trial.condition.settings.stated()
+    columns = {*plan.spec.facts, *plan.items}
+    if plan.spec.clusters is not None:
+        columns.add(plan.spec.clusters.name)
+    for option in ("cluster", "auxiliary", "ordered"):
+        value = settings.get(option)
+        names = [value] if isinstance(value, str) else value if isinstance(value, tuple | list) else []
+        for name in names:
+            if name not in columns:
+                raise DataError(
+                    f"{trial.condition.name}: {option}='{name}': the population '{plan.spec.id}' has no such column",
+                    hint=f"It has its items{', facts' if plan.spec.facts else ''} and the column that 'clusters' names."
+                    + did_you_mean(name, columns),
+                )
+    if trial.batch is None:
+        errors = []
+        for number in (0, 1):  # once can be the sample
+            try:
+                trial.fit_one(number)
+                return
+            except Unsupported as error:
+                errors.append(error)
+            except B2BSemError:
+                return
+        if errors[0].message == errors[1].message:
+            raise Unsupported(f"{trial.condition.name}: {errors[0].message}", hint=errors[0].hint)
 
 
 def block_size(n: int, items: int, batched: bool) -> int:

@@ -1,0 +1,187 @@
+"""What a fit of samples from a population should find: the true value of each parameter that it reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from b2b_sem.analysis.structural import fit
+from b2b_sem.errors import B2BSemError
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.population import Population
+from b2b_sem.simulate.trial import SHAPING, Key, key_of
+from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
+from b2b_sem.spec.method import METHOD_FACTOR
+from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.product import linear_part
+from b2b_sem.spec.syntax import parse_model
+
+if TYPE_CHECKING:
+    from b2b_sem.simulate.trial import Trial
+
+__all__ = ["true_values"]
+
+Array = NDArray[np.float64]
+Name = tuple[str, str, str]
+#: Fit function below which a model reproduces the covariances of a population.
+_EXACT = 1e-10
+#: Difference of two values that are the same: what is left of the convergence of that fit.
+_SAME = 1e-6
+#: Rounding of standard deviations that are 1.
+_ROUNDING = 1e-9
+#: Respondents of that fit, whose estimates do not depend on it.
+_MANY = 10_000
+
+
+def true_values(plan: Plan, trial: Trial) -> Array:
+    """Return the population's value of each reported parameter, standardized, NaN where it has none.
+
+    - Loadings and paths have the values of the population, whatever else is in the model that is fitted: a path from
+      which a confounder was left out is biased. Standardized within the level, in populations with levels.
+    - A (residual) variance or covariance means the same in both only if the variables have the same predictors in both;
+      otherwise it has no value of that name.
+    - Where the model reproduces the covariances of the population, and agrees with the values above, all other
+      parameters have the values they have in this solution: those of models written differently, of paths and
+      covariances that the population does not have (which are 0), of defined parameters.
+    - A fit of respondents of several levels together has the values that hold in each of them and in their mixture.
+
+    Parameters
+    ----------
+    plan : Plan
+    trial : Trial
+
+    Returns
+    -------
+    (k,) array
+        In the order of ``trial.rows``.
+    """
+    group = trial.condition.settings.group
+    table = build_table(linear_part(parse_model(trial.text)), **_shaping(trial))
+    predictors: dict[str, set[str]] = {}
+    for row in table.rows:
+        if row.op in ("=~", "~"):
+            outcome, predictor = (row.rhs, row.lhs) if row.op == "=~" else (row.lhs, row.rhs)
+            predictors.setdefault(outcome, set()).add(predictor)
+    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
+    known: dict[Key, float] = {}
+    for label in dict.fromkeys(key[3] for key in trial.rows):
+        part = _part(plan, group, label)
+        names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
+        own = {name: v for name, v in _values(plan, part, names, regressions).items() if name in names}
+        for population in (level.population for level in part):
+            theirs = _predictors(population)
+            own = {name: v for name, v in own.items() if _means_the_same(name, predictors, theirs)}
+        if len(part) == 1 and names.keys() - own.keys():
+            own |= _reproduced(part[0].population, trial, own, names)
+        known |= {(*name, label): value for name, value in own.items()}
+    return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _shaping(trial: Trial) -> dict[str, bool]:
+    settings = trial.condition.settings.stated()
+    return {name: settings[name] for name in SHAPING if name in settings}
+
+
+def _part(plan: Plan, group: str | None, label: str) -> list[LevelPopulation]:
+    """Return the levels of the population that a group of the fit is made of, with their shares of it."""
+    if not plan.levels:
+        return [LevelPopulation("", (), 1.0, plan.population)]
+    part = list(plan.levels)
+    if group is not None:
+        split = plan.survey.split(group)
+        if split.fact == plan.fact:  # other facts are independent of it: their levels are mixtures of all
+            codes = set(split.levels[label]) if split.levels else {label}
+            shares = plan.spec.facts[split.fact].shares or {}
+            weights = [math.fsum(v for c, v in shares.items() if _in(c, codes) and _in(c, own.codes)) for own in part]
+            part = [replace(own, share=w) for own, w in zip(part, weights, strict=True) if w > 0]
+    total = math.fsum(level.share for level in part)
+    return [replace(level, share=level.share / total) for level in part]
+
+
+def _in(code: int | str, codes: Iterable[int | str]) -> bool:
+    return str(code) in {str(other) for other in codes}
+
+
+def _values(
+    plan: Plan, part: Sequence[LevelPopulation], names: Iterable[Name], regressions: Sequence[tuple[str, str]]
+) -> dict[Name, float]:
+    """Return the values that hold in all of these levels together."""
+    products = any(level.population.interactions for level in part)
+    if len(part) == 1 and not products:
+        return _standardized(part[0].population)
+    factors = [plan.factors(level.population) for level in part]
+    tables = [pooled_truth(part, factors, regressions if products else None)]
+    if products and any(":" in name[2] for name in names):
+        tables.append(moderated_truth(part, factors))
+    return {
+        key_of(lhs, op, rhs)[:3]: float(value)
+        for table in tables
+        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table["value"], strict=True)
+    }
+
+
+def _standardized(population: Population) -> dict[Name, float]:
+    """Return the values of a population in units of its own standard deviations."""
+    spread = np.sqrt(np.diag(population.cov()))
+    spread = np.where(
+        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
+    )  # values of a file stay as they are to the last digit
+    sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
+    out = {}
+    for lhs, op, rhs, value in population.truth():
+        if op == "=~":
+            value *= sd[lhs] / sd[rhs]
+        elif op == "~":
+            value *= sd[rhs] / sd[lhs]
+        elif lhs == rhs:
+            value /= sd[lhs] ** 2
+        out[key_of(lhs, op, rhs)[:3]] = float(value)
+    return out
+
+
+def _predictors(population: Population) -> dict[str, set[str]]:
+    out: dict[str, set[str]] = {}
+    for outcome, predictor, _ in population.paths:
+        out.setdefault(outcome, set()).add(predictor)
+    for latent, item, _ in population.loadings:
+        if latent != METHOD_FACTOR:  # what a model without it makes of its share is bias
+            out.setdefault(item, set()).add(latent)
+    return out
+
+
+def _means_the_same(name: Name, one: Mapping[str, set[str]], other: Mapping[str, set[str]]) -> bool:
+    lhs, op, rhs = name
+    return op != "~~" or all(one.get(v, set()) == other.get(v, set()) for v in (lhs, rhs))
+
+
+def _reproduced(
+    population: Population, trial: Trial, known: Mapping[Name, float], names: Iterable[Name]
+) -> dict[Name, float]:
+    """Return the standardized solution of the covariances of the population, if the model reproduces them."""
+    if population.interactions:
+        return {}
+    observed = [*population.items, *population.covariates]
+    at = [(*population.items, *population.nodes).index(name) for name in observed]
+    cov = population.cov()[np.ix_(at, at)] * _MANY / (_MANY - 1)
+    frame = pd.DataFrame(cov, index=observed, columns=observed)
+    try:
+        found = fit(trial.text, sample_cov=frame, nobs=_MANY, engine="native", **_shaping(trial))  # type: ignore[arg-type]
+    except B2BSemError:
+        return {}
+    if not (found.converged and found.identified and found.measures["fmin"] < _EXACT):
+        return {}
+    table = found.standardized()
+    solution = {
+        key_of(lhs, op, rhs)[:3]: float(value)
+        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table["est_std"], strict=True)
+    }
+    if any(abs(solution.get(name, math.inf) - value) > _SAME for name, value in known.items()):
+        return {}
+    # a number without its last digits: 0 is 0, and no error of rounding looks like bias
+    return {name: round(solution[name], 6) + 0.0 for name in names if name not in known and name in solution}
