@@ -34,7 +34,7 @@ from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Plan", "draw_columns"]
+__all__ = ["HOLES", "Plan", "aside", "draw_columns"]
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ _DECIMALS = 6
 # Cut points that are compared with all responses one after the other.
 _FEW = 20
 # What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
-_PARTS, _STRAIGHT, _HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
+_PARTS, _STRAIGHT, HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
 # Respondents that rates of missing answers are solved with: they come out within about .002 in the population.
 _MANY = 50_000
 
@@ -72,6 +72,15 @@ class Plan:
         missing = () if self.spec.missing is None else self.spec.missing.mechanisms
         names = {*self.population.covariates, *(name for mechanism in missing for name in mechanism.depends_on)}
         return frozenset(names if self.fact is None else {*names, self.fact})
+
+    @property
+    def complete(self) -> bool:
+        """Whether no answer is missing."""
+        return not self.spec.response.missing_rate and self.spec.missing is None
+
+    def draw(self, n: int, seeds: Sequence[SeedSequence], *, facts: Container[str] | None = None) -> dict[str, Any]:
+        """Draw `n` respondents for each seed; see :func:`draw_columns`."""
+        return draw_columns(self, n, seeds, facts=facts)
 
     @property
     def one_by_one(self) -> bool:
@@ -119,12 +128,12 @@ def draw_columns(
     asked, columns = _asked(plan, n, seeds, facts)
     rate = plan.spec.response.missing_rate
     if rate > 0:
-        holes = np.concatenate([_aside(seed, 3).random((n, len(plan.items))) for seed in seeds]) < rate
+        holes = np.concatenate([aside(seed, 3).random((n, len(plan.items))) for seed in seeds]) < rate
         for k, item in enumerate(plan.items):
             asked[item] = np.where(holes[:, k], np.nan, asked[item])
     if plan.spec.missing is not None:
         given, law = dict(asked), plan.law
-        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(_aside, seeds[0], _HOLES))
+        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(aside, seeds[0], HOLES))
         for item, hole in found.items():
             asked[item] = np.where(hole, np.nan, asked[item])
     return asked | columns
@@ -148,7 +157,7 @@ def _asked(
     late = [[default_rng(child.spawn(1)[0]) for child in own[:2]] for own in children]
     normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
     count = n * len(seeds)
-    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seeds[0], _SIZES))
+    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, aside(seeds[0], _SIZES))
     # sums go column by column
     z, noise = (np.asfortranarray(np.concatenate(part)) for part in zip(*normal, strict=True))
     responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
@@ -165,7 +174,7 @@ def _asked(
             raise plan.spec.error(
                 ("response", "straight", "length"), f"{straight.length} answers in a row, but {len(asked)} are asked"
             )
-        asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seeds[0], _STRAIGHT))
+        asked = nonresponse.line_up(straight, plan.survey, asked, n, aside(seeds[0], _STRAIGHT))
     if plan.spec.clusters is not None and cluster is not None:
         columns[plan.spec.clusters.name] = cluster + 1
     return asked, columns
@@ -190,13 +199,13 @@ def _numbers(plan: Plan, nodes: Array, items: Array, cluster: NDArray[np.intp] |
     """Return the random numbers behind the responses; what comes with a section has streams of its own."""
     values = plan.population
     if METHOD_FACTOR in values.added_last:
-        nodes[:, values.nodes.index(METHOD_FACTOR)] = _aside(seed, _METHOD).standard_normal(len(nodes))
+        nodes[:, values.nodes.index(METHOD_FACTOR)] = aside(seed, _METHOD).standard_normal(len(nodes))
     if cluster is None:
         return _Numbers(nodes, items)
     count = int(cluster[-1]) + 1
     # by name, so that another latent or item changes nothing for the others
     drawn = [
-        np.column_stack([_aside(seed, _CLUSTERS, crc32(name.encode())).standard_normal(count) for name in names])
+        np.column_stack([aside(seed, _CLUSTERS, crc32(name.encode())).standard_normal(count) for name in names])
         for names in (values.nodes, values.items)
     ]
     return _Numbers(nodes, items, drawn[0][cluster], drawn[1][cluster])
@@ -297,14 +306,14 @@ def _responses(
     return out
 
 
-def _aside(seed: SeedSequence, *key: int) -> Generator:
+def aside(seed: SeedSequence, *key: int) -> Generator:
     """Return the stream of a purpose that has one of its own."""
     return default_rng(SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key)))
 
 
 def _asides(seed: SeedSequence, purpose: int, part: int, count: int) -> list[Callable[[], Generator]]:
     """Return the streams of a purpose, made when they are asked for."""
-    return [partial(_aside, seed, purpose, part, k) for k in range(count)]
+    return [partial(aside, seed, purpose, part, k) for k in range(count)]
 
 
 def _answer(plan: Plan, item: str, response: Array, columns: Mapping[str, Any]) -> NDArray[Any]:

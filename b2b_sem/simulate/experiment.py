@@ -36,9 +36,11 @@ from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
 from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["monte_carlo", "prepare_trial", "summarise"]
 
@@ -177,6 +179,7 @@ def monte_carlo(
                 "numpy": np.__version__,
                 "digests": {kind: text for kind, text in digests.items() if text is not None},
                 "seed": number,
+                "solution": "raw" if spec.raw else "standardized",
             }
         ),
         _tables=MappingProxyType({name: pd.DataFrame(tables[name], columns=list(columns[name])) for name in columns}),
@@ -184,7 +187,7 @@ def monte_carlo(
     )
 
 
-def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) -> Trial:
+def prepare_trial(spec: MonteCarloSpec, plan: Plan | TextPlan, cell: Condition, seed: int) -> Trial:
     """Prepare one condition: what is fitted, what is reported, and which way leads to it.
 
     Raises
@@ -203,8 +206,10 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
     text = model.syntax(plan.survey)
     groups: tuple[str, ...] = ()
     if "group" in settings:
+        if isinstance(plan, TextPlan):
+            raise Unsupported(f"group='{settings['group']}': the population '{plan.spec.id}' is lavaan text")
         groups = _levels(plan, settings["group"])
-    rows = model_rows(text, settings, groups)
+    rows = model_rows(text, settings, groups, raw=spec.raw)
     # verdicts rest on one fit of all respondents
     propositions = () if groups else tuple(model.propositions)
     trial = Trial(
@@ -221,6 +226,7 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
         model=model,
         split=spec.groups,
         moderation=spec.moderation,
+        raw=spec.raw,
     )
     batch, reason = prepare_batch(trial)
     size = block_size(cell.n, len(plan.items), batch is not None)
@@ -346,14 +352,15 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
-def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan]:
+def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    plans = {}
+    plans: dict[str, Plan | TextPlan] = {}
     for change in dict.fromkeys(cell.change for cell in cells):
         try:
-            plans[change] = make_plan(spec.changed(population, change))
+            changed = spec.changed(population, change)
+            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
         except SpecError as error:
             if not change:
                 raise
@@ -372,9 +379,9 @@ def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     from importlib.metadata import version
 
     # not the number of replications: a study may go on
-    own_model, survey = sources(population)
+    further = () if isinstance(population, TextPopulation) else sources(population)
     files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
-    files += [part.model_dump(mode="json") for part in (population, model, own_model, survey)]
+    files += [part.model_dump(mode="json") for part in (population, model, *further)]
     own = {
         "study": spec.id,
         "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
@@ -410,7 +417,8 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
-        "parameters are those of the standardized solution, true values those of the population file",
+        f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
+        "population file",
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
     )
 

@@ -14,6 +14,7 @@ from b2b_sem.spec.base import SCHEMA_VERSION
 from b2b_sem.spec.loader import TYPES
 from b2b_sem.spec.raw import RawSimulation
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["json_schema", "write_schemas"]
 
@@ -37,8 +38,8 @@ def json_schema(kind: str) -> dict[str, Any]:
         )
     body = TYPES[kind].model_json_schema(mode="validation")
     if kind == "simulation":
-        # which of the two is told by the key `standardized`
-        body = TypeAdapter(SimulationSpec | RawSimulation).json_schema(mode="validation")
+        # which of them it is tell the keys `standardized` and `text`
+        body = TypeAdapter(SimulationSpec | RawSimulation | TextPopulation).json_schema(mode="validation")
     header = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:b2b-sem:schema:{kind}:{SCHEMA_VERSION}",

@@ -183,11 +183,15 @@ class SimulationSpec(Document):
 
     @classmethod
     def variant(cls, plain: Any) -> type[Self]:
-        """Return the type of a population with raw values where the file says that it has some."""
+        """Return the type of a population of raw values, or of lavaan text, where the file says that it is one."""
         if isinstance(plain, dict) and plain.get("standardized") is False:
             from b2b_sem.spec.raw import RawSimulation
 
             return cast(type[Self], RawSimulation)
+        if isinstance(plain, dict) and ("text" in plain or "file" in plain):
+            from b2b_sem.spec.text import TextPopulation
+
+            return cast(type[Self], TextPopulation)
         return cls
 
     @property
