@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from itertools import islice
@@ -60,7 +62,7 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise DataError(f"no scheduler answers at {address}: {error}", hint="start it with 'dask scheduler'") from None
-    with client:
+    with _quiet(), client:
         threads = sum(client.nthreads().values())
         if not threads:
             raise DataError(f"the scheduler at {address} has no workers", hint=f"start some: 'dask worker {address}'")
@@ -85,7 +87,8 @@ def _work(client: Any, task: Any, what: str, todo: Sequence[int], ahead: int) ->
     alone = 0
     while waiting:
         try:
-            finished = wait(list(waiting), timeout=GLANCE, return_when="FIRST_COMPLETED").done
+            with client.as_current():
+                finished = wait(list(waiting), timeout=GLANCE, return_when="FIRST_COMPLETED").done
             parts = [(future, waiting[future], future.result()) for future in finished]
         except TimeoutError:
             alone = 0 if client.scheduler_info()["workers"] else alone + GLANCE
@@ -102,13 +105,25 @@ def _work(client: Any, task: Any, what: str, todo: Sequence[int], ahead: int) ->
                 f"a worker of the cluster cannot do this: {error}",
                 hint=f"install b2b-sem {version('b2b-sem')} for the workers",
             ) from None
-        except (CancelledError, CommClosedError) as error:
-            raise B2BSemError(f"the scheduler of the cluster was lost: {error}", hint=KEPT) from None
+        except (CancelledError, CommClosedError):
+            raise B2BSemError("the scheduler of the cluster was lost", hint=KEPT) from None
         for future, block, part in parts:
             del waiting[future]
             future.release()
             submit(islice(left, 1))
             yield block, part
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the client from logging what is said by an exception."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @cache
