@@ -145,10 +145,10 @@ def _curves(
     packs = [every[k : k + _LINES] for k in range(0, len(every), _LINES)]
     out = []
     for k, pack in enumerate(packs):
-        own = [c for c in curves if c.line in pack and c.panel in panels]
+        drawn = [c for c in curves if c.line in pack and c.panel in panels]
         more = f", part {k + 1} of {len(packs)}" if len(packs) > 1 else ""
-        plot = _panels(own, panels, pack, axis, aim)
-        said = "; ".join(f"{c.panel}{f' ({c.line})' if c.line else ''} {_list(c)}" for c in own)
+        plot = _panels(drawn, panels, pack, axis, aim)
+        said = "; ".join(f"{c.panel}{f' ({c.line})' if c.line else ''} {_list(c)}" for c in drawn)
         ident = f"{name}-{k + 1}" if len(packs) > 1 else name
         out.append(Figure(ident, title + more, caption + left_out, f"{title}: {said}.", plot, min_width=640))
     return out
@@ -213,7 +213,8 @@ def _size_axis(sizes: Sequence[float]) -> dict[str, Any]:
     wide = _is_wide(sizes)
     scale = [math.log10(n) for n in sizes] if wide else list(sizes)
     room = max((scale[-1] - scale[0]) * 0.12, 0.02 * abs(scale[-1]))
-    apart, marked = (scale[-1] - scale[0] + 2 * room) / 5, []
+    apart = (scale[-1] - scale[0] + 2 * room) / 5
+    marked: list[tuple[float, float]] = []
     for n, place in zip(sizes, scale, strict=True):
         if not marked or place - marked[-1][1] >= apart:
             marked.append((n, place))

@@ -57,13 +57,13 @@ def _solutions(result: MonteCarloResult) -> str:
     frame = result.replications
     if (frame["failed"] == 0).all() and (frame["improper"] == 0).all():
         return f"All {int(frame['replications'].sum())} samples have a proper solution."
-    worst = frame.loc[frame["failed"].idxmax()]
+    worst = _row(frame, frame["failed"].idxmax())
     text = f"{int(frame['failed'].sum())} of {int(frame['replications'].sum())} samples have no solution"
     if worst["failed"]:
         text += f", most of them with {worst['condition']}: {_percent(1 - worst['converged'], worst['converged_mcse'])}"
     improper = frame[frame["improper"].map(math.isfinite)]
     if (improper["improper"] > 0).any():
-        most = improper.loc[improper["improper"].idxmax()]
+        most = _row(improper, improper["improper"].idxmax())
         text += f"; improper are up to {_percent(most['improper'], most['improper_mcse'])} ({most['condition']})"
     return f"{text}."
 
@@ -72,14 +72,18 @@ def _percent(share: float, error: float) -> str:
     return f"{number(100 * share, 1, glyphs=TYPESET)}% ± {number(100 * error, 1)}"
 
 
-def _at(row: Any) -> str:
+def _row(own: pd.DataFrame, at: Any) -> dict[Hashable, Any]:
+    return own.loc[[at]].to_dict("records")[0]
+
+
+def _at(row: Mapping[Hashable, Any]) -> str:
     return f"{parameter_name(row)}, {row['condition']}"
 
 
 def _bias(own: pd.DataFrame) -> str:
     relative = own[own["rel_bias"].map(math.isfinite)]
     chance = (own["bias"].abs() > _Z * own["bias_mcse"]).sum()
-    worst = own.loc[own["bias"].abs().idxmax()]
+    worst = _row(own, own["bias"].abs().idxmax())
     text = (
         f"From {number(own['bias'].min(), 3, glyphs=TYPESET)} to {number(own['bias'].max(), 3, glyphs=TYPESET)}; the "
         f"largest is that of {_at(worst)} "
@@ -98,7 +102,7 @@ def _errors(own: pd.DataFrame) -> str:
     own = own[own["se_bias"].map(math.isfinite)]
     if own.empty:
         return ""
-    low, high = (own.loc[own["se_bias"].idxmin()], own.loc[own["se_bias"].idxmax()])
+    low, high = (_row(own, own["se_bias"].idxmin()), _row(own, own["se_bias"].idxmax()))
     return (
         "Against the spread of the estimates they are off by "
         f"{_percent(low['se_bias'], low['se_bias_mcse'])} ({_at(low)}) to "
@@ -112,7 +116,7 @@ def _coverage(own: pd.DataFrame, level: float) -> str:
         return ""
     off = np.sqrt(level * (1 - level) / own["n_used"])
     beyond = int(((own["coverage"] - level).abs() > _Z * off).sum())
-    low, high = own.loc[own["coverage"].idxmin()], own.loc[own["coverage"].idxmax()]
+    low, high = _row(own, own["coverage"].idxmin()), _row(own, own["coverage"].idxmax())
     aim = f"are farther from {100 * level:g}% than the Monte Carlo error allows, ± {100 * _Z * float(off.max()):.1f}"
     return (
         f"They hold the true value in {_percent(low['coverage'], low['coverage_mcse'])} ({_at(low)}) to "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ def true_values(plan: Plan, trial: Trial) -> Array:
     return np.array([known.get(key, np.nan) for key in trial.rows])
 
 
-def _shaping(trial: Trial) -> dict[str, bool]:
+def _shaping(trial: Trial) -> dict[str, Any]:
     settings = trial.condition.settings.stated()
     return {name: settings[name] for name in SHAPING if name in settings}
 
@@ -171,7 +171,7 @@ def _reproduced(
     cov = population.cov()[np.ix_(at, at)] * _MANY / (_MANY - 1)
     frame = pd.DataFrame(cov, index=observed, columns=observed)
     try:
-        found = fit(trial.text, sample_cov=frame, nobs=_MANY, engine="native", **_shaping(trial))  # type: ignore[arg-type]
+        found = fit(trial.text, sample_cov=frame, nobs=_MANY, engine="native", **_shaping(trial))
     except B2BSemError:
         return {}
     if not (found.converged and found.identified and found.measures["fmin"] < _EXACT):
