@@ -269,11 +269,19 @@ def search_rows(
 def check_failures(failures: str) -> None:
     """Refuse an unknown way to treat samples without a solution."""
     if failures not in (COUNT, EXCLUDE):
-        raise DataError(f"failures={failures!r}.{did_you_mean(str(failures), (COUNT, EXCLUDE))}", hint="use 'count' or 'exclude'")
+        raise DataError(
+            f"failures={failures!r}.{did_you_mean(str(failures), (COUNT, EXCLUDE))}", hint="use 'count' or 'exclude'"
+        )
 
 
 def _head(test: Test) -> list[tuple[str, Any]]:
-    return [("kind", test.kind), ("test", test.test), ("group", test.group), ("method", test.method), ("value", test.value)]
+    return [
+        ("kind", test.kind),
+        ("test", test.test),
+        ("group", test.group),
+        ("method", test.method),
+        ("value", test.value),
+    ]
 
 
 def _pick(tests: Sequence[Test], names: Sequence[str], *, whole: bool = True) -> tuple[list[Test], list[int]]:
@@ -361,7 +369,9 @@ def effect_paths(model: str, **shaping: Any) -> tuple[str, ...]:
 def joint_hits(hit: Array, places: Sequence[int]) -> Array:
     """Return whether all of several tests reject: NaN where one of them could not be made."""
     own = hit[:, list(places)]
-    return np.where(np.isfinite(own).all(axis=1), own.min(axis=1), np.nan) if own.shape[1] else np.full(len(own), np.nan)
+    return (
+        np.where(np.isfinite(own).all(axis=1), own.min(axis=1), np.nan) if own.shape[1] else np.full(len(own), np.nan)
+    )
 
 
 def together(tests: Sequence[Test]) -> list[Test]:

@@ -16,7 +16,7 @@ from b2b_sem.measures.power import binomial_band
 from b2b_sem.measures.probit import fit_probit
 from b2b_sem.results.io import frame_from_records, plain, records
 
-__all__ = ["BASIS", "COUNT", "EXCLUDE", "EffectSearch", "RowSearch", "SampledPower", "TEST_COLUMNS", "share_table"]
+__all__ = ["BASIS", "COUNT", "EXCLUDE", "TEST_COLUMNS", "EffectSearch", "RowSearch", "SampledPower", "share_table"]
 
 #: What tells tests apart, and the value in the population.
 TEST_COLUMNS = ("kind", "test", "group", "method", "value")
@@ -263,11 +263,13 @@ class RowSearch:
         head = f"Rows for power {self.power:g}, alpha {self.alpha:g}, by {self.replications} samples"
         shown = self._table.drop(columns=["basis"])
         shown["rows"] = [
-            f"{b} {v:.0f}".strip() if math.isfinite(v) else "" for b, v in zip(shown["bound"], shown["rows"], strict=True)
+            f"{b} {v:.0f}".strip() if math.isfinite(v) else ""
+            for b, v in zip(shown["bound"], shown["rows"], strict=True)
         ]
         for name in ("lower", "upper"):
             shown[name] = [
-                f"{v:.0f}" if math.isfinite(v) and not b else "" for v, b in zip(shown[name], shown["bound"], strict=True)
+                f"{v:.0f}" if math.isfinite(v) and not b else ""
+                for v, b in zip(shown[name], shown["bound"], strict=True)
             ]
         return "\n".join([head, "", _shown(shown.drop(columns=["bound"])), *(("", *self.notes) if self.notes else ())])
 
@@ -285,7 +287,7 @@ class RowSearch:
         """Rebuild a result from the output of ``to_json``."""
         kept = {k: v for k, v in _checked(data, "precision").items() if k not in ("basis", "table", "counts", "files")}
         table = _text(frame_from_records(data["table"]))
-        table = table.astype({name: "float64" for name in ("value", "rows", "lower", "upper")})
+        table = table.astype(dict.fromkeys(("value", "rows", "lower", "upper"), "float64"))
         # JSON has no infinity
         table.loc[table["bound"] == "more than", "upper"] = math.inf
         return cls(**{**kept, "notes": tuple(kept["notes"])}, _table=table, _counts=_counts_from(data["counts"]))
@@ -367,7 +369,9 @@ class EffectSearch:
     def from_json(cls, data: Mapping[str, Any]) -> EffectSearch:
         """Rebuild a result from the output of ``to_json``."""
         kept = {k: v for k, v in _checked(data, "effect").items() if k not in ("basis", "counts", "files")}
-        numbers = {k: math.nan if kept[k] is None else kept[k] for k in ("value", "null", "detectable", "lower", "upper")}
+        numbers = {
+            k: math.nan if kept[k] is None else kept[k] for k in ("value", "null", "detectable", "lower", "upper")
+        }
         if kept["bound"] == "more than":
             numbers["upper"] = math.inf
         return cls(**{**kept, **numbers}, _counts=frame_from_records(data["counts"]))
@@ -381,7 +385,7 @@ def _checked(data: Mapping[str, Any], needed: str) -> Mapping[str, Any]:
 
 def _counts_from(rows: list[dict[str, Any]]) -> pd.DataFrame:
     counts = _text(frame_from_records(rows)).astype({"value": "float64"})
-    return counts.astype({name: "int64" for name in ("nobs", "drawn", "used", "rejected")})
+    return counts.astype(dict.fromkeys(("nobs", "drawn", "used", "rejected"), "int64"))
 
 
 def _shown(table: pd.DataFrame) -> str:

@@ -119,7 +119,7 @@ def model_rows(text: str, settings: Mapping[str, Any], groups: tuple[str, ...]) 
     shaping = {name: settings[name] for name in _SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
-    table = build_table(linear_part(parsed) if products else parsed, **shaping)
+    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping)
     own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ("=~", "~", "~~") and not r.exo]
     own += [key_of(e.lhs, e.op, e.rhs) for e in products]
     rows = [(*key[:3], group) for group in groups or ("",) for key in own]
