@@ -154,7 +154,7 @@ def sample_power(
         parts.append(_counts(wanted, size, _picked(sampler.draw(size, 0, replications), wanted, at)))
         if progress is not None:
             progress((done + 1) * replications, len(every) * replications)
-    counts = pd.concat(parts, ignore_index=True)
+    counts = _made(pd.concat(parts, ignore_index=True), tests)
     return SampledPower(
         population=sampler.population,
         model=sampler.model,
@@ -285,7 +285,7 @@ def _head(test: Test) -> list[tuple[str, Any]]:
 
 
 def _pick(tests: Sequence[Test], names: Sequence[str], *, whole: bool = True) -> tuple[list[Test], list[int]]:
-    """Return the tests that are reported, and the places of those that are drawn: behind them all asked ones together."""
+    """Return the tests that are reported, and the places of those that are drawn; the last may be all together."""
     at = choose(tests, names)
     wanted = [tests[k] for k in at]
     if whole and names and sum(t.kind not in ("model", "together") for t in wanted) > 1:
@@ -311,19 +311,28 @@ def _counts(tests: Sequence[Test], size: int, hit: Array) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _made(counts: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
+    """Return the counts without tests that fits of this kind do not make, unless they were asked for."""
+    if asked or not counts["used"].any():
+        return counts
+    never = counts.groupby(["kind", "test", "group"])["used"].transform("sum") == 0
+    return counts[~never].reset_index(drop=True)
+
+
 def _lost(counts: pd.DataFrame) -> list[str]:
     """Say where many samples could not be used."""
     out = []
     for size, own in counts.groupby("nobs"):
-        some = own[own["drawn"] > own["used"]]
-        if len(some):
-            worst = some.loc[(some["drawn"] - some["used"]).idxmax()]
-            lost = int(worst["drawn"] - worst["used"])
-            if lost * 100 > int(worst["drawn"]):
-                out.append(
-                    f"n = {size}: up to {lost} of {int(worst['drawn'])} samples have no usable solution or test; "
-                    "'power' leaves them out, 'power_all' counts them as not found."
-                )
+        drawn, most = int(own["drawn"].max()), int(own["used"].max())
+        text = f"n = {size}: {drawn - most} of {drawn} samples have no usable solution" if drawn > most else ""
+        fewer = own[(most - own["used"]) * 100 > drawn]
+        if len(fewer):
+            worst = fewer.sort_values("used", kind="stable").to_dict("records")[0]
+            which = f"{worst['test']} {worst['group']}".strip()
+            text += "; " if text else f"n = {size}: "
+            text += f"{which} could be tested in {int(worst['used'])} of {drawn}"
+        if text and (drawn - int(own["used"].min())) * 100 > drawn:
+            out.append(f"{text}. 'power' leaves these out, 'power_all' counts them as not found.")
     return out
 
 

@@ -1,7 +1,7 @@
 """Where does a test reach a power? A search by samples, for several tests at once.
 
-Sizes are doubled or halved until the shares of rejections lie on both sides of the asked power. Then a curve through the
-shares of all samples near the answer so far (:mod:`b2b_sem.measures.probit`) tells where to draw next, until its
+Sizes are doubled or halved until the shares of rejections lie on both sides of the asked power. Then a curve through
+the shares of all samples near the answer so far (:mod:`b2b_sem.measures.probit`) tells where to draw next, until its
 confidence interval is narrow enough. What is drawn for one test counts for all of them.
 """
 
@@ -166,9 +166,7 @@ def search(
     pool, size = Pool(), min(max(start, smallest), largest)
     found: list[Found] = []
     while True:
-        known = min(pool.visits, key=lambda tried, size=size: abs(math.log(tried / size)), default=size)
-        if abs(math.log(known / size)) <= math.log(SNAP) * 0.5 / exponent:
-            size = known
+        size = _nearby(pool, size, math.log(SNAP) * 0.5 / exponent)
         size = float(min(max(round(size), math.ceil(smallest)), math.floor(largest))) if whole else size
         hits, trials = look(size, pool.visits.get(size, 0))
         pool.add(size, hits, trials, batch)
@@ -180,6 +178,13 @@ def search(
             break
         size = max(waiting, key=lambda f: f.width).next
     return pool, tuple(found)
+
+
+def _nearby(pool: Pool, size: float, reach: float) -> float:
+    """Return a size that was tried within `reach` (of logarithms), or the size itself."""
+    distance = {tried: abs(math.log(tried / size)) for tried in pool.visits}
+    known = min(distance, key=distance.__getitem__, default=size)
+    return known if distance.get(known, math.inf) <= reach else size
 
 
 def _assess(pool: Pool, test: int, goal: Goal, smallest: float, largest: float, exponent: float) -> Found:

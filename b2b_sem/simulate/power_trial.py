@@ -280,11 +280,13 @@ def _observed(trial: Trial) -> set[str]:
 
 
 def _linear(text: str) -> list[Statement]:
-    """Return the statements of a model without products and definitions."""
+    """Return the statements of a model for one group, without products and definitions."""
     out = []
     for s in split_statements(text):
         if s.op in ("=~", "~", "~~"):
-            terms = tuple(t for t in s.terms if ":" not in t.variable)
+            terms = tuple(
+                replace(t, modifier="") if t.modifier.startswith("c(") else t for t in s.terms if ":" not in t.variable
+            )
             if terms:
                 out.append(replace(s, terms=terms))
     return out
@@ -411,7 +413,8 @@ def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[Test, str],
         return "", ()
     # two levels only: which of them a fit calls the first depends on the sample, and the test does not
     value = dict(zip(trial.rows, true_values(plan, trial), strict=True))
-    statements, tests = [], []
+    statements: list[Statement] = []
+    tests: list[tuple[Test, str]] = []
     for s in split_statements(trial.text):
         terms = []
         for term in s.terms:

@@ -87,7 +87,10 @@ def sampled_power(
     See there for the arguments.
     """
     _whole(replications, "replications", 10)
-    sampler, usual = _sampler(population, model, alpha, tests, seed, jobs, cluster, folder, settings)
+    source = load_source(population)
+    sampler, usual = _sampler(source, model, alpha, tests, seed, jobs, cluster, folder, settings)
+    if nobs is None and not sizes and isinstance(source, MonteCarloSpec):
+        sizes = source.conditions.n
     nobs = usual if nobs is None else nobs
     if nobs is None:
         raise DataError("there is no number of rows", hint="give nobs=..., such as 200")
@@ -254,7 +257,7 @@ def find_effect(
             hint="theory holds for them: power(..., detectable=True)",
         )
     study, own = _study(source, model, alpha, settings)
-    number = study.seed if seed is None and isinstance(source, MonteCarloSpec) else seed
+    number = study.seed if isinstance(source, MonteCarloSpec) else None
     base = study.population_spec
     own_model = study.model_spec
     assert base is not None
@@ -270,25 +273,15 @@ def find_effect(
     if test is None and op != "~":
         raise DataError(f"which test shall find '{effect}'?", hint="give test=..., such as 'P9' or 'PC~NR'")
 
+    chosen = (base.seed if number is None else number) if seed is None else _whole(seed, "seed", 0)
+
     def drawn_at(size: float) -> Sampler:
         # a name of its own for each value: samples of different values are independent
         label = f"effect {size:.12g}"
-        one = study.model_copy(
-            update={
-                "conditions": study.conditions.model_copy(
-                    update={"changes": {label: _nested(place, null + sign * size)}}
-                )
-            }
-        ).tie(base, own_model)
-        return make_sampler(
-            one,
-            seed=number if number is not None else base.seed,
-            tests=(name,),
-            jobs=jobs,
-            cluster=cluster,
-            change=label,
-            **own,
-        )
+        changes = {label: _nested(place, null + sign * size)}
+        conditions = study.conditions.model_copy(update={"changes": changes})
+        one = study.model_copy(update={"conditions": conditions}).tie(base, own_model)
+        return make_sampler(one, seed=chosen, tests=(name,), jobs=jobs, cluster=cluster, change=label, **own)
 
     counts: list[dict[str, Any]] = []
     alpha_used = study.alpha
@@ -332,7 +325,7 @@ def find_effect(
         level=level,
         precision=precision,
         replications=pool.spent,
-        seed=number if number is not None else base.seed,
+        seed=chosen,
         failures=failures,
         _counts=table,
     )
