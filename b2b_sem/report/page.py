@@ -44,7 +44,7 @@ def write_figures(
 
     Parameters
     ----------
-    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult, SampledPower, RowSearch, EffectSearch, SimpleSlopes or JohnsonNeyman
+    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult and others
         Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
         :func:`b2b_sem.compare_groups`: paths by group. Of :func:`b2b_sem.moderation`: standardized effects by route.
         Of :func:`b2b_sem.power`: power over numbers of respondents. By samples also :func:`b2b_sem.find_rows` and

@@ -112,6 +112,7 @@ def draw_power(result: PowerResult, tests: pd.DataFrame, name: str, title: str) 
 
 
 def dotted(**place: Any) -> dict[str, Any]:
+    """Return a dotted line that helps to read a figure."""
     return {"type": "line", "line": {"color": MUTED, "width": 1.2, "dash": "2px,3px"}, "layer": "below", **place}
 
 

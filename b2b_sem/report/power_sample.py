@@ -354,8 +354,8 @@ def _effect_figure(result: EffectSearch) -> Figure:
     _style(plot, f"Value of {result.effect}", [low - pad, high + pad], marks, 1)
     plot.update_layout(legend={"font": {"color": MUTED}})
     caption = (
-        f"Shares of samples of {result.nobs} respondents that reject, with {result.level:.0%} intervals, and the probit "
-        "curve through them with its band; dotted: the asked power and the smallest value that has it."
+        f"Shares of samples of {result.nobs} respondents that reject, with {result.level:.0%} intervals, and the "
+        "probit curve through them with its band; dotted: the asked power and the smallest value that has it."
     )
     return Figure(
         "power-effect", "Power over the effect", caption, result.summary(), plot, min_width=420, max_width=900

@@ -97,10 +97,10 @@ class PowerResult:
         """One row a test.
 
         Columns: kind ("path", "restriction", "indirect", "difference", "step", "model", "rmsea"); test; group; method
-        ("likelihood-ratio", "joint", "delta", "rmsea"); basis ("analytic"); null and value (what is tested, and what is true: for "model"
-        and "rmsea" values of RMSEA); df; per_row (noncentrality of one row) and noncentrality (of all of them); power;
-        rows_needed (smallest number of rows of all groups together with the asked power, infinite where there is
-        none); detectable (smallest value with the asked power at these rows).
+        ("likelihood-ratio", "joint", "delta", "rmsea"); basis ("analytic"); null and value (what is tested, and what
+        is true: for "model" and "rmsea" values of RMSEA); df; per_row (noncentrality of one row) and noncentrality (of
+        all of them); power; rows_needed (smallest number of rows of all groups together with the asked power, infinite
+        where there is none); detectable (smallest value with the asked power at these rows).
         """
         out = self._table.copy()
         out.insert(4, "basis", "analytic")
