@@ -269,7 +269,7 @@ def find_effect(
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
     largest = _furthest(base, place, null, sign, op)
-    name = test or effect
+    name = test or "".join(effect.split())
     if test is None and op != "~":
         raise DataError(f"which test shall find '{effect}'?", hint="give test=..., such as 'P9' or 'PC~NR'")
 
