@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -195,9 +194,7 @@ class SampledPower:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SampledPower:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "counts").items() if k not in ("basis", "counts", "table", "files")}
-        counts = _counts_from(data["counts"])
-        return cls(**{**kept, "notes": tuple(kept["notes"])}, _counts=counts)
+        return cls(**_kept(cls, data, "replications"), _counts=_counts_from(data["counts"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,12 +285,12 @@ class RowSearch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RowSearch:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "precision").items() if k not in ("basis", "table", "counts", "files")}
+        kept = _kept(cls, data, "precision")
         table = frame_from_records(data["table"])
         table = table.astype(dict.fromkeys(("value", "rows", "lower", "upper"), "float64"))
         # JSON has no infinity
         table.loc[table["bound"] == "more than", "upper"] = math.inf
-        return cls(**{**kept, "notes": tuple(kept["notes"])}, _table=table, _counts=_counts_from(data["counts"]))
+        return cls(**kept, _table=table, _counts=_counts_from(data["counts"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,19 +368,21 @@ class EffectSearch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EffectSearch:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "effect").items() if k not in ("basis", "counts", "files")}
-        numbers = {
-            k: math.nan if kept[k] is None else kept[k] for k in ("value", "null", "detectable", "lower", "upper")
-        }
-        if kept["bound"] == "more than":
-            numbers["upper"] = math.inf
-        return cls(**{**kept, **numbers}, _counts=frame_from_records(data["counts"]))
+        kept = _kept(cls, data, "effect")
+        for name in ("value", "null", "detectable", "lower", "upper"):
+            kept[name] = math.nan if kept[name] is None else kept[name]
+        if kept["bound"] == "more than":  # JSON has no infinity
+            away = math.copysign(math.inf, kept["detectable"] - kept["null"])
+            kept["upper" if away > 0 else "lower"] = away
+        return cls(**kept, _counts=frame_from_records(data["counts"]))
 
 
-def _checked(data: Mapping[str, Any], needed: str) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping) or data.get("basis") != BASIS or needed not in data:
+def _kept(made: type[Any], data: Mapping[str, Any], needed: str) -> dict[str, Any]:
+    """Return the fields of a result, tables left out."""
+    if not isinstance(data, Mapping) or data.get("basis") != BASIS or needed not in data or "counts" not in data:
         raise DataError("this is not the result of this kind of power by samples", hint="give what to_json returned")
-    return MappingProxyType(dict(data))
+    kept = {f.name: data[f.name] for f in fields(made) if not f.name.startswith("_")}
+    return {**kept, "notes": tuple(kept["notes"])} if "notes" in kept else kept
 
 
 def _counts_from(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from b2b_sem.analysis.power_sample import CHI_SQUARE, PowerTest, effect_paths, joint_hits, together
 from b2b_sem.engine.blocks import run_blocks
@@ -82,7 +81,7 @@ def as_study(
         own = model if isinstance(model, ModelSpec) else model_from_lavaan("model", model)
         own = own.with_survey(drawn.survey_spec)
     over: dict[str, Any] = {"alpha": alpha, "multiplicity": multiplicity, "moderation": moderation, "groups": groups}
-    plain = study.model_dump() | {name: value for name, value in over.items() if value is not None}
+    over = {name: value for name, value in over.items() if value is not None}
     if options:
         known = [name for name in FitSettings.model_fields if name != "seed"]
         for name in options:
@@ -91,13 +90,8 @@ def as_study(
                     f"there is no option '{name}' of a fit.{did_you_mean(name, known)}",
                     hint="power by samples takes the options of fit: " + ", ".join(known),
                 )
-        plain["options"] = {**study.options.stated(), **options}
-    try:
-        made = MonteCarloSpec.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}={first.get('input')!r}: {first['msg']}", hint="correct this argument") from None
+        over["options"] = {**study.options.stated(), **options}
+    made = study.with_settings(over)
     for problem in made.problems_with(drawn, own):
         raise DataError(problem.message, hint=problem.hint)
     return made.tie(drawn, own)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
@@ -468,7 +467,7 @@ def _furthest(spec: SimulationSpec, place: Sequence[int | str], null: float, sig
             if any(changed.problems()):
                 return False
             make_plan(changed)
-        except (SpecError, ValidationError):
+        except (SpecError, ValueError):  # an impossible population, or a value that a file may not have
             return False
         return True
 
