@@ -42,7 +42,7 @@ from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -117,7 +117,7 @@ def monte_carlo(
     trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
     for trial in trials:
         check_options(trial)
-    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
     tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
@@ -375,7 +375,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     return plans
 
 
-def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     population, model = spec.population_spec, spec.model_spec
     assert population is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,28 +14,61 @@ from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power import analytic_power
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.power import PowerResult
+from b2b_sem.results.power_sample import SampledPower
 from b2b_sem.simulate.population import population as build_population
 from b2b_sem.simulate.respond import sources
+from b2b_sem.simulate.sampled import Source, load_source, sampled_power
 from b2b_sem.simulate.truth import attenuations
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.montecarlo import MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
 __all__ = ["power"]
 
-DRAW = "draw samples with simulate() and fit the model to each"
+DRAW = "count it by samples: give replications=..., such as 1000"
+#: Options of power by theory, and of power by samples.
+THEORY = ("shares", "steps", "indirect", "detectable", "hold")
+COUNTED = ("sizes", "tests", "failures", "level", "seed", "jobs", "cluster", "folder", "progress", "change", "variant")
 
 
+@overload
 def power(
     population: str | os.PathLike[str] | SimulationSpec | Population | Mapping[str, Population],
     model: str | Path | ModelSpec | None = None,
     *,
     nobs: int | None = None,
     power: float = 0.80,
-    alpha: float = 0.05,
+    alpha: float | None = None,
+    replications: None = None,
     **options: Any,
-) -> PowerResult:
+) -> PowerResult: ...
+
+
+@overload
+def power(
+    population: Source,
+    model: str | Path | ModelSpec | None = None,
+    *,
+    nobs: int | None = None,
+    power: float = 0.80,
+    alpha: float | None = None,
+    replications: int | None,
+    **options: Any,
+) -> SampledPower: ...
+
+
+def power(
+    population: Source,
+    model: str | Path | ModelSpec | None = None,
+    *,
+    nobs: int | None = None,
+    power: float = 0.80,
+    alpha: float | None = None,
+    replications: int | None = None,
+    **options: Any,
+) -> PowerResult | SampledPower:
     """Return the power of the tests of a model in a population, and the rows that a power needs.
 
     Large-sample theory for maximum likelihood and complete answers: the model is fitted to the moments of the
@@ -44,9 +77,13 @@ def power(
     (1996, doi:10.1037/1082-989X.1.2.130). Indirect effects have the power of the joint significance test and of the
     delta method.
 
+    With `replications` the power is counted instead: so many samples are drawn and fitted, and each test says in which
+    share of them it rejects. A simulation file then gives answers as a survey collects them (whole numbers, careless
+    and missing ones, groups, clusters, products), and every option of :func:`b2b_sem.fit` may be used.
+
     Parameters
     ----------
-    population : str, path, SimulationSpec, Population, or mapping of label to Population
+    population : str, path, SimulationSpec, MonteCarloSpec, Population, or mapping of label to Population
         Id or path of a simulation file: its answers are whole numbers, and correlate less than what is behind them
         (each item's share is that of the truth tables). Or lavaan syntax with a number for every parameter
         (``F =~ 1*x1 + .8*x2``), where groups differ by ``c(.3, .5)*x`` or ``group:`` blocks. Or moments.
@@ -55,15 +92,24 @@ def power(
     nobs : int, optional
         Rows of all groups together. Default: that of the simulation file.
     power, alpha : float
-        The power that ``rows_needed`` is for, and the error rate of each test.
+        The power that ``rows_needed`` is for, and the error rate of each test (0.05, or that of a Monte Carlo file).
+    replications : int, optional
+        Samples to draw. A Monte Carlo file has a number of its own.
     **options
+        By theory:
         ``shares``, ``restrictions``, ``steps``, ``indirect``, ``detectable``, ``hold``, ``group_equal``, ``std_lv``,
         ``orthogonal``: see :func:`b2b_sem.analysis.power.analytic_power`.
 
+        By samples: ``sizes`` (further numbers of rows that are drawn), ``tests`` (names, as in
+        :func:`b2b_sem.find_rows`), ``failures``, ``level``, ``seed``, ``jobs``, ``cluster``, ``folder``, ``progress``,
+        ``change`` and ``variant`` (of a Monte Carlo file), ``multiplicity``, ``moderation``, ``groups`` (for verdicts
+        on propositions), ``restrictions`` (one parameter each: ``"a == b"``), and the options of :func:`b2b_sem.fit`.
+
     Returns
     -------
-    PowerResult
-        ``table`` at `nobs` rows, ``curve(rows)`` over numbers of rows.
+    PowerResult or SampledPower
+        ``table`` at `nobs` rows, ``curve(rows)`` over numbers of rows. By samples every power has its Monte Carlo
+        standard error and interval.
 
     Raises
     ------
@@ -82,6 +128,21 @@ def power(
     >>> round(float(found.table["power"].iloc[0]), 2)
     0.82
     """
+    population = load_source(population)
+    if replications is not None or isinstance(population, MonteCarloSpec):
+        theory = next((name for name in THEORY if name in options), None)
+        if theory is not None:
+            raise DataError(f"'{theory}' is for power by theory", hint="leave it out, or leave replications out")
+        if replications is None:
+            assert isinstance(population, MonteCarloSpec)
+            replications = population.replications
+        return sampled_power(
+            population, model, nobs=nobs, power=power, alpha=alpha, replications=replications, **options
+        )
+    counted = next((name for name in COUNTED if name in options), None)
+    if counted is not None:
+        raise DataError(f"'{counted}' is for power by samples", hint="give replications=..., such as 1000")
+    alpha = 0.05 if alpha is None else alpha
     given: str | Population | Mapping[str, Population]
     text: str | None = None if model is None else model_text(model)[0]
     if isinstance(population, Population | Mapping):
