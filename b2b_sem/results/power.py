@@ -45,7 +45,9 @@ class ProductTest:
         return joint_power(np.array(self.roots) * math.sqrt(rows) * np.sqrt(np.diag(cov)), cov, alpha)
 
 
-def power_at(row: Mapping[str, Any], product: ProductTest | None, rows: float, alpha: float, groups: int) -> float:
+def power_at(
+    row: Mapping[str, Any], product: ProductTest | None, rows: float, alpha: float, groups: int, used: float = 1.0
+) -> float:
     """Return the power of one test of a table at a number of rows.
 
     Parameters
@@ -57,11 +59,13 @@ def power_at(row: Mapping[str, Any], product: ProductTest | None, rows: float, a
     rows : float
     alpha : float
     groups : int
+    used : float
+        Share of the rows that tests of RMSEA are made with; all other tests allow for it already.
     """
     if product is not None:
         return product.power(str(row["method"]), rows, alpha)
     if row["kind"] == "rmsea":
-        return float(rmsea_power(rows, row["df"], row["null"], row["value"], alpha, groups))
+        return float(rmsea_power(max(rows * used, 2.0), row["df"], row["null"], row["value"], alpha, groups))
     per_row = float(row["per_row"])
     return float(chisq_power(rows * per_row, row["df"], alpha)) if math.isfinite(per_row) else math.nan
 
@@ -81,6 +85,8 @@ class PowerResult:
     shares : tuple of float
         Of the rows in each group.
     notes : tuple of str
+    used : float
+        Share of the rows that are complete, where others are left out; else 1.
     """
 
     nobs: int
@@ -91,6 +97,7 @@ class PowerResult:
     notes: tuple[str, ...]
     _table: pd.DataFrame = field(repr=False)
     _products: tuple[ProductTest | None, ...] = field(default=(), repr=False)
+    used: float = 1.0
 
     @property
     def table(self) -> pd.DataFrame:
@@ -100,7 +107,8 @@ class PowerResult:
         ("likelihood-ratio", "joint", "delta", "rmsea"); null and value (what is tested, and what is true: for "model"
         and "rmsea" values of RMSEA); df; per_row (noncentrality of one row) and noncentrality (of all of them); power;
         rows_needed (smallest number of rows of all groups together with the asked power, infinite where there is
-        none); detectable (smallest value with the asked power at these rows).
+        none); detectable (smallest value with the asked power at these rows); std_all and detectable_std: values with
+        variances of 1, of differences those of each group.
         """
         return self._table.copy()
 
@@ -110,7 +118,8 @@ class PowerResult:
         out: list[dict[str, Any]] = []
         for row, product in zip(self._table.to_dict("records"), self._products, strict=True):
             for n in sizes:
-                power = power_at({str(k): v for k, v in row.items()}, product, n, self.alpha, max(len(self.groups), 1))
+                named = {str(k): v for k, v in row.items()}
+                power = power_at(named, product, n, self.alpha, max(len(self.groups), 1), self.used)
                 out.append({key: row[key] for key in KEYS} | {"nobs": n, "power": power})
         return pd.DataFrame(out, columns=[*KEYS, "nobs", "power"])
 
@@ -145,6 +154,7 @@ class PowerResult:
                 "groups": self.groups,
                 "shares": self.shares,
                 "notes": self.notes,
+                "used": self.used,
                 "table": records(self._table),
                 "products": [
                     None if p is None else {"effects": p.effects, "cov": p.cov, "roots": p.roots}
@@ -178,4 +188,5 @@ class PowerResult:
             tuple(data["notes"]),
             table,
             products,
+            data.get("used", 1.0),
         )
