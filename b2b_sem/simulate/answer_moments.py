@@ -20,8 +20,9 @@ from b2b_sem.analysis.power_missing import Holes
 from b2b_sem.analysis.power_population import GroupPopulation, PathChanges
 from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
 from b2b_sem.measures.cut import Steps, cut_moments, linear_steps, mixed_moments, steps_of
+from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
-from b2b_sem.simulate.respond import Plan, make_plan
+from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.truth import LevelPopulation
 from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.simulation import FactShares, SimulationSpec

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power import analytic_power
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.analysis.power_population import GroupPopulation
+from b2b_sem.errors import DataError
 from b2b_sem.results.power import PowerResult
-from b2b_sem.simulate.population import population as build_population
-from b2b_sem.simulate.respond import sources
-from b2b_sem.simulate.truth import attenuations
+from b2b_sem.simulate.answer_moments import answer_population
+from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.survey import SurveySpec
 
 __all__ = ["power"]
-
-DRAW = "draw samples with simulate() and fit the model to each"
 
 
 def power(
@@ -82,7 +77,7 @@ def power(
     >>> round(float(found.table["power"].iloc[0]), 2)
     0.82
     """
-    given: str | Population | Mapping[str, Population]
+    given: str | Population | Mapping[str, Population] | GroupPopulation
     text: str | None = None if model is None else model_text(model)[0]
     if isinstance(population, Population | Mapping):
         given = population
@@ -90,40 +85,12 @@ def power(
         given = population
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
-        own, survey = sources(spec)
-        given = _answers(spec, own, survey)
-        text = own.syntax() if text is None else text
+        plan = make_plan(spec)
+        given = answer_population(plan, options.pop("group", None))
+        text = plan.model.syntax() if text is None else text
         nobs = spec.n if nobs is None else nobs
     if text is None:
         raise DataError("there is no model to test", hint="give model=..., such as 'Y ~ b*X'")
     if nobs is None:
         raise DataError("there is no number of rows", hint="give nobs=..., such as 200")
     return analytic_power(given, text, nobs=nobs, power=power, alpha=alpha, **options)
-
-
-def _answers(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Population:
-    """Return the moments of standardized answers.
-
-    Raises
-    ------
-    Unsupported
-        Where the moments do not say enough, or are not those of the file's values.
-    """
-    values = build_population(spec, model, survey)
-    reasons: Sequence[tuple[bool, str]] = (
-        (bool(values.interactions), "products of latent variables"),
-        (spec.groups is not None, "groups"),
-        (bool(values.covariates), "facts that predict"),
-        (spec.response.careless_share > 0, "careless answers"),
-        (spec.response.missing_rate > 0, "missing answers"),
-    )
-    for present, what in reasons:
-        if present:
-            raise Unsupported(f"'{spec.id}' has {what}: its power does not follow from moments", hint=DRAW)
-    items = values.items
-    factor = attenuations(spec, survey, values, items)
-    shrink = np.array([factor[item] for item in items])
-    cov = values.item_cov() * np.outer(shrink, shrink)
-    np.fill_diagonal(cov, 1.0)
-    truth = {(lhs, op, rhs): value for lhs, op, rhs, value in values.truth()}
-    return Population(tuple(items), cov, np.zeros(len(items)), truth)
