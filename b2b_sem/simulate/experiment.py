@@ -32,7 +32,8 @@ from b2b_sem.results.montecarlo import (
     MonteCarloResult,
 )
 from b2b_sem.simulate.decision import VERDICTS
-from b2b_sem.simulate.respond import Plan, make_plan, simulate
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.respond import make_plan, simulate
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec

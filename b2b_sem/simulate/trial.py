@@ -38,7 +38,7 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import NOT_TESTABLE
 from b2b_sem.simulate.decision import VERDICTS, decide
-from b2b_sem.simulate.respond import Plan, draw_columns
+from b2b_sem.simulate.draw import Plan, draw_columns
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition
 from b2b_sem.spec.partable import build_table
