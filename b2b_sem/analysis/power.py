@@ -31,15 +31,17 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = ["analytic_power"]
 
-#: Population fit function above which a model counts as wrong in the population.
+#: Population fit function above which a model counts as wrong in the population ...
 WRONG = 1e-8
+#: ... and RMSEA above which that is said: rounded answers alone make less.
+NOTED = 0.002
 #: RMSEA of the hypothesis and of the population: close, not close and exact fit (MacCallum and others 1996).
 RMSEA_TESTS = ((0.05, 0.08), (0.05, 0.01), (0.0, 0.05))
 COLUMNS = (
     *("kind", "test", "group", "method", "null", "value", "std_all", "df", "per_row", "noncentrality", "power"),
     *("rows_needed", "detectable", "detectable_std"),
 )
-#: Largest number of rows that an indirect effect is followed to.
+#: Largest number of rows that is looked for.
 MOST = 1 << 24
 
 
@@ -181,9 +183,10 @@ def analytic_power(
                 add("indirect", effect.name, group=label, method=method, value=effect.value, std_all=effect.std,
                     product=effect.product, found=found)  # fmt: skip
     groups = max(len(whole.labels), 1)
-    wrong = target.per_row > WRONG
+    wrong = False
     if target.df > 0:
-        true = math.sqrt(groups * target.per_row / target.used / target.df) if wrong else 0.0
+        true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
+        wrong = true > NOTED
         add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)
         for null, alternative in rmsea:
             test = "close fit" if null < alternative else "not close fit"
@@ -191,13 +194,13 @@ def analytic_power(
     used = target.used if missing == "listwise" else 1.0
     if used < 1:
         notes.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")
-    elif target.used < 1:
+    elif target.used < 0.9995:
         notes.append(f"{1 - target.used:.1%} of the rows have no answer and are left out.")
     if not target.exact:
         notes.append("Of the patterns of missing answers a representative selection was taken into account.")
     if wrong:
         notes.append(
-            f"The model is wrong in this population (fit function {target.per_row:.4g}): the power of tests of its "
+            f"The model is wrong in this population (RMSEA {true:.3f}): the power of tests of its "
             "parts is an approximation for small errors."
         )
     for one, coefficients in zip(rows, products, strict=True):
@@ -321,7 +324,7 @@ def _needed(
         return float(rmsea_rows(row["df"], row["null"], row["value"], power, alpha, groups))
     if product is None and row["kind"] != "rmsea":
         exact = chisq_rows(row["per_row"], row["df"], power, alpha)
-        return float(math.ceil(exact - 1e-9)) if math.isfinite(exact) else math.inf
+        return float(math.ceil(exact - 1e-9)) if exact <= MOST else math.inf
 
     def enough(n: int) -> bool:
         return power_at(row, product, n, alpha, groups, used) >= power

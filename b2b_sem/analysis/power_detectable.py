@@ -19,7 +19,7 @@ from b2b_sem.errors import ModelError, Unsupported
 from b2b_sem.measures.power import required_noncentrality
 from b2b_sem.spec.partable import Row
 
-__all__ = ["Detector", "equal_paths"]
+__all__ = ["Detector", "equal_paths", "spread_of"]
 
 #: Steps outwards in search of the asked power.
 MOST_STEPS = 60
@@ -79,7 +79,7 @@ class Detector:
         return self._search(
             max(abs(values[0]), 0.05),
             lambda size: {(row.lhs, row.rhs, g): sign * size for g in groups},
-            lambda now: now.zero(own(now)) - need,
+            lambda now: math.sqrt(now.zero(own(now))) - math.sqrt(need),
             lambda now: (float(now.theta[own(now).free - 1]), now.std(own(now))),
         )
 
@@ -111,7 +111,8 @@ class Detector:
 
         def gap(now: Target) -> float:
             matrix = equal_paths(len(now.theta), [r.free for r in own(now)])
-            return now.restricted(matrix, np.zeros(len(matrix)), f"{lhs}~{rhs} equal in all groups") - need
+            per_row = now.restricted(matrix, np.zeros(len(matrix)), f"{lhs}~{rhs} equal in all groups")
+            return math.sqrt(per_row) - math.sqrt(need)  # nearly a line
 
         return self._search(
             max(spread, 0.05),
@@ -130,13 +131,12 @@ class Detector:
             return NOTHING
 
         def own(now: Target) -> IndirectTest:
-            found, _ = indirect_tests(now, {})
-            return next(e for e in found if (e.name, e.group) == (effect.name, effect.group))
+            return indirect_tests(now, {}, (effect.name, effect.group))[0][0]
 
         return self._search(
             1.0,
             lambda size: {key: size * value for key, value in values.items()},
-            lambda now: own(now).product.power(method, self.nobs, self.alpha) - self.power,
+            lambda now: _probit(own(now).product.power(method, self.nobs, self.alpha)) - _probit(self.power),
             lambda now: (own(now).value, own(now).std),
             tolerance=1e-5,  # powers of products are means over a lattice
         )
@@ -187,6 +187,12 @@ class Detector:
             return NOTHING
         last = at(float(brentq(value, low, high, xtol=tolerance, rtol=tolerance)))
         return NOTHING if last is None else found(last)
+
+
+def _probit(power: float) -> float:
+    from scipy import special
+
+    return float(special.ndtri(min(max(power, 1e-9), 1.0 - 1e-9)))
 
 
 def spread_of(values: list[float]) -> float:

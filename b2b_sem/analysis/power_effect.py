@@ -51,12 +51,14 @@ def path_rows(target: Target) -> list[Row]:
     return list(seen.values())
 
 
-def indirect_tests(target: Target, single: Mapping[int, float]) -> tuple[list[IndirectTest], list[str]]:
+def indirect_tests(
+    target: Target, single: Mapping[int, float], only: tuple[str, int] | None = None
+) -> tuple[list[IndirectTest], list[str]]:
     """Return the specific indirect effects, each with the coefficients on its way, and notes on those left out.
 
     `single` holds the noncentralities of likelihood-ratio tests of single paths, by the place of the parameter from 0;
     what is not there is computed. z tests of samples reject as often as these say, while standard errors at the
-    population's values promise less than there is.
+    population's values promise less than there is. `only` is the name and the group of one effect.
     """
     known = dict(single)
     rows = {row.free - 1: row for row in path_rows(target)}
@@ -78,6 +80,8 @@ def indirect_tests(target: Target, single: Mapping[int, float]) -> tuple[list[In
             notes.append("There are too many indirect effects to list.")
         specific = [e for e in effects.effects if e.kind == "specific"]
         for effect, path in zip(specific, effects.paths, strict=True):
+            if only is not None and only != (effect.path, k):
+                continue
             edges = path[path < len(effects.lhs)]
             free = edges[effects.parameter[edges] >= 0]
             numbers = [int(n) for n in effects.parameter[free]]

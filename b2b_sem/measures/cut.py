@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,12 @@ def steps_of(cuts: Sequence[float] | Array, values: Sequence[float] | Array) -> 
         Never falling, on the standard normal scale.
     values : (m + 1,) array_like
     """
-    t, v = np.asarray(cuts, dtype=float), np.asarray(values, dtype=float)
+    return _steps_of(tuple(map(float, cuts)), tuple(map(float, values)))
+
+
+@lru_cache(maxsize=2048)
+def _steps_of(cuts: tuple[float, ...], values: tuple[float, ...]) -> Steps:
+    t, v = np.array(cuts), np.array(values)
     # from the nearer end, so that small shares keep their digits
     below, above = special.ndtr(t), special.ndtr(-t)
     share = np.diff(np.concatenate([[0.0], below, [1.0]]))
@@ -72,6 +78,7 @@ def steps_of(cuts: Sequence[float] | Array, values: Sequence[float] | Array) -> 
         out[k - 1] = jump @ now / math.sqrt(k)
         # h_k = (t h_(k-1) - sqrt(k - 1) h_(k-2)) / sqrt(k)
         before, now = now, (t * now - math.sqrt(k - 1) * before) / math.sqrt(k)
+    out.flags.writeable = False
     return Steps(mean, variance, out)
 
 
