@@ -18,8 +18,10 @@ from b2b_sem.errors import DataError, Unsupported, did_you_mean
 
 __all__ = ["Holes", "Patterns", "expected_cases", "holes_by_chance"]
 
-#: Patterns up to which all of them are listed; of more, this many are drawn, evenly over each reason.
-LISTED = 1024
+#: Combinations of reasons up to which all of them are listed ...
+LISTED = 4096
+#: ... of more, this many points are taken at least and at most, powers of 2, until there are enough patterns.
+TAKEN, MOST, ENOUGH = 1 << 10, 1 << 16, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +73,10 @@ class Holes:
     def patterns(self, names: Sequence[str]) -> Patterns:
         """Return the patterns of answers to some variables and their shares.
 
-        Where there are more than LISTED combinations of what is missing for each reason, that many respondents are
-        drawn with a fixed seed, each reason evenly (a Latin hypercube: McKay, Beckman & Conover 1979,
-        doi:10.2307/1268522), so that every rate is right to half a respondent.
+        Where there are more than LISTED combinations of what is missing for each reason, the points of a Sobol
+        sequence stand for respondents (doi:10.1016/0041-5553(67)90144-9), and their weights are calibrated so that each
+        two variables are answered together exactly as often as they should be (Deville & Sarndal 1992,
+        doi:10.1080/01621459.1992.10475217).
         """
         place = {name: k for k, name in enumerate(names)}
         lists: list[tuple[list[float], list[npt.NDArray[np.bool_]]]] = []
@@ -95,17 +98,40 @@ class Holes:
             seen = np.array([_both(rows, len(names)) for rows in product(*(rows for _, rows in lists))])
             shares = np.array([math.prod(p) for p in product(*(p for p, _ in lists))])
         else:
-            rng = np.random.default_rng(1979)
-            seen = np.ones((LISTED, len(names)), dtype=bool)
-            for p, rows in lists:
-                even = (rng.permutation(LISTED) + 0.5) / LISTED
-                at = np.minimum(np.searchsorted(np.cumsum(p), even), len(p) - 1)
-                seen &= np.array(rows)[at]
-            shares = np.full(LISTED, 1.0 / LISTED)
+            from scipy.stats import qmc
+
+            sampler = qmc.Sobol(len(lists), scramble=False)
+            points = sampler.random(TAKEN)
+            while True:
+                seen = np.ones((len(points), len(names)), dtype=bool)
+                for k, (p, rows) in enumerate(lists):
+                    even = points[:, k] + 0.5 / len(points)
+                    seen &= np.array(rows)[np.minimum(np.searchsorted(np.cumsum(p), even), len(p) - 1)]
+                seen, count = np.unique(seen, axis=0, return_counts=True)
+                if len(seen) > ENOUGH or len(points) >= MOST:
+                    break
+                points = np.concatenate([points, sampler.random(len(points))])
+            shares = count / len(points)
+            pairs = {(a, b): self.complete((a, b)) for i, a in enumerate(names) for b in names[: i + 1]}
+            shares = _calibrated(seen, shares, np.array([pairs[a, b] for i, a in enumerate(names) for b in names[: i + 1]]))
         seen, member = np.unique(seen, axis=0, return_inverse=True)
         shares = np.bincount(member.reshape(-1), shares, minlength=len(seen))
         some = seen.any(axis=1) & (shares > 0)
         return Patterns(seen[some], shares[some], exact)
+
+
+def _calibrated(seen: npt.NDArray[np.bool_], shares: Array, together: Array) -> Array:
+    """Return shares near the given ones with which variables are answered together as often as asked.
+
+    The given ones where that would need shares below 0.
+    """
+    values = seen.astype(float)
+    i, j = np.tril_indices(seen.shape[1])
+    table = np.concatenate([np.ones((len(values), 1)), values[:, i] * values[:, j]], axis=1)
+    root = np.sqrt(shares)
+    gap = np.concatenate([[1.0], together]) - table.T @ shares
+    found: Array = shares + root * np.linalg.lstsq(table.T * root, gap, rcond=1e-10)[0]
+    return found if found.min() > 0 else shares
 
 
 def _both(rows: Iterable[npt.NDArray[np.bool_]], count: int) -> npt.NDArray[np.bool_]:
