@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from b2b_sem.analysis.fit_power import RMSEA_TESTS, rmsea_name, whole_rows
 from b2b_sem.analysis.invariance import STEPS
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power_detectable import Detector, equal_paths, spread_of
@@ -24,8 +25,8 @@ from b2b_sem.analysis.power_target import DRAW, Settings, Target, clean, fit_pop
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.native.constraint import linear_form
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
-from b2b_sem.measures.power import chisq_rows, required_noncentrality, rmsea_power, rmsea_rows
-from b2b_sem.results.power import PowerResult, ProductTest, power_at
+from b2b_sem.measures.power import chisq_rows, required_noncentrality, rmsea_detectable, rmsea_power, rmsea_rows
+from b2b_sem.results.power import COLUMNS, PowerResult, ProductTest, power_at
 from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.syntax import parse_model
 
@@ -35,12 +36,6 @@ __all__ = ["analytic_power"]
 WRONG = 1e-8
 #: ... and RMSEA above which that is said: rounded answers alone make less.
 NOTED = 0.002
-#: RMSEA of the hypothesis and of the population: close, not close and exact fit (MacCallum and others 1996).
-RMSEA_TESTS = ((0.05, 0.08), (0.05, 0.01), (0.0, 0.05))
-COLUMNS = (
-    *("kind", "test", "group", "method", "null", "value", "std_all", "df", "per_row", "noncentrality", "power"),
-    *("rows_needed", "detectable", "detectable_std"),
-)
 #: Largest number of rows that is looked for.
 MOST = 1 << 24
 
@@ -118,7 +113,7 @@ def analytic_power(
         For models with inequalities or nonlinear constraints, and products of variables: draw samples.
     """
     _check(hold=(hold, HOLD), missing=(missing, ("listwise", "fiml")))
-    count = _rows_of(nobs)
+    count = whole_rows(nobs)
     required_noncentrality(power, 1, alpha)  # refuses numbers out of range before any work
     for null, alternative in rmsea:
         rmsea_power(count, 1, null, alternative, alpha)
@@ -183,15 +178,18 @@ def analytic_power(
                 add("indirect", effect.name, group=label, method=method, value=effect.value, std_all=effect.std,
                     product=effect.product, found=found)  # fmt: skip
     groups = max(len(whole.labels), 1)
-    wrong = False
+    wrong, used = False, target.used if missing == "listwise" else 1.0
     if target.df > 0:
         true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
         wrong = true > NOTED
         add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)
         for null, alternative in rmsea:
-            test = "close fit" if null < alternative else "not close fit"
-            add("rmsea", "exact fit" if null == 0 else test, method="rmsea", null=null, value=alternative, df=target.df)
-    used = target.used if missing == "listwise" else 1.0
+            found = nothing
+            if search:
+                low, high = rmsea_detectable(max(count * used, 2.0), target.df, null, power, alpha, groups)
+                found = (high if alternative > null else low, math.nan)
+            add("rmsea", rmsea_name(null, alternative), method="rmsea", null=null, value=alternative, df=target.df,
+                found=found)  # fmt: skip
     if used < 1:
         notes.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")
     elif target.used < 0.9995:
@@ -222,16 +220,6 @@ def _check(**given: tuple[Any, Sequence[Any]]) -> None:
                 f"{name}={value!r} is not available here.{did_you_mean(str(value), allowed)}",
                 hint="use " + " or ".join(repr(a) for a in allowed),
             )
-
-
-def _rows_of(nobs: Any) -> int:
-    try:
-        count = int(nobs)
-        if isinstance(nobs, bool) or count != nobs or count < 2:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise DataError(f"nobs={nobs!r}", hint="give the number of rows of all groups together, such as 200") from None
-    return count
 
 
 def _restriction(target: Target, text: str) -> tuple[Array, Array]:

@@ -423,13 +423,13 @@ def _smallest(enough: Callable[[int], bool]) -> int:
 
 
 def rmsea_detectable(
-    rows: int, df: float, null: float = 0.05, power: float = 0.80, alpha: float = 0.05, groups: int = 1
+    rows: float, df: float, null: float = 0.05, power: float = 0.80, alpha: float = 0.05, groups: int = 1
 ) -> tuple[float, float]:
     """Return the RMSEA below and above `null` that the tests tell from it with the asked power.
 
     Parameters
     ----------
-    rows : int
+    rows : float
         Of all groups together.
     df, null, power, alpha, groups
         As in :func:`rmsea_power`.

@@ -13,9 +13,13 @@ import pandas as pd
 from b2b_sem.measures.power import chisq_power, delta_power, joint_power, rmsea_power
 from b2b_sem.results.io import frame_from_records, plain, records
 
-__all__ = ["PowerResult", "ProductTest", "power_at"]
+__all__ = ["COLUMNS", "PowerResult", "ProductTest", "power_at"]
 
 KEYS = ("kind", "test", "group", "method")
+COLUMNS = (
+    *(*KEYS, "null", "value", "std_all", "df", "per_row", "noncentrality", "power"),
+    *("rows_needed", "detectable", "detectable_std"),
+)
 #: Columns that hold text also where they are empty.
 TEXT = (*KEYS,)
 

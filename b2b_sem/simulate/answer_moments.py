@@ -1,8 +1,12 @@
 """Means and covariances that the answers of a population have, without drawing any.
 
 Answers are steps of normal responses, so that their moments follow exactly from the cut points
-(:mod:`b2b_sem.measures.cut`): by level, and given each category of the facts that predict. What is mixed is mixed by
-its shares: levels, categories, and respondents who answer at random.
+(:mod:`b2b_sem.measures.cut`): by level, and given each category of the facts that predict. Levels and categories are
+mixed by their shares.
+
+Respondents who answer at random are refused although their moments are as simple: the mixture is far from normal, and
+tests of samples reject otherwise than the moments say (the chi-square test twice as often as it should where one in ten
+answers so).
 """
 
 from __future__ import annotations
@@ -59,8 +63,8 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
     DataError
         If `group` is not what the population is split by.
     Unsupported
-        For what moments do not describe: products, answers or latents that are not normal behind the cut points,
-        clusters, respondents who repeat themselves, answers missing for a reason.
+        For what moments do not describe: products, responses that are not normal behind the cut points, clusters,
+        respondents who answer at random or repeat themselves, answers missing for a reason.
     """
     _refuse(plan)
     split = _split(plan, group)
@@ -85,11 +89,6 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
         mean, cov = mixed_moments([level.share for level in levels], *zip(*((p.mean, p.cov) for p in every), strict=True))
         values = every[0].values if len(levels) == 1 else {}
         named, parts, shares = [], [Moments(every[0].names, cov, mean, values)], [1.0]
-    if plan.spec.response.careless_share:
-        notes.append(
-            f"{plan.spec.response.careless_share:.1%} of the respondents answer at random: what they do to means and "
-            "covariances is taken into account."
-        )
     return GroupPopulation(
         tuple(level.name for level in named),
         tuple(parts),
@@ -106,6 +105,7 @@ def _refuse(plan: Plan) -> None:
         (bool(plan.population.interactions), "products of latent variables"),
         (spec.distribution is not None, "responses that are not normal"),
         (spec.clusters is not None, "respondents in clusters"),
+        (spec.response.careless_share > 0, "respondents who answer at random"),
         (spec.response.straight is not None, "respondents who repeat one answer"),
         (
             missing is not None and any(m.depends_on or m.on_itself for m in missing.mechanisms),
@@ -172,10 +172,6 @@ def _moments(plan: Plan, values: Population) -> Moments:
         covs.append(np.pad(own, (0, len(categories))))
         shares.append(cell.share)
     mean, own = mixed_moments(shares, means, covs)
-    careless = plan.spec.response.careless_share
-    if careless:
-        random = _at_random(plan, values.items, mean, own)
-        mean, own = mixed_moments([1 - careless, careless], *zip((mean, own), random, strict=True))
     truth = {(lhs, op, rhs): value for lhs, op, rhs, value in values.truth()}
     return Moments(names, own, mean, truth)
 
@@ -248,19 +244,6 @@ def _fact_steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
     if len(levels) == 1:
         raise plan.spec.error(("facts", name), f"fact '{name}' is a predictor in the model, but it does not vary")
     return steps_of(((levels[1:] + levels[:-1]) / 2 - centre) / width, levels)
-
-
-def _at_random(plan: Plan, items: Sequence[str], mean: Array, cov: Array) -> tuple[Array, Array]:
-    """Return the moments of those who give any answer to any item; their facts are their own."""
-    mean, cov = mean.copy(), cov.copy()
-    p = len(items)
-    cov[:p, :] = 0.0
-    cov[:, :p] = 0.0
-    for k, item in enumerate(items):
-        low, high = plan.survey.range_of(item)
-        mean[k] = (low + high) / 2
-        cov[k, k] = ((high - low + 1) ** 2 - 1) / 12
-    return mean, cov
 
 
 # ---- missing answers -------------------------------------------------------------------------------------------------

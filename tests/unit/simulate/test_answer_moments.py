@@ -120,11 +120,10 @@ def test_facts_that_predict(write) -> None:  # type: ignore[no-untyped-def]
     agrees(found, 0, bs.simulate(path, n=N, seed=2).frame)
 
 
-@pytest.mark.parametrize("kind", ["ordinal", "continuous"])
-def test_respondents_who_answer_at_random(write, kind: str) -> None:  # type: ignore[no-untyped-def]
-    path = write(response=f", careless_share: 0.2, type: {kind}")
-    if kind == "continuous":
-        path.write_text(path.read_text(encoding="utf-8").replace(", items: {b1: {thresholds: [-2, -1, 0.1, 0.2]}}", ""))
+def test_continuous_answers(write) -> None:  # type: ignore[no-untyped-def]
+    path = write(response=", type: continuous", covariates="rank: [A]", paths=", A ~ rank: 0.4")
+    text = path.read_text(encoding="utf-8").replace(", items: {b1: {thresholds: [-2, -1, 0.1, 0.2]}}", "")
+    path.write_text(text, encoding="utf-8")
     agrees(population(path), 0, bs.simulate(path, n=N, seed=2).frame)
 
 
@@ -156,6 +155,7 @@ def test_reasons_for_missing_answers(write) -> None:  # type: ignore[no-untyped-
         ("distribution: {latents: {A: {skew: 1, kurtosis: 2}}}", "", "not normal"),
         ("missing: {mechanisms: [{items: [b1], rate: 0.1, on_itself: 1}]}", "", "missing for a reason"),
         ("missing: {mechanisms: [{items: [b1], rate: 0.1, depends_on: {a1: 1}}]}", "", "missing for a reason"),
+        ("", ", careless_share: 0.1", "at random"),
         ("", ", straight: {share: 0.1}", "repeat one answer"),
     ],
 )
