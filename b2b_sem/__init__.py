@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from b2b_sem.simulate.experiment import monte_carlo
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
+    from b2b_sem.simulate.sampled import find_effect, find_rows
     from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
 
@@ -64,6 +65,8 @@ __all__ = [
     "compare",
     "compare_groups",
     "conditional_effects",
+    "find_effect",
+    "find_rows",
     "fit",
     "fit_imputed",
     "impute",
@@ -109,6 +112,8 @@ _HOME = {
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
     "conditional_effects": "b2b_sem.analysis.conditional",
+    "find_effect": "b2b_sem.simulate.sampled",
+    "find_rows": "b2b_sem.simulate.sampled",
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
     "impute": "b2b_sem.data.impute",

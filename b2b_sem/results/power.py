@@ -108,13 +108,15 @@ class PowerResult:
         """One row a test.
 
         Columns: kind ("path", "restriction", "indirect", "difference", "step", "model", "rmsea"); test; group; method
-        ("likelihood-ratio", "joint", "delta", "rmsea"); null and value (what is tested, and what is true: for "model"
-        and "rmsea" values of RMSEA); df; per_row (noncentrality of one row) and noncentrality (of all of them); power;
-        rows_needed (smallest number of rows of all groups together with the asked power, infinite where there is
-        none); detectable (smallest value with the asked power at these rows); std_all and detectable_std: values with
-        variances of 1, of differences those of each group.
+        ("likelihood-ratio", "joint", "delta", "rmsea"); basis ("analytic"); null and value (what is tested, and what
+        is true: for "model" and "rmsea" values of RMSEA); df; per_row (noncentrality of one row) and noncentrality (of
+        all of them); power; rows_needed (smallest number of rows of all groups together with the asked power, infinite
+        where there is none); detectable (smallest value with the asked power at these rows); std_all and
+        detectable_std: values with variances of 1, of differences those of each group.
         """
-        return self._table.copy()
+        out = self._table.copy()
+        out.insert(4, "basis", "analytic")
+        return out
 
     def curve(self, rows: Iterable[int]) -> pd.DataFrame:
         """Return the power of every test over numbers of rows: kind test group method nobs power."""

@@ -29,6 +29,8 @@ PUBLIC = [
     "compare",
     "compare_groups",
     "conditional_effects",
+    "find_effect",
+    "find_rows",
     "fit",
     "fit_imputed",
     "impute",
