@@ -32,10 +32,11 @@ def fit_power(
 
     No population is needed: a model is described by its degrees of freedom, its misfit by RMSEA. A hypothesis of close
     fit (RMSEA at most `null`) is tested against an `alternative` above it, one of not close fit against one below
-    (MacCallum, Browne & Sugawara 1996, doi:10.1037/1082-989X.1.2.130). With `larger` the likelihood-ratio test of two
-    nested models is meant, and RMSEA are pairs, of the restricted and of the larger model (MacCallum, Browne & Cai 2006,
-    doi:10.1037/1082-989X.11.1.19); the table then has their RMSEA of the difference, the root of (df_1 RMSEA_1^2 - df_2
-    RMSEA_2^2) / (df_1 - df_2).
+    (MacCallum, Browne & Sugawara 1996, doi:10.1037/1082-989X.1.2.130).
+
+    With `larger` the likelihood-ratio test of two nested models is meant, and RMSEA are pairs, of the restricted and of
+    the larger model (MacCallum, Browne & Cai 2006, doi:10.1037/1082-989X.11.1.19); the table then has their RMSEA of
+    the difference, the root of (df_1 RMSEA_1^2 - df_2 RMSEA_2^2) / (df_1 - df_2).
 
     Parameters
     ----------
@@ -132,9 +133,7 @@ def _tests(null: Any, alternative: Any) -> tuple[tuple[float, float], ...]:
         return RMSEA_TESTS
     for name, given in (("null", null), ("alternative", alternative)):
         if isinstance(given, tuple | list):
-            raise DataError(
-                f"{name}={given!r}: two RMSEA are for two models", hint="give larger=..., or one number"
-            )
+            raise DataError(f"{name}={given!r}: two RMSEA are for two models", hint="give larger=..., or one number")
         if given is None:
             raise DataError(f"{name} is missing", hint="give null and alternative, such as 0.05 and 0.08")
     return ((float(null), float(alternative)),)

@@ -262,7 +262,9 @@ def _differences(target: Target) -> list[tuple[str, tuple[str, str] | None, tupl
             continue
         values = [float(target.theta[k - 1]) for k in numbers], [target.std(row) for row in own]
         matrix = equal_paths(q, numbers)
-        out.append((f"{lhs}~{rhs} equal in all groups", (lhs, rhs), (spread_of(values[0]), spread_of(values[1])), matrix))
+        out.append(
+            (f"{lhs}~{rhs} equal in all groups", (lhs, rhs), (spread_of(values[0]), spread_of(values[1])), matrix)
+        )
     if len(out) > 1:
         whole = np.vstack([matrix for *_, matrix in out])
         out.append(("all paths equal in all groups", None, (math.nan, math.nan), whole))

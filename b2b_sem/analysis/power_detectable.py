@@ -1,4 +1,4 @@
-"""The smallest effects that a number of rows detects: populations that change in one direction until the power is there.
+"""The smallest effects that a number of rows detects: populations change in one direction until the power is there.
 
 A path changes by itself; the difference of a path between groups changes while the mean over groups stays; of an
 indirect effect all coefficients are multiplied by the same number.

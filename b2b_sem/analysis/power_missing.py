@@ -93,31 +93,35 @@ class Holes:
                 row[[place[name] for name in gone]] = False
                 rows.append(row)
             lists.append((list(merged.values()), rows))
-        exact = math.prod(len(p) for p, _ in lists) <= LISTED
+        exact = math.prod(len(chances) for chances, _ in lists) <= LISTED
         if exact:
             seen = np.array([_both(rows, len(names)) for rows in product(*(rows for _, rows in lists))])
-            shares = np.array([math.prod(p) for p in product(*(p for p, _ in lists))])
+            shares = np.array([math.prod(chances) for chances in product(*(chances for chances, _ in lists))])
+            seen, member = np.unique(seen, axis=0, return_inverse=True)
+            shares = np.bincount(member.reshape(-1), shares, minlength=len(seen)).astype(float)
         else:
-            from scipy.stats import qmc
-
-            sampler = qmc.Sobol(len(lists), scramble=False)
-            points = sampler.random(TAKEN)
-            while True:
-                seen = np.ones((len(points), len(names)), dtype=bool)
-                for k, (p, rows) in enumerate(lists):
-                    even = points[:, k] + 0.5 / len(points)
-                    seen &= np.array(rows)[np.minimum(np.searchsorted(np.cumsum(p), even), len(p) - 1)]
-                seen, count = np.unique(seen, axis=0, return_counts=True)
-                if len(seen) > ENOUGH or len(points) >= MOST:
-                    break
-                points = np.concatenate([points, sampler.random(len(points))])
-            shares = count / len(points)
-            pairs = {(a, b): self.complete((a, b)) for i, a in enumerate(names) for b in names[: i + 1]}
-            shares = _calibrated(seen, shares, np.array([pairs[a, b] for i, a in enumerate(names) for b in names[: i + 1]]))
-        seen, member = np.unique(seen, axis=0, return_inverse=True)
-        shares = np.bincount(member.reshape(-1), shares, minlength=len(seen))
+            seen, shares = _taken([(chances, np.array(rows)) for chances, rows in lists])
+            pairs = [self.complete((a, b)) for i, a in enumerate(names) for b in names[: i + 1]]
+            shares = _calibrated(seen, shares, np.array(pairs))
         some = seen.any(axis=1) & (shares > 0)
         return Patterns(seen[some], shares[some], exact)
+
+
+def _taken(lists: Sequence[tuple[list[float], npt.NDArray[np.bool_]]]) -> tuple[npt.NDArray[np.bool_], Array]:
+    """Return patterns that points of a Sobol sequence stand for, and their shares."""
+    from scipy.stats import qmc
+
+    sampler = qmc.Sobol(len(lists), scramble=False)
+    points = sampler.random(TAKEN)
+    while True:
+        seen = np.ones((len(points), lists[0][1].shape[1]), dtype=bool)
+        for k, (chances, rows) in enumerate(lists):
+            even = points[:, k] + 0.5 / len(points)
+            seen &= rows[np.minimum(np.searchsorted(np.cumsum(chances), even), len(chances) - 1)]
+        found, count = np.unique(seen, axis=0, return_counts=True)
+        if len(found) > ENOUGH or len(points) >= MOST:
+            return found, count / len(points)
+        points = np.concatenate([points, sampler.random(len(points))])
 
 
 def _calibrated(seen: npt.NDArray[np.bool_], shares: Array, together: Array) -> Array:
@@ -163,7 +167,8 @@ def holes_by_chance(rate: float | Mapping[str, float] | None, names: Sequence[st
             raise DataError(f"missing_rate: the population has no variable '{name}'.{did_you_mean(str(name), names)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
             raise DataError(
-                f"missing_rate={value!r} for '{name}' is no share of the answers", hint="give a number from 0 to below 1"
+                f"missing_rate={value!r} for '{name}' is no share of the answers",
+                hint="give a number from 0 to below 1",
             )
     return Holes(tuple(((float(v), frozenset({k})), (1.0 - v, frozenset())) for k, v in rates.items() if v > 0))
 

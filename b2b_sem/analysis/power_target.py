@@ -14,7 +14,7 @@ from b2b_sem.analysis.fitted import Fit, context_of
 from b2b_sem.analysis.power_missing import Holes, expected_cases
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.analysis.structural import fit as fit_model
-from b2b_sem.engine.base import Array, EngineFit
+from b2b_sem.engine.base import Array, EngineFit, IntArray
 from b2b_sem.engine.group import GroupProblem, group_starts
 from b2b_sem.engine.native.constraint import LinearConstraints, null_basis
 from b2b_sem.engine.native.grouped import Grouped, grouped_moments
@@ -128,7 +128,7 @@ class Target:
         """Return the standardized value of a row."""
         return self.standardized.get((row.lhs, row.op, row.rhs, max(row.group, 1)), float("nan"))
 
-    def places(self, group: int) -> Array:
+    def places(self, group: int) -> IntArray:
         """Return the joint parameter, from 0, of each parameter of a group (from 0)."""
         problem = self.problem
         return problem.places[group] if isinstance(problem, GroupProblem) else np.arange(len(self.theta))

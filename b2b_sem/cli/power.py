@@ -26,8 +26,8 @@ from b2b_sem.cli.power_theory import CURVE, THEORY, numbers, show_power, theory_
 @click.option(
     "--restriction", "restrictions", multiple=True, metavar="TEXT", help="Also test labels: 'a == b'; repeatable."
 )
-@click.option("--shares", metavar="A,B", help="Respondents in each group, in any unit (default: equal).")
-@click.option("--detectable", is_flag=True, help="Also find the smallest effects that N respondents detect.")
+@click.option("--shares", metavar="A,B", help="By theory: respondents in each group, in any unit (default: equal).")
+@click.option("--detectable", is_flag=True, help="By theory: also find the smallest effects that N detect.")
 @theory_options
 @click.option(
     "--curve", metavar="N,N", help="Numbers of respondents of curve.csv; by samples: also draw these numbers."
@@ -108,6 +108,8 @@ def command(
             click.get_current_context(),
         )
     sizes = numbers("--curve", CURVE if curve is None else curve)
+    if shares is not None:
+        theory["shares"] = numbers("--shares", shares)
     result = power(
         population,
         fitted,
@@ -115,8 +117,8 @@ def command(
         power=asked,
         alpha=alpha,
         restrictions=restrictions,
+        replications=None,
         detectable=detectable,
-        **({} if shares is None else {"shares": numbers("--shares", shares)}),
         **theory,
     )
     show_power(result, [int(n) for n in sizes], out)

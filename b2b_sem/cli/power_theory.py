@@ -25,17 +25,20 @@ def theory_options(command: Any) -> Any:
         click.option("--group", metavar="NAME", help="Compare the groups that differ in SIM (its 'split')."),
         click.option("--group-equal", metavar="A,B", help="Equal in all groups: loadings, intercepts, residuals, ..."),
         click.option("--group-partial", metavar="A,B", help="Parameters that are not equal all the same: F=~x2, x2~1."),
-        click.option("--steps", metavar="A,B", help="Steps of invariance (default: metric,scalar,strict), or none."),
+        click.option(
+            "--steps", metavar="A,B", help="By theory: steps of invariance (default: metric,scalar,strict), or none."
+        ),
         click.option("--missing", help="Rows with missing answers: listwise (default) or fiml."),
         click.option(
-            "--missing-rate", type=float, metavar="RATE", help="Of a file in lavaan syntax: answers missing by chance."
+            "--missing-rate",
+            type=float,
+            metavar="RATE",
+            help="By theory: answers missing by chance (lavaan syntax only).",
         ),
         click.option(
-            "--rmsea", multiple=True, metavar="A,B", help="Test RMSEA A where it is B, in place of the usual; repeatable."
+            "--rmsea", multiple=True, metavar="A,B", help="By theory: test RMSEA A where it is B; repeatable."
         ),
-        click.option(
-            "--hold", metavar="WHAT", help="What stays as paths change (--detectable): variance (default) or residual."
-        ),
+        click.option("--hold", metavar="WHAT", help="Of --detectable: what stays, variance (default) or residual."),
     )
     for option in reversed(options):
         command = option(command)

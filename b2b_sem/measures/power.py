@@ -358,7 +358,7 @@ def rmsea_change_power(
 def _changes(
     df: tuple[float, float], null: tuple[float, float], alternative: tuple[float, float], alpha: float, groups: int
 ) -> tuple[float, float]:
-    """Check a comparison of models and return what one row adds to its noncentrality by the hypothesis, and in truth."""
+    """Check a comparison of models and return what a row adds to its noncentrality by the hypothesis, and in truth."""
     _check("alpha", alpha, 0.0, 1.0)
     _check_df(df[1])
     if not df[0] > df[1]:

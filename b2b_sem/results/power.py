@@ -135,17 +135,34 @@ class PowerResult:
         return replace(self, _table=table, _products=tuple(self._products[k] for k in places))
 
     def summary(self) -> str:
-        """Return the table as text."""
+        """Return the table as text, and what it says about paths in one sentence."""
         split = f" in {len(self.groups)} groups" if self.groups else ""
         head = f"Power at {self.nobs} rows{split}, alpha {self.alpha:g}; rows needed for power {self.power:g}"
-        columns = ["kind", "test", "group", "method", "value", "df", "noncentrality", "power"]
-        shown = self._table[[*columns, "rows_needed", "detectable"]].copy()
+        columns = ["kind", "test", "group", "method", "value", "std_all", "df", "noncentrality", "power"]
+        shown = self._table[[*columns, "rows_needed", "detectable", "detectable_std"]].copy()
+        about = [
+            f", {null:g} against {value:g}" for null, value in zip(self._table["null"], shown["value"], strict=True)
+        ]
+        fit = shown["method"] == "rmsea"
+        shown["test"] = [t + a if own else t for t, a, own in zip(shown["test"], about, fit, strict=True)]
         shown["rows_needed"] = [f"{v:.0f}" if math.isfinite(v) else "none" for v in shown["rows_needed"]]
-        for name in ("group", "detectable"):
+        for name in ("group", "std_all", "noncentrality", "detectable", "detectable_std"):
             if not (shown[name].notna() & (shown[name] != "")).any():
                 shown = shown.drop(columns=name)
         text = shown.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.3f}")
-        return "\n".join([head, "", text, *(("", *self.notes) if self.notes else ())])
+        said = [*self._hardest(), *self.notes]
+        return "\n".join([head, "", text, *(("", *said) if said else ())])
+
+    def _hardest(self) -> list[str]:
+        """Say how many rows all paths need."""
+        paths = self._table[self._table["kind"] == "path"]
+        if len(paths) < 2:
+            return []
+        worst = paths.to_dict("records")[int(np.argmax(paths["rows_needed"].to_numpy()))]
+        name = " in ".join(filter(None, (str(worst["test"]), str(worst["group"]))))
+        if not math.isfinite(worst["rows_needed"]):
+            return [f"No number of rows gives each path power {self.power:g}: {name} is 0, or nearly."]
+        return [f"Each path has at least power {self.power:g} with {worst['rows_needed']:.0f} rows; {name} needs most."]
 
     def __str__(self) -> str:
         return self.summary()

@@ -86,7 +86,9 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
                 else ""
             )
         every = [_moments(plan, level.population) for level in levels]
-        mean, cov = mixed_moments([level.share for level in levels], *zip(*((p.mean, p.cov) for p in every), strict=True))
+        mean, cov = mixed_moments(
+            [level.share for level in levels], *zip(*((p.mean, p.cov) for p in every), strict=True)
+        )
         values = every[0].values if len(levels) == 1 else {}
         named, parts, shares = [], [Moments(every[0].names, cov, mean, values)], [1.0]
     return GroupPopulation(
@@ -184,7 +186,9 @@ def _cells(plan: Plan, categories: Sequence[str]) -> list[_Cell]:
         weights = np.array(list(shares.values()))
         mean = float(weights @ codes)
         sd = math.sqrt(float(weights @ (np.array(codes) - mean) ** 2))
-        lists.append([(share, code, (code - mean) / sd) for code, share in zip(codes, weights, strict=True) if share > 0])
+        lists.append(
+            [(share, code, (code - mean) / sd) for code, share in zip(codes, weights, strict=True) if share > 0]
+        )
     return [
         _Cell(math.prod(part[0] for part in own), tuple(part[1] for part in own), tuple(part[2] for part in own))
         for own in product(*lists)
@@ -223,7 +227,7 @@ def _steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
         width = (high - low) / 4 if shape.sd is None else shape.sd
         return linear_steps(centre + width * mean, width * sd)
     cuts = (np.array(shape.cut_points(low, high)) - mean) / sd
-    return steps_of(cuts, np.arange(low, high + 1))
+    return steps_of(cuts, [float(answer) for answer in range(low, high + 1)])
 
 
 def _fact_steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
@@ -301,14 +305,14 @@ class _Change:
             levels = dict(groups.levels)
             reference = next(n for n in self.labels if n == groups.reference or (groups.reference,) == codes[n])
             for label in self.labels:
-                values = {p: self._path(label, p) for p in changed} | own.get(label, {})
+                mine = {p: self._path(label, p) for p in changed} | own.get(label, {})
                 if label == reference:
-                    general = values
+                    general = mine
                     continue
                 key = groups.name_of(label, codes[label])
                 key = label if key is None else key
                 before = levels.get(key, LevelValues())
-                levels[key] = before.model_copy(update={"paths": _stated(before.paths, values)})
+                levels[key] = before.model_copy(update={"paths": _stated(before.paths, mine)})
             spec = spec.model_copy(update={"groups": groups.model_copy(update={"levels": levels})})
         values = spec.values.model_copy(update={"paths": _stated(spec.values.paths, general)})
         return spec.model_copy(update={"values": values})

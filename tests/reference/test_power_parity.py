@@ -115,7 +115,13 @@ def test_answers_missing_by_chance(at: int, missing: str) -> None:
     case, expected = CASES["missing"][at], FOUND["missing"][at]
     spec = MODELS[case["model"]][0]
     text = ("\n".join(spec["population"]), "\n".join(spec["model"]))
-    options = {"nobs": 500, "shares": spec["nobs"], "restrictions": spec["restrictions"], "steps": (), "indirect": False}
+    options = {
+        "nobs": 500,
+        "shares": spec["nobs"],
+        "restrictions": spec["restrictions"],
+        "steps": (),
+        "indirect": False,
+    }
     found = analytic_power(*text, missing=missing, missing_rate=case["rates"], **options).table
     own = found[found["kind"] == "restriction"].set_index("test")["per_row"]
     assert set(own.index) == {r["restriction"] for r in expected[missing]}
