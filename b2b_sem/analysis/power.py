@@ -20,6 +20,7 @@ from b2b_sem.analysis.invariance import STEPS
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power_detectable import Detector, equal_paths, spread_of
 from b2b_sem.analysis.power_effect import indirect_tests, path_rows
+from b2b_sem.analysis.power_ordinal import fit_ordinal_population
 from b2b_sem.analysis.power_population import HOLD, GroupPopulation, read_population
 from b2b_sem.analysis.power_target import DRAW, Settings, Target, clean, fit_population, group_of
 from b2b_sem.engine.base import Array
@@ -135,7 +136,11 @@ def analytic_power(
             hint="give the population as model text, or leave detectable out",
         )
     settings = Settings(tuple(group_equal), tuple(group_partial), std_lv, orthogonal, missing)
-    target = fit_population(whole, model, settings)
+    target = (
+        fit_population(whole, model, settings)
+        if whole.ordinal is None
+        else fit_ordinal_population(whole, model, settings)
+    )
     search = Detector(whole, model, settings, count, power, alpha, hold) if detectable else None
     rows: list[dict[str, Any]] = []
     products: list[ProductTest | None] = []
@@ -144,7 +149,7 @@ def analytic_power(
     def add(kind: str, test: str, *, found: tuple[float, float] = (math.nan, math.nan), **columns: Any) -> None:
         product = columns.pop("product", None)
         rows.append(
-            {"kind": kind, "test": test, "group": "", "method": "likelihood-ratio", "null": 0.0, "value": math.nan}
+            {"kind": kind, "test": test, "group": "", "method": target.method, "null": 0.0, "value": math.nan}
             | {"std_all": math.nan, "df": 1, "per_row": math.nan}
             | {"detectable": found[0], "detectable_std": found[1]}
             | columns
@@ -179,7 +184,7 @@ def analytic_power(
                     product=effect.product, found=found)  # fmt: skip
     groups = max(len(whole.labels), 1)
     wrong, used = False, target.used if missing == "listwise" else 1.0
-    if target.df > 0:
+    if target.df > 0 and target.tests_fit:
         true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
         wrong = true > NOTED
         add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)

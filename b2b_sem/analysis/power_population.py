@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +17,35 @@ from b2b_sem.errors import DataError, ModelSyntaxError
 from b2b_sem.spec.partable import ParameterTable, Row, build_table
 from b2b_sem.spec.syntax import ParsedModel, parse_model
 
-__all__ = ["HOLD", "GroupPopulation", "PathChanges", "read_population", "split_rows_by"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HOLD", "GroupPopulation", "OrdinalPopulation", "PathChanges", "read_population", "split_rows_by"]
 
 #: What stays as it is when a path of the population changes.
 HOLD = ("variance", "residual")
 #: New values of paths by (lhs, rhs, group from 0).
 PathChanges = Mapping[tuple[str, str, int], float]
+
+
+@dataclass(frozen=True, eq=False)
+class OrdinalPopulation:
+    """Ordinal items: normal responses that are cut into answers.
+
+    Attributes
+    ----------
+    names : tuple of str, length p
+    thresholds : mapping of str to tuple of float
+    cor : (p, p) array
+        Correlations of the responses.
+    rows : DataFrame
+        Answers of many respondents of the population, as scored.
+    """
+
+    names: tuple[str, ...]
+    thresholds: Mapping[str, tuple[float, ...]]
+    cor: Array
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +67,8 @@ class GroupPopulation:
         Makes the population with other values of some paths, where it does not come from tables.
     notes : tuple of str
         What to know about results for this population.
+    ordinal : OrdinalPopulation or None
+        Where answers are taken as categories, not as numbers.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +78,7 @@ class GroupPopulation:
     holes: tuple[Holes, ...] = ()
     change: Callable[[PathChanges], GroupPopulation | None] | None = None
     notes: tuple[str, ...] = ()
+    ordinal: OrdinalPopulation | None = None
 
     @property
     def changeable(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -78,6 +78,10 @@ class Target:
     used: float = 1.0
     exact: bool = True
 
+    #: How restrictions are tested, and whether the test of the model itself has a power by theory.
+    method: ClassVar[str] = "likelihood-ratio"
+    tests_fit: ClassVar[bool] = True
+
     @property
     def problem(self) -> Problem:
         """The problem of complete answers."""
@@ -108,9 +112,13 @@ class Target:
         """Noncentrality that one row adds to the test of the model itself."""
         return self.used * clean(self.solution.fmin)
 
-    @cached_property
+    @property
     def vcov(self) -> Array:
         """Covariance matrix of the estimates from one row, (q, q)."""
+        return self._vcov
+
+    @cached_property
+    def _vcov(self) -> Array:
         with single_thread():
             point = evaluate(self.problem.structure, self.moments, self.theta)
             assert point is not None

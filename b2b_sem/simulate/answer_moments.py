@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+import pandas as pd
+from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from b2b_sem.analysis.montecarlo import Population as Moments
 from b2b_sem.analysis.power_missing import Holes
-from b2b_sem.analysis.power_population import GroupPopulation, PathChanges
+from b2b_sem.analysis.power_population import GroupPopulation, OrdinalPopulation, PathChanges
+from b2b_sem.analysis.power_target import DRAW
+from b2b_sem.data.read import Responses
+from b2b_sem.data.score import rules_from_survey, score
 from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
 from b2b_sem.measures.cut import Steps, cut_moments, linear_steps, mixed_moments, steps_of
-from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.draw import Plan, draw_columns
 from b2b_sem.simulate.population import Population
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.truth import LevelPopulation
@@ -32,15 +37,16 @@ from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.simulation import FactShares, SimulationSpec
 from b2b_sem.spec.statement import read_pair
 
-__all__ = ["DRAW", "answer_population"]
+__all__ = ["answer_population", "ordinal_population"]
 
 Array = NDArray[np.float64]
 
-DRAW = "draw samples: give replications=..., or run a Monte Carlo study (monte_carlo)"
 #: Standard deviations beyond which nobody has a fact.
 FAR = 8.5
 #: Finest steps in which a fact without a smallest value is followed, as a share of its standard deviation.
 FINE = 200
+#: Respondents, and their seed, that the precision of thresholds and correlations is taken from.
+ROWS, SEED = 20_000, 1984
 
 
 def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
@@ -99,6 +105,35 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
         change=_Change(plan, group, tuple(level.name for level in named)) if split or not plan.levels else None,
         notes=tuple(notes),
     )
+
+
+def ordinal_population(plan: Plan) -> GroupPopulation:
+    """Return thresholds and correlations behind answers that are taken as categories.
+
+    Raises
+    ------
+    Unsupported
+        For groups, facts that predict, missing answers, continuous answers, and what moments do not describe.
+    """
+    _refuse(plan)
+    spec, values = plan.spec, plan.population
+    reasons: Sequence[tuple[bool, str]] = (
+        (spec.response.type != "ordinal", "continuous answers, which have no categories"),
+        (bool(plan.levels), "groups that differ"),
+        (bool(values.covariates), "facts that predict"),
+        (spec.response.missing_rate > 0 or spec.missing is not None, "missing answers"),
+    )
+    for present, what in reasons:
+        if present:
+            raise Unsupported(f"'{spec.id}' has {what}: for ordinal items its power is not known by theory", hint=DRAW)
+    cuts = {
+        item: tuple(spec.shape(item, plan.survey.scale_of(item)).cut_points(*plan.survey.range_of(item)))
+        for item in values.items
+    }
+    drawn = pd.DataFrame(draw_columns(plan, ROWS, (SeedSequence(SEED),), facts=()))
+    rows = score(Responses.from_frame(drawn), rules_from_survey(plan.survey, plan.items)).frame
+    ordinal = OrdinalPopulation(values.items, cuts, values.item_cov(), rows[list(values.items)].astype(float))
+    return replace(answer_population(plan), change=None, ordinal=ordinal)
 
 
 def _refuse(plan: Plan) -> None:

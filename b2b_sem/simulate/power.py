@@ -12,10 +12,11 @@ from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power import analytic_power
 from b2b_sem.analysis.power_population import GroupPopulation
-from b2b_sem.errors import DataError, did_you_mean
+from b2b_sem.analysis.power_target import DRAW
+from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.power import PowerResult
 from b2b_sem.results.power_sample import SampledPower
-from b2b_sem.simulate.answer_moments import answer_population
+from b2b_sem.simulate.answer_moments import answer_population, ordinal_population
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.sampled import Source, load_source, sampled_power
 from b2b_sem.spec.loader import load_simulation
@@ -149,9 +150,14 @@ def power(
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
         plan = make_plan(spec)
-        given = answer_population(plan, options.pop("group", None))
+        group, ordered = options.pop("group", None), options.pop("ordered", None)
+        if ordered and group is not None:
+            raise Unsupported("groups of ordinal items have no power by theory", hint=DRAW)
+        given = ordinal_population(plan) if ordered else answer_population(plan, group)
         text = plan.model.syntax() if text is None else text
         nobs = spec.n if nobs is None else nobs
+    if options.pop("ordered", None):
+        raise DataError("ordered is for simulation files", hint="describe the answers by a file, or leave ordered out")
     if options.pop("group", None) is not None:
         raise DataError(
             "group is for simulation files", hint="let values differ in the population, as in 'Y ~ c(.3, .5)*X'"
@@ -169,7 +175,7 @@ def _check(options: Mapping[str, Any]) -> None:
     if counted is not None:
         raise DataError(f"'{counted}' is for power by samples", hint="give replications=..., such as 1000")
     known = [name for name in signature(analytic_power).parameters if name not in ("population", "model")]
-    unknown = next((name for name in options if name not in (*known, "group")), None)
+    unknown = next((name for name in options if name not in (*known, "group", "ordered")), None)
     if unknown is not None:
         raise DataError(
             f"'{unknown}' is no option of power by theory.{did_you_mean(unknown, known)}",
