@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.conditional import conditional_effects
+    from b2b_sem.analysis.fit_power import fit_power
     from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
@@ -69,6 +70,7 @@ __all__ = [
     "find_rows",
     "fit",
     "fit_imputed",
+    "fit_power",
     "impute",
     "invariance",
     "johnson_neyman",
@@ -116,6 +118,7 @@ _HOME = {
     "find_rows": "b2b_sem.simulate.sampled",
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
+    "fit_power": "b2b_sem.analysis.fit_power",
     "impute": "b2b_sem.data.impute",
     "invariance": "b2b_sem.analysis.invariance",
     "johnson_neyman": "b2b_sem.analysis.probe",

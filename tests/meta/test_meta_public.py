@@ -33,6 +33,7 @@ PUBLIC = [
     "find_rows",
     "fit",
     "fit_imputed",
+    "fit_power",
     "impute",
     "invariance",
     "johnson_neyman",
