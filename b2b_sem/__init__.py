@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.conditional import conditional_effects
+    from b2b_sem.analysis.fit_power import fit_power
     from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from b2b_sem.simulate.experiment import monte_carlo
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
+    from b2b_sem.simulate.sampled import find_effect, find_rows
     from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
 
@@ -64,8 +66,11 @@ __all__ = [
     "compare",
     "compare_groups",
     "conditional_effects",
+    "find_effect",
+    "find_rows",
     "fit",
     "fit_imputed",
+    "fit_power",
     "impute",
     "invariance",
     "johnson_neyman",
@@ -109,8 +114,11 @@ _HOME = {
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
     "conditional_effects": "b2b_sem.analysis.conditional",
+    "find_effect": "b2b_sem.simulate.sampled",
+    "find_rows": "b2b_sem.simulate.sampled",
     "fit": "b2b_sem.analysis.structural",
     "fit_imputed": "b2b_sem.analysis.imputation",
+    "fit_power": "b2b_sem.analysis.fit_power",
     "impute": "b2b_sem.data.impute",
     "invariance": "b2b_sem.analysis.invariance",
     "johnson_neyman": "b2b_sem.analysis.probe",

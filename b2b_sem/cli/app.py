@@ -26,6 +26,7 @@ _COMMANDS = (
     "compare-groups",
     "copy",
     "fit",
+    "fit-power",
     "invariance",
     "list",
     "moderation",

@@ -42,10 +42,14 @@ from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+_CUT = (
+    "answers are whole numbers, true values those of the responses behind them: fits that take answers as continuous "
+    "find smaller loadings and larger residual variances, most so with few or skewed categories"
+)
 #: Most reasons of failures that a table names for a condition.
 _REASONS = 5
 #: File that says whose samples a folder holds.
@@ -110,16 +114,16 @@ def monte_carlo(
     _whole(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
-    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    for trial in trials:
+        check_options(trial)
+    place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
     tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
     tables |= {"verdicts": [], "replications": []}
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
-    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
-    for trial in trials:
-        check_options(trial)
     lean = count * sum(trial.weight for trial in trials) > IN_MEMORY
     owner = None
     if lean and place is None:
@@ -371,7 +375,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     return plans
 
 
-def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
@@ -415,11 +419,19 @@ def _slug(cell: Condition) -> str:
 
 def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
+    population = spec.population_spec
+    assert population is not None  # cells() would have raised
+    cut = [
+        cell
+        for cell in spec.cells()
+        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
+    ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
         f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
         "population file",
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
+        *([_CUT] if cut else []),
     )
 
 
