@@ -40,6 +40,7 @@ from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
@@ -356,6 +357,11 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
+def plan_of(population: SimulationSpec | TextPopulation) -> Plan | TextPlan:
+    """Return a population ready to be drawn from; raises ``SpecError`` if its values are impossible."""
+    return make_text_plan(population) if isinstance(population, TextPopulation) else make_plan(population)
+
+
 def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
@@ -363,8 +369,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     plans: dict[str, Plan | TextPlan] = {}
     for change in dict.fromkeys(cell.change for cell in cells):
         try:
-            changed = spec.changed(population, change)
-            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
+            plans[change] = plan_of(spec.changed(population, change))
         except SpecError as error:
             if not change:
                 raise
@@ -422,9 +427,7 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     population = spec.population_spec
     assert population is not None  # cells() would have raised
     cut = [
-        cell
-        for cell in spec.cells()
-        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
+        cell for cell in spec.cells() if _is_cut(spec.changed(population, cell.change)) and not cell.settings.ordered
     ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
@@ -433,6 +436,12 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
         *([_CUT] if cut else []),
     )
+
+
+def _is_cut(population: SimulationSpec | TextPopulation) -> bool:
+    if isinstance(population, TextPopulation):
+        return bool(population.cuts() or population.shares)
+    return population.response.type == "ordinal"
 
 
 def _whole(value: Any, what: str, least: int) -> int:

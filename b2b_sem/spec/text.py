@@ -77,6 +77,11 @@ class TextPopulation(TextValues, Document):
         return {}
 
     @property
+    def survey_spec(self) -> None:
+        """Survey: none."""
+        return None
+
+    @property
     def clusters(self) -> None:
         """Clusters of respondents: none."""
         return None
