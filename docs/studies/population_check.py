@@ -7,8 +7,8 @@ Every population is a small file with a survey, or lavaan text. What is asked fo
 in the file, by closed forms, and not by the program that draws. Beside each kind of quantity stands the largest
 distance of what is found from what was asked, and that in standard errors: those come from the spread of the quantity
 over 50 parts of the rows, so that they hold for skew, kurtosis and clusters, too. Of 100 true values one is about 2.6
-standard errors away, of 1,000 one 3.3. Rates of answers that are missing for a reason are solved with 50,000 respondents
-of a fixed seed and come out within about .003: they have no standard errors.
+standard errors away, of 1,000 one 3.3. Rates of answers that are missing for a reason are solved with 50,000
+respondents of a fixed seed and come out within about .003: they have no standard errors.
 
 `population-check.csv` holds each quantity, `population-check.md` the table.
 """
@@ -252,8 +252,8 @@ def cases() -> Iterator[tuple[str, dict[str, str], list[Quantity]]]:
         [
             # six of seven answers at random are wrong; who repeats one answer gives 7 to the check if the first is 7
             (
-                "careless",
-                "check failed",
+                "attention checks failed",
+                "ac1",
                 0.95 * 0.1 * 6 / 7 + 0.05 * (1 - _first()),
                 lambda f: float((f["ac1"] != 7).mean()),
             ),
@@ -492,13 +492,9 @@ def summary(found: Frame) -> list[str]:
     found = found.assign(apart=apart, z=apart / found["error"].where(found["error"] > 0))
     rows = []
     for (population, what), own in found.groupby(["population", "what"], sort=False):
-        asked = (
-            f"{own['asked'].min():.3g} to {own['asked'].max():.3g}" if len(own) > 1 else f"{own['asked'].iloc[0]:.3g}"
-        )
-        z = own["z"].max()
-        rows.append(
-            (population, what, len(own), asked, f"{own['apart'].max():.4f}", "" if math.isnan(z) else f"{z:.1f}")
-        )
+        ends = dict.fromkeys(f"{value:.3g}" for value in (own["asked"].min(), own["asked"].max()))
+        z = "" if what in SOLVED_FOR else f"{own['z'].max():.1f}"
+        rows.append((population, what, len(own), " to ".join(ends), f"{own['apart'].max():.4f}", z))
     return table(["population", "", "values", "asked", "largest distance", "in standard errors"], rows)
 
 
