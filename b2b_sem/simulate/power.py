@@ -22,7 +22,7 @@ from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["power"]
+__all__ = ["answer_moments", "power"]
 
 DRAW = "draw samples with simulate() and fit the model to each"
 
@@ -91,7 +91,7 @@ def power(
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
         own, survey = sources(spec)
-        given = _answers(spec, own, survey)
+        given = answer_moments(spec, own, survey)
         text = own.syntax() if text is None else text
         nobs = spec.n if nobs is None else nobs
     if text is None:
@@ -101,7 +101,7 @@ def power(
     return analytic_power(given, text, nobs=nobs, power=power, alpha=alpha, **options)
 
 
-def _answers(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Population:
+def answer_moments(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Population:
     """Return the moments of standardized answers.
 
     Raises
