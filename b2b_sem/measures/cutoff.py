@@ -1,4 +1,4 @@
-"""Cut-offs that tell the fit of a correct model from that of a misspecified one, by their distributions over samples."""
+"""Cut-offs that tell the fit of a correct model from that of a misspecified one, by distributions over samples."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from b2b_sem.measures.cutoff import NONE
@@ -72,7 +73,7 @@ class FitCutoffs:
     notes: tuple[str, ...]
     _table: pd.DataFrame = field(repr=False)
     _added: pd.DataFrame = field(repr=False)
-    _samples: np.ndarray[Any, np.dtype[np.float64]] = field(repr=False)
+    _samples: npt.NDArray[np.floating[Any]] = field(repr=False)
 
     @property
     def levels(self) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.cutoff import Recipe, derive_cutoffs, measurement_text, recipe_of, recipe_of_text
+from b2b_sem.analysis.cutoff import derive_cutoffs
+from b2b_sem.analysis.cutoff_recipe import Recipe, measurement_text, recipe_of, recipe_of_text
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.montecarlo import population as text_population
