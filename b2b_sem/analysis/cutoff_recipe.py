@@ -19,13 +19,22 @@ from b2b_sem.spec.measurement import measurement_model
 from b2b_sem.spec.product import product_entries
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["SHAPING", "Recipe", "indices_of", "measurement_fit", "measurement_text", "recipe_of", "recipe_of_text"]
+__all__ = [
+    "SHAPING",
+    "Recipe",
+    "indices_of",
+    "measurement_fit",
+    "measurement_text",
+    "recipe_of",
+    "recipe_of_answers",
+    "recipe_of_text",
+]
 
 #: Estimators of ordinal items whose indices are compared with those of lavaan.
 ORDINAL = ("WLSMV", "ULSMV")
 #: Options that shape the parameter table.
 SHAPING = ("meanstructure", "std_lv", "orthogonal")
-_TESTED, _NOTE = "Only the measurement part is tested", "Cut-offs are those of the measurement part"
+_TESTED, _NOTE = "Only the measurement part is tested", "Cut-offs and values are those of the measurement part"
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,8 +213,8 @@ def recipe_of(fit: FitResult) -> Recipe:
         own_rows = standardized[standardized["op"] == "|"]
         thresholds = {v: np.sort(own_rows.loc[own_rows["lhs"] == v, "est_std"].to_numpy(dtype=float)) for v in items}
         settings.pop("meanstructure", None)
-        # samples are fitted with delta, whatever the fit has: indices are the same, and theta has no solution at all where
-        # a residual variance would be negative, as often happens in misspecified samples
+        # samples are fitted with delta, whatever the fit has: indices are the same, and theta has no solution at all
+        # where a residual variance would be negative, as often happens in misspecified samples
         notes += ("CFI and RMSEA are the scaled ones.",)
     else:
         scale = np.sqrt(np.diag(own.implied()["cov"].loc[list(items), list(items)].to_numpy()))
@@ -223,6 +232,25 @@ def recipe_of(fit: FitResult) -> Recipe:
         thresholds=thresholds,
         notes=notes,
     )
+
+
+def recipe_of_answers(text: str, data: Any, settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe for the measurement part of a model, fitted to answers by the settings of another fit.
+
+    Parameters
+    ----------
+    text : str
+        The whole model.
+    data : DataFrame or Responses
+    settings : mapping
+        Arguments of :func:`b2b_sem.fit`.
+    """
+    measured, items, notes = measurement_text(text)
+    own = dict(settings)
+    if isinstance(own.get("ordered"), list | tuple):
+        own["ordered"] = [v for v in own["ordered"] if v in items]
+    recipe = recipe_of(fit_model(measured, data, **own))
+    return replace(recipe, notes=(*notes, *recipe.notes))
 
 
 def _solution(
@@ -263,7 +291,7 @@ def _solution(
     return Solution(items, factors, loadings, free, np.asarray(factor_cor, dtype=float), residual, frozenset(tied))
 
 
-def recipe_of_text(text: str, nobs: int) -> Recipe:
+def recipe_of_text(text: str, nobs: int, file: str | None = None) -> Recipe:
     """Return the recipe for a measurement model whose completely standardized values are given.
 
     Parameters
@@ -272,13 +300,15 @@ def recipe_of_text(text: str, nobs: int) -> Recipe:
         lavaan syntax with a number for every loading, correlation of latent variables and correlation of residuals:
         ``F =~ .7*x1 + .6*x2 + .8*x3``, ``F ~~ .4*G``, ``x1 ~~ .2*x2``.
     nobs : int
+    file : str, optional
+        Where the text was read from.
 
     Raises
     ------
     ModelSyntaxError
         If a number is missing, or the text says something else.
     """
-    parsed = parse_model(text)
+    parsed = parse_model(text, file)
     rows: list[tuple[str, str, str, float]] = []
 
     def wrong(entry: Any, message: str, hint: str) -> ModelSyntaxError:

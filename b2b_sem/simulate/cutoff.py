@@ -104,7 +104,7 @@ def fit_cutoffs(
         text, file = model_text(model)
         if n is None:
             raise DataError("there is no number of respondents", hint="give n=..., such as 300", file=file)
-        recipe = recipe_of_text(text, int(n))
+        recipe = recipe_of_text(text, int(n), file)
     recipe = recipe if n is None else recipe.at(int(n))
     return derive_cutoffs(recipe, replications=replications, seed=seed, jobs=jobs, progress=progress)
 
@@ -124,7 +124,7 @@ def _planned(
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
         own, survey = sources(spec)
         moments = answer_moments(spec, own, survey)
-        text = own.syntax(survey) if text is None else text
+        text = own.syntax() if text is None else text
         n = spec.n if n is None else n
     if text is None:
         raise DataError("there is no model", hint="give the model that is going to be fitted")
