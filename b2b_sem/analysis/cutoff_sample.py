@@ -68,7 +68,8 @@ class MomentSamples:
         prepared = self.replicators[number // self.blocks]
         with single_thread():
             cov, mean = self.draw(number)
-            found = prepared.fit(cov, mean)
+            # the last resorts of single fits would take minutes where weak models have no solution in many samples
+            found = prepared.fit(cov, mean, alone=False)
             at = np.flatnonzero(found.converged)
             means = None if mean is None else mean[at]
             measures = measure_stack(prepared.problem, prepared.kernel, found.theta[at], found.fmin[at], cov[at], means)

@@ -147,7 +147,7 @@ def draw_cutoffs(found: FitCutoffs) -> Figure:
             "gridcolor": "#ececec",
             "zeroline": False,
             "fixedrange": True,
-            **axis_marks(low, high, 5),
+            **axis_marks(low, high, 7),
         }
     base = base_layout(height=360)
     base["margin"] = {**base["margin"], "t": 62, "l": 56}
@@ -166,7 +166,7 @@ def draw_cutoffs(found: FitCutoffs) -> Figure:
         showlegend=True,
     )
     left = found.levels - len(levels)
-    more = f" {left} levels between are not drawn." if left else ""
+    more = f" {left} level{'' if left == 1 else 's'} between {'is' if left == 1 else 'are'} not drawn." if left else ""
     own_value = "; the thick line is the fit itself" if any(math.isfinite(v) for v in found.values.values()) else ""
     return Figure(
         "fit-cutoffs",

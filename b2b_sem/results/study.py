@@ -233,7 +233,9 @@ class StudyResult:
                 items=frame_from_records(sample["items"]),
                 background=tuple((label, frame_from_records(rows)) for label, rows in sample["background"]),
                 notes=tuple(sample["notes"]),
-                answers=None if sample.get("answers") is None else frame_from_records(sample["answers"]),
+                answers=None
+                if sample.get("answers") is None
+                else frame_from_records(sample["answers"], ("name", "answer", "label", "n", "percent")),
             ),
             rivals=tuple(
                 RivalResult(
