@@ -25,6 +25,7 @@ TRACEBACK_VARIABLE = "B2B_SEM_TRACEBACK"
 _COMMANDS = (
     "compare-groups",
     "copy",
+    "cutoffs",
     "fit",
     "fit-power",
     "invariance",
