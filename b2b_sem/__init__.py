@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.lesson import make_lesson
+    from b2b_sem.simulate.lesson_check import check_lesson
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
     from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
@@ -61,6 +63,7 @@ __all__ = [
     "Unsupported",
     "__version__",
     "advise",
+    "check_lesson",
     "compare",
     "compare_groups",
     "conditional_effects",
@@ -74,6 +77,7 @@ __all__ = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "make_lesson",
     "missingness",
     "moderation",
     "moderation_size",
@@ -106,6 +110,7 @@ _HOME = {
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
     "advise": "b2b_sem.analysis.advice",
+    "check_lesson": "b2b_sem.simulate.lesson_check",
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
     "conditional_effects": "b2b_sem.analysis.conditional",
@@ -119,6 +124,7 @@ _HOME = {
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "make_lesson": "b2b_sem.simulate.lesson",
     "missingness": "b2b_sem.analysis.missingness",
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",

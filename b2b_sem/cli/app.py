@@ -27,6 +27,7 @@ _COMMANDS = (
     "copy",
     "fit",
     "invariance",
+    "lesson",
     "list",
     "moderation",
     "montecarlo",

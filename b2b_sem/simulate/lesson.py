@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.random import SeedSequence, default_rng
+from numpy.typing import NDArray
 
 from b2b_sem.errors import DataError, SpecError, did_you_mean
 from b2b_sem.results.io import plain
@@ -50,7 +51,7 @@ _FEWEST = 30
 
 @dataclass(frozen=True)
 class OpenLesson:
-    """The truth of a lesson.
+    """The truth of a lesson, and its respondents.
 
     Attributes
     ----------
@@ -59,7 +60,9 @@ class OpenLesson:
     spec : SimulationSpec
         The population with its hidden values, tied to model and survey.
     drawn : SimulatedData
-        The respondents of the lesson and their true values; `frame` as recorded in the file.
+        The respondents of the lesson and their true values.
+    recorded : DataFrame
+        Their answers as the file holds them.
     spoiled : ndarray of bool, shape (n,)
         Who answered carelessly or in straight lines.
     codes : bool
@@ -77,7 +80,8 @@ class OpenLesson:
     seed: int
     spec: SimulationSpec
     drawn: SimulatedData
-    spoiled: Any
+    recorded: pd.DataFrame
+    spoiled: NDArray[np.bool_]
     codes: bool
     same: bool
     digest: str
@@ -264,6 +268,7 @@ def open_lesson(lesson: str | os.PathLike[str] | Lesson, key: str | None = None)
         seed=hidden["seed"],
         spec=spec,
         drawn=data,
+        recorded=recorded,
         spoiled=_spoiled(spec, hidden["n"], hidden["answers_seed"]),
         codes=hidden["codes"],
         same=hashlib.sha256(_csv(recorded).encode()).hexdigest() == digest,
@@ -320,7 +325,13 @@ def _refer(text: str, document: Document, key: str, name: str) -> str:
 
 
 def _csv(frame: pd.DataFrame) -> str:
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+    """Return a table as CSV; whole numbers stay whole beside empty cells."""
+    whole = {
+        name: "Int64"
+        for name in frame.columns
+        if frame[name].dtype.kind == "f" and frame[name].isna().any() and (frame[name].dropna() % 1 == 0).all()
+    }
+    return str(frame.astype(whole).to_csv(index=False, lineterminator="\n"))
 
 
 def _codebook(data: SimulatedData, level: str) -> pd.DataFrame:
@@ -371,17 +382,8 @@ def _study(identifier: str, title: str, spec: SimulationSpec, model: ModelSpec, 
     return "\n".join(lines)
 
 
-def _spoiled(spec: SimulationSpec, n: int, seed: int) -> Any:
+def _spoiled(spec: SimulationSpec, n: int, seed: int) -> NDArray[np.bool_]:
     """Return who answered carelessly or in straight lines: those whose answers change when nobody does."""
     as_given = simulate(clean(spec, careless=False, method=False), n, seed).frame
     attentive = simulate(clean(spec, method=False), n, seed).frame
-    return (as_given != attentive).any(axis=1).to_numpy()
-
-
-def truth_rows(opened: OpenLesson) -> list[Mapping[str, Any]]:
-    """Return the true values of paths and products as rows: path, value."""
-    table = opened.truth
-    return [
-        {"path": f"{r['rhs']} -> {r['lhs']}", "value": r["value"]}
-        for r in table[table["op"] == "~"].to_dict("records")
-    ]
+    return np.asarray((as_given != attentive).any(axis=1))

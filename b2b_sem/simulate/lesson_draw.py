@@ -72,7 +72,7 @@ LEVELS: Mapping[str, Level] = {
         careless=(0.06, 0.10),
         straight=(0.02, 0.04),
         dropout=(0.12, 0.20),
-        method=(0.05, 0.12),
+        method=(0.03, 0.08),
         codes=True,
     ),
 }
