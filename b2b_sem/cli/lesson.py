@@ -95,14 +95,14 @@ def check(folder: Path, results: Path | None, key: str | None, out: Path | None)
 
     target = folder / "recovered" if out is None else out
     check_directory(target)
-    open_lesson(folder, key)  # a wrong key fails before anything is run
+    opened = open_lesson(folder, key)  # a wrong key fails before anything is run
     if results is None:
         from b2b_sem.study import run_study
 
         source, found = f"{STUDY} of the lesson", run_study(folder / STUDY, progress=say)
     else:
         found, source = read_results(results)
-    result = check_lesson(folder, found, key=key, source=source)
+    result = check_lesson(opened, found, source=source)
     with staged_directory(target, listing="recovered.json") as stage:
         write_check(result, stage / "recovered.html")
         files = [{"path": "recovered.html"}, {"path": "recovered.json"}]

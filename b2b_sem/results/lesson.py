@@ -27,6 +27,7 @@ __all__ = [
     "Mistake",
     "Section",
     "Task",
+    "as_frame",
     "file_entry",
 ]
 
@@ -329,11 +330,7 @@ class LessonCheck:
         for part in fields(cls):
             value = data[part.name.lstrip("_")]
             if part.name in _COLUMNS:
-                frame = frame_from_records(value, _COLUMNS[part.name])
-                for name in _FLAGS.intersection(frame.columns):
-                    # yes, no or not known: numbers would lose the difference between no and 0
-                    frame[name] = pd.Series([row[name] for row in value], dtype=object)
-                value = frame
+                value = as_frame(value, _COLUMNS[part.name])
             elif part.name == "mistakes":
                 value = tuple(Mistake(**m) for m in value)
             elif part.name == "notes":
@@ -378,4 +375,13 @@ _COLUMNS = {
     "_reliability": RELIABILITY_COLUMNS,
     "_verdicts": VERDICT_COLUMNS,
 }
-_FLAGS = {"covered", "recovered", "reverse"}
+_FLAGS = ("covered", "recovered", "reverse")
+
+
+def as_frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a table of a check; yes, no and not known stay what they are, and do not become numbers."""
+    frame = frame_from_records(rows, columns)
+    for name in _FLAGS:
+        if name in columns:
+            frame[name] = pd.Series([row[name] for row in rows], dtype=object)
+    return frame

@@ -71,6 +71,8 @@ class OpenLesson:
         Whether the answers that were drawn again are those that were handed out.
     digest : str
         SHA-256 of the answers that were handed out.
+    folder : Path or None
+        Where the lesson is, if it was opened from files.
     """
 
     id: str
@@ -85,6 +87,7 @@ class OpenLesson:
     codes: bool
     same: bool
     digest: str
+    folder: Path | None = None
 
     @property
     def model(self) -> ModelSpec:
@@ -273,6 +276,7 @@ def open_lesson(lesson: str | os.PathLike[str] | Lesson, key: str | None = None)
         codes=hidden["codes"],
         same=hashlib.sha256(_csv(recorded).encode()).hexdigest() == digest,
         digest=digest,
+        folder=None if place is None else place.parent,
     )
 
 

@@ -26,6 +26,7 @@ from b2b_sem.results.lesson import (
     VERDICT_COLUMNS,
     Lesson,
     LessonCheck,
+    as_frame,
 )
 from b2b_sem.results.provenance import sha256
 from b2b_sem.results.study import RESULTS_VERSION, StudyResult
@@ -69,7 +70,7 @@ class _Case:
 
 
 def check_lesson(
-    lesson: str | os.PathLike[str] | Lesson,
+    lesson: str | os.PathLike[str] | Lesson | OpenLesson,
     results: Results | str | os.PathLike[str],
     *,
     key: str | None = None,
@@ -80,8 +81,8 @@ def check_lesson(
 
     Parameters
     ----------
-    lesson : path or Lesson
-        Folder that ``lesson.save`` or ``b2b-sem lesson make`` wrote, or the lesson itself.
+    lesson : path, Lesson or OpenLesson
+        Folder that ``lesson.save`` or ``b2b-sem lesson make`` wrote, the lesson itself, or one that was opened.
     results : StudyResult, FitResult or path
         What :func:`b2b_sem.run_study` or :func:`b2b_sem.fit` gave; or a folder of ``b2b-sem run``, its results.json, or
         a file of ``b2b-sem fit --json``. Latents are told by their items: they may have other names.
@@ -120,7 +121,7 @@ def check_lesson(
     >>> sorted({m.code for m in check.mistakes if m.serious})
     ['reversed']
     """
-    opened = open_lesson(lesson, key)
+    opened = lesson if isinstance(lesson, OpenLesson) else open_lesson(lesson, key)
     found, name = (results, "results in memory") if isinstance(results, Results) else read_results(results)
     study = found if isinstance(found, StudyResult) else None
     fit = found.fit if isinstance(found, StudyResult) else found
@@ -157,7 +158,7 @@ def check_lesson(
         ok=fit.ok,
         failure=fit.failure,
         mistakes=tuple(mistakes),
-        notes=tuple(_notes(case, lesson)),
+        notes=tuple(_notes(case)),
         chance=MappingProxyType(_chance(paths, loadings, alpha)),
         _paths=paths,
         _loadings=loadings,
@@ -222,7 +223,7 @@ def _case(
     mixed = frozenset(pair for pair in main if pair not in truth)
     if mixed:
         together = limits.paths(limits.best(own, correct)) or {}
-        truth |= {pair: round(together[pair], 2) for pair in mixed if pair in together}
+        truth |= {pair: together[pair] for pair in mixed if pair in together}
     away: dict[Pair, float] = {}
     sources: dict[Pair, dict[str, float]] = {}
     if treatment is not None and fit.ok:
@@ -308,7 +309,7 @@ def _paths(case: _Case, study: StudyResult | None) -> pd.DataFrame:
     every = dict.fromkeys([*case.main, *(pair for pair in fitted if _gradable(pair, case))])
     rows = [_path(case, pair, turned) for pair in every]
     rows += _products(case, study)
-    return pd.DataFrame(rows, columns=list(PATH_COLUMNS))
+    return as_frame(rows, PATH_COLUMNS)
 
 
 def _gradable(pair: Pair, case: _Case) -> bool:
@@ -475,7 +476,7 @@ def _loadings(case: _Case) -> pd.DataFrame:
                 "bias_se": (r["est_std"] - r["truth"]) / r["se"],
             }
         )
-    return pd.DataFrame(rows, columns=list(LOADING_COLUMNS))
+    return as_frame(rows, LOADING_COLUMNS)
 
 
 def _reliability(case: _Case) -> pd.DataFrame:
@@ -579,7 +580,7 @@ def _at_least(misses: int, count: int, rate: float) -> float:
     return float(bdtrc(misses - 1, count, rate))
 
 
-def _notes(case: _Case, lesson: Any) -> list[str]:
+def _notes(case: _Case) -> list[str]:
     opened, model = case.opened, case.model
     notes = [
         "All values are standardized. The truth of loadings is what recorded answers tend to: whole numbers weaken "
@@ -590,8 +591,8 @@ def _notes(case: _Case, lesson: Any) -> list[str]:
             "The answers could not be drawn again exactly (another version of NumPy): what was done with them is not "
             "looked at."
         )
-    elif not isinstance(lesson, Lesson):
-        file = Path(lesson) / ANSWERS
+    elif opened.folder is not None:
+        file = opened.folder / ANSWERS
         if file.is_file() and sha256(file) != opened.digest:
             notes.append(f"{ANSWERS} in the folder of the lesson is not the file that was handed out: it was changed.")
     other = {own: true for own, true in model.names.items() if own != true}
@@ -604,7 +605,7 @@ def _notes(case: _Case, lesson: Any) -> list[str]:
         listed = ", ".join(f"{b} -> {a}" for a, b in sorted(case.mixed))
         notes.append(
             f"{listed}: the groups of '{opened.drawn.split}' differ, or their means move the value; the truth is what all "
-            "respondents together tend to, to two digits."
+            "respondents together tend to, right to about .01."
         )
     if case.treatment is not None and case.away:
         notes.append(
