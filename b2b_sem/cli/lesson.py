@@ -31,8 +31,8 @@ def command() -> None:
 def make(sim: str, nobs: int, seed: int | None, level: str, key: str | None, out: Path) -> None:
     """Make a lesson from the population SIM: answers, codebook, survey, model, study, task sheet, sealed truth.
 
-    DIR is what students get. The key is written to DIR.key beside it, and shown; it stays with the teacher. The values of
-    SIM are replaced by hidden ones: some paths are zero, some have the other sign than the theory says.
+    DIR is what students get. The key is written to DIR.key beside it, and shown; it stays with the teacher. The values
+    of SIM are replaced by hidden ones: some paths are zero, some have the other sign than the theory says.
     """
     from b2b_sem.cli.output import check_directory, check_file, say, staged_directory
     from b2b_sem.errors import B2BSemError
@@ -83,15 +83,15 @@ def _list_page(listing: Path, name: str) -> None:
 def check(folder: Path, results: Path | None, key: str | None, out: Path | None) -> int:
     """Compare RESULTS with the hidden truth of the lesson in DIR, and write recovered.html and recovered.json.
 
-    RESULTS is a folder of 'b2b-sem run', its results.json, or a file of 'b2b-sem fit --json'. Without it, the study file
-    in DIR is run as it stands now. The exit code is 1 when the fit must not be interpreted.
+    RESULTS is a folder of 'b2b-sem run', its results.json, or a file of 'b2b-sem fit --json'. Without it, the study
+    file in DIR is run as it stands now. The exit code is 1 when the fit must not be interpreted.
     """
     from b2b_sem.cli.output import check_directory, say, staged_directory
     from b2b_sem.report.lesson import check_lines, write_check
     from b2b_sem.results.io import write_json
     from b2b_sem.results.lesson import STUDY
     from b2b_sem.simulate.lesson import open_lesson
-    from b2b_sem.simulate.lesson_check import check_lesson, read_results
+    from b2b_sem.simulate.lesson_check import check_lesson
 
     target = folder / "recovered" if out is None else out
     check_directory(target)
@@ -99,10 +99,10 @@ def check(folder: Path, results: Path | None, key: str | None, out: Path | None)
     if results is None:
         from b2b_sem.study import run_study
 
-        source, found = f"{STUDY} of the lesson", run_study(folder / STUDY, progress=say)
+        study = run_study(folder / STUDY, progress=say)
+        result = check_lesson(opened, study, source=f"{STUDY} of the lesson")
     else:
-        found, source = read_results(results)
-    result = check_lesson(opened, found, source=source)
+        result = check_lesson(opened, results)
     with staged_directory(target, listing="recovered.json") as stage:
         write_check(result, stage / "recovered.html")
         files = [{"path": "recovered.html"}, {"path": "recovered.json"}]

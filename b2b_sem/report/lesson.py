@@ -39,8 +39,8 @@ def write_check(check: LessonCheck, path: str | os.PathLike[str]) -> Path:
         mistakes=[m for m in check.mistakes if m.serious],
         remarks=[m for m in check.mistakes if not m.serious],
         chance=chance_lines(check),
-        paths=[r for r in check.paths.to_dict("records")],
-        verdicts=[r for r in check.verdicts.to_dict("records")],
+        paths=check.paths.to_dict("records"),
+        verdicts=check.verdicts.to_dict("records"),
         tables={name: Markup(t.to_html()) for name, t in tables.items()},
         figure=figure,
         spec=None if figure is None else Markup(figure_spec(figure)),
@@ -90,11 +90,14 @@ def check_tables(check: LessonCheck) -> dict[str, Table]:
                 for r in check.paths.to_dict("records")
             ],
             [
-                "Standardized. Decision: right, or type I (an effect that is not there), type II (one that was not found), "
+                "Standardized. Decision: right, or type I (an effect that is not there), type II (one that was not "
+                "found), "
                 "type S (the wrong sign).",
-                "Off by: estimate minus truth in standard errors; systematic is the part that would stay with very many "
+                "Off by: estimate minus truth in standard errors; systematic is the part that would stay with very "
+                "many "
                 "respondents, chance is the rest.",
-                "Power: probability that the test finds this path with as many careful respondents; where the path is zero, "
+                "Power: probability that the test finds this path with as many careful respondents; where the path is "
+                "zero, "
                 "that of a false alarm.",
             ],
         ),
@@ -114,7 +117,10 @@ def check_tables(check: LessonCheck) -> dict[str, Table]:
                 tuple(r[c] for c in ("id", "path", "sign", "truth", "right", "found", "outcome"))
                 for r in check.verdicts.to_dict("records")
             ],
-            ["Verdicts rest on tests that are adjusted for their number, and can so miss what the test of a path finds."],
+            [
+                "Verdicts rest on tests that are adjusted for their number, and can so miss what the test of a path "
+                "finds."
+            ],
         ),
         "reliability": table(
             "reliability",
@@ -168,7 +174,8 @@ def chance_lines(check: LessonCheck) -> list[str]:
             continue
         misses, p = int(c[f"{name}_misses"]), c[f"{name}_probability"]
         line = (
-            f"{misses} of {count} intervals of {word} miss the truth. In a perfect analysis {level} intervals would miss "
+            f"{misses} of {count} intervals of {word} miss the truth. In a perfect analysis {level} intervals would "
+            "miss "
             f"{_about(c[f'{name}_expected'])} of {count} on average"
         )
         if misses:
@@ -178,7 +185,8 @@ def chance_lines(check: LessonCheck) -> list[str]:
     if c["zeros"]:
         out.append(
             f"{_count(c['zeros'], 'path is', 'paths are')} zero in the population: {int(c['false_alarms'])} false "
-            f"{'alarm' if c['false_alarms'] == 1 else 'alarms'}, where alpha = {number(check.alpha, 2, bounded=True)} makes "
+            f"{'alarm' if c['false_alarms'] == 1 else 'alarms'}, where alpha = {number(check.alpha, 2, bounded=True)} "
+            "makes "
             f"{_about(c['false_alarms_expected'])} on average."
         )
     if c["effects"]:

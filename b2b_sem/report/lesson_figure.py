@@ -97,7 +97,8 @@ def draw_recovery(check: LessonCheck) -> Figure | None:
     return Figure(
         "recovery",
         "Estimates and the truth",
-        f"Points with lines: estimates with {100 * check.confidence:g}% intervals. Upright strokes: what is true of the "
+        f"Points with lines: estimates with {100 * check.confidence:g}% intervals. Upright strokes: what is true of "
+        "the "
         "population. A path is recovered if its line holds the stroke and the test decided rightly.",
         listed,
         plot,

@@ -96,9 +96,7 @@ def open_seal(text: str, key: str, file: object = None) -> dict[str, Any]:
         raise DataError("the sealed truth was changed or damaged: its checksum is wrong", file=file, hint=hint)
     packed = _masked(masked, key)
     if _digest("key", normalize_key(key).encode(), packed) != fields["Lock"]:
-        raise DataError(
-            "this key does not open the seal", file=file, hint="the key was shown when the lesson was made"
-        )
+        raise DataError("this key does not open the seal", file=file, hint="the key was shown when the lesson was made")
     content: dict[str, Any] = json.loads(zlib.decompress(packed).decode())
     return content
 

@@ -11,11 +11,10 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,7 +165,7 @@ def make_lesson(
     pattern = sim if isinstance(sim, SimulationSpec) else load_simulation(sim)
     model, survey = sources(pattern)
     texts, names = _texts(pattern, model, survey)
-    stream = SeedSequence(seed, spawn_key=(sorted(LEVELS).index(level),))
+    stream = SeedSequence(seed, spawn_key=(zlib.crc32(level.encode()),))
     # the answers have a seed of their own, so that they tell nothing of the values
     values, answers = stream.spawn(2)
     parts = json.loads(json.dumps(draw_parts(pattern, LEVELS[level], default_rng(values))))
@@ -296,9 +295,7 @@ def _kept_key(folder: Path) -> str:
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def _texts(
-    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec
-) -> tuple[dict[str, str], dict[str, str]]:
+def _texts(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> tuple[dict[str, str], dict[str, str]]:
     """Return the texts of simulation, model and survey, whose references name each other, and names of their files."""
     found: dict[str, Document] = {"simulation": spec, "model": model, "survey": survey}
     texts: dict[str, str] = {}

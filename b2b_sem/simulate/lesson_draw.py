@@ -144,9 +144,7 @@ def draw_parts(spec: SimulationSpec, level: Level, rng: Generator) -> dict[str, 
     )
 
 
-def _draw(
-    spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, level: Level, rng: Generator
-) -> dict[str, Any]:
+def _draw(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, level: Level, rng: Generator) -> dict[str, Any]:
     pairs = spec.regressions(model)
     signs = claimed_signs(spec, model)
     factors = _kinds(len(pairs), level, rng)
@@ -187,7 +185,9 @@ def _draw(
 def _kinds(count: int, level: Level, rng: Generator) -> list[int]:
     """Return 1 (as stated), 0 (none) or -1 (the other sign) for each path; of four or more at least one of each."""
     if count < 4:
-        return [int(rng.choice([1, 0, -1], p=[1 - level.zero - level.other, level.zero, level.other])) for _ in range(count)]
+        return [
+            int(rng.choice([1, 0, -1], p=[1 - level.zero - level.other, level.zero, level.other])) for _ in range(count)
+        ]
     zero = max(1, int(rng.binomial(count, level.zero)))
     other = max(1, int(rng.binomial(count, level.other)))
     while zero + other > count // 2:
@@ -256,7 +256,11 @@ def _group_levels(
             own["paths"] = {}
             for text in given.paths:
                 at = base.get(read_pair(text, "~"), 0.0)
-                change = 0.0 if rng.random() < level.zero else _uniform((0.20, 0.35), rng) * (1 if rng.random() < 0.5 else -1)
+                change = (
+                    0.0
+                    if rng.random() < level.zero
+                    else _uniform((0.20, 0.35), rng) * (1 if rng.random() < 0.5 else -1)
+                )
                 own["paths"][text] = round(at + change, 2)
         out.append((key, own))
     return out

@@ -25,7 +25,7 @@ from b2b_sem.spec.part import clean
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Analysis", "Limits", "MANY"]
+__all__ = ["MANY", "Analysis", "Limits"]
 
 #: Respondents who stand for very many.
 MANY = 20_000
@@ -140,9 +140,7 @@ class Limits:
         try:
             names = _observed(analysis.text, self._frame(True, True, True, False))
             cov, rows = self.moments(analysis, names)
-            found = fit_model(
-                analysis.text, sample_cov=cov, nobs=rows, engine="native", se="none", **analysis.settings
-            )
+            found = fit_model(analysis.text, sample_cov=cov, nobs=rows, engine="native", se="none", **analysis.settings)
         except (B2BSemError, KeyError, ValueError):
             return None
         if not isinstance(found, Fit) or not found.converged:

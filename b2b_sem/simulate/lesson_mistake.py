@@ -53,7 +53,8 @@ def _failed(fit: FitResult) -> Iterator[Mistake]:
             "The fit has no usable solution",
             f"{fit.failure[:1].upper()}{fit.failure[1:]}.",
             "Its numbers must not be interpreted, and no verdict rests on them.",
-            "Look at reversed items, codes of missing answers and the model first; small samples of weak items do it, too.",
+            "Look at reversed items, codes of missing answers and the model first; small samples of weak items do it, "
+            "too.",
         )
 
 
@@ -97,11 +98,14 @@ def _turned(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
         yield Mistake(
             "reversed",
             "Reversed items were not turned round",
-            f"{_listed(name for name in treatment.flipped if name in reversed_)} point(s) against the other items of the "
+            f"{_listed(name for name in treatment.flipped if name in reversed_)} point(s) against the other items of "
+            "the "
             "scale.",
-            "Their loadings come out negative, alpha and sums of items fall apart, and if such an item sets the unit of a "
+            "Their loadings come out negative, alpha and sums of items fall apart, and if such an item sets the unit "
+            "of a "
             "latent, all its paths change their sign.",
-            "Turn them round before anything else: lowest plus highest answer minus the answer. b2b-sem does it where the "
+            "Turn them round before anything else: lowest plus highest answer minus the answer. b2b-sem does it where "
+            "the "
             "model names the survey.",
         )
     if others:
@@ -141,7 +145,8 @@ def _careless(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
             "Careless respondents were not screened",
             f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. The "
             f"attention checks alone tell {caught} of them.",
-            "Answers at random pull correlations, loadings and paths towards zero; straight lines make everything agree "
+            "Answers at random pull correlations, loadings and paths towards zero; straight lines make everything "
+            "agree "
             "with everything.",
             "Leave out who fails an attention check or gives the same answer to everything. Write the rule down before "
             "you see results.",
@@ -191,10 +196,11 @@ def _missing(opened: OpenLesson, fit: FitResult, treatment: Treatment | None) ->
         "missing",
         "Incomplete rows were left out",
         f"{lost} respondents with missing answers did not count.",
-        "Who broke off depends on an earlier answer (missing at random): those who are left are not like all, and their "
+        "Who broke off depends on an earlier answer (missing at random): those who are left are not like all, and "
+        "their "
         "answers are fewer."
         if reason
-        else "The answers are missing by chance, so that nothing is biased; but the intervals are wider than they need be.",
+        else "The answers are missing by chance, so that nothing is biased; but intervals are wider than need be.",
         "Use all answers: 'missing: fiml', or multiple imputation.",
         serious=reason,
     )
@@ -208,15 +214,15 @@ def _method(opened: OpenLesson, model: FittedModel) -> Iterator[Mistake]:
         "method",
         "Common method variance was not modelled",
         f"{100 * method.share:.0f}% of the variance of every answer comes from how people answer, whatever is asked.",
-        "It makes all constructs correlate more than they do: paths that are zero look positive, negative ones look weaker.",
-        "Compare with a model that has a method factor (rival 'common_method'), or ask for a marker that has nothing to "
+        "It makes all constructs correlate more than they do: paths that are zero look positive, negative ones look "
+        "weaker.",
+        "Compare with a model that has a method factor (rival 'common_method'), or ask for a marker that has nothing "
+        "to "
         "do with the topic. A path that vanishes beside it is not safe.",
     )
 
 
-def _paths(
-    opened: OpenLesson, model: FittedModel, main: Sequence[Pair], truth: dict[Pair, float]
-) -> Iterator[Mistake]:
+def _paths(opened: OpenLesson, model: FittedModel, main: Sequence[Pair], truth: dict[Pair, float]) -> Iterator[Mistake]:
     fitted = set(model.regressions)
     missing = [pair for pair in main if pair not in fitted]
     turned = [pair for pair in missing if (pair[1], pair[0]) in fitted]
@@ -263,7 +269,8 @@ def _paths(
             "path-extra",
             "Paths were added that the theory does not name",
             f"{_arrows(extra)}.",
-            "Each takes a degree of freedom, and if it was added because of a modification index, its p-value means little.",
+            "Each takes a degree of freedom, and if it was added because of a modification index, its p-value means "
+            "little.",
             "Add a path only for a reason, say that it was added, and test it with new data.",
             serious=False,
         )

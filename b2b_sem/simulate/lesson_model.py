@@ -1,4 +1,5 @@
-"""The model that somebody fitted beside the model of the population: the same latents under other names, other paths."""
+"""The model that somebody fitted beside the model of the population: the same latents under other names, other "
+"paths."""
 
 from __future__ import annotations
 

@@ -120,7 +120,9 @@ def truth_lines(opened: OpenLesson) -> list[str]:
     verdicts = [(prop.id, true_verdict(prop, opened)) for prop in opened.model.propositions]
     if known_ := [(name, found) for name, found in verdicts if found is not None]:
         lines += ["", "Right verdicts:"]
-        lines += [f"  {name}: {found.verdict or 'differs between the groups'} ({found.words})" for name, found in known_]
+        lines += [
+            f"  {name}: {found.verdict or 'differs between the groups'} ({found.words})" for name, found in known_
+        ]
     lines += ["", "Answers:"]
     faults = [f"{int(opened.spoiled.sum())} of {opened.n} respondents are careless"] if opened.spoiled.any() else []
     if spec.values.method is not None:

@@ -87,7 +87,8 @@ def explain_path(case: PathCase) -> str:
 def _absent(case: PathCase) -> str:
     if not case.truth:
         return (
-            f"This path was left out. In the population it is zero, so leaving it out does no harm; but {case.start} was "
+            f"This path was left out. In the population it is zero, so leaving it out does no harm; but {case.start} "
+            "was "
             "not tested, and a reader cannot see that."
         )
     return (
@@ -102,7 +103,8 @@ def _decision(case: PathCase) -> str:
         what = "there is no such path in the population" if not case.in_truth else "in the population it is zero"
         text = f"Type I error: the test says that there is an effect ({test}), and {what}."
         if not abs(case.systematic) > _SMALL * case.se:
-            text += f" With alpha = {_n(case.alpha, 3).rstrip('0')}, chance does that to {_share(case.alpha)} tests of true zeros."
+            limit = _n(case.alpha, 3).rstrip("0")
+            text += f" With alpha = {limit}, chance does that to {_share(case.alpha)} tests of true zeros."
         return text
     if case.decision == TYPE_S:
         return (
@@ -160,7 +162,9 @@ def explain_verdict(outcome: str, right: str, found: str, words: str, reason: st
     """Return what happened to a verdict."""
     truth = f"In the population: {words}"
     if outcome == "not graded":
-        return f"{truth}, so that no single verdict on all respondents is right." if words else "The lesson cannot tell."
+        return (
+            f"{truth}, so that no single verdict on all respondents is right." if words else "The lesson cannot tell."
+        )
     if outcome == "not tested" or found == NOT_TESTABLE:
         return f"{truth}. Not tested: {reason}".rstrip(". ") + "."
     if outcome == RIGHT:

@@ -18,9 +18,7 @@ __all__ = ["clean", "with_parts"]
 SPOILED = ("careless_share", "missing_rate", "straight")
 
 
-def with_parts(
-    spec: SimulationSpec, parts: Mapping[str, Any], model: ModelSpec, survey: SurveySpec
-) -> SimulationSpec:
+def with_parts(spec: SimulationSpec, parts: Mapping[str, Any], model: ModelSpec, survey: SurveySpec) -> SimulationSpec:
     """Return the population with other values.
 
     Parameters

@@ -13,7 +13,11 @@ KEY = "ABCD-EFGH-IJKL-MNOP"
 TRUTH = {"paths": {"PC ~ NR": 0.25}, "seed": 20260517, "text": "größer — ✓", "list": [1, None, True]}
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )

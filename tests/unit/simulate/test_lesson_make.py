@@ -15,6 +15,7 @@ from numpy.random import default_rng
 import b2b_sem as bs
 from b2b_sem.errors import DataError, SpecError, Unsupported
 from b2b_sem.results.lesson import Lesson
+from b2b_sem.simulate import lesson_draw
 from b2b_sem.simulate.lesson import key_file, make_lesson, open_lesson
 from b2b_sem.simulate.lesson_draw import LEVELS, Level, claimed_signs, draw_parts
 from b2b_sem.simulate.lesson_truth import truth_lines
@@ -23,7 +24,6 @@ from b2b_sem.simulate.respond import sources
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.part import with_parts
 from b2b_sem.spec.simulation import SimulationSpec
-
 
 
 @pytest.fixture(scope="module")
@@ -180,13 +180,14 @@ def test_the_task_names_what_there_is(small: SimulationSpec) -> None:
 
 
 def test_the_teacher_sees_everything() -> None:
-    opened = open_lesson(make_lesson("lima2026_sectors", 80, 5, level="hard"))
+    opened = open_lesson(make_lesson("lima2026_sectors", 80, 5, level="standard"))
     text = "\n".join(truth_lines(opened))
     assert "PC:PX -> RR" in text
     assert "(regulated)" in text
     assert "P10: " in text
-    assert "common method variance" in text
-    assert "break off before" in text
+    assert "respondents are careless" in text
+    assert "missing by chance" in text
+    assert "reversed items: nr4, " in text
     for pair, value in opened.spec.paths().items():
         if pair in opened.model.regressions() and pair not in opened.spec.paths(opened.spec.groups.levels["regulated"]):  # type: ignore[union-attr]
             assert f"{pair[1]} -> {pair[0]}: {value}" in text
@@ -218,7 +219,8 @@ def test_a_population_without_files_is_refused(small: SimulationSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["missing: {mechanisms: [{items: [D], rate: 0.1}]}", "distribution: {latents: {A: {skew: 1, kurtosis: 2}}}"]
+    "section",
+    ["missing: {mechanisms: [{items: [D], rate: 0.1}]}", "distribution: {latents: {A: {skew: 1, kurtosis: 2}}}"],
 )
 def test_sections_that_a_lesson_would_not_tell_of_are_refused(section: str, tmp_path: Path) -> None:
     path = write_population(tmp_path, population=POPULATION + section + "\n")
@@ -242,7 +244,8 @@ def test_a_model_in_lavaan_syntax_serves(tmp_path: Path) -> None:
     assert open_lesson(lesson).same
 
 
-def test_values_that_cannot_be_had_are_refused(small: SimulationSpec) -> None:
+def test_values_that_cannot_be_had_are_refused(small: SimulationSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lesson_draw, "_TRIES", 20)
     greedy = Level(loadings=(0.7, 0.8), paths=(0.95, 0.99), zero=0.0, other=0.0)
     with pytest.raises(SpecError, match="no hidden values were found that go together in 'small'"):
         draw_parts(small, greedy, default_rng(1))
