@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.lesson import make_lesson
+    from b2b_sem.simulate.lesson_check import check_lesson
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
     from b2b_sem.simulate.sampled import find_effect, find_rows
@@ -64,6 +66,7 @@ __all__ = [
     "Unsupported",
     "__version__",
     "advise",
+    "check_lesson",
     "compare",
     "compare_groups",
     "conditional_effects",
@@ -81,6 +84,7 @@ __all__ = [
     "load_simulation",
     "load_study",
     "load_survey",
+    "make_lesson",
     "missingness",
     "moderation",
     "moderation_size",
@@ -114,6 +118,7 @@ _HOME = {
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
     "advise": "b2b_sem.analysis.advice",
+    "check_lesson": "b2b_sem.simulate.lesson_check",
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
     "conditional_effects": "b2b_sem.analysis.conditional",
@@ -131,6 +136,7 @@ _HOME = {
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "make_lesson": "b2b_sem.simulate.lesson",
     "missingness": "b2b_sem.analysis.missingness",
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",

@@ -29,6 +29,7 @@ _COMMANDS = (
     "fit",
     "fit-power",
     "invariance",
+    "lesson",
     "list",
     "moderation",
     "montecarlo",
