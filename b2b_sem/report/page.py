@@ -19,6 +19,7 @@ from b2b_sem.report.cutoff import draw_cutoffs
 from b2b_sem.report.group_figure import invariance_figures, path_figures
 from b2b_sem.report.moderation_route import route_figures
 from b2b_sem.report.power_figure import power_figures
+from b2b_sem.report.power_sample import Sampled, sampled_contents, sampled_tables
 from b2b_sem.report.probe_figure import probe_figures
 from b2b_sem.report.table import link_dois
 from b2b_sem.results.cutoff import FitCutoffs
@@ -30,18 +31,22 @@ from b2b_sem.results.power import PowerResult
 from b2b_sem.results.probe import JohnsonNeyman, SimpleSlopes
 
 Probed = SimpleSlopes | JohnsonNeyman
+Drawable = (
+    InvarianceResult
+    | PathGroupResult
+    | ModerationResult
+    | PowerResult
+    | Sampled
+    | FitCutoffs
+    | Probed
+    | Sequence[Probed]
+)
 
 __all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
 
 
 def write_figures(
-    result: InvarianceResult
-    | PathGroupResult
-    | ModerationResult
-    | PowerResult
-    | FitCutoffs
-    | Probed
-    | Sequence[Probed],
+    result: Drawable,
     path: str | os.PathLike[str],
 ) -> Path:
     """Write the figures of a comparison of groups or of routes, or of a product, as one HTML page, whole or not at all.
@@ -50,11 +55,12 @@ def write_figures(
 
     Parameters
     ----------
-    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult, FitCutoffs, SimpleSlopes or JohnsonNeyman
+    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult and others
         Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
         :func:`b2b_sem.compare_groups`: paths by group. Of :func:`b2b_sem.moderation`: standardized effects by route.
         Of :func:`b2b_sem.power`: power over numbers of respondents. Of :func:`b2b_sem.fit_cutoffs`: fit indices of
-        correct and misspecified samples.
+        correct and misspecified samples. By samples also :func:`b2b_sem.find_rows` and
+        :func:`b2b_sem.find_effect`: curves with bands, and tables.
         Of :func:`b2b_sem.simple_slopes`: lines with bands, and the response surface. Of
         :func:`b2b_sem.johnson_neyman`: the slope over the moderator. A list of these makes one page.
     path : path
@@ -76,6 +82,7 @@ def write_figures(
         subtitle=subtitle,
         lines=lines,
         figures=figures,
+        tables=[Markup(t.to_html()) for t in sampled_tables(result)] if isinstance(result, Sampled) else [],
         specs=[Markup(figure_spec(f)) for f in figures],
         plotly=Markup(plotly_code()),
         version=version("b2b-sem"),
@@ -83,15 +90,7 @@ def write_figures(
     return write_text(path, page + "\n")
 
 
-def _contents(
-    result: InvarianceResult
-    | PathGroupResult
-    | ModerationResult
-    | PowerResult
-    | FitCutoffs
-    | Probed
-    | Sequence[Probed],
-) -> tuple[str, str, list[str], list[Figure]]:
+def _contents(result: Drawable) -> tuple[str, str, list[str], list[Figure]]:
     """Return title, subtitle, lines of text and figures of a page."""
     if isinstance(result, SimpleSlopes | JohnsonNeyman):
         result = [result]
@@ -100,6 +99,8 @@ def _contents(
         lines = dict.fromkeys(note for part in result for note in part.notes)
         title = f"{first.focal} → {first.outcome}, moderated by {first.moderator}"
         return title, f"The product {first.product} in the equation of {first.outcome}", [*lines], probe_figures(result)
+    if isinstance(result, Sampled):
+        return sampled_contents(result)
     if isinstance(result, FitCutoffs):
         kind = "one factor" if result.factors == 1 else f"{result.factors} factors"
         lines_of = [*result.conclusions(), *result.notes]

@@ -16,11 +16,11 @@ from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.montecarlo import population as text_population
 from b2b_sem.analysis.structural import fit as fit_model
-from b2b_sem.errors import DataError
+from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.fit import FitResult
-from b2b_sem.simulate.power import answer_moments
-from b2b_sem.simulate.respond import sources
+from b2b_sem.simulate.answer_moments import answer_population
+from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
@@ -123,9 +123,14 @@ def _planned(
         moments = text_population(population)
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
-        own, survey = sources(spec)
-        moments = answer_moments(spec, own, survey)
-        text = own.syntax() if text is None else text
+        plan = make_plan(spec)
+        if spec.response.missing_rate > 0 or spec.missing is not None:
+            raise Unsupported(
+                f"'{spec.id}' has missing answers: cut-offs are known for complete rows only",
+                hint="leave them out of the file",
+            )
+        moments = answer_population(plan).parts[0]
+        text = plan.model.syntax() if text is None else text
         n = spec.n if n is None else n
     if text is None:
         raise DataError("there is no model", hint="give the model that is going to be fitted")
