@@ -136,7 +136,8 @@ def test_a_simulation_file_brings_its_own_model(monkeypatch: pytest.MonkeyPatch)
     assert (len(recipe.solution.factors), len(recipe.solution.items), recipe.nobs) == (9, 44, 300)
     truth = bs.simulate("lima2026", 10, 1).truth.set_index(["lhs", "op", "rhs"])["expected"]
     pc1 = recipe.solution.loadings[recipe.solution.items.index("pc1"), recipe.solution.factors.index("PC")]
-    assert pc1 == pytest.approx(truth["PC", "=~", "pc1"], abs=1e-6)
+    # one loading for all pairs: whole answers lose a little more or less with each other item
+    assert pc1 == pytest.approx(truth["PC", "=~", "pc1"], abs=3e-3)
 
 
 @pytest.mark.parametrize(
