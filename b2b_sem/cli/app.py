@@ -30,6 +30,7 @@ _COMMANDS = (
     "list",
     "moderation",
     "montecarlo",
+    "plan",
     "power",
     "probe",
     "run",

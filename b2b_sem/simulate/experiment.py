@@ -37,7 +37,7 @@ from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of,
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 
-__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+__all__ = ["hold_folder", "monte_carlo", "prepare_trial", "summarise", "whole_number"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -93,9 +93,9 @@ def monte_carlo(
         If a cluster is asked for and dask is not installed.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
-    _whole(jobs, "jobs", 1)
+    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
     place = None if folder is None else _prepare_folder(Path(folder), spec, number)
@@ -357,28 +357,48 @@ def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
     assert model is not None
-    from importlib.metadata import version
-
     # not the number of replications: a study may go on
     content = [
         spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"}),
         population.model_dump(mode="json"),
         model.model_dump(mode="json"),
-        seed,
-        version("b2b-sem"),
-        np.__version__,
     ]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    mark, text = folder / "montecarlo.json", json.dumps({"digest": digest, "id": spec.id, "seed": seed})
-    if mark.exists():
-        if mark.read_text(encoding="utf-8") != text:
+    return hold_folder(folder, "montecarlo.json", spec.id, seed, content)
+
+
+def hold_folder(folder: Path, mark: str, name: str, seed: int, content: list[Any]) -> Path:
+    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
+
+    Parameters
+    ----------
+    folder : Path
+    mark : str
+        File that says whose it is.
+    name : str
+        Of the study.
+    seed : int
+    content : list
+        All that its samples depend on beside the seed, the version and NumPy.
+
+    Raises
+    ------
+    DataError
+        If the folder holds the samples of something else.
+    """
+    from importlib.metadata import version
+
+    everything = [*content, seed, version("b2b-sem"), np.__version__]
+    digest = hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()
+    own, text = folder / mark, json.dumps({"digest": digest, "id": name, "seed": seed})
+    if own.exists():
+        if own.read_text(encoding="utf-8") != text:
             raise DataError(
                 "this folder holds the samples of another study (other files, seed or version)",
                 file=folder,
                 hint="give another folder, or delete this one",
             )
     else:
-        write_text(mark, text)
+        write_text(own, text)
     return folder
 
 
@@ -397,7 +417,8 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     )
 
 
-def _whole(value: Any, what: str, least: int) -> int:
+def whole_number(value: Any, what: str, least: int) -> int:
+    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
     return int(value)
