@@ -23,7 +23,6 @@ __all__ = [
     "chisq_rows",
     "delta_power",
     "joint_power",
-    "probit_rows",
     "product_power",
     "required_noncentrality",
     "rmsea_detectable",
@@ -379,47 +378,3 @@ def binomial_band(hits: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.9
         middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n)
         half = np.sqrt(z2 * (share * (1.0 - share) / n + z2 / (4.0 * n**2))) / (1.0 + z2 / n)
     return np.asarray(np.maximum(middle - half, 0.0)), np.asarray(np.minimum(middle + half, 1.0))
-
-
-def probit_rows(
-    rows: npt.ArrayLike, hits: npt.ArrayLike, trials: npt.ArrayLike, power: float = 0.80
-) -> tuple[float, float]:
-    """Return the rows with the asked power from shares of rejections at several numbers of rows, and a standard error.
-
-    The curve is ``Phi(a + b sqrt(rows))``, which is that of a z test but for its other tail, fitted by maximum
-    likelihood to all shares together; the standard error is by the delta method.
-
-    Parameters
-    ----------
-    rows, hits, trials : (k,) array_like
-        At two numbers of rows or more.
-    power : float
-
-    Returns
-    -------
-    rows, se : float
-        NaN where the shares do not rise with the rows, or do not tell (all samples rejected, or none).
-    """
-    _check("power", power, 0.0, 1.0)
-    root, k, n = np.sqrt(np.asarray(rows, float)), np.asarray(hits, float), np.asarray(trials, float)
-    if len(np.unique(root)) < 2 or not 0 < k.sum() < n.sum():
-        return math.nan, math.nan
-    center = float((root * n).sum() / n.sum())
-    x = np.stack([np.ones_like(root), root - center], axis=1)
-    beta = np.array([float(special.ndtri(k.sum() / n.sum())), 0.0])
-    for _ in range(100):
-        line = np.clip(x @ beta, -8.0, 8.0)
-        p, density = special.ndtr(line), np.exp(-0.5 * line**2) / math.sqrt(2.0 * math.pi)
-        weight = n * density**2 / (p * (1.0 - p))
-        information = x.T @ (x * weight[:, None])
-        step = np.linalg.lstsq(information, x.T @ (density * (k - n * p) / (p * (1.0 - p))), rcond=None)[0]
-        beta = beta + step
-        if float(np.abs(step).max()) < 1e-10:
-            break
-    if beta[1] <= 0 or np.linalg.cond(information) > 1e14:
-        return math.nan, math.nan
-    at = (float(special.ndtri(power)) - beta[0]) / beta[1] + center
-    if at <= 0:
-        return math.nan, math.nan
-    slope = 2.0 * at * np.array([-1.0, -(at - center)]) / beta[1]
-    return at**2, float(np.sqrt(slope @ np.linalg.inv(information) @ slope))

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -115,9 +114,7 @@ def draw_plan(result: PlanResult) -> Figure | None:
         },
         xaxis={**_log_axis(low, high), "title": {"text": "Respondents (each step of the same width: times as many)"}},
     )
-    said = "; ".join(
-        f"{r['proposition']} {r['size']}: {r['rows']:.0f}" for r in table.to_dict("records")
-    )
+    said = "; ".join(f"{r['proposition']} {r['size']}: {r['rows']:.0f}" for r in table.to_dict("records"))
     return Figure(
         "plan",
         f"Respondents for a power of {number(result.power, 2, bounded=True, glyphs=TYPESET)}",

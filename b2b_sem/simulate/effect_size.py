@@ -14,7 +14,7 @@ from b2b_sem.simulate.respond import Plan, make_plan
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.moderation import product_of, read_product
-from b2b_sem.spec.montecarlo import change_population
+from b2b_sem.spec.montecarlo import changed_population
 from b2b_sem.spec.plan import Aim, EffectSize, PlanSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
@@ -281,7 +281,7 @@ def _renamed(values: Mapping[str, float], given: Mapping[str, Any]) -> dict[str,
 def _changed(plan: PlanSpec, spec: SimulationSpec, change: Mapping[str, Any], at: Location) -> SimulationSpec:
     """Return the population with a change, checked as a file is."""
     try:
-        made = change_population(spec, change)
+        made = changed_population(spec, change)
     except ValidationError as error:
         first = error.errors()[0]
         raise plan.error((*at, *first["loc"]), f"{first['msg']} ({'.'.join(map(str, first['loc']))})") from None

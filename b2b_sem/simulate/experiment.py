@@ -32,12 +32,21 @@ from b2b_sem.results.montecarlo import (
     MonteCarloResult,
 )
 from b2b_sem.simulate.decision import VERDICTS
-from b2b_sem.simulate.respond import Plan, make_plan, simulate
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.respond import make_plan, simulate
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 
-__all__ = ["hold_folder", "monte_carlo", "prepare_trial", "summarise", "whole_number"]
+__all__ = [
+    "hold_folder",
+    "monte_carlo",
+    "prepare_folder",
+    "prepare_trial",
+    "summarise",
+    "true_values",
+    "whole_number",
+]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -98,7 +107,7 @@ def monte_carlo(
     whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
-    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
     tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
@@ -107,7 +116,7 @@ def monte_carlo(
     warnings: list[str] = []
     for position, cell in enumerate(cells):
         trial = prepare_trial(spec, plans[cell.change], cell, number)
-        true = _truth(plans[cell.change], trial)
+        true = true_values(plans[cell.change], trial)
         before = position * count
         found = run_blocks(
             trial,
@@ -331,7 +340,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
 
 
-def _truth(plan: Plan, trial: Trial) -> Array:
+def true_values(plan: Plan, trial: Trial) -> Array:
     """Return the population's value of each reported parameter, NaN where it has none of that name.
 
     In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
@@ -352,7 +361,7 @@ def _truth(plan: Plan, trial: Trial) -> Array:
     return np.array([known.get(key, np.nan) for key in trial.rows])
 
 
-def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     population, model = spec.population_spec, spec.model_spec
     assert population is not None

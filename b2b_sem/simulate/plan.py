@@ -246,9 +246,7 @@ def _content(spec: PlanSpec, model: ModelSpec) -> list[Any]:
     return [plain, population.model_dump(mode="json"), model.model_dump(mode="json")]
 
 
-def _cell(
-    spec: PlanSpec, model: ModelSpec, name: str, aim: Aim, size: str, power: float, given: Search
-) -> _Cell:
+def _cell(spec: PlanSpec, model: ModelSpec, name: str, aim: Aim, size: str, power: float, given: Search) -> _Cell:
     prop = model.proposition(name)
     sized = sized_population(spec, prop, aim, size)
     study = MonteCarloSpec(
@@ -407,12 +405,16 @@ def _shown(prop: Proposition) -> str:
 def _held(plan: Plan) -> list[dict[str, Any]]:
     """Return paths and correlations of the population as it is."""
     nodes = set(plan.population.nodes)
-    rows = [r for r in plan.population.truth() if r[1] == "~" or (r[1] == "~~" and r[0] != r[2] and {r[0], r[2]} <= nodes)]
+    rows = [
+        r for r in plan.population.truth() if r[1] == "~" or (r[1] == "~~" and r[0] != r[2] and {r[0], r[2]} <= nodes)
+    ]
     return [dict(zip(HELD_COLUMNS, row, strict=True)) for row in rows]
 
 
 def _notes(spec: PlanSpec, population: str, power: float) -> tuple[str, ...]:
-    adjusted = "not adjusted" if spec.multiplicity == "none" else f"adjusted for all that are tested ({spec.multiplicity})"
+    adjusted = (
+        "not adjusted" if spec.multiplicity == "none" else f"adjusted for all that are tested ({spec.multiplicity})"
+    )
     return (
         f"respondents with which a study supports the proposition in {100 * power:g} % of samples: p below "
         f"{spec.alpha:g}, {adjusted}, and the sign as claimed",

@@ -38,7 +38,7 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import NOT_TESTABLE
 from b2b_sem.simulate.decision import VERDICTS, decide
-from b2b_sem.simulate.respond import Plan, draw_columns
+from b2b_sem.simulate.draw import Plan, draw_columns
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition
 from b2b_sem.spec.partable import build_table
@@ -119,11 +119,13 @@ def model_rows(text: str, settings: Mapping[str, Any], groups: tuple[str, ...]) 
     shaping = {name: settings[name] for name in _SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
-    table = build_table(linear_part(parsed) if products else parsed, **shaping)
+    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping)
     own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ("=~", "~", "~~") and not r.exo]
     own += [key_of(e.lhs, e.op, e.rhs) for e in products]
-    own += [key_of(d.name, ":=", d.text) for d in table.definitions]
-    return tuple(dict.fromkeys((*key[:3], group) for group in groups or ("",) for key in own))
+    rows = [(*key[:3], group) for group in groups or ("",) for key in own]
+    # a definition may name parameters of several groups, and belongs to none
+    rows += [key_of(d.name, ":=", d.text) for d in table.definitions]
+    return tuple(dict.fromkeys(rows))
 
 
 @dataclass(frozen=True, eq=False)

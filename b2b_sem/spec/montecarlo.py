@@ -14,7 +14,7 @@ from b2b_sem.spec.base import Code, Document, FitSettings, Location, Node, Probl
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 
-__all__ = ["CHANGEABLE", "Condition", "Conditions", "MonteCarloSpec", "change_population"]
+__all__ = ["CHANGEABLE", "Condition", "Conditions", "MonteCarloSpec", "changed_population"]
 
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 #: What a change of the population may touch.
@@ -180,7 +180,7 @@ class MonteCarloSpec(Document):
         """Return the population with a change; what the change does not name stays as it is."""
         if not change or not self.conditions.changes[change]:
             return population
-        return change_population(population, self.conditions.changes[change])
+        return changed_population(population, self.conditions.changes[change])
 
     def cells(self) -> tuple[Condition, ...]:
         """Return all conditions, sizes varying fastest.
@@ -207,15 +207,10 @@ def _no_seed(at: Location) -> Problem:
     return Problem(at, "each replication has a seed of its own, which follows from that of the study", at_key=True)
 
 
-def change_population(population: SimulationSpec, change: Mapping[str, Any]) -> SimulationSpec:
-    """Return a population with parts of its file replaced; what the change does not name stays as it is.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If the change cannot be read.
-    """
-    merged = SimulationSpec.model_validate(_merged(population.model_dump(exclude_unset=True), change))
+def changed_population(population: SimulationSpec, change: Mapping[str, Any]) -> SimulationSpec:
+    """Return a population with parts of its file replaced; raises pydantic's ``ValidationError`` for unknown parts."""
+    plain = population.model_dump(exclude_unset=True)
+    merged = SimulationSpec.model_validate(_merged(plain, change))
     merged._origin = population._origin
     merged._model, merged._survey = population._model, population._survey
     return merged

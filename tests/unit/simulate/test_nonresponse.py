@@ -3,7 +3,8 @@ import pytest
 from numpy.random import SeedSequence
 
 from b2b_sem.errors import DataError, SpecError
-from b2b_sem.simulate.respond import draw_columns, make_plan, simulate
+from b2b_sem.simulate.draw import draw_columns
+from b2b_sem.simulate.respond import make_plan, simulate
 from b2b_sem.spec.loader import load_simulation
 
 SURVEY = """
