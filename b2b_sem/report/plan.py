@@ -48,7 +48,7 @@ def plan_tables(result: PlanResult) -> dict[str, Table]:
                 *(Column(s, s, "count") for s in sizes),
             ],
             [(p, path[p], *(wide.loc[p, s] for s in sizes)) for p in wide.index],
-            [*result.notes[:2]],
+            [],
         ),
         "effects": _frame(
             "effects",
@@ -85,7 +85,7 @@ def plan_tables(result: PlanResult) -> dict[str, Table]:
                 Column("samples", "Samples", "count"),
                 Column("unsolved", "Not testable", "count"),
             ],
-            list(result.notes[2:]),
+            [],
         ),
         "held": _frame(
             "held",
@@ -128,8 +128,8 @@ def write_plan_report(result: PlanResult, path: str | os.PathLike[str]) -> Path:
     figures = plan_figures(result)
     page = template("montecarlo.html.j2").render(
         title=result.title,
-        subtitle=f"Population {result.population}, model {result.model} · {int(result.visits['samples'].sum())} samples "
-        f"· seed {result.seed}",
+        subtitle=f"Population {result.population}, model {result.model} · "
+        f"{int(result.visits['samples'].sum())} samples · seed {result.seed}",
         lines=result.notes,
         warnings=result.warnings,
         figures=figures,

@@ -92,7 +92,7 @@ def draw_plan(result: PlanResult) -> Figure | None:
             mode="markers",
             marker={"color": INK, "symbol": "line-ns", "size": 11, "line": {"color": INK, "width": 1.6}},
             name="theory, without adjustment",
-            showlegend=k == 0 and not known.empty,
+            showlegend=k == len(sizes) - 1 and not known.empty,
             hoverinfo="skip",
         )
     path = {r["proposition"]: r["path"] for r in result.table.to_dict("records")}
@@ -112,15 +112,15 @@ def draw_plan(result: PlanResult) -> Figure | None:
             "zeroline": False,
             "fixedrange": True,
         },
-        xaxis={**_log_axis(low, high), "title": {"text": "Respondents (each step of the same width: times as many)"}},
+        xaxis={**_log_axis(low, high), "title": {"text": "Respondents"}},
     )
     said = "; ".join(f"{r['proposition']} {r['size']}: {r['rows']:.0f}" for r in table.to_dict("records"))
     return Figure(
         "plan",
         f"Respondents for a power of {number(result.power, 2, bounded=True, glyphs=TYPESET)}",
         f"Smallest number of respondents with which a proposition is supported in {100 * result.power:g}% of samples, "
-        f"by the size of its effect; lines: {100 * result.level:g}% intervals. Upright strokes: large-sample theory for "
-        "the test of the path by itself.",
+        f"by the size of its effect; lines: {100 * result.level:g}% intervals. Upright strokes: large-sample theory "
+        "for the test of the path by itself.",
         f"Respondents needed: {said}.",
         plot,
         min_width=520,
@@ -216,10 +216,10 @@ def draw_curves(result: PlanResult) -> Figure | None:
     return Figure(
         "plan-curves",
         "Share of samples that support a proposition, over the number of respondents",
-        f"Marks: samples that were drawn, with {100 * result.level:g}% intervals; curves Φ(a + b √n) through them, with "
-        f"bands; dotted: the asked power.",
-        f"Curves of power over respondents for {', '.join(names)}, each for {', '.join(sizes)} effects. The numbers are "
-        "in the table of what was drawn.",
+        f"Marks: samples that were drawn, with {100 * result.level:g}% intervals; curves Φ(a + b √n) through "
+        "them, with bands; dotted: the asked power.",
+        f"Curves of power over respondents for {', '.join(names)}, each for {', '.join(sizes)} effects. The numbers "
+        "are in the table of what was drawn.",
         plot,
         min_width=620,
         max_width=980,

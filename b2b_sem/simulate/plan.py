@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -175,14 +175,15 @@ def plan_sample(
     # all populations are solved before anything is drawn
     cells = [_cell(spec, model, name, aim, size, asked, given) for name, aim in aims.items() for size in spec.sizes]
     rows, visits = [], []
-    warnings: list[str] = []
+    warnings: dict[str, list[str]] = {}
     for done, cell in enumerate(cells):
         if progress is not None:
             progress(done, len(cells))
-        row, own, warning = _find(cell, asked, number, jobs, cluster, place)
+        row, own, said = _find(cell, asked, number, jobs, cluster, place)
         rows.append(row)
         visits += own
-        warnings += warning
+        for text in said:
+            warnings.setdefault(text, []).append(f"{cell.sized.proposition} {cell.sized.size}")
     if progress is not None:
         progress(len(cells), len(cells))
     effects = [
@@ -209,7 +210,7 @@ def plan_sample(
         level=LEVEL,
         seed=number,
         notes=_notes(spec, population.id, asked),
-        warnings=tuple(warnings),
+        warnings=tuple(f"{', '.join(names)}: {text}" for text, names in warnings.items()),
         provenance=MappingProxyType(
             {
                 "version": version("b2b-sem"),
@@ -241,8 +242,9 @@ def _content(spec: PlanSpec, model: ModelSpec) -> list[Any]:
     """Return what the samples depend on; more batches, or another power, go on with those that are there."""
     population = spec.population_spec
     assert population is not None
-    left_out = {"title", "description", "citation", "seed", "power", "search"}
-    plain = spec.model_dump(mode="json", exclude=left_out)
+    plain = spec.model_dump(mode="json", exclude={"title", "description", "citation", "seed", "power", "search"})
+    for aim in plain["propositions"].values():
+        del aim["search"]
     return [plain, population.model_dump(mode="json"), model.model_dump(mode="json")]
 
 
@@ -312,9 +314,8 @@ def _find(
     assert setting.samples is not None
     assert setting.batches is not None
     assert setting.precision is not None
-    (claim, sign), *_ = prop.claims()
     pair = _pair(prop)
-    trials: dict[int, Trial] = {}
+    asked, trials = setting.samples, dict[int, Trial]()
     drawn: dict[int, list[Mapping[str, Any]]] = {}
 
     def look(size: float, visit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -322,11 +323,13 @@ def _find(
         if n not in trials:
             trials[n] = cell.trial(n, seed)
         trial = trials[n]
-        blocks = -(-setting.samples // trial.size)  # type: ignore[operator]
+        # blocks of nearly equal size, so that a visit has hardly more samples than were asked for
+        blocks = -(-asked // trial.size)
+        trial = replace(trial, size=-(-asked // blocks))
         place = [p.id for p in trial.propositions].index(prop.id)
         row = None if pair is None else trial.rows.index((pair[0], "~", pair[1], ""))
-        task = _Draws(trial, visit * blocks, place, row, sign == "+")
-        kept = None if folder is None else folder / _slug(cell.name) / f"{n}-{setting.samples}-{visit}"
+        task = _Draws(trial, visit * blocks, place, row, prop.sign == "+")
+        kept = None if folder is None else folder / _slug(cell.name) / f"{n}-{asked}-{visit}"
         found = run_blocks(task, "run", blocks, jobs, kept, size=trial.size, cluster=cluster)
         drawn.setdefault(n, []).append(found)
         hits = [float((found["verdict"] == VERDICTS.index(SUPPORTED)).sum())]
@@ -349,11 +352,11 @@ def _find(
     samples, unsolved = sum(r["samples"] for r in rows), sum(r["not_testable"] for r in rows)
     whole = _numbers(answers[0])
     single = _numbers(answers[1]) if pair is not None else (math.nan,) * 3
-    out = {"proposition": prop.id, "path": _shown(prop), "size": cell.sized.size}
+    out: dict[str, Any] = {"proposition": prop.id, "path": _shown(prop), "size": cell.sized.size}
     out |= dict(zip(("rows", "lower", "upper"), whole, strict=True)) | {"precise": answers[0].precise}
     out |= dict(zip(("single", "single_lower", "single_upper"), single, strict=True))
     out |= {"theory": cell.theory, "samples": samples, "unsolved": unsolved}
-    return out, rows, _warnings(cell, answers[0], samples, unsolved, power)
+    return out, rows, _warnings(answers[0], samples, unsolved, power)
 
 
 def _numbers(found: Found) -> tuple[float, float, float]:
@@ -363,17 +366,16 @@ def _numbers(found: Found) -> tuple[float, float, float]:
     return float(math.ceil(found.at)), float(math.floor(found.lower)), float(math.ceil(found.upper))
 
 
-def _warnings(cell: _Cell, found: Found, samples: int, unsolved: int, power: float) -> list[str]:
+def _warnings(found: Found, samples: int, unsolved: int, power: float) -> list[str]:
     out = []
-    name = f"{cell.sized.proposition}, {cell.sized.size}"
     if found.bound:
-        out.append(f"{name}: {found.bound} {found.at:.0f} respondents.")
+        out.append(f"{found.bound} {found.at:.0f} respondents.")
     elif not math.isfinite(found.at):
-        out.append(f"{name}: {samples} samples do not tell where the power is {power:g}; allow more batches.")
+        out.append(f"the samples do not tell where the power is {power:g}; allow more batches.")
     elif not found.precise:
-        out.append(f"{name}: after {samples} samples the interval is wider than asked; allow more batches.")
+        out.append("the interval is wider than asked; allow more batches.")
     if unsolved * 20 > samples:
-        out.append(f"{name}: in {unsolved} of {samples} samples the proposition could not be tested.")
+        out.append(f"in {100 * unsolved / samples:.0f} % of the samples the proposition could not be tested.")
     return out
 
 
@@ -405,23 +407,20 @@ def _shown(prop: Proposition) -> str:
 def _held(plan: Plan) -> list[dict[str, Any]]:
     """Return paths and correlations of the population as it is."""
     nodes = set(plan.population.nodes)
-    rows = [
-        r for r in plan.population.truth() if r[1] == "~" or (r[1] == "~~" and r[0] != r[2] and {r[0], r[2]} <= nodes)
-    ]
-    return [dict(zip(HELD_COLUMNS, row, strict=True)) for row in rows]
+    pairs = ((a, op, b, v) for a, op, b, v in plan.population.truth() if a != b and {a, b} <= nodes)
+    return [dict(zip(HELD_COLUMNS, row, strict=True)) for row in pairs]
 
 
 def _notes(spec: PlanSpec, population: str, power: float) -> tuple[str, ...]:
-    adjusted = (
-        "not adjusted" if spec.multiplicity == "none" else f"adjusted for all that are tested ({spec.multiplicity})"
-    )
+    adjusted = f"adjusted for all that are tested ({spec.multiplicity})"
+    adjusted = "not adjusted" if spec.multiplicity == "none" else adjusted
     return (
-        f"respondents with which a study supports the proposition in {100 * power:g} % of samples: p below "
-        f"{spec.alpha:g}, {adjusted}, and the sign as claimed",
-        f"one effect at a time has the size that the row names; all else is as in the population '{population}'",
-        f"intervals: {100 * LEVEL:g} %, of the numbers of respondents, by the samples that were drawn; samples in which "
-        "the proposition could not be tested count as not supported",
-        "by itself: the same for the test of one path without adjustment; theory: large-sample theory for that test",
+        f"Respondents with which a study supports the proposition in {100 * power:g} % of samples: p below "
+        f"{spec.alpha:g}, {adjusted}, and the sign as claimed.",
+        f"One effect at a time has the size that the row names; all else is as in the population '{population}'.",
+        f"Intervals: {100 * LEVEL:g} %, of the numbers of respondents, by the samples that were drawn; samples in "
+        "which the proposition could not be tested count as not supported.",
+        "By itself: the same for the test of one path without adjustment. Theory: large-sample theory for that test.",
     )
 
 

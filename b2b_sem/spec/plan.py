@@ -66,8 +66,8 @@ class Aim(Node):
 
     differ: dict[Text, Sign] = Field(
         default_factory=dict,
-        description="For claims on groups: 'PC ~ RE' -> whether the path is larger (+) or smaller (-) in the level that "
-        "the proposition names.",
+        description="For claims on groups: 'PC ~ RE' -> whether the path is larger (+) or smaller (-) in the level "
+        "that the proposition names.",
     )
     also: dict[str, Any] = Field(
         default_factory=dict,
@@ -90,7 +90,7 @@ class PlanSpec(Document):
     description: Text | None = None
     citation: tuple[Citation, ...] = ()
     population: Text = Field(
-        description="Id of a bundled simulation, or path of a simulation file: the values of all that is not planned for."
+        description="Id of a bundled simulation, or path of a simulation file: the values of all that stays as it is."
     )
     sizes: dict[Code, EffectSize] = Field(description="Name -> effects of this size, such as small, medium and large.")
     propositions: dict[Code, Aim] = Field(
@@ -155,10 +155,10 @@ class PlanSpec(Document):
                     if key not in ALSO:
                         hint = "It may hold " + ", ".join(ALSO) + "."
                         yield Problem((*at, key), f"a change cannot touch '{key}'", hint=hint, at_key=True)
-            for size in aim.changes:
-                if size not in self.sizes:
-                    near = did_you_mean(size, self.sizes)
-                    yield Problem((*here, "changes", size), f"'sizes' does not name '{size}'.{near}", at_key=True)
+            for named in aim.changes:
+                if named not in self.sizes:
+                    near = did_you_mean(named, self.sizes)
+                    yield Problem((*here, "changes", named), f"'sizes' does not name '{named}'.{near}", at_key=True)
             for text in aim.differ:
                 if read_pair(text, "~") is None:
                     yield Problem(
