@@ -49,7 +49,6 @@ VISIT_COLUMNS = (
 EFFECT_COLUMNS = ("proposition", "size", "kind", "asked", "name", "level", "value")
 HELD_COLUMNS = ("lhs", "op", "rhs", "value")
 _TABLES = {"table": PLAN_COLUMNS, "visits": VISIT_COLUMNS, "effects": EFFECT_COLUMNS, "held": HELD_COLUMNS}
-_TEXT = {"proposition", "path", "size", "kind", "name", "level", "lhs", "op", "rhs"}
 _HEAD = (
     "id",
     "title",
@@ -172,13 +171,7 @@ class PlanResult:
         """Rebuild a result from :meth:`to_dict`."""
         if data.get("kind") != "plan" or data.get("format") != _FORMAT:
             raise DataError("this is not the result of a sample-size plan", hint="name its results.json")
-        tables = {}
-        for name, columns in _TABLES.items():
-            frame = frame_from_records(data["tables"][name], columns)
-            for column in frame.columns:
-                if column in _TEXT:
-                    frame[column] = frame[column].astype(object)
-            tables[name] = frame
+        tables = {name: frame_from_records(data["tables"][name], columns) for name, columns in _TABLES.items()}
         head = {name: data[name] for name in _HEAD}
         head |= {name: tuple(data[name]) for name in ("notes", "warnings")}
         head["provenance"] = MappingProxyType(dict(data["provenance"]))
