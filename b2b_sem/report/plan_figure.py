@@ -233,7 +233,8 @@ def _said(row: Mapping[Hashable, Any]) -> str:
 
 def _short(path: str) -> str:
     """Return what a proposition claims for an axis: a claim with parts would not fit."""
-    return path.replace(" -> ", " → ").replace(" x ", " × ") if len(path) <= 30 else path.split(",")[0].strip() + " …"
+    shown = path if len(path) <= 30 else path.split(",")[0].strip() + " …"
+    return shown.replace(" -> ", " → ").replace(" x ", " × ")
 
 
 def _pale(colour: str) -> str:

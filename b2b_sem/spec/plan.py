@@ -39,7 +39,7 @@ class EffectSize(Node):
 class Search(Node):
     """How the number of respondents is searched by samples."""
 
-    samples: Annotated[int, Field(ge=20, le=1_000_000)] | None = Field(
+    samples: Annotated[int, Field(ge=5, le=1_000_000)] | None = Field(
         default=None, description="Samples in a batch. Default: 500."
     )
     batches: Annotated[int, Field(ge=3, le=10_000)] | None = Field(

@@ -36,6 +36,7 @@ MODEL = """
       B ~ A
       C ~ A + B
     propositions:
+      - {id: H0, statement: A leads to B., path: A -> B, sign: "+"}
       - {id: H1, statement: A lowers C., path: A -> C, sign: "-"}
       - {id: H2, statement: A works through B., test: indirect, path: A -> B -> C, sign: "-"}
       - id: H3
