@@ -155,6 +155,10 @@ class PlanResult:
         lines.append(f"in brackets: {100 * self.level:g} % interval; p-values adjusted: {self.multiplicity}")
         return "\n".join([*lines, *self.warnings])
 
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON types."""
         head = {name: getattr(self, name) for name in _HEAD}
