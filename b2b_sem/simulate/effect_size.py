@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from b2b_sem.errors import SpecError
-from b2b_sem.simulate.respond import Plan, make_plan
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.moderation import product_of, read_product

@@ -24,10 +24,11 @@ from b2b_sem.measures.power import binomial_band, required_noncentrality
 from b2b_sem.results.plan import EFFECT_COLUMNS, HELD_COLUMNS, PLAN_COLUMNS, VISIT_COLUMNS, PlanResult
 from b2b_sem.results.verdict import SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
+from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.effect_size import SizedPopulation, sized_population
 from b2b_sem.simulate.experiment import hold_folder, prepare_trial, whole_number
 from b2b_sem.simulate.power import power as theory
-from b2b_sem.simulate.respond import Plan, make_plan
+from b2b_sem.simulate.respond import make_plan, sources
 from b2b_sem.simulate.trial import Trial
 from b2b_sem.spec.loader import load_plan
 from b2b_sem.spec.model import ModelSpec, Proposition
@@ -245,7 +246,8 @@ def _content(spec: PlanSpec, model: ModelSpec) -> list[Any]:
     plain = spec.model_dump(mode="json", exclude={"title", "description", "citation", "seed", "power", "search"})
     for aim in plain["propositions"].values():
         del aim["search"]
-    return [plain, population.model_dump(mode="json"), model.model_dump(mode="json")]
+    parts = (population, model, *sources(population))
+    return [plain, *(part.model_dump(mode="json") for part in parts)]
 
 
 def _cell(spec: PlanSpec, model: ModelSpec, name: str, aim: Aim, size: str, power: float, given: Search) -> _Cell:
