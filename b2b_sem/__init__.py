@@ -40,14 +40,16 @@ if TYPE_CHECKING:
     from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
+    from b2b_sem.results.plan import PlanResult, read_plan
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.experiment import monte_carlo
     from b2b_sem.simulate.lesson import make_lesson
     from b2b_sem.simulate.lesson_check import check_lesson
+    from b2b_sem.simulate.plan import plan_sample
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
     from b2b_sem.simulate.sampled import find_effect, find_rows
-    from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
+    from b2b_sem.spec.loader import load_model, load_montecarlo, load_plan, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
 
     __version__: str
@@ -61,6 +63,7 @@ __all__ = [
     "ModelError",
     "ModelSyntaxError",
     "MonteCarloResult",
+    "PlanResult",
     "SpecError",
     "StudyResult",
     "Unsupported",
@@ -81,6 +84,7 @@ __all__ = [
     "johnson_neyman",
     "load_model",
     "load_montecarlo",
+    "load_plan",
     "load_simulation",
     "load_study",
     "load_survey",
@@ -89,11 +93,13 @@ __all__ = [
     "moderation",
     "moderation_size",
     "monte_carlo",
+    "plan_sample",
     "polychoric",
     "power",
     "product_indicators",
     "read_covariance",
     "read_monte_carlo",
+    "read_plan",
     "read_responses",
     "read_study_result",
     "reliability",
@@ -114,6 +120,7 @@ _HOME = {
     "ModelError": "b2b_sem.errors",
     "ModelSyntaxError": "b2b_sem.errors",
     "MonteCarloResult": "b2b_sem.results.montecarlo",
+    "PlanResult": "b2b_sem.results.plan",
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
@@ -133,6 +140,7 @@ _HOME = {
     "johnson_neyman": "b2b_sem.analysis.probe",
     "load_model": "b2b_sem.spec.loader",
     "load_montecarlo": "b2b_sem.spec.loader",
+    "load_plan": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
@@ -141,11 +149,13 @@ _HOME = {
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "monte_carlo": "b2b_sem.simulate.experiment",
+    "plan_sample": "b2b_sem.simulate.plan",
     "polychoric": "b2b_sem.analysis.polychoric",
     "power": "b2b_sem.simulate.power",
     "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_monte_carlo": "b2b_sem.results.montecarlo",
+    "read_plan": "b2b_sem.results.plan",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",
     "reliability": "b2b_sem.analysis.measurement",

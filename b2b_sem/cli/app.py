@@ -33,6 +33,7 @@ _COMMANDS = (
     "list",
     "moderation",
     "montecarlo",
+    "plan",
     "power",
     "probe",
     "run",

@@ -31,16 +31,8 @@ from b2b_sem.results.power import PowerResult
 from b2b_sem.results.probe import JohnsonNeyman, SimpleSlopes
 
 Probed = SimpleSlopes | JohnsonNeyman
-Drawable = (
-    InvarianceResult
-    | PathGroupResult
-    | ModerationResult
-    | PowerResult
-    | Sampled
-    | FitCutoffs
-    | Probed
-    | Sequence[Probed]
-)
+Grouped = InvarianceResult | PathGroupResult | ModerationResult
+Drawable = Grouped | PowerResult | Sampled | FitCutoffs | Probed | Sequence[Probed]
 
 __all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
 
