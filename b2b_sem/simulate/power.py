@@ -109,7 +109,7 @@ def _answers(spec: SimulationSpec, model: ModelSpec, survey: SurveySpec) -> Popu
     Unsupported
         Where the moments do not say enough, or are not those of the file's values.
     """
-    values = build_population(spec, model, survey)
+    values = build_population(spec, model, survey).standardized()
     reasons: Sequence[tuple[bool, str]] = (
         (bool(values.interactions), "products of latent variables"),
         (spec.groups is not None, "groups"),

@@ -419,6 +419,50 @@ def test_groups_need_a_fact(folder: Path) -> None:
         study(folder, "replications: 12", "groups: sector\nreplications: 12")
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ("cluster: firm", bs.DataError, "n=80: cluster='firm': the population 'small' has no such column"),
+        ("ordered: [b9]", bs.DataError, "n=80: ordered='b9'.*no such column"),
+        ("missing: fiml, estimator: GLS", bs.Unsupported, "n=80: missing='fiml'.* needs complete rows"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_any_work(folder: Path, options: str, error: type, text: str) -> None:
+    spec = study(folder, "replications: 12", f"options: {{{options}}}\nreplications: 12")
+    done: list[int] = []
+    with pytest.raises(error, match=text):
+        monte_carlo(spec, progress=lambda part, _: done.append(part))
+    assert done == []
+
+
+def test_options_that_fail_in_some_samples_only_are_counted(folder: Path) -> None:
+    # nine respondents are too few for nine items: a property of the sample, not of the options
+    spec = study(folder, "n: [80, 150]", "n: [9]\n  options: {mlr: {estimator: MLR}}")
+    row = monte_carlo(spec, replications=2).replications.iloc[0]
+    assert row["failed"] == 2
+    assert "9 complete rows for 9 variables" in row["why"]
+
+
+def test_impossible_values_are_refused_at_the_change(folder: Path) -> None:
+    spec = study(folder, "n: [80, 150]", "changes: {strong: {values: {paths: {B ~ A: 1.2}}}}")
+    with pytest.raises(bs.SpecError, match="the change 'strong' of 'small': impossible values") as caught:
+        monte_carlo(spec)
+    assert caught.value.file == str(folder / "small.study.yaml")
+    assert caught.value.line == 8
+
+
+def test_continuous_answers_may_leave_the_response_format(folder: Path) -> None:
+    text = dedent(POPULATION).replace("type: ordinal, mean: 4.2, sd: 1.3", "type: continuous, mean: 4.2, sd: 3")
+    (folder / "small.population.yaml").write_text(text, encoding="utf-8")
+    one = replace(trial(study(folder)), size=6)
+    drawn = one.draw(0)
+    assert (drawn["a3"] > 7).any()
+    assert (drawn["a3"] < 1).any()
+    assert one.batch is not None
+    together, alone = one.run(0), replace(one, batch=None).run(0)
+    np.testing.assert_allclose(alone["est"], together["est"], atol=1e-6)
+
+
 # ---- groups and claims -----------------------------------------------------------------------------------------------
 
 SECTORS = """
