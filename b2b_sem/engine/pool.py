@@ -15,11 +15,14 @@ __all__ = ["run_in_processes"]
 
 #: Pools in a row that may break before they finish a single block.
 ATTEMPTS = 3
-#: Most blocks in one message: sending one costs as much as a few fits.
-TOGETHER = 8
+#: Most blocks in one message, and most seconds of work: a message costs as much as a few fits, and what a worker has
+#: finished of it is lost if it dies before the rest is done.
+TOGETHER, SECONDS = 8, 1.0
 
 
-def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def run_in_processes(
+    task: Any, what: str, todo: Sequence[int], jobs: int, *, pace: float = 0.0
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield blocks as they are done, in any order.
 
     When the system ends a worker process (for lack of memory, or by hand), all workers of its pool are lost with it.
@@ -32,6 +35,8 @@ def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> It
     todo : sequence of int
     jobs : int
         Worker processes.
+    pace : float
+        Seconds that a block takes.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> It
     left = list(todo)
     idle = 0
     while left:
-        step = max(1, min(TOGETHER, len(left) // (4 * jobs)))
+        step = max(1, min(TOGETHER, len(left) // (4 * jobs), int(SECONDS / max(pace, 1e-3))))
         batches = [left[k : k + step] for k in range(0, len(left), step)]
         parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
         done: set[int] = set()

@@ -159,6 +159,7 @@ def column_groups(arrays: Mapping[str, Any], names: Sequence[str]) -> Iterator[t
             last = min(first + small, end)
             inside = slice(first - before, last - before)
             yield slice(first, last), {name: np.ascontiguousarray(near[name][:, inside]) for name in names}
+        del near  # before the next ones are read
 
 
 class TemporaryFolder:
