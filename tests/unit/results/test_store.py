@@ -65,7 +65,7 @@ def test_memory_does_not_grow_with_the_blocks(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(module, "_READ", 40_000)
     tracemalloc.start()
     try:
-        arrays = filled(BlockStore("run", tmp_path, lean=True), blocks=10, rows=40, width=1000).joined(10, 400)
+        arrays = filled(BlockStore("run", tmp_path, lean=True), blocks=40, rows=10, width=1000).joined(40, 400)
         sums = [own["x"].sum() + own["y"].sum() for _, own in column_groups(arrays, ("x", "y"))]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
