@@ -18,6 +18,8 @@ ATTEMPTS = 3
 #: Most blocks in one message, and most seconds of work: a message costs as much as a few fits, and what a worker has
 #: finished of it is lost if it dies before the rest is done.
 TOGETHER, SECONDS = 8, 1.0
+#: Bytes of arrays in a task from which it is not sent with each message.
+LARGE = 5_000_000
 
 
 def run_in_processes(
@@ -45,8 +47,7 @@ def run_in_processes(
     """
     from joblib import Parallel, delayed
 
-    # pickled once: workers keep what they unpacked, and a message costs next to nothing
-    packed = pickle.dumps(task)
+    given = _packed(task)
     left = list(todo)
     idle = 0
     while left:
@@ -55,7 +56,7 @@ def run_in_processes(
         parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
         done: set[int] = set()
         try:
-            for found in parallel(delayed(_several)(packed, what, batch) for batch in batches):
+            for found in parallel(delayed(_several)(given, what, batch) for batch in batches):
                 for block, part in found:
                     done.add(block)
                     yield block, part
@@ -74,11 +75,18 @@ def run_in_processes(
         left = [block for block in left if block not in done]
 
 
+def _packed(task: Any) -> Any:
+    """Return the task as bytes, which workers unpack once; one with large arrays as it is: joblib shares them."""
+    arrays: list[pickle.PickleBuffer] = []
+    pickle.dumps(task, protocol=5, buffer_callback=arrays.append)
+    return task if sum(array.raw().nbytes for array in arrays) > LARGE else pickle.dumps(task)
+
+
 @lru_cache(maxsize=1)
 def _unpacked(packed: bytes) -> Any:
     return pickle.loads(packed)
 
 
-def _several(packed: bytes, what: str, blocks: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
-    method = getattr(_unpacked(packed), what)
+def _several(given: Any, what: str, blocks: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
+    method = getattr(_unpacked(given) if isinstance(given, bytes) else given, what)
     return [(block, method(block)) for block in blocks]
