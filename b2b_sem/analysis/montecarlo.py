@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -215,6 +216,8 @@ def monte_carlo(
     meanstructure: bool | None = None,
     fixed_x: bool = False,
     progress: Callable[[int], None] | None = None,
+    cluster: str | None = None,
+    folder: Path | None = None,
 ) -> MonteCarlo:
     """Draw normal samples from a population and fit a model to each.
 
@@ -235,6 +238,10 @@ def monte_carlo(
         As in :func:`b2b_sem.fit`.
     progress : callable, optional
         Called with the samples done.
+    cluster : str, optional
+        Address of a dask scheduler whose workers do the work.
+    folder : Path, optional
+        Where finished blocks are kept and looked for.
 
     Raises
     ------
@@ -267,7 +274,7 @@ def monte_carlo(
             raise ModelError("the model cannot be fitted to the population itself", hint="check both models")
         prepared = replicator(problem, solution.theta)
         task = _Experiment(prepared, cov, mean if table.meanstructure else None, nobs, seed)
-        found = run_blocks(task, "sample", -(-n // BLOCK), jobs, None, progress, size=BLOCK)
+        found = run_blocks(task, "sample", -(-n // BLOCK), jobs, folder, progress, size=BLOCK, cluster=cluster)
     found = {name: part[:n] for name, part in found.items()}
     df = count_df(table, constraints)[2]
     chisq = moments_divisor(nobs, likelihood) * np.maximum(found["fmin"], 0.0)

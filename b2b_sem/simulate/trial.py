@@ -127,12 +127,14 @@ def model_rows(
     shaping = {name: settings[name] for name in SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
-    table = build_table(linear_part(parsed) if products else parsed, **shaping)
+    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping)
     ops = ("=~", "~", "~~", "~1") if raw else ("=~", "~", "~~")
     own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ops and not r.exo and (r.free or not raw)]
     own += [key_of(e.lhs, e.op, e.rhs) for e in products]
-    own += [key_of(d.name, ":=", d.text) for d in table.definitions]
-    return tuple(dict.fromkeys((*key[:3], group) for group in groups or ("",) for key in own))
+    rows = [(*key[:3], group) for group in groups or ("",) for key in own]
+    # a definition may name parameters of several groups, and belongs to none
+    rows += [key_of(d.name, ":=", d.text) for d in table.definitions]
+    return tuple(dict.fromkeys(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,7 +345,13 @@ class Trial:
         if self.moderation:
             moderations = tuple(
                 moderation_claim(
-                    model.moderated(p.id, survey), Responses.from_frame(frame), own, alpha=alpha, level=level, routes=()
+                    model.moderated(p.id, survey),
+                    Responses.from_frame(frame),
+                    own,
+                    alpha=alpha,
+                    level=level,
+                    routes=(),
+                    probe=False,
                 )
                 for p in self.propositions
                 if is_testable(p, model)

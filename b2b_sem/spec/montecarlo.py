@@ -9,13 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError
 
-from b2b_sem.errors import B2BSemError, SpecError
+from b2b_sem.errors import B2BSemError, DataError, SpecError
 from b2b_sem.spec.base import Code, Document, FitSettings, Location, Node, Problem, Text
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation, TextValues
 
-__all__ = ["Condition", "Conditions", "MonteCarloSpec", "changed_population"]
+__all__ = ["CHANGEABLE", "Condition", "Conditions", "MonteCarloSpec", "changed_population"]
 
 P = TypeVar("P", bound=SimulationSpec | TextPopulation)
 
@@ -139,6 +139,15 @@ class MonteCarloSpec(Document):
         copy = self.model_copy()
         copy._population, copy._model = population, model
         return copy
+
+    def with_settings(self, settings: Mapping[str, Any]) -> MonteCarloSpec:
+        """Return a copy with other settings, which is not tied to a population; raises ``DataError`` for wrong ones."""
+        try:
+            return MonteCarloSpec.model_validate({**self.model_dump(), **settings})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{where}={first.get('input')!r}: {first['msg']}", hint="correct this setting") from None
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong here without looking at the population."""
