@@ -507,3 +507,38 @@ def test_claims_get_the_verdicts_of_a_study(tmp_path: Path) -> None:
     assert whole.fit.nobs == 600
     assert [VERDICTS[v] for v in found["verdict"][0]] == [v.verdict for v in whole.verdicts]
     assert "not testable here" not in [v.verdict for v in whole.verdicts]
+
+
+TEXT_STUDY = """
+    kind: montecarlo
+    schema_version: 1
+    id: words
+    title: Words
+    population:
+      text: |
+        F =~ 1*x1 + .8*x2 + .9*x3 + .7*x4
+        F ~~ 1*F
+        x1 ~~ .5*x1
+        x2 ~~ .5*x2
+        x3 ~~ .5*x3
+        x4 ~~ .5*x4
+      shares: {x4: [0.2, 0.5, 0.3]}
+    conditions:
+      n: [200]
+    replications: 6
+    seed: 3
+"""
+
+
+def test_a_population_of_text_says_whether_answers_are_cut_and_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "words.yaml"
+    said = []
+    for old, new in (("", ""), ("      shares: {x4: [0.2, 0.5, 0.3]}\n", "")):
+        path.write_text(dedent(TEXT_STUDY.replace(old, new)), encoding="utf-8")
+        kept = tmp_path / f"kept{len(said)}"
+        first = monte_carlo(path, replications=3, folder=kept)
+        assert_same(monte_carlo(path), monte_carlo(path, folder=kept))
+        said.append(any("whole numbers" in note for note in first.notes))
+    assert said == [True, False]
+    with pytest.raises(bs.DataError, match="content of the files"):
+        monte_carlo(path, folder=tmp_path / "kept0")
