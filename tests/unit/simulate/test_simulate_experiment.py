@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 from distributed import LocalCluster
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import b2b_sem as bs
 from b2b_sem.data.read import Responses
@@ -284,6 +285,19 @@ def test_workers_do_not_change_a_number(folder: Path, monkeypatch: pytest.Monkey
     for result, place in ((spread, "two"), (afar, "dask")):
         assert_same(alone, result)
         assert {path.name: path.read_bytes() for path in (folder / place).glob("*/*.npz")} == blocks
+
+
+def test_samples_are_fitted_on_one_thread_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    one = replace(trial(study(folder)), size=2, batch=None)
+    seen: list[set[int]] = []
+    monkeypatch.setattr(Trial, "_alone", lambda self, number, r, out: seen.append(threads()))
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert threads() == {2}
+        one.run(0)
+    assert seen == [{1}, {1}]
 
 
 def test_progress_is_told_to_the_end(folder: Path) -> None:
