@@ -357,6 +357,11 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
+def plan_of(population: SimulationSpec | TextPopulation) -> Plan | TextPlan:
+    """Return a population ready to be drawn from; raises ``SpecError`` if its values are impossible."""
+    return make_text_plan(population) if isinstance(population, TextPopulation) else make_plan(population)
+
+
 def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
@@ -364,8 +369,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     plans: dict[str, Plan | TextPlan] = {}
     for change in dict.fromkeys(cell.change for cell in cells):
         try:
-            changed = spec.changed(population, change)
-            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
+            plans[change] = plan_of(spec.changed(population, change))
         except SpecError as error:
             if not change:
                 raise
