@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-#: Numbers of respondents of curve.csv, by theory.
-CURVE = "50,100,150,200,300,400,600,800,1000"
+from b2b_sem.cli.power_theory import CURVE, THEORY, numbers, show_power, theory_options, theory_settings
 
 
 @click.command("power", short_help="Compute power and sample size for a model in a population.")
@@ -27,8 +26,9 @@ CURVE = "50,100,150,200,300,400,600,800,1000"
 @click.option(
     "--restriction", "restrictions", multiple=True, metavar="TEXT", help="Also test labels: 'a == b'; repeatable."
 )
-@click.option("--shares", metavar="A,B", help="Respondents in each group, in any unit (default: equal).")
-@click.option("--detectable", is_flag=True, help="Also find the smallest path that N respondents detect.")
+@click.option("--shares", metavar="A,B", help="By theory: respondents in each group, in any unit (default: equal).")
+@click.option("--detectable", is_flag=True, help="By theory: also find the smallest effects that N detect.")
+@theory_options
 @click.option(
     "--curve", metavar="N,N", help="Numbers of respondents of curve.csv; by samples: also draw these numbers."
 )
@@ -84,8 +84,7 @@ def command(
     respondents detect. The numbers do not depend on --jobs, --cluster or an interruption.
     """
     from b2b_sem.analysis.intake import model_text
-    from b2b_sem.cli.output import check_directory, say, staged_directory
-    from b2b_sem.results.io import write_json, write_text
+    from b2b_sem.cli.output import check_directory
     from b2b_sem.simulate.power import power
     from b2b_sem.spec.loader import load_model
 
@@ -94,11 +93,12 @@ def command(
     plain = Path(sim).suffix.lower() in (".lav", ".txt")
     population = model_text(Path(sim))[0] if plain else sim
     fitted = None if model is None else load_model(model)
+    theory = theory_settings({name: sampling.pop(name) for name in THEORY})
     given = {k: v for k, v in sampling.items() if v is not None and v is not False}
     if replications is not None or search or effect is not None or _is_study(population):
         return _sampled(
             population, fitted, nobs, asked, alpha, restrictions, shares, detectable, curve, out, replications, search,
-            effect, tests, given,
+            effect, tests, given, theory,
         )  # fmt: skip
     late = "tests" if tests else next(iter(given), None)
     if late is not None:
@@ -107,7 +107,9 @@ def command(
             f"'{option}' is for power by samples: give '--replications', '--search' or '--effect', too.",
             click.get_current_context(),
         )
-    sizes = _numbers("--curve", CURVE if curve is None else curve)
+    sizes = numbers("--curve", CURVE if curve is None else curve)
+    if shares is not None:
+        theory["shares"] = numbers("--shares", shares)
     result = power(
         population,
         fitted,
@@ -115,22 +117,11 @@ def command(
         power=asked,
         alpha=alpha,
         restrictions=restrictions,
-        shares=None if shares is None else _numbers("--shares", shares),
+        replications=None,
         detectable=detectable,
+        **theory,
     )
-    click.echo(result.summary())
-    if out is None:
-        return 0
-    tables = {"power.csv": result.table, "curve.csv": result.curve(int(n) for n in sizes)}
-    from b2b_sem.report.page import write_figures
-
-    with staged_directory(out, listing="power.json") as stage:
-        for name, table in tables.items():
-            write_text(stage / name, table.to_csv(index=False, lineterminator="\n"))
-        write_figures(result, stage / "power.html")
-        files = [{"path": name} for name in (*tables, "power.html", "power.json")]
-        write_json(stage / "power.json", {**result.to_json(), "files": files})
-    say(f"power.csv, curve.csv, power.html, power.json -> {out}")
+    show_power(result, [int(n) for n in sizes], out)
     return 0
 
 
@@ -160,6 +151,7 @@ def _sampled(
     effect: str | None,
     tests: tuple[str, ...],
     given: dict[str, Any],
+    theory: dict[str, Any],
 ) -> int:
     """Check what goes together, and count power by samples."""
     from b2b_sem.cli.power_sample import run_sampled
@@ -168,7 +160,8 @@ def _sampled(
     mode = "effect" if effect is not None else "rows" if search else "power"
     if search and effect is not None:
         raise click.UsageError("Give either '--search' or '--effect'.", context)
-    for name, wrong in (("--shares", shares is not None), ("--detectable", detectable)):
+    alone = [(f"--{name.replace('_', '-')}", name in theory) for name in ("steps", "missing_rate", "rmsea", "hold")]
+    for name, wrong in (("--shares", shares is not None), ("--detectable", detectable), *alone):
         if wrong:
             raise click.UsageError(f"'{name}' is for power by theory: leave it out.", context)
     for name, allowed in (("precision", mode != "power"), ("largest", mode == "rows")):
@@ -185,6 +178,7 @@ def _sampled(
     settings: dict[str, Any] = {
         k: given[k] for k in ("change", "variant", "failures", "seed", "jobs", "cluster") if k in given
     }
+    settings |= theory  # what is left are options of the fit
     if alpha is not None:
         settings["alpha"] = alpha
     if restrictions:
@@ -197,20 +191,9 @@ def _sampled(
         mode=mode,
         nobs=nobs,
         effect=effect,
-        sizes=[] if curve is None else [int(n) for n in _numbers("--curve", curve)],
+        sizes=[] if curve is None else [int(n) for n in numbers("--curve", curve)],
         tests=tests,
         replications=replications,
         settings={**settings, "power": asked},
         search={k: given[k] for k in ("precision", "largest") if k in given},
     )
-
-
-def _numbers(option: str, text: str) -> list[float]:
-    """Return numbers written with commas between them."""
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) <= 0 or (option == "--curve" and min(numbers) < 2):
-        raise click.BadParameter(f"'{text}' is no list of positive numbers, such as 100,200", param_hint=f"'{option}'")
-    return numbers
