@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.montecarlo import Population
+from b2b_sem.analysis.montecarlo import Population, moments_of
 from b2b_sem.analysis.power import analytic_power
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.analysis.power_target import DRAW
@@ -23,6 +23,7 @@ from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.montecarlo import MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["power"]
 
@@ -147,6 +148,10 @@ def power(
         given = population
     elif isinstance(population, str) and ("~" in population or "\n" in population):
         given = population
+    elif isinstance(population, TextPopulation):
+        given = _moments(population)
+        text = population.model_spec.syntax() if text is None else text
+        nobs = population.n if nobs is None else nobs
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
         plan = make_plan(spec)
@@ -167,6 +172,16 @@ def power(
     if nobs is None:
         raise DataError("there is no number of rows", hint="give nobs=..., such as 200")
     return analytic_power(given, text, nobs=nobs, power=power, alpha=alpha, **options)
+
+
+def _moments(spec: TextPopulation) -> Population:
+    """Return the moments of lavaan text in a file, if its variables are normal and complete."""
+    odd = [name for name in ("skew", "kurtosis", "thresholds", "shares", "missing_rate") if getattr(spec, name)]
+    if odd or spec.cuts():
+        raise Unsupported(
+            f"'{spec.id}' has {odd[0] if odd else 'thresholds'}: theory is for normal, complete variables", hint=DRAW
+        )
+    return moments_of(spec.table())
 
 
 def _check(options: Mapping[str, Any]) -> None:
