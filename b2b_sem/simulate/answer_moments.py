@@ -133,7 +133,8 @@ def ordinal_population(plan: Plan) -> GroupPopulation:
     drawn = pd.DataFrame(draw_columns(plan, ROWS, (SeedSequence(SEED),), facts=()))
     rows = score(Responses.from_frame(drawn), rules_from_survey(plan.survey, plan.items)).frame
     ordinal = OrdinalPopulation(values.items, cuts, values.item_cov(), rows[list(values.items)].astype(float))
-    return replace(answer_population(plan), change=None, ordinal=ordinal)
+    note = "Wald tests in large samples: samples of a few hundred find somewhat more than this."
+    return replace(answer_population(plan), change=None, ordinal=ordinal, notes=(note,))
 
 
 def _refuse(plan: Plan) -> None:

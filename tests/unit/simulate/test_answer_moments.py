@@ -11,6 +11,7 @@ import pytest
 import b2b_sem as bs
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.measures.power import chisq_power
 from b2b_sem.simulate.answer_moments import answer_population
 from b2b_sem.simulate.respond import make_plan
 
@@ -183,3 +184,52 @@ def test_paths_of_one_group_change_alone(write) -> None:  # type: ignore[no-unty
             same = np.allclose(changed.parts[g].cov, found.parts[g].cov, atol=1e-12)
             assert same == (g != group)
     assert found.with_paths({("B", "A", 0): 1.2}, "variance") is None
+
+
+# ---- answers as categories -------------------------------------------------------------------------------------------
+
+
+def test_ordinal_items_have_the_values_of_the_population_and_the_spread_of_samples(write) -> None:  # type: ignore[no-untyped-def]
+    path = write()
+    found = bs.power(path, nobs=250, ordered=True, restrictions=())
+    (row,) = found.table.to_dict("records")
+    assert (row["test"], row["method"]) == ("B~A", "wald")
+    # nothing is lost to rounding, and nothing to chance: the statistics are exact
+    assert row["std_all"] == pytest.approx(0.4, abs=1e-6)
+    frame = bs.simulate(path, n=6000, seed=77).frame
+    fit = bs.fit("A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A", frame.assign(a3=6 - frame["a3"]), ordered=True)
+    own = fit.parameters.set_index(["lhs", "op", "rhs"]).loc[("B", "~", "A")]
+    spread = row["value"] / np.sqrt(row["per_row"])
+    # both samples leave standard errors uncertain by about 2 %
+    assert spread == pytest.approx(own["se"] * np.sqrt(6000), rel=0.06)
+    assert row["power"] == pytest.approx(float(chisq_power(250 * row["per_row"], 1)))
+    assert found.curve([250])["power"].iloc[0] == row["power"]
+
+
+def test_restrictions_of_ordinal_items_are_wald_tests(write) -> None:  # type: ignore[no-untyped-def]
+    model = "A =~ a1 + a2 + a3\nB =~ b1 + b*b2 + c*b3\nB ~ p*A"
+    found = bs.power(write(), model, nobs=250, ordered=True, restrictions=["p == 0", "b == c; p == 0"]).table
+    rows = found.set_index("test")
+    assert rows.loc["p == 0", "per_row"] == pytest.approx(rows.loc["B~A", "per_row"])
+    assert rows.loc["b == c; p == 0", "df"] == 2
+    assert rows.loc["b == c; p == 0", "per_row"] > rows.loc["p == 0", "per_row"]
+    with pytest.raises(bs.ModelError, match="twice the same"):
+        bs.power(write(), model, nobs=250, ordered=True, restrictions=["b == c; c == b"])
+
+
+@pytest.mark.parametrize(
+    ("sections", "response", "covariates", "options", "what"),
+    [
+        (GROUPS, "", "", {}, "groups that differ"),
+        (GROUPS, "", "", {"group": "side"}, "groups of ordinal items"),
+        ("", ", missing_rate: 0.1", "", {}, "missing answers"),
+        ("", "", "staff: [B]", {}, "facts that predict"),
+        ("", "", "", {"detectable": True}, "smallest detectable"),
+        ("", "", "", {"missing": "fiml"}, "missing='fiml'"),
+        ("", ", scales: {A: {thresholds: [-2, 0, 2, 9]}}", "", {}, "hardly anybody"),
+    ],
+)
+def test_what_ordinal_items_do_not_have(write, sections, response, covariates, options, what) -> None:  # type: ignore[no-untyped-def]
+    path = write(sections, response, covariates, ", B ~ staff: 0.1" if covariates else "")
+    with pytest.raises(Unsupported, match=what):
+        bs.power(path, nobs=250, ordered=True, **options)
