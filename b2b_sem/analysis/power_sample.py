@@ -33,8 +33,8 @@ from b2b_sem.spec.syntax import parse_model
 __all__ = [
     "CHI_SQUARE",
     "MomentSampler",
+    "PowerTest",
     "Sampler",
-    "Test",
     "choose",
     "effect_paths",
     "joint_hits",
@@ -50,7 +50,7 @@ MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Test:
+class PowerTest:
     """One test that samples make.
 
     Attributes
@@ -82,7 +82,7 @@ class Sampler(Protocol):
     ----------
     population, model : str
         What they are called.
-    tests : tuple of Test
+    tests : tuple of PowerTest
         All that are made.
     seed : int
     alpha : float
@@ -93,7 +93,7 @@ class Sampler(Protocol):
 
     population: str
     model: str
-    tests: tuple[Test, ...]
+    tests: tuple[PowerTest, ...]
     seed: int
     alpha: float
     smallest: int
@@ -274,7 +274,7 @@ def check_failures(failures: str) -> None:
         )
 
 
-def _head(test: Test) -> list[tuple[str, Any]]:
+def _head(test: PowerTest) -> list[tuple[str, Any]]:
     return [
         ("kind", test.kind),
         ("test", test.test),
@@ -284,16 +284,16 @@ def _head(test: Test) -> list[tuple[str, Any]]:
     ]
 
 
-def _pick(tests: Sequence[Test], names: Sequence[str], *, whole: bool = True) -> tuple[list[Test], list[int]]:
+def _pick(tests: Sequence[PowerTest], names: Sequence[str], *, whole: bool = True) -> tuple[list[PowerTest], list[int]]:
     """Return the tests that are reported, and the places of those that are drawn; the last may be all together."""
     at = choose(tests, names)
     wanted = [tests[k] for k in at]
     if whole and names and sum(t.kind not in ("model", "together") for t in wanted) > 1:
-        wanted.append(Test("together", "all tests", method="all"))
+        wanted.append(PowerTest("together", "all tests", method="all"))
     return wanted, at
 
 
-def _picked(hit: Array, wanted: Sequence[Test], at: Sequence[int]) -> Array:
+def _picked(hit: Array, wanted: Sequence[PowerTest], at: Sequence[int]) -> Array:
     own = hit[:, list(at)]
     if len(wanted) > len(at):
         single = [k for k, t in enumerate(wanted[:-1]) if t.kind not in ("model", "together")]
@@ -301,7 +301,7 @@ def _picked(hit: Array, wanted: Sequence[Test], at: Sequence[int]) -> Array:
     return own
 
 
-def _counts(tests: Sequence[Test], size: int, hit: Array) -> pd.DataFrame:
+def _counts(tests: Sequence[PowerTest], size: int, hit: Array) -> pd.DataFrame:
     """Return one row a test: drawn, used, rejected."""
     used, rejected = np.isfinite(hit).sum(axis=0), np.nansum(hit, axis=0)
     rows = [
@@ -336,7 +336,7 @@ def _lost(counts: pd.DataFrame) -> list[str]:
     return out
 
 
-def choose(tests: Sequence[Test], names: Sequence[str]) -> list[int]:
+def choose(tests: Sequence[PowerTest], names: Sequence[str]) -> list[int]:
     """Return the places of the tests that names stand for; those that are usual without names.
 
     Spaces do not matter.
@@ -383,13 +383,13 @@ def joint_hits(hit: Array, places: Sequence[int]) -> Array:
     )
 
 
-def together(tests: Sequence[Test]) -> list[Test]:
+def together(tests: Sequence[PowerTest]) -> list[PowerTest]:
     """Return tests that several tests of one kind reject together: all paths, all propositions."""
     out = []
     for kind, name in (("path", "all paths"), ("proposition", "all propositions")):
         parts = tuple(k for k, t in enumerate(tests) if t.kind == kind and t.usual)
         if len(parts) > 1:
-            out.append(Test("together", name, method="all", parts=parts))
+            out.append(PowerTest("together", name, method="all", parts=parts))
     return out
 
 
@@ -433,17 +433,17 @@ class MomentSampler:
             kind = "path" if row.op == "~" else "parameter"
             key = (row.rhs, row.op, row.lhs) if row.op == "~~" and row.rhs < row.lhs else (row.lhs, row.op, row.rhs)
             value = self.truth.values.get(key, math.nan)
-            tests.append(Test(kind, "".join(key), value=value, usual=kind == "path"))
+            tests.append(PowerTest(kind, "".join(key), value=value, usual=kind == "path"))
         self._free = {t.test: k for k, t in enumerate(tests)}
         tests += together(tests)
         for path in effect_paths(self.text, fixed_x=False, **shaping):
             steps = [f"{b}~{a}" for a, b in pairwise(path.split(" -> "))]
             values = [next((t.value for t in tests if t.test == s), math.nan) for s in steps]
             at = tuple(self._free[s] for s in steps if s in self._free)
-            tests.append(Test("indirect", path, method="joint", value=math.prod(values), parts=at))
+            tests.append(PowerTest("indirect", path, method="joint", value=math.prod(values), parts=at))
         if count_df(table, linear_constraints(table))[2] > 0:
-            tests.append(Test("model", CHI_SQUARE, method=CHI_SQUARE))
-        self.tests: tuple[Test, ...] = tuple(tests)
+            tests.append(PowerTest("model", CHI_SQUARE, method=CHI_SQUARE))
+        self.tests: tuple[PowerTest, ...] = tuple(tests)
 
     def draw(self, size: int, visit: int, count: int) -> Array:
         """Draw and test, as :meth:`Sampler.draw`."""

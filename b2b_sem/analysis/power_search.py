@@ -213,6 +213,10 @@ def _assess(pool: Pool, test: int, goal: Goal, smallest: float, largest: float, 
         curve = fit_probit(size[near] ** exponent, hits[near], trials[near]) if near.sum() > 1 else None
         curve = curve or fit_probit(size**exponent, hits, trials)
         if curve is None:
+            low, high = float(below.max()), float(above.min())
+            if low < high <= low * (1.0 + 2.0 * goal.precision):
+                # nothing rejects below and nearly everything above, such as where samples have no solution below
+                return Found(high, low, high, True, "", high)
             return answer
         t, error = curve.solve(goal.power)
         low, high = (t - z * error, t + z * error)

@@ -7,7 +7,7 @@ tail. All shares are fitted together by maximum likelihood, so that samples draw
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,23 @@ class ProbitCurve:
     height, slope, center : float
     cov : (2, 2) array
         Of height and slope.
+    misfit : float
+        Pearson's chi-square of the shares around the curve divided by its degrees of freedom; NaN without any.
     """
 
     height: float
     slope: float
     center: float
     cov: Array
+    misfit: float = math.nan
+
+    def widened(self) -> ProbitCurve:
+        """Return the curve with the covariances that its misfit calls for: times `misfit` if that is above 1.
+
+        The power of most tests is nearly, and not exactly, such a curve (Finney 1971, Probit analysis, calls this the
+        heterogeneity factor).
+        """
+        return replace(self, cov=self.cov * self.misfit) if self.misfit > 1 else self
 
     def power(self, t: npt.ArrayLike) -> Array:
         """Return the power at `t`."""
@@ -91,4 +102,6 @@ def fit_probit(t: npt.ArrayLike, hits: npt.ArrayLike, trials: npt.ArrayLike) -> 
         return None  # no samples both reject and do not where they are near each other: any steep curve fits
     if beta[1] <= 0 or np.linalg.cond(information) > BLURRED:
         return None
-    return ProbitCurve(float(beta[0]), float(beta[1]), center, np.linalg.inv(information))
+    df = len(np.unique(at)) - 2
+    misfit = float((((k - n * p) ** 2) / (n * p * (1.0 - p))).sum() / df) if df > 0 else math.nan
+    return ProbitCurve(float(beta[0]), float(beta[1]), center, np.linalg.inv(information), misfit)

@@ -12,11 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, number
-from b2b_sem.measures.probit import fit_probit
 from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks
 from b2b_sem.report.power_figure import LINES, MOST, dotted
 from b2b_sem.report.table import Column, Table, table
-from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower
+from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower, fitted_curve
 
 __all__ = ["Sampled", "sampled_contents", "sampled_figures", "sampled_tables"]
 
@@ -31,6 +30,8 @@ PARTS = (
 )
 KEYS = ["kind", "test", "group", "method"]
 POINTS = 60
+#: Share of all samples of a test from which its curve is not drawn beside others.
+TOP = 0.985
 _FRAME = {"showline": True, "linecolor": "#d5d9de", "gridcolor": "#e6e6e6", "zeroline": False, "fixedrange": True}
 _ROW = 24
 
@@ -115,6 +116,8 @@ def sampled_figures(result: Sampled) -> list[Figure]:
         made += _needed_figure(result)
     if shares["nobs"].nunique() < 2:
         return [*made, *_points_figure(result, shares)]
+    if len(shares.drop_duplicates(KEYS)) <= MOST:
+        return [*made, _curve_figure(result, shares, "power-curve", "Power over respondents")]
     for kinds, name, title in PARTS:
         own = shares[shares["kind"].isin(kinds)]
         if len(own):
@@ -133,8 +136,10 @@ def _curve_figure(result: SampledPower | RowSearch, shares: pd.DataFrame, name: 
     """Draw power over respondents: a probit curve with its band, and the shares it goes through."""
     needed = _needed(result)
     keys = list(dict.fromkeys(zip(*(shares[k] for k in KEYS), strict=True)))
-    # the tests that need most are those a plan depends on
-    hard = sorted(keys, key=lambda k: -(needed[k][0] if math.isfinite(needed[k][0]) else -_mean(shares, k)))
+    # the tests that need most are those a plan depends on; a curve along the top says nothing
+    mean = {k: _mean(shares, k) for k in keys}
+    rising = [k for k in keys if mean[k] < TOP] or keys
+    hard = sorted(rising, key=lambda k: (-needed[k][0] if math.isfinite(needed[k][0]) else 0.0, mean[k]))
     shown = [k for k in keys if k in hard[:MOST]]
     finite = [needed[k][0] for k in shown if math.isfinite(needed[k][0])]
     drawn = shares["nobs"]
@@ -147,10 +152,8 @@ def _curve_figure(result: SampledPower | RowSearch, shares: pd.DataFrame, name: 
         rows, low, high = needed[key]
         said.append(f"{label}: {rows:.0f} respondents ({low:.0f} to {high:.0f})" if rows > 0 else label)
         grid = np.linspace(left, min(right, float(drawn.max())), POINTS)
-        used = own["drawn"] if result.failures == COUNT else own["used"]
-        curve = fit_probit(np.sqrt(own["nobs"]), own["rejected"], used)
-        points = own.assign(share=own["rejected"] / used)
-        points = points[points["nobs"] <= right]
+        curve = fitted_curve(own, result.failures)
+        points = own[own["nobs"] <= right]
         suffix = "_all" if result.failures == COUNT else ""
         _trace(plot, k, label, result.level, grid, None if curve is None else (curve, np.sqrt(grid)), points, suffix)
     caption = (
@@ -164,7 +167,7 @@ def _curve_figure(result: SampledPower | RowSearch, shares: pd.DataFrame, name: 
     if isinstance(result, SampledPower):
         marks.append(dotted(x0=result.nobs, x1=result.nobs, y0=0, y1=1, yref="paper"))
     _style(plot, "Respondents", [0.0, right * 1.02], marks, len(shown))
-    return Figure(name, title, caption, "; ".join(said), plot, min_width=480, max_width=900)
+    return Figure(name, title, caption, "; ".join(said), plot, min_width=340, max_width=900)
 
 
 def _mean(shares: pd.DataFrame, key: tuple[Any, ...]) -> float:
@@ -310,7 +313,7 @@ def _needed_figure(result: RowSearch) -> list[Figure]:
     plot.update_xaxes(rangemode="tozero")
     caption = f"Smallest number of respondents for power {result.power:g}, with {result.level:.0%} intervals."
     said = "; ".join(f"{t}: {v}" for t, v in zip(labels, texts, strict=True))
-    return [Figure("power-rows", "Respondents needed", caption, said, plot, min_width=420, max_width=900)]
+    return [Figure("power-rows", "Respondents needed", caption, said, plot, min_width=340, max_width=900)]
 
 
 def _points_figure(result: SampledPower | RowSearch, shares: pd.DataFrame) -> list[Figure]:
@@ -332,15 +335,13 @@ def _points_figure(result: SampledPower | RowSearch, shares: pd.DataFrame) -> li
         f"{number(result.power, 2, bounded=True, glyphs=TYPESET)}."
     )
     said = "; ".join(f"{t}: {v}" for t, v in zip(labels, values["text"], strict=True))
-    return [Figure("power-tests", "Power of each test", caption, said, plot, min_width=420, max_width=900)]
+    return [Figure("power-tests", "Power of each test", caption, said, plot, min_width=340, max_width=900)]
 
 
 def _effect_figure(result: EffectSearch) -> Figure:
     """Draw power over the values of an effect."""
     shares = result.shares
-    size = (shares["effect"] - result.null).abs()
-    used = shares["drawn"] if result.failures == COUNT else shares["used"]
-    curve = fit_probit(size, shares["rejected"], used)
+    curve = fitted_curve(shares, result.failures, "effect", result.null)
     low, high = float(shares["effect"].min()), float(shares["effect"].max())
     grid = np.linspace(low, high, POINTS)
     plot = go.Figure()
@@ -358,5 +359,5 @@ def _effect_figure(result: EffectSearch) -> Figure:
         "probit curve through them with its band; dotted: the asked power and the smallest value that has it."
     )
     return Figure(
-        "power-effect", "Power over the effect", caption, result.summary(), plot, min_width=420, max_width=900
+        "power-effect", "Power over the effect", caption, result.summary(), plot, min_width=340, max_width=900
     )

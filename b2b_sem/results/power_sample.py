@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 
 from b2b_sem.errors import DataError
 from b2b_sem.measures.power import binomial_band
-from b2b_sem.measures.probit import fit_probit
+from b2b_sem.measures.probit import ProbitCurve, fit_probit
 from b2b_sem.results.io import frame_from_records, plain, records
 
 __all__ = ["BASIS", "COUNT", "EXCLUDE", "TEST_COLUMNS", "EffectSearch", "RowSearch", "SampledPower", "share_table"]
@@ -25,7 +24,8 @@ KEYS = TEST_COLUMNS[:4]
 BASIS = "Monte Carlo"
 #: Samples without a solution did not find anything, or are left out.
 COUNT, EXCLUDE = "count", "exclude"
-SHARES = ("power", "mcse", "lower", "upper", "power_all", "mcse_all", "lower_all", "upper_all")
+#: Sizes within this factor of the answer say most about it.
+NEAR = 2.0
 
 
 def share_table(counts: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -50,42 +50,39 @@ def share_table(counts: pd.DataFrame, level: float) -> pd.DataFrame:
         trials = np.where(trials > 0, trials, np.nan)
         share = out["rejected"].to_numpy(dtype=float) / trials
         out[f"power{ending}"], out[f"mcse{ending}"] = share, np.sqrt(share * (1.0 - share) / trials)
-        out[f"lower{ending}"], out[f"upper{ending}"] = binomial_band(out["rejected"], trials, level)
+        low, high = binomial_band(out["rejected"], trials, level)
+        # of 0 and 1, rounding could leave the share outside
+        out[f"lower{ending}"], out[f"upper{ending}"] = np.minimum(low, share), np.maximum(high, share)
     out["failed"] = out["drawn"] - out["used"]
     return out
 
 
-def _trials(counts: pd.DataFrame, failures: str) -> str:
-    return "drawn" if failures == COUNT else "used"
+def fitted_curve(counts: pd.DataFrame, failures: str, axis: str = "nobs", null: float = 0.0) -> ProbitCurve | None:
+    """Return the probit curve through the shares of one test, over the root of rows or the size of an effect."""
+    t = np.sqrt(counts["nobs"]) if axis == "nobs" else np.abs(counts[axis] - null)
+    curve = fit_probit(t, counts["rejected"], counts["drawn" if failures == COUNT else "used"])
+    return None if curve is None else curve.widened()
 
 
-def curve_table(counts: pd.DataFrame, rows: Iterable[float], level: float, failures: str, axis: str) -> pd.DataFrame:
-    """Return for each test the probit curve through its shares: the keys, `axis`, power lower upper.
+def curve_table(counts: pd.DataFrame, rows: Iterable[float], level: float, failures: str) -> pd.DataFrame:
+    """Return for each test the probit curve through its shares: the keys, nobs, power lower upper.
 
     Only within the sizes that were drawn; NaN beyond, and for a test with less than two sizes.
     """
     at = np.array([float(v) for v in rows])
-    out = []
+    root, out = np.sqrt(at), []
     for key, own in counts.groupby(list(KEYS), sort=False, dropna=False):
-        drawn = own[axis].to_numpy(dtype=float)
-        root = np.sqrt if axis == "nobs" else np.abs
-        curve = fit_probit(root(drawn), own["rejected"], own[_trials(own, failures)])
+        drawn = own["nobs"].to_numpy(dtype=float)
+        curve = fitted_curve(own, failures)
         inside = (at >= drawn.min()) & (at <= drawn.max())
         if curve is None:
             numbers = [np.full(len(at), np.nan)] * 3
         else:
-            numbers = [np.where(inside, v, np.nan) for v in (curve.power(root(at)), *curve.band(root(at), level))]
-        part = dict(zip(KEYS, key, strict=True)) | {axis: at}
+            numbers = [np.where(inside, v, np.nan) for v in (curve.power(root), *curve.band(root, level))]
+        part = dict(zip(KEYS, key, strict=True)) | {"nobs": at}
         out.append(pd.DataFrame(part | dict(zip(("power", "lower", "upper"), numbers, strict=True))))
     frame = pd.concat(out, ignore_index=True)
-    return frame.astype({axis: "int64"}) if axis == "nobs" and (at == np.round(at)).all() else frame
-
-
-def _text(frame: pd.DataFrame) -> pd.DataFrame:
-    for name in (*KEYS, "bound", "basis"):
-        if name in frame:
-            frame[name] = frame[name].astype(object)
-    return frame
+    return frame.astype({"nobs": "int64"}) if (at == np.round(at)).all() else frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +152,15 @@ class SampledPower:
         nothing = (math.nan, math.nan, math.nan)
         counts = self._counts
         own = counts[np.logical_and.reduce([counts[k] == v for k, v in zip(KEYS, key, strict=True)])]
-        curve = fit_probit(np.sqrt(own["nobs"]), own["rejected"], own[_trials(own, self.failures)])
+        curve = fitted_curve(own, self.failures)
         if curve is None:
             return nothing
         at, error = curve.solve(self.power)
+        # the curve is nearly right, and better near the answer
+        near = own[(own["nobs"] <= NEAR * at**2) & (own["nobs"] >= at**2 / NEAR)]
+        closer = fitted_curve(near, self.failures) if at > 0 else None
+        if closer is not None:
+            at, error = closer.solve(self.power)
         if not (at > 0 and own["nobs"].min() <= at**2 <= own["nobs"].max()):
             return nothing
         reach = float(special.ndtri(0.5 + self.level / 2.0)) * error
@@ -169,7 +171,7 @@ class SampledPower:
 
         Columns: kind test group method nobs power lower upper; NaN outside the numbers of rows that were drawn.
         """
-        return curve_table(self._counts, rows, self.level, self.failures, "nobs")
+        return curve_table(self._counts, rows, self.level, self.failures)
 
     def summary(self) -> str:
         """Return the table as text."""
@@ -192,9 +194,7 @@ class SampledPower:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SampledPower:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "counts").items() if k not in ("basis", "counts", "table", "files")}
-        counts = _counts_from(data["counts"])
-        return cls(**{**kept, "notes": tuple(kept["notes"])}, _counts=counts)
+        return cls(**_kept(cls, data, "replications"), _counts=_counts_from(data["counts"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,7 +256,7 @@ class RowSearch:
 
         Columns: kind test group method nobs power lower upper; NaN outside the numbers of rows that were drawn.
         """
-        return curve_table(self._counts, rows, self.level, self.failures, "nobs")
+        return curve_table(self._counts, rows, self.level, self.failures)
 
     def summary(self) -> str:
         """Return the table as text."""
@@ -285,12 +285,12 @@ class RowSearch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RowSearch:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "precision").items() if k not in ("basis", "table", "counts", "files")}
-        table = _text(frame_from_records(data["table"]))
+        kept = _kept(cls, data, "precision")
+        table = frame_from_records(data["table"])
         table = table.astype(dict.fromkeys(("value", "rows", "lower", "upper"), "float64"))
         # JSON has no infinity
         table.loc[table["bound"] == "more than", "upper"] = math.inf
-        return cls(**{**kept, "notes": tuple(kept["notes"])}, _table=table, _counts=_counts_from(data["counts"]))
+        return cls(**kept, _table=table, _counts=_counts_from(data["counts"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,23 +368,25 @@ class EffectSearch:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EffectSearch:
         """Rebuild a result from the output of ``to_json``."""
-        kept = {k: v for k, v in _checked(data, "effect").items() if k not in ("basis", "counts", "files")}
-        numbers = {
-            k: math.nan if kept[k] is None else kept[k] for k in ("value", "null", "detectable", "lower", "upper")
-        }
-        if kept["bound"] == "more than":
-            numbers["upper"] = math.inf
-        return cls(**{**kept, **numbers}, _counts=frame_from_records(data["counts"]))
+        kept = _kept(cls, data, "effect")
+        for name in ("value", "null", "detectable", "lower", "upper"):
+            kept[name] = math.nan if kept[name] is None else kept[name]
+        if kept["bound"] == "more than":  # JSON has no infinity
+            away = math.copysign(math.inf, kept["detectable"] - kept["null"])
+            kept["upper" if away > 0 else "lower"] = away
+        return cls(**kept, _counts=frame_from_records(data["counts"]))
 
 
-def _checked(data: Mapping[str, Any], needed: str) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping) or data.get("basis") != BASIS or needed not in data:
+def _kept(made: type[Any], data: Mapping[str, Any], needed: str) -> dict[str, Any]:
+    """Return the fields of a result, tables left out."""
+    if not isinstance(data, Mapping) or data.get("basis") != BASIS or needed not in data or "counts" not in data:
         raise DataError("this is not the result of this kind of power by samples", hint="give what to_json returned")
-    return MappingProxyType(dict(data))
+    kept = {f.name: data[f.name] for f in fields(made) if not f.name.startswith("_")}
+    return {**kept, "notes": tuple(kept["notes"])} if "notes" in kept else kept
 
 
 def _counts_from(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    counts = _text(frame_from_records(rows)).astype({"value": "float64"})
+    counts = frame_from_records(rows).astype({"value": "float64"})
     return counts.astype(dict.fromkeys(("nobs", "drawn", "used", "rejected"), "int64"))
 
 

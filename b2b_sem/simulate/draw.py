@@ -39,6 +39,8 @@ Array = NDArray[np.float64]
 
 # Continuous answers are rounded: the last digits of a double may differ between machines.
 _DECIMALS = 6
+# Cut points that are compared with all responses one after the other.
+_FEW = 20
 # What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
 _PARTS, _STRAIGHT, _HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
 # Respondents that rates of missing answers are solved with: they come out within about .002 in the population.
@@ -149,7 +151,8 @@ def _asked(
     normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
     count = n * len(seeds)
     cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seeds[0], _SIZES))
-    z, noise = (np.concatenate(part) for part in zip(*normal, strict=True))
+    # sums go column by column
+    z, noise = (np.asfortranarray(np.concatenate(part)) for part in zip(*normal, strict=True))
     responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
     answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
     checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
@@ -212,8 +215,13 @@ def _normal(plan: Plan, n: int, streams: Sequence[Generator], own: Sequence[Gene
     alone -= {item for latent, item, _ in values.loadings if latent not in values.added_last}
     out = []
     for which, last in enumerate((late, [item in alone for item in values.items])):
-        z, places = np.empty((n, len(last))), np.array(last, dtype=bool)
-        z[:, ~places] = streams[which].standard_normal((n, int((~places).sum())))
+        places = np.array(last, dtype=bool)
+        drawn = streams[which].standard_normal((n, int((~places).sum())))
+        if not places.any():
+            out.append(drawn)
+            continue
+        z = np.empty((n, len(last)))
+        z[:, ~places] = drawn
         if which == 0 and METHOD_FACTOR in values.added_last:
             places[values.nodes.index(METHOD_FACTOR)] = False
         if places.any():
@@ -310,8 +318,19 @@ def _answer(plan: Plan, item: str, response: Array) -> NDArray[Any]:
         sd = (high - low) / 4 if shape.sd is None else shape.sd
         value = mean + sd * response
         return np.round(low + high - value if reverse else value, _DECIMALS)
-    answer = low + np.searchsorted(np.array(shape.cut_points(low, high)), response, side="left")
+    answer = low + _passed(shape.cut_points(low, high), response)
     return low + high - answer if reverse else answer
+
+
+def _passed(cuts: Sequence[float], response: Array) -> NDArray[np.int64]:
+    """Return how many of the increasing cut points lie below each response."""
+    if len(cuts) > _FEW:
+        return np.searchsorted(np.array(cuts), response, side="left")
+    # a search for each response takes ten times as long
+    count = np.zeros(len(response), dtype=np.int8)
+    for cut in cuts:
+        count += response > cut
+    return count.astype(np.int64)
 
 
 def _carelessness(

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from b2b_sem.engine.blocks import run_blocks
+from b2b_sem.engine.blocks import fill_store
 from b2b_sem.errors import DataError, Unsupported
-from b2b_sem.measures.replication import performance, share
+from b2b_sem.measures.replication import PERFORMANCE, performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
     CONDITION_COLUMNS,
@@ -31,9 +31,10 @@ from b2b_sem.results.montecarlo import (
     VERDICT_COLUMNS,
     MonteCarloResult,
 )
+from b2b_sem.results.store import BlockStore, TemporaryFolder, column_groups
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
-from b2b_sem.simulate.respond import make_plan, simulate
+from b2b_sem.simulate.respond import make_plan, simulate, sources
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
@@ -44,6 +45,10 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 #: Most reasons of failures that a table names for a condition.
 _REASONS = 5
+#: File that says whose samples a folder holds.
+MARK = "montecarlo.json"
+#: Bytes of samples that are kept in memory; more of them stay in files.
+IN_MEMORY = 64e6
 
 
 def monte_carlo(
@@ -74,7 +79,8 @@ def monte_carlo(
         Address of a dask scheduler, such as ``tcp://host:8786``, whose workers do the work instead.
     folder : path, optional
         Where finished blocks are kept and looked for: a second call goes on where the first one stopped, also with more
-        replications.
+        replications. Large studies (more than about 15,000 samples of a model with 100 parameters) read the samples
+        from there when they are asked for; without a folder, from a temporary one.
     progress : callable, optional
         Called with (replications done, replications in all).
     base : path, optional
@@ -92,6 +98,8 @@ def monte_carlo(
         For settings that cannot be, or a folder that holds another study.
     Unsupported
         If a cluster is asked for and dask is not installed.
+    B2BSemError
+        If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
     count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
@@ -106,26 +114,32 @@ def monte_carlo(
     tables |= {"verdicts": [], "replications": []}
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
-    for position, cell in enumerate(cells):
-        trial = prepare_trial(spec, plans[cell.change], cell, number)
+    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    lean = count * sum(trial.weight for trial in trials) > IN_MEMORY
+    owner = None
+    if lean and place is None:
+        owner = TemporaryFolder()
+        place = owner.path
+    for position, (cell, trial) in enumerate(zip(cells, trials, strict=True)):
         true = true_values(plans[cell.change], trial)
-        before = position * count
-        found = run_blocks(
+        before, blocks = position * count, -(-count // trial.size)
+        store = BlockStore("run", None if place is None else place / _slug(cell), lean=lean)
+        fill_store(
+            store,
             trial,
             "run",
-            -(-count // trial.size),
+            blocks,
             jobs,
-            None if place is None else place / _slug(cell),
             lambda done, before=before: report(before + min(done, count), total),  # type: ignore[misc]
             size=trial.size,
             cluster=cluster,
         )
-        found = {name: part[:count] for name, part in found.items()}
+        found = store.joined(blocks, count, owner)
         own = summarise(trial, found, true)
         for name, rows in own.items():
             tables[name] += rows
-        samples[cell.name] = MappingProxyType(found)
-        lost = count - int(np.isfinite(found["est"]).any(axis=1).sum())
+        samples[cell.name] = found if lean else MappingProxyType(dict(found))
+        lost = own["replications"][0]["failed"]
         if lost * 10 > count:
             warnings.append(f"{cell.name}: {lost} of {count} samples gave no usable solution.")
     columns = {
@@ -235,17 +249,21 @@ def summarise(trial: Trial, found: Mapping[str, Any], true: Array) -> dict[str, 
     true : (k,) array
     """
     head = {"condition": trial.condition.name}
-    est = found["est"]
-    numbers = performance(est, found["se"], found["half"], found["pvalue"], true, trial.alpha)
-    spread = _quantiles(est)
+    solved = np.zeros(len(found["converged"]), dtype=bool)
+    parts: list[dict[str, Any]] = []
+    for at, own in column_groups(found, ("est", "se", "half", "pvalue")):
+        solved |= np.isfinite(own["est"]).any(axis=1)
+        numbers = performance(own["est"], own["se"], own["half"], own["pvalue"], true[at], trial.alpha)
+        parts.append(numbers | _quantiles(own["est"]))
+    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     parameters, estimates = [], []
-    solved = np.isfinite(est).any(axis=1)
     for k, key in enumerate(trial.rows):
-        if solved.any() and not numbers["n_used"][k]:
+        if solved.any() and not table["n_used"][k]:
             continue  # a row that fits of this kind do not have
         name = head | dict(zip(("lhs", "op", "rhs", "group"), key, strict=True))
-        parameters.append(name | {c: float(v[k]) for c, v in numbers.items()} | {"n_used": int(numbers["n_used"][k])})
-        estimates.append(name | {"true": float(true[k])} | {c: float(v[k]) for c, v in spread.items()})
+        row = {c: float(v[k]) for c, v in table.items()}
+        parameters.append(name | {c: row[c] for c in PERFORMANCE} | {"n_used": int(row["n_used"])})
+        estimates.append(name | {"true": row["true"]} | {c: row[c] for c in QUANTILES})
     cell = trial.condition
     conditions = [
         head
@@ -361,25 +379,31 @@ def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     from importlib.metadata import version
 
     # not the number of replications: a study may go on
-    content = [
-        spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"}),
-        population.model_dump(mode="json"),
-        model.model_dump(mode="json"),
-        seed,
-        version("b2b-sem"),
-        np.__version__,
-    ]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    mark, text = folder / "montecarlo.json", json.dumps({"digest": digest, "id": spec.id, "seed": seed})
-    if mark.exists():
-        if mark.read_text(encoding="utf-8") != text:
-            raise DataError(
-                "this folder holds the samples of another study (other files, seed or version)",
-                file=folder,
-                hint="give another folder, or delete this one",
-            )
-    else:
-        write_text(mark, text)
+    own_model, survey = sources(population)
+    files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
+    files += [part.model_dump(mode="json") for part in (population, model, own_model, survey)]
+    own = {
+        "study": spec.id,
+        "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
+        "seed": seed,
+        "version of b2b-sem": version("b2b-sem"),
+        "version of numpy": np.__version__,
+    }
+    mark = folder / MARK
+    if not mark.exists():
+        write_text(mark, json.dumps(own))
+        return folder
+    try:
+        there = dict(json.loads(mark.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        there = {}
+    other = [name for name in own if there.get(name) != own[name]]
+    if other:
+        raise DataError(
+            f"this folder holds the samples of another study: not the same {', '.join(other)}",
+            file=folder,
+            hint="give another folder, or delete this one",
+        )
     return folder
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from b2b_sem.analysis.power_sample import CHI_SQUARE, Test, effect_paths, joint_hits, together
+from b2b_sem.analysis.power_sample import CHI_SQUARE, PowerTest, effect_paths, joint_hits, together
 from b2b_sem.engine.blocks import run_blocks
 from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
 from b2b_sem.results.io import write_text
@@ -82,7 +81,7 @@ def as_study(
         own = model if isinstance(model, ModelSpec) else model_from_lavaan("model", model)
         own = own.with_survey(drawn.survey_spec)
     over: dict[str, Any] = {"alpha": alpha, "multiplicity": multiplicity, "moderation": moderation, "groups": groups}
-    plain = study.model_dump() | {name: value for name, value in over.items() if value is not None}
+    over = {name: value for name, value in over.items() if value is not None}
     if options:
         known = [name for name in FitSettings.model_fields if name != "seed"]
         for name in options:
@@ -91,13 +90,8 @@ def as_study(
                     f"there is no option '{name}' of a fit.{did_you_mean(name, known)}",
                     hint="power by samples takes the options of fit: " + ", ".join(known),
                 )
-        plain["options"] = {**study.options.stated(), **options}
-    try:
-        made = MonteCarloSpec.model_validate(plain)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}={first.get('input')!r}: {first['msg']}", hint="correct this argument") from None
+        over["options"] = {**study.options.stated(), **options}
+    made = study.with_settings(over)
     for problem in made.problems_with(drawn, own):
         raise DataError(problem.message, hint=problem.hint)
     return made.tie(drawn, own)
@@ -127,7 +121,7 @@ class TrialSampler:
         The population with its change.
     cell : Condition
         Change and options.
-    extra : tuple of (Test, str)
+    extra : tuple of (PowerTest, str)
         Further tests, each of a ``:=`` line behind the model.
     folder : Path, optional
         Where finished blocks are kept and looked for.
@@ -139,7 +133,7 @@ class TrialSampler:
     plan: Plan
     cell: Condition
     seed: int
-    extra: tuple[tuple[Test, str], ...] = ()
+    extra: tuple[tuple[PowerTest, str], ...] = ()
     text: str = ""
     jobs: int = 1
     cluster: str | None = None
@@ -190,7 +184,7 @@ class TrialSampler:
             self._trials[size] = trial
         return self._trials[size]
 
-    def _tests(self, trial: Trial) -> tuple[Test, ...]:
+    def _tests(self, trial: Trial) -> tuple[PowerTest, ...]:
         """Return what each sample is tested for, in the order in which :meth:`_hits` gives it."""
         true = true_values(self.plan, trial)
         named = {line.split(":=")[0].strip() for _, line in self.extra}
@@ -199,19 +193,19 @@ class TrialSampler:
             lhs, op, rhs, group = key
             if op == ":=":
                 if lhs not in named:
-                    tests.append(Test("definition", lhs))
+                    tests.append(PowerTest("definition", lhs))
                 continue
             kind = "path" if op == "~" else "parameter"
-            tests.append(Test(kind, f"{lhs}{op}{rhs}", group, value=float(value), usual=kind == "path"))
+            tests.append(PowerTest(kind, f"{lhs}{op}{rhs}", group, value=float(value), usual=kind == "path"))
         tests += [test for test, _ in self.extra]
         tests += self._indirect(trial, true)
         testable = self._testable(trial)
-        tests += [Test("proposition", p.id, method="verdict", usual=p.id in testable) for p in trial.propositions]
+        tests += [PowerTest("proposition", p.id, method="verdict", usual=p.id in testable) for p in trial.propositions]
         tests += together(tests)
-        tests.append(Test("model", CHI_SQUARE, method=CHI_SQUARE))
+        tests.append(PowerTest("model", CHI_SQUARE, method=CHI_SQUARE))
         return tuple(tests)
 
-    def _indirect(self, trial: Trial, true: Array) -> list[Test]:
+    def _indirect(self, trial: Trial, true: Array) -> list[PowerTest]:
         known = dict(zip(trial.rows, true, strict=True))
         settings = trial.condition.settings.stated()
         shaping = {k: settings[k] for k in ("std_lv", "orthogonal", "meanstructure", "fixed_x") if k in settings}
@@ -223,7 +217,7 @@ class TrialSampler:
                 keys = [key_of(b, "~", a, group) for a, b in pairwise(path.split(" -> "))]
                 if all(k in known for k in keys):
                     value = math.prod(float(known[k]) for k in keys)
-                    out.append(Test("indirect", path, group, "joint", value))
+                    out.append(PowerTest("indirect", path, group, "joint", value))
         return out
 
     def _testable(self, trial: Trial) -> frozenset[str]:
@@ -269,7 +263,7 @@ class TrialSampler:
         return hit
 
 
-def _is(key: Any, test: Test) -> bool:
+def _is(key: Any, test: PowerTest) -> bool:
     return bool(f"{key[0]}{key[1]}{key[2]}" == test.test and key[3] == test.group and key[1] != ":=")
 
 
@@ -392,7 +386,7 @@ def _with_claims(spec: MonteCarloSpec, tests: Sequence[str]) -> MonteCarloSpec:
     return made
 
 
-def _restriction(number: int, text: str) -> tuple[Test, str]:
+def _restriction(number: int, text: str) -> tuple[PowerTest, str]:
     """Return the test of a restriction, and the line that makes it."""
     parsed = parse_model(text)
     if parsed.entries or not parsed.constraints or any(c.op != "==" for c in parsed.constraints):
@@ -403,10 +397,10 @@ def _restriction(number: int, text: str) -> tuple[Test, str]:
             hint="give them one by one, or leave replications out",
         )
     left, right = (expression.render(side) for side in (parsed.constraints[0].left, parsed.constraints[0].right))
-    return Test("restriction", text, ""), f"restriction_{number} := ({left}) - ({right})"
+    return PowerTest("restriction", text, ""), f"restriction_{number} := ({left}) - ({right})"
 
 
-def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[Test, str], ...]]:
+def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
     """Return the model with labels, and the tests that paths differ between two groups; nothing without groups."""
     levels = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     if len(levels) != 2:
@@ -414,14 +408,14 @@ def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[Test, str],
     # two levels only: which of them a fit calls the first depends on the sample, and the test does not
     value = dict(zip(trial.rows, true_values(plan, trial), strict=True))
     statements: list[Statement] = []
-    tests: list[tuple[Test, str]] = []
+    tests: list[tuple[PowerTest, str]] = []
     for s in split_statements(trial.text):
         terms = []
         for term in s.terms:
             if s.op == "~" and not term.modifier and ":" not in term.variable and term.variable != "1":
                 name = f"difference_{len(tests) + 1}"
                 true = [float(value.get(key_of(s.lhs, "~", term.variable, g), math.nan)) for g in levels]
-                test = Test(
+                test = PowerTest(
                     "difference", f"{s.lhs}~{term.variable}", f"{levels[1]} - {levels[0]}", value=true[1] - true[0]
                 )
                 tests.append((test, f"{name} := {name}_a - {name}_b"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
@@ -269,7 +268,7 @@ def find_effect(
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
     largest = _furthest(base, place, null, sign, op)
-    name = test or effect
+    name = test or "".join(effect.split())
     if test is None and op != "~":
         raise DataError(f"which test shall find '{effect}'?", hint="give test=..., such as 'P9' or 'PC~NR'")
 
@@ -468,7 +467,7 @@ def _furthest(spec: SimulationSpec, place: Sequence[int | str], null: float, sig
             if any(changed.problems()):
                 return False
             make_plan(changed)
-        except (SpecError, ValidationError):
+        except (SpecError, ValueError):  # an impossible population, or a value that a file may not have
             return False
         return True
 

@@ -209,7 +209,13 @@ class Trial:
             left = list(range(len(numbers))) if self.batch is None else self._together(self.batch, numbers, out)
         for r in left:
             self._alone(numbers[r], r, out)
+        out["why"] = np.array(out["why"].tolist())  # as long as the longest reason, mostly none
         return out
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the numbers of one replication take."""
+        return 8 * (4 * len(self.rows) + len(FIT_MEASURES)) + len(self.propositions) + 6
 
     def draw(self, number: int) -> pd.DataFrame:
         """Return the respondents of a replication, items reverse coded."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError
 
-from b2b_sem.errors import B2BSemError, SpecError
+from b2b_sem.errors import B2BSemError, DataError, SpecError
 from b2b_sem.spec.base import Code, Document, FitSettings, Location, Node, Problem, Text
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
@@ -115,6 +115,15 @@ class MonteCarloSpec(Document):
         copy = self.model_copy()
         copy._population, copy._model = population, model
         return copy
+
+    def with_settings(self, settings: Mapping[str, Any]) -> MonteCarloSpec:
+        """Return a copy with other settings, which is not tied to a population; raises ``DataError`` for wrong ones."""
+        try:
+            return MonteCarloSpec.model_validate({**self.model_dump(), **settings})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{where}={first.get('input')!r}: {first['msg']}", hint="correct this setting") from None
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong here without looking at the population."""
