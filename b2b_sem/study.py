@@ -231,7 +231,8 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
     # a fit of all respondents together finds only what is the same in all groups
     truth = drawn.truth if drawn.pooled is None else drawn.pooled
-    apart = None if drawn.split is None else drawn.truth
+    # with raw values latents need not have the same variance in all groups, which the comparison takes for granted
+    apart = None if drawn.split is None or drawn.population.raw else drawn.truth
     seed, digests, notes = drawn.seed, drawn.digests, responses.notes
     return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart, drawn.moderated)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,15 @@ class Population:
     mean : (p,) array
     values : mapping
         True value of each parameter by (lhs, op, rhs), where known.
+    sd : mapping of str to float
+        Standard deviations of observed and latent variables, where known.
     """
 
     names: tuple[str, ...]
     cov: Array
     mean: Array
     values: Mapping[tuple[str, str, str], float]
+    sd: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,14 +162,18 @@ def moments_of(table: ParameterTable) -> Population:
         if row.free:
             default = 1.0 if row.op == "~~" and row.lhs == row.rhs else 0.0
             theta[row.free - 1] = default if row.start is None else row.start
-    implied = implied_moments(compile_structure(table, {}), theta)
+    structure = compile_structure(table, {})
+    implied = implied_moments(structure, theta)
     if implied is None or np.linalg.eigvalsh(implied.sigma)[0] <= 0:
         raise ModelSyntaxError(
             "the population's covariance matrix is not positive definite", hint="check the variances of the model"
         )
     values = {_key(r.lhs, r.op, r.rhs): float(theta[r.free - 1] if r.free else r.value or 0.0) for r in table.rows}
     mean = np.zeros(len(table.observed)) if implied.mu is None else implied.mu
-    return Population(table.observed, implied.sigma, mean, values)
+    variances = dict(zip(structure.eta, np.diag(implied.eta_cov), strict=True))
+    variances |= dict(zip(table.observed, np.diag(implied.sigma), strict=True))
+    sd = {name: float(np.sqrt(max(v, 0.0))) for name, v in variances.items()}
+    return Population(table.observed, implied.sigma, mean, values, sd)
 
 
 def _key(lhs: str, op: str, rhs: str) -> tuple[str, str, str]:

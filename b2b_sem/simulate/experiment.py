@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from b2b_sem.engine.blocks import fill_store
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError, SpecError, Unsupported
 from b2b_sem.measures.replication import PERFORMANCE, performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
@@ -34,15 +34,22 @@ from b2b_sem.results.montecarlo import (
 from b2b_sem.results.store import BlockStore, TemporaryFolder, column_groups
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
-from b2b_sem.simulate.respond import make_plan, simulate, sources
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.estimand import true_values
+from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.text import TextPlan, make_text_plan
+from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise", "true_values"]
+__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+_CUT = (
+    "answers are whole numbers, true values those of the responses behind them: fits that take answers as continuous "
+    "find smaller loadings and larger residual variances, most so with few or skewed categories"
+)
 #: Most reasons of failures that a table names for a condition.
 _REASONS = 5
 #: File that says whose samples a folder holds.
@@ -107,6 +114,9 @@ def monte_carlo(
     _whole(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
+    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    for trial in trials:
+        check_options(trial)
     place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
@@ -114,7 +124,6 @@ def monte_carlo(
     tables |= {"verdicts": [], "replications": []}
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
-    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
     lean = count * sum(trial.weight for trial in trials) > IN_MEMORY
     owner = None
     if lean and place is None:
@@ -174,6 +183,7 @@ def monte_carlo(
                 "numpy": np.__version__,
                 "digests": {kind: text for kind, text in digests.items() if text is not None},
                 "seed": number,
+                "solution": "raw" if spec.raw else "standardized",
             }
         ),
         _tables=MappingProxyType({name: pd.DataFrame(tables[name], columns=list(columns[name])) for name in columns}),
@@ -181,7 +191,7 @@ def monte_carlo(
     )
 
 
-def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) -> Trial:
+def prepare_trial(spec: MonteCarloSpec, plan: Plan | TextPlan, cell: Condition, seed: int) -> Trial:
     """Prepare one condition: what is fitted, what is reported, and which way leads to it.
 
     Raises
@@ -200,8 +210,10 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
     text = model.syntax(plan.survey)
     groups: tuple[str, ...] = ()
     if "group" in settings:
+        if isinstance(plan, TextPlan):
+            raise Unsupported(f"group='{settings['group']}': the population '{plan.spec.id}' is lavaan text")
         groups = _levels(plan, settings["group"])
-    rows = model_rows(text, settings, groups)
+    rows = model_rows(text, settings, groups, raw=spec.raw)
     # verdicts rest on one fit of all respondents
     propositions = () if groups else tuple(model.propositions)
     trial = Trial(
@@ -218,6 +230,7 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
         model=model,
         split=spec.groups,
         moderation=spec.moderation,
+        raw=spec.raw,
     )
     batch, reason = prepare_batch(trial)
     size = block_size(cell.n, len(plan.items), batch is not None)
@@ -343,32 +356,23 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
-def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan]:
+def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
-
-
-def true_values(plan: Plan, trial: Trial) -> Array:
-    """Return the population's value of each reported parameter, NaN where it has none of that name.
-
-    In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
-    """
-    drawn = simulate(plan.spec, 2, 0)
-    known: dict[Key, float] = {}
-    by_group = any(key[3] for key in trial.rows)
-    tables = [drawn.truth] if by_group or drawn.pooled is None else [drawn.pooled]
-    products = any(":" in key[2] for key in trial.rows)
-    if products and drawn.moderated is not None:
-        tables.append(drawn.moderated)
-    for table in tables:
-        groups = table["group"] if "group" in table else [""] * len(table)
-        for lhs, op, rhs, group, value in zip(
-            table["lhs"], table["op"], table["rhs"], groups, table["value"], strict=True
-        ):
-            known[key_of(lhs, op, rhs, str(group))] = float(value)
-    return np.array([known.get(key, np.nan) for key in trial.rows])
+    plans: dict[str, Plan | TextPlan] = {}
+    for change in dict.fromkeys(cell.change for cell in cells):
+        try:
+            changed = spec.changed(population, change)
+            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
+        except SpecError as error:
+            if not change:
+                raise
+            where = ("conditions", "changes", change)
+            raise spec.error(
+                where, f"the change '{change}' of '{population.id}': {error.message}", hint=error.hint, at_key=True
+            ) from None
+    return plans
 
 
 def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
@@ -379,9 +383,9 @@ def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     from importlib.metadata import version
 
     # not the number of replications: a study may go on
-    own_model, survey = sources(population)
+    further = () if isinstance(population, TextPopulation) else sources(population)
     files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
-    files += [part.model_dump(mode="json") for part in (population, model, own_model, survey)]
+    files += [part.model_dump(mode="json") for part in (population, model, *further)]
     own = {
         "study": spec.id,
         "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
@@ -415,10 +419,19 @@ def _slug(cell: Condition) -> str:
 
 def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
+    population = spec.population_spec
+    assert population is not None  # cells() would have raised
+    cut = [
+        cell
+        for cell in spec.cells()
+        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
+    ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
-        "parameters are those of the standardized solution, true values those of the population file",
+        f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
+        "population file",
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
+        *([_CUT] if cut else []),
     )
 
 

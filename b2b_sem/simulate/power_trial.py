@@ -18,7 +18,8 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.results.io import write_text
 from b2b_sem.results.verdict import NOT_TESTABLE, SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
-from b2b_sem.simulate.experiment import prepare_folder, prepare_trial, true_values
+from b2b_sem.simulate.estimand import true_values
+from b2b_sem.simulate.experiment import prepare_folder, prepare_trial
 from b2b_sem.simulate.respond import Plan, make_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
