@@ -132,8 +132,8 @@ def analytic_power(
         raise DataError("steps of invariance compare groups, and there is one", hint="leave steps out")
     if detectable and not whole.changeable:
         raise Unsupported(
-            "the smallest detectable values need a population whose values can change: not moments alone, ordinal "
-            "items, or groups that are analysed together",
+            "the smallest detectable values need a population whose paths can change: not moments alone, ordinal "
+            "items, raw values in a simulation file, or groups that are analysed together",
             hint="give the population as model text or as a simulation file, or leave detectable out",
         )
     settings = Settings(tuple(group_equal), tuple(group_partial), std_lv, orthogonal, missing)

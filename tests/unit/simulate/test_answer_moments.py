@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import b2b_sem as bs
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.measures.power import chisq_power
-from b2b_sem.simulate.answer_moments import answer_population
+from b2b_sem.simulate.answer_moments import answer_population, ordinal_population
 from b2b_sem.simulate.respond import make_plan
 
 SURVEY = """\
@@ -233,3 +234,79 @@ def test_what_ordinal_items_do_not_have(write, sections, response, covariates, o
     path = write(sections, response, covariates, ", B ~ staff: 0.1" if covariates else "")
     with pytest.raises(Unsupported, match=what):
         bs.power(path, nobs=250, ordered=True, **options)
+
+
+# ---- raw values, and thresholds of a level ---------------------------------------------------------------------------
+
+RAW = """
+standardized: false
+values:
+  loadings: {default: 1, items: {a2: 0.8, b2: 0.7}}
+  paths: {B ~ A: 0.6%s}
+  variances: {A: 0.8}
+  residual_variances: {B: 0.5, default: 0.4, a1: 0.6}
+  means: {A: 0.5}
+  intercepts: {default: 3.5, b1: 2.5}
+"""
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "continuous"])
+def test_raw_values_with_facts(small_population, kind: str) -> None:  # type: ignore[no-untyped-def]
+    facts = {
+        "rank": "{label: rank, type: categorical, categories: {0: low, 1: high}}",
+        "staff": "{label: staff, type: number, minimum: 1}",
+    }
+    drawn = "facts: {rank: {shares: {0: 0.7, 1: 0.3}}, staff: {mean: 12, sd: 6}}\n"
+    path = small_population(
+        RAW % ", B ~ rank: 0.8, A ~ staff: 0.05" + f"response: {{type: {kind}}}\n" + drawn,
+        facts=facts,
+        model="covariates: {rank: [B], staff: [A]}",
+        high=5,
+    )
+    found = population(path)
+    agrees(found, 0, bs.simulate(path, n=N, seed=2).frame)
+    assert not found.changeable
+    with pytest.raises(Unsupported, match="paths can change"):
+        bs.power(path, detectable=True)
+
+
+def test_raw_values_as_categories(small_population) -> None:  # type: ignore[no-untyped-def]
+    path = small_population(RAW % "" + "response: {type: ordinal}\n", high=5)
+    ordinal = ordinal_population(make_plan(bs.load_simulation(path))).ordinal
+    assert ordinal is not None
+    assert np.diag(ordinal.cor) == pytest.approx(1)
+    for item in ordinal.names:
+        shares = ordinal.rows[item].value_counts(normalize=True).sort_index().to_numpy()
+        expected = np.diff([0, *special.ndtr(ordinal.thresholds[item]), 1])
+        # 5 standard errors of 20,000 respondents
+        assert shares == pytest.approx(expected, abs=0.018)
+
+
+def test_thresholds_of_a_level(small_population) -> None:  # type: ignore[no-untyped-def]
+    groups = "groups: {split: sector, reference: 0, levels: {1: {thresholds: {a1: [-1, -0.5, 0.5, 1.6]}}}}\n"
+    path = small_population(
+        "values: {loadings: {default: 0.8}, paths: {B ~ A: 0.5}}\nresponse: {mean: 3, sd: 1}\n"
+        "facts: {sector: {shares: {0: 0.5, 1: 0.5}}}\n" + groups,
+        high=5,
+    )
+    frame = bs.simulate(path, n=N, seed=2).frame
+    found = population(path, "sector")
+    for k in (0, 1):
+        agrees(found, k, frame[frame["sector"] == k])
+
+
+def test_products_of_a_level_are_refused(small_population) -> None:  # type: ignore[no-untyped-def]
+    scales = {
+        "A": "{name: first, items: {a1: one, a2: two, a3: {text: three, reverse: true}}}",
+        "B": "{name: second, items: {b1: one, b2: two, b3: three}}",
+        "C": "{name: third, items: {c1: one, c2: two, c3: three}}",
+    }
+    path = small_population(
+        "values: {loadings: {default: 0.8}, paths: {B ~ A: 0.5, B ~ C: 0.2}, interactions: {B ~ A:C: 0}}\n"
+        "response: {type: continuous}\nfacts: {sector: {shares: {0: 0.5, 1: 0.5}}}\n"
+        "groups: {split: sector, reference: 0, levels: {1: {interactions: {B ~ A:C: 0.2}}}}\n",
+        scales=scales,
+        structural="B ~ A + C + A:C",
+    )
+    with pytest.raises(Unsupported, match="products"):
+        population(path, "sector")
