@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -141,6 +142,7 @@ class TrialSampler:
     folder: Path | None = None
     largest: int = MOST
     notes: tuple[str, ...] = ()
+    why: dict[int, str] = field(default_factory=dict)
     _trials: dict[int, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -171,7 +173,11 @@ class TrialSampler:
         if self.folder is not None:
             folder = self.folder / f"n{size}" / f"{visit}-{count}-{step}"
         found = run_blocks(task, "run", -(-count // step), self.jobs, folder, None, size=step, cluster=self.cluster)
-        return self._hits(trial, {name: part[:count] for name, part in found.items()})
+        found = {name: part[:count] for name, part in found.items()}
+        lost = Counter(str(text) for text in found["why"][~np.isfinite(found["est"]).any(axis=1)] if text)
+        if lost:
+            self.why[size] = lost.most_common(1)[0][0]
+        return self._hits(trial, found)
 
     def _trial(self, size: int) -> Trial:
         """Return the trial of a number of respondents."""

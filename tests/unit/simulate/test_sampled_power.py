@@ -193,6 +193,14 @@ def test_categories_are_fitted_as_such() -> None:
     assert found.table.set_index("test").loc["chi-square", "used"] == 10  # the scaled test
 
 
+def test_samples_without_a_solution_say_why() -> None:
+    found = bs.power("lima2026", SMALL, nobs=8, replications=20, seed=1)
+    row = found.table.set_index("test").loc["PC~NR"]
+    assert row["failed"] > 0
+    assert row["used"] + row["failed"] == 20
+    assert "samples have no usable solution (most often: " in found.summary()
+
+
 def test_smallest_effect_has_the_power_that_was_asked_for() -> None:
     found = bs.find_effect("lima2026", "PC ~ NR", SMALL, nobs=200, precision=0.15, batch=100, seed=5)
     assert found.precise
