@@ -345,7 +345,13 @@ class Trial:
         if self.moderation:
             moderations = tuple(
                 moderation_claim(
-                    model.moderated(p.id, survey), Responses.from_frame(frame), own, alpha=alpha, level=level, routes=()
+                    model.moderated(p.id, survey),
+                    Responses.from_frame(frame),
+                    own,
+                    alpha=alpha,
+                    level=level,
+                    routes=(),
+                    probe=False,
                 )
                 for p in self.propositions
                 if is_testable(p, model)

@@ -18,6 +18,7 @@ from b2b_sem.spec.base import SCHEMA_VERSION, Document, Location, Origin, Proble
 from b2b_sem.spec.message import explain
 from b2b_sem.spec.model import ModelSpec, model_from_lavaan
 from b2b_sem.spec.montecarlo import MonteCarloSpec
+from b2b_sem.spec.plan import PlanSpec
 from b2b_sem.spec.reader import Reader, decode, read_bytes
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.study import RivalsAnalysis, StudySpec
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "load_model",
     "load_montecarlo",
+    "load_plan",
     "load_population",
     "load_simulation",
     "load_study",
@@ -44,6 +46,7 @@ TYPES: dict[str, type[Document]] = {
     "simulation": SimulationSpec,
     "study": StudySpec,
     "montecarlo": MonteCarloSpec,
+    "plan": PlanSpec,
 }
 """Value of the key ``kind`` -> type of the object."""
 
@@ -53,6 +56,7 @@ FOLDERS = {
     "simulation": "simulations",
     "study": "simulations",
     "montecarlo": "simulations",
+    "plan": "simulations",
 }
 
 D = TypeVar("D", bound=Document)
@@ -239,6 +243,19 @@ def _model_of(draft: _Draft[MonteCarloSpec], given: str, survey: SurveySpec | No
         problems += [Problem(("model",), p.message, p.hint) for p in model.problems_with(survey)]
     draft.problems += problems
     return None if problems else model.with_survey(survey)
+
+
+def load_plan(ref: Ref, base: Ref | None = None) -> PlanSpec:
+    """Load a sample-size plan by bundled id or path, with its population."""
+    draft = _open(resources.resolve("simulations", ref, base), PlanSpec)
+    population: SimulationSpec | None = None
+    if draft.spec is not None:
+        population = _follow(draft, ("population",), load_simulation, draft.spec.population)
+        if population is not None:
+            draft.problems += draft.spec.problems_with(population)
+    accepted = _accept(draft)
+    assert population is not None  # else there was a finding
+    return accepted.tie(population)
 
 
 def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) -> StudySpec:

@@ -18,7 +18,7 @@ from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.text import TextPopulation, TextValues
 
-__all__ = ["Condition", "Conditions", "MonteCarloSpec", "changed_population"]
+__all__ = ["CHANGEABLE", "Condition", "Conditions", "MonteCarloSpec", "changed_population"]
 
 P = TypeVar("P", bound=SimulationSpec | TextPopulation)
 

@@ -25,7 +25,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     Parameters
     ----------
     kind : str
-        ``survey``, ``model``, ``simulation``, ``study`` or ``montecarlo``.
+        ``survey``, ``model``, ``simulation``, ``study``, ``montecarlo`` or ``plan``.
 
     Notes
     -----

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import b2b_sem as bs
+from b2b_sem.analysis.recovery import recover
 from b2b_sem.errors import SpecError
 from b2b_sem.simulate.respond import simulate
-from b2b_sem.study import _recovery
 
 ROWS = 300_000
 
@@ -91,7 +91,7 @@ def test_a_study_says_nothing_about_what_is_not_expected(write, ordered):
     data = simulate(write("distribution: {latents: {B: {skew: 1, kurtosis: 2}}}"), n=400)
     model = "A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A"
     fit = bs.fit(model, data.frame, engine="native", ordered=ordered)
-    found = _recovery(data.truth, fit)
+    found = recover(data.truth, fit)
     assert {(a, b) for a, op, b in zip(found["lhs"], found["op"], found["rhs"], strict=True) if op == "=~"} == {
         ("A", "a1"), ("A", "a2"), ("A", "a3"),
     }  # fmt: skip
