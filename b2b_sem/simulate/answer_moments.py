@@ -22,8 +22,8 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from b2b_sem.analysis.montecarlo import Population as Moments
-from b2b_sem.analysis.power_missing import Holes
-from b2b_sem.analysis.power_population import GroupPopulation, OrdinalPopulation, PathChanges
+from b2b_sem.analysis.power_missing import Holes, holes_by_chance
+from b2b_sem.analysis.power_population import GroupPopulation, OrdinalPopulation, PathChanges, valued_table
 from b2b_sem.analysis.power_target import DRAW
 from b2b_sem.data.read import Responses
 from b2b_sem.data.score import rules_from_survey, score
@@ -33,12 +33,14 @@ from b2b_sem.simulate.draw import Plan, draw_columns
 from b2b_sem.simulate.raw import fact_moments
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.structure import Population
+from b2b_sem.simulate.text import make_text_plan
 from b2b_sem.simulate.truth import LevelPopulation
 from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["answer_population", "ordinal_population"]
+__all__ = ["answer_population", "ordinal_population", "text_answers"]
 
 Array = NDArray[np.float64]
 
@@ -140,6 +142,35 @@ def ordinal_population(plan: Plan) -> GroupPopulation:
     ordinal = OrdinalPopulation(values.items, cuts, cor, rows[list(values.items)].astype(float))
     note = "Wald tests in large samples: samples of a few hundred find somewhat more than this."
     return replace(answer_population(plan), change=None, ordinal=ordinal, notes=(note,))
+
+
+def text_answers(spec: TextPopulation) -> GroupPopulation:
+    """Return the moments of a population file that is lavaan text: of its variables, or of the answers they are cut to.
+
+    Raises
+    ------
+    Unsupported
+        If variables are not normal.
+    """
+    if any(np.any(list(m.values()) if isinstance(m, Mapping) else m) for m in (spec.skew, spec.kurtosis)):
+        raise Unsupported(
+            f"'{spec.id}' has variables that are not normal: its power does not follow from moments", hint=DRAW
+        )
+    plan = make_text_plan(spec)
+    part = plan.population
+    sd = np.sqrt(np.diag(part.cov))
+    steps = []
+    for name, m, s in zip(part.names, part.mean, sd, strict=True):
+        cuts = plan.cuts.get(name)
+        if cuts is None:
+            steps.append(linear_steps(float(m), float(s)))
+        else:
+            steps.append(steps_of((np.array(cuts) - m) / s, [float(k) for k in range(1, len(cuts) + 2)]))
+    mean, cov = cut_moments(steps, part.cov / np.outer(sd, sd))
+    # what is not cut may take other values
+    tables = () if plan.cuts else (valued_table(spec.table()),)
+    holes = (holes_by_chance(spec.missing_rate, part.names),) if spec.missing_rate else ()
+    return GroupPopulation((), (Moments(part.names, cov, mean, part.values),), (1.0,), tables, holes)
 
 
 def _refuse(plan: Plan) -> None:

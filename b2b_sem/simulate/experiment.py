@@ -40,6 +40,7 @@ from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
@@ -446,7 +447,7 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     cut = [
         cell
         for cell in spec.cells()
-        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
+        if _whole_numbers(spec.changed(population, cell.change)) and not cell.settings.ordered
     ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
@@ -455,6 +456,12 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
         *([_CUT] if cut else []),
     )
+
+
+def _whole_numbers(population: SimulationSpec | TextPopulation) -> bool:
+    if isinstance(population, TextPopulation):
+        return bool(population.cuts() or population.shares)
+    return population.response.type == "ordinal"
 
 
 def whole_number(value: Any, what: str, least: int) -> int:

@@ -22,7 +22,8 @@ from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.estimand import true_values
 from b2b_sem.simulate.experiment import prepare_folder, prepare_trial
 from b2b_sem.simulate.respond import Plan, make_plan
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.text import TextPlan, make_text_plan
+from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, check_options, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
 from b2b_sem.spec.base import FitSettings
 from b2b_sem.spec.model import ModelSpec, Proposition, model_from_lavaan
@@ -30,8 +31,9 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Statement, Term, render, split_statements
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["MOST", "TrialSampler", "as_study", "make_sampler"]
+__all__ = ["MOST", "TrialSampler", "as_study", "make_sampler", "plan_of"]
 
 Array = NDArray[np.float64]
 #: Most rows that a search tries by default.
@@ -41,7 +43,7 @@ _SUPPORTED, _UNTESTED = VERDICTS.index(SUPPORTED), VERDICTS.index(NOT_TESTABLE)
 
 
 def as_study(
-    population: SimulationSpec | MonteCarloSpec,
+    population: SimulationSpec | TextPopulation | MonteCarloSpec,
     model: str | ModelSpec | None = None,
     *,
     alpha: float | None = None,
@@ -54,7 +56,7 @@ def as_study(
 
     Parameters
     ----------
-    population : SimulationSpec or MonteCarloSpec
+    population : SimulationSpec, TextPopulation or MonteCarloSpec
         What a study says holds where nothing else is asked for here.
     model : str or ModelSpec, optional
         The model to be fitted, such as lavaan syntax.
@@ -66,6 +68,7 @@ def as_study(
     DataError
         For unknown options, and a model that needs what the population does not have.
     """
+    drawn: SimulationSpec | TextPopulation | None
     if isinstance(population, MonteCarloSpec):
         study, drawn, own = population, population.population_spec, population.model_spec
     else:
@@ -81,7 +84,7 @@ def as_study(
         raise DataError(f"'{population.id}' was built without its model", hint="load it from a file")
     if model is not None:
         own = model if isinstance(model, ModelSpec) else model_from_lavaan("model", model)
-        own = own.with_survey(drawn.survey_spec)
+        own = own.with_survey(None if isinstance(drawn, TextPopulation) else drawn.survey_spec)
     over: dict[str, Any] = {"alpha": alpha, "multiplicity": multiplicity, "moderation": moderation, "groups": groups}
     over = {name: value for name, value in over.items() if value is not None}
     if options:
@@ -119,7 +122,7 @@ class TrialSampler:
     Attributes
     ----------
     spec : MonteCarloSpec
-    plan : Plan
+    plan : Plan or TextPlan
         The population with its change.
     cell : Condition
         Change and options.
@@ -132,7 +135,7 @@ class TrialSampler:
     """
 
     spec: MonteCarloSpec
-    plan: Plan
+    plan: Plan | TextPlan
     cell: Condition
     seed: int
     extra: tuple[tuple[PowerTest, str], ...] = ()
@@ -275,9 +278,13 @@ def _is(key: Any, test: PowerTest) -> bool:
 
 
 def _observed(trial: Trial) -> set[str]:
-    """Return the items that the model is about."""
-    latents = {s.lhs for s in split_statements(trial.text) if s.op == "=~"}
-    return {t.variable for s in split_statements(trial.text) if s.op == "=~" for t in s.terms} - latents
+    """Return the observed variables that the model is about."""
+    names = {n for s in split_statements(trial.text) if s.op in ("=~", "~", "~~") for n in _sides(s)}
+    return names & set(trial.plan.items)
+
+
+def _sides(statement: Statement) -> set[str]:
+    return {statement.lhs, *(part for t in statement.terms for part in t.variable.split(":"))}
 
 
 def _linear(text: str) -> list[Statement]:
@@ -354,9 +361,10 @@ def make_sampler(
         cell = cells[0]
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    plan = make_plan(spec.changed(population, cell.change))
+    plan = plan_of(spec.changed(population, cell.change))
     size = max(plan.spec.n, 2 * len(plan.items))
     plain = prepare_trial(spec, plan, replace(cell, n=size), seed)
+    check_options(plain)
     text, differences = _differences(plain, plan)
     asked_for = [_restriction(k, line) for k, line in enumerate(restrictions, 1)]
     extra = (*differences, *asked_for)
@@ -368,6 +376,11 @@ def make_sampler(
             raise DataError("this folder holds samples with other tests", file=folder, hint="give another folder")
         write_text(mark, content)
     return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder)
+
+
+def plan_of(population: SimulationSpec | TextPopulation) -> Plan | TextPlan:
+    """Return a population ready to be drawn from; raises ``SpecError`` if its values are impossible."""
+    return make_text_plan(population) if isinstance(population, TextPopulation) else make_plan(population)
 
 
 def _with_claims(spec: MonteCarloSpec, tests: Sequence[str]) -> MonteCarloSpec:
@@ -407,7 +420,7 @@ def _restriction(number: int, text: str) -> tuple[PowerTest, str]:
     return PowerTest("restriction", text, ""), f"restriction_{number} := ({left}) - ({right})"
 
 
-def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
+def _differences(trial: Trial, plan: Plan | TextPlan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
     """Return the model with labels, and the tests that paths differ between two groups; nothing without groups."""
     levels = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     if len(levels) != 2:

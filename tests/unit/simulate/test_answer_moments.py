@@ -13,8 +13,9 @@ import b2b_sem as bs
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.measures.power import chisq_power
-from b2b_sem.simulate.answer_moments import answer_population, ordinal_population
+from b2b_sem.simulate.answer_moments import answer_population, ordinal_population, text_answers
 from b2b_sem.simulate.respond import make_plan
+from b2b_sem.spec.loader import load_population
 
 SURVEY = """\
 kind: survey
@@ -310,3 +311,48 @@ def test_products_of_a_level_are_refused(small_population) -> None:  # type: ign
     )
     with pytest.raises(Unsupported, match="products"):
         population(path, "sector")
+
+
+# ---- lavaan text in a file -------------------------------------------------------------------------------------------
+
+TEXT = """\
+kind: simulation
+schema_version: 1
+id: plain
+title: A population of lavaan text
+text: |
+  F =~ 1*x1 + .8*x2 + .7*x3
+  y ~ .4*F + .5*1
+  y ~~ .8*y
+  x1 ~~ .5*x1
+  x2 ~~ .6*x2
+  x3 ~~ .5*x3
+%s
+n: 300
+"""
+
+
+def test_text_that_is_cut_into_answers(tmp_path: Path) -> None:
+    path = tmp_path / "plain.yaml"
+    path.write_text(TEXT % "thresholds: {x1: [-1, 0.2, 1.5]}\nshares: {y: [0.1, 0.2, 0.7]}", encoding="utf-8")
+    found = text_answers(load_population(path))
+    data = bs.simulate(path, n=N, seed=3).frame[list(found.parts[0].names)].to_numpy(dtype=float)
+    cov = np.cov(data, rowvar=False)
+    error = 5 * np.sqrt((np.outer(np.diag(cov), np.diag(cov)) + cov**2) / N)
+    assert (np.abs(found.parts[0].cov - cov) < error).all()
+    assert found.parts[0].mean == pytest.approx(data.mean(axis=0), abs=0.015)
+    assert not found.changeable
+
+
+def test_text_in_a_file_is_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "plain.yaml"
+    path.write_text(TEXT % "missing_rate: 0.1", encoding="utf-8")
+    found = bs.power(path, detectable=True, missing="fiml")
+    lines = TEXT[TEXT.index("  F =~") : TEXT.index("%s")]
+    expected = bs.power(lines, "F =~ x1 + x2 + x3\ny ~ F", nobs=300, missing_rate=0.1, missing="fiml", detectable=True)
+    assert found.nobs == 300
+    columns = ["power", "rows_needed", "detectable"]
+    assert found.table[columns].to_numpy() == pytest.approx(expected.table[columns].to_numpy(), nan_ok=True)
+    path.write_text(TEXT % "skew: {x1: 1}\nkurtosis: 2", encoding="utf-8")
+    with pytest.raises(Unsupported, match="not normal"):
+        bs.power(path)
