@@ -379,7 +379,8 @@ def _short(name: str) -> str:
 
 def effect_paths(model: str, **shaping: Any) -> tuple[str, ...]:
     """Return the specific indirect effects of a model, as ``"F -> M -> Y"``."""
-    table = build_table(parse_model(model), **shaping)
+    # effects are the same whether predictors are fixed, and their values need not be known
+    table = build_table(parse_model(model), **{**shaping, "fixed_x": False})
     found = find_effects(table, compile_structure(table, {}))
     return tuple(effect.path for effect in found.effects if effect.kind == "specific")
 
@@ -446,7 +447,7 @@ class MomentSampler:
             tests.append(PowerTest(kind, "".join(key), value=value, usual=kind == "path"))
         self._free = {t.test: k for k, t in enumerate(tests)}
         tests += together(tests)
-        for path in effect_paths(self.text, fixed_x=False, **shaping):
+        for path in effect_paths(self.text, **shaping):
             steps = [f"{b}~{a}" for a, b in pairwise(path.split(" -> "))]
             values = [next((t.value for t in tests if t.test == s), math.nan) for s in steps]
             at = tuple(self._free[s] for s in steps if s in self._free)

@@ -64,11 +64,12 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
         In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
     group = trial.condition.settings.group
-    table = build_table(linear_part(parse_model(trial.text)), **_shaping(trial))
+    groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
+    table = build_table(linear_part(parse_model(trial.text)), groups=groups, **_shaping(trial))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
-    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
+    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
-    for label in dict.fromkeys(key[3] for key in trial.rows):
+    for label in groups or ("",):
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
         values: dict[bool, dict[Name, float]] = {}
         same: dict[bool, dict[Name, float]] = {}

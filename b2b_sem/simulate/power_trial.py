@@ -305,7 +305,7 @@ def _extended(trial: Trial, text: str, lines: Sequence[str]) -> Trial:
     whole = "\n".join([text, *lines])
     groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     settings = trial.condition.settings.stated()
-    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups), batch=None, reason="")
+    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups, raw=trial.raw), batch=None, reason="")
     batch, reason = prepare_batch(made)
     return replace(made, batch=batch, reason=reason)
 

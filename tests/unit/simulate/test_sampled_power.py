@@ -290,3 +290,41 @@ def test_unknown_effects(effect: str, message: str) -> None:
         bs.find_effect("lima2026", effect, nobs=100)
     with pytest.raises(bs.Unsupported, match="detectable=True"):
         bs.find_effect("y ~ .3*x\nx ~~ 1*x", "y ~ x")
+
+
+TEXT = """kind: simulation
+schema_version: 1
+id: chain
+title: A chain of observed variables
+text: |
+  x ~~ 1*x
+  m ~ .3*x
+  y ~ .3*m + .1*x
+  m ~~ .91*m
+  y ~~ .9*y
+n: 150
+"""
+
+
+def test_populations_of_text_are_drawn_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "plain.yaml").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "odd.yaml").write_text(TEXT + "skew: 1.5\nkurtosis: 4\nmissing_rate: 0.2\n", encoding="utf-8")
+    theory = bs.power(tmp_path / "plain.yaml")
+    counted = bs.power(tmp_path / "plain.yaml", replications=200, seed=1)
+    assert theory.nobs == counted.nobs == 150
+    both = theory.table.set_index("test")["power"], counted.table.set_index("test")["power"]
+    for name in ("m~x", "y~m", "y~x"):
+        # 4 Monte Carlo standard errors, and .02 for what is left of small samples
+        assert both[1][name] == pytest.approx(
+            both[0][name], abs=4 * np.sqrt(both[0][name] * (1 - both[0][name]) / 200) + 0.02
+        )
+    with pytest.raises(bs.Unsupported, match="skew"):
+        bs.power(tmp_path / "odd.yaml")
+    odd = bs.power(tmp_path / "odd.yaml", replications=60, seed=1).table.set_index("test")
+    assert odd.loc["y~m", "power"] < both[1]["y~m"]  # a third of the rows is complete
+    found = bs.find_effect(tmp_path / "plain.yaml", "y ~ m", precision=0.2, batch=100, seed=2)
+    assert (found.test, found.value, found.nobs) == ("y~m", 0.3, 150)
+    # of one regression coefficient: (z + z) times its standard error
+    assert found.lower < (1.96 + 0.84) * np.sqrt(0.9 / 0.91 / 150) < found.upper
+    with pytest.raises(bs.DataError, match="does not state an effect 'y ~ z'"):
+        bs.find_effect(tmp_path / "plain.yaml", "y ~ z")
