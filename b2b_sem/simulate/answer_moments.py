@@ -152,9 +152,12 @@ def text_answers(spec: TextPopulation) -> GroupPopulation:
     Unsupported
         If variables are not normal.
     """
-    if any(np.any(list(m.values()) if isinstance(m, Mapping) else m) for m in (spec.skew, spec.kurtosis)):
+    shapes = {"skew": spec.skew, "kurtosis": spec.kurtosis}
+    odd = [name for name, m in shapes.items() if np.any(list(m.values()) if isinstance(m, Mapping) else m)]
+    if odd:
         raise Unsupported(
-            f"'{spec.id}' has variables that are not normal: its power does not follow from moments", hint=DRAW
+            f"'{spec.id}' has variables that are not normal ({', '.join(odd)}): its power does not follow from moments",
+            hint=DRAW,
         )
     plan = make_text_plan(spec)
     part = plan.population
