@@ -95,7 +95,7 @@ def keep_rows(how: str, frame: pd.DataFrame, survey: SurveySpec, spoiled: Rows) 
     known = [item for item in survey.items(active_only=False) if item in frame.columns]
     values = frame[known].to_numpy(dtype=float)
     # whoever broke off is not therefore a straight-liner: missing answers do not count
-    low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+    low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     line = low == high
     kept: dict[str, Rows] = {
         "all": np.ones(len(frame), dtype=bool),
