@@ -16,7 +16,7 @@ from b2b_sem.errors import SpecError, Unsupported
 from b2b_sem.resources import list_bundled, root
 from b2b_sem.spec.loader import load_study
 from b2b_sem.spec.model import ModelSpec
-from b2b_sem.spec.study import StudySpec
+from b2b_sem.spec.study import CutoffSimulation, StudySpec
 from b2b_sem.spec.survey import SurveySpec
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from b2b_sem.data.read import Responses
     from b2b_sem.results.comparison import GroupComparison
+    from b2b_sem.results.cutoff import FitCutoffs
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
@@ -111,6 +112,14 @@ def run_study(
         fit = _fit(model, survey, scored, settings, rival=None)
     except Unsupported as error:
         raise _placed(error, spec, model) from None
+    cutoffs = None
+    if spec.cutoffs is not None and fit.ok:
+        say("finding cut-offs of fit indices")
+        try:
+            own = settled(settings, fit, model.items(survey))
+            cutoffs = _cutoffs(spec.cutoffs, scored, own, fit, jobs)
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     measured = None
     if "measurement" in spec.steps:
         say("judging the scales")
@@ -168,7 +177,8 @@ def run_study(
         tuple(moderations),
         command,
     )
-    return replace(found, missingness=missing, ladders=tuple(ladders), warnings=(*holes, *found.warnings))
+    warnings = (*holes, *found.warnings)
+    return replace(found, missingness=missing, ladders=tuple(ladders), fit_cutoffs=cutoffs, warnings=warnings)
 
 
 def _command(
@@ -232,7 +242,8 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
     # a fit of all respondents together finds only what is the same in all groups
     truth = drawn.truth if drawn.pooled is None else drawn.pooled
-    apart = None if drawn.split is None else drawn.truth
+    # with raw values latents need not have the same variance in all groups, which the comparison takes for granted
+    apart = None if drawn.split is None or drawn.population.raw else drawn.truth
     seed, digests, notes = drawn.seed, drawn.digests, responses.notes
     return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart, drawn.moderated)
 
@@ -334,6 +345,20 @@ def _ladder(
     if survey is None or data.responses is None:
         raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
     return ladder_split(name, model.syntax(survey), data.responses.frame, survey, settings, alpha=spec.alpha)
+
+
+def _cutoffs(
+    wanted: CutoffSimulation, data: _Data, settings: Mapping[str, Any], fit: FitResult, jobs: int
+) -> FitCutoffs:
+    """Find the cut-offs of fit indices of the measurement part; one of ordinal items is fitted to the answers first."""
+    from b2b_sem.analysis.cutoff import derive_cutoffs
+    from b2b_sem.analysis.cutoff_recipe import recipe_of, recipe_of_answers
+
+    if data.responses is not None and fit.model.options.get("ordered"):
+        recipe = recipe_of_answers(fit.model.text, data.responses, settings)
+    else:
+        recipe = recipe_of(fit)
+    return derive_cutoffs(recipe, replications=wanted.replications, seed=wanted.seed, jobs=jobs)
 
 
 def _moderated(spec: StudySpec, model: ModelSpec) -> tuple[str, ...]:

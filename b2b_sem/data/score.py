@@ -30,6 +30,8 @@ class ItemRule:
         Lowest and highest valid answer; None: no bound. A reversed item needs both.
     missing_codes : tuple of number or str
         Values of this column that mean "no answer".
+    bounded : bool
+        Whether numbers outside `low` and `high` are refused.
     """
 
     name: str
@@ -37,6 +39,7 @@ class ItemRule:
     low: float | None = None
     high: float | None = None
     missing_codes: tuple[float | str, ...] = ()
+    bounded: bool = True
 
     def __post_init__(self) -> None:
         if self.reverse and (self.low is None or self.high is None):
@@ -70,10 +73,13 @@ class Survey(Protocol):
         ...
 
 
-def rules_from_survey(survey: Survey, items: Iterable[str] | None = None) -> tuple[ItemRule, ...]:
+def rules_from_survey(
+    survey: Survey, items: Iterable[str] | None = None, *, bounded: bool = True
+) -> tuple[ItemRule, ...]:
     """Return the scoring rules of a survey for `items`, by default for all its active items.
 
-    Names in `items` that the survey does not know (background variables, covariates) get no rule.
+    Names in `items` that the survey does not know (background variables, covariates) get no rule. Numbers outside the
+    response format are refused unless `bounded` is False, as for simulated answers on a continuous scale.
     """
     known = survey.items(active_only=False)
     wanted = survey.items() if items is None else tuple(dict.fromkeys(i for i in items if i in set(known)))
@@ -81,7 +87,14 @@ def rules_from_survey(survey: Survey, items: Iterable[str] | None = None) -> tup
     for name in wanted:
         low, high = survey.range_of(name)
         rules.append(
-            ItemRule(name, bool(survey.item(name).reverse), float(low), float(high), tuple(survey.missing_codes(name)))
+            ItemRule(
+                name,
+                bool(survey.item(name).reverse),
+                float(low),
+                float(high),
+                tuple(survey.missing_codes(name)),
+                bounded,
+            )
         )
     return tuple(rules)
 
@@ -159,6 +172,8 @@ def _refuse_out_of_range(responses: Responses, values: Any, rules: Sequence[Item
     ranges: dict[str, None] = {}
     total = 0
     for rule in rules:
+        if not rule.bounded:
+            continue
         column = values[rule.name].to_numpy()
         low = -np.inf if rule.low is None else rule.low
         high = np.inf if rule.high is None else rule.high

@@ -1,7 +1,8 @@
 """Blocks of replicates: what a worker does with one, and how they are spread over workers.
 
-Every block has its own random stream and the same size, so neither the number of workers nor an interruption changes a
-number: results are equal to the last bit. This module loads no pandas, so that workers start quickly.
+Every block has its own random stream and the same size, so neither the number of workers nor an interruption nor a
+killed worker changes a number: results are equal to the last bit. This module loads no pandas, so that workers start
+quickly.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.cluster import run_on_cluster
+from b2b_sem.engine.pool import run_in_processes
 from b2b_sem.engine.recentring import Recentring
 from b2b_sem.engine.replicate import Replicates, Replicator
 from b2b_sem.engine.resample import bootstrap_counts, leave_one_out, stream, weighted_moments
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.results.arrays import read_arrays, write_arrays
+from b2b_sem.results.store import BlockStore
 
-__all__ = ["Task", "run_blocks"]
+__all__ = ["Task", "fill_store", "run_blocks"]
 
 #: Seconds of work left from which worker processes are started: they take a second or two to start.
 WORTHWHILE = 3.0
@@ -96,25 +98,33 @@ def run_blocks(
     cluster : str, optional
         Address of a dask scheduler whose workers take the place of processes on this machine.
     """
-    report = report or (lambda done: None)
     size = task.size if size is None else size
-    parts: dict[int, dict[str, Array]] = {}
-    if folder is not None:
-        for block in range(blocks):
-            stored = read_arrays(folder / f"{what}-{block:06d}.npz")
-            if stored is not None:
-                parts[block] = stored
-    todo = [b for b in range(blocks) if b not in parts]
-    done = len(parts)
+    store = BlockStore(what, folder)
+    fill_store(store, task, what, blocks, jobs, report, size=size, cluster=cluster)
+    return dict(store.joined(blocks, blocks * size))
+
+
+def fill_store(
+    store: BlockStore,
+    task: Blocks,
+    what: str,
+    blocks: int,
+    jobs: int,
+    report: Callable[[int], None] | None = None,
+    *,
+    size: int,
+    cluster: str | None = None,
+) -> None:
+    """Work through the blocks that a store does not have yet; parameters are those of :func:`run_blocks`."""
+    report = report or (lambda done: None)
+    todo = [block for block in range(blocks) if not store.has(block)]
+    done = blocks - len(todo)
     report(done * size)
     work = _fitted(task, what, todo, jobs) if cluster is None else run_on_cluster(task, what, todo, cluster)
     for block, part in work:
-        parts[block] = part
-        if folder is not None:
-            write_arrays(folder / f"{what}-{block:06d}.npz", part)
+        store.put(block, part)
         done += 1
         report(done * size)
-    return {name: np.concatenate([parts[b][name] for b in range(blocks)]) for name in parts[0]}
 
 
 def _fitted(task: Blocks, what: str, todo: list[int], jobs: int) -> Iterator[tuple[int, dict[str, Array]]]:
@@ -124,19 +134,5 @@ def _fitted(task: Blocks, what: str, todo: list[int], jobs: int) -> Iterator[tup
         left = (time.monotonic() - began) * (len(todo) - number - 1)
         yield block, part
         if jobs > 1 and left >= WORTHWHILE:
-            todo = todo[number + 1 :]
-            break
-    else:
-        return
-    from joblib import Parallel, delayed
-
-    # a batch of blocks a message: starting a worker's job costs as much as a few fits
-    step = max(1, min(8, len(todo) // (4 * jobs)))
-    batches = [todo[k : k + step] for k in range(0, len(todo), step)]
-    parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator")
-    for batch, results in zip(batches, parallel(delayed(_several)(task, what, b) for b in batches), strict=True):
-        yield from zip(batch, results, strict=True)
-
-
-def _several(task: Blocks, what: str, blocks: list[int]) -> list[dict[str, Array]]:
-    return [getattr(task, what)(block) for block in blocks]
+            yield from run_in_processes(task, what, todo[number + 1 :], jobs)
+            return

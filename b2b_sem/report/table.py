@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from b2b_sem.measures.notation import ASCII, TYPESET, Glyphs, count, interval, number, probability
+from b2b_sem.measures.notation import ASCII, TYPESET, Glyphs, count, interval, is_missing, number, probability
 
 __all__ = ["Column", "Kind", "Table", "link_dois"]
 
@@ -32,12 +32,17 @@ Kind = Literal[
     "interval_bounded",  # pair of numbers, no leading zero
     "interval3",  # the same with three decimals
     "interval_bounded3",
+    "error_bounded3",  # number with its Monte Carlo standard error, three decimals, no leading zero
+    "error3",  # the same with leading zeros
+    "error_percent",  # share with its Monte Carlo standard error, in percent
     "verdict",  # supported, not supported, ...
     "flag",  # yes or no
     "any",  # formatted text or a number as it is
 ]
 
 _WORDS = {"text", "code", "path", "value", "verdict", "flag", "any"}
+#: What the names of a column that holds pairs end with in CSV files, by the beginning of its kind.
+_ENDS = {"interval": ("_lower", "_upper"), "error": ("", "_mcse")}
 _LONG = 45  # characters from which a cell gets room to wrap
 _DOI = re.compile(r"(?:doi:|https?://(?:dx\.)?doi\.org/)(10\.\d{4,9}/[^\s;,]*[^\s;,.)\]])")
 
@@ -49,7 +54,8 @@ class Column:
     Attributes
     ----------
     key : str
-        Name in CSV files (intervals become ``<key>_lower`` and ``<key>_upper``).
+        Name in CSV files (intervals become ``<key>_lower`` and ``<key>_upper``, numbers with errors ``<key>`` and
+        ``<key>_mcse``).
     heading : str
         Heading for people.
     kind : Kind
@@ -79,7 +85,7 @@ class Table:
         Caption.
     columns : tuple of Column
     rows : tuple of tuple
-        Raw values: numbers, text, None or NaN for missing, pairs in interval columns.
+        Raw values: numbers, text, None or NaN for missing, pairs in columns of intervals and of numbers with errors.
     notes : tuple of str
         What a reader must know; ``doi:10...`` becomes a link in HTML.
     """
@@ -101,13 +107,12 @@ class Table:
         writer = csv.writer(stream, lineterminator="\n")
         header: list[str] = []
         for c in self.columns:
-            pair = c.kind.startswith("interval")
-            header += [f"{c.key}_lower", f"{c.key}_upper"] if pair else [c.key]
+            header += [c.key + end for end in _ENDS.get(c.kind.split("_")[0].rstrip("3"), ("",))]
         writer.writerow(header)
         for row in self.rows:
             cells: list[str] = []
             for value, c in zip(row, self.columns, strict=True):
-                if c.kind.startswith("interval"):
+                if c.kind.startswith(tuple(_ENDS)):
                     cells += [_exact(v) for v in (value or (None, None))]
                 elif c.kind == "count" and isinstance(value, float) and value.is_integer():
                     cells.append(str(int(value)))
@@ -207,6 +212,12 @@ def _interval(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False)
     return interval(lower, upper, digits, bounded=bounded, glyphs=glyphs)
 
 
+def _with_error(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False, factor: float = 1.0) -> str:
+    one, error = (None if is_missing(v) else factor * v for v in (value or (None, None)))
+    text = number(one, digits, bounded=bounded, glyphs=glyphs)
+    return text if one is None else f"{text} ({number(error, digits, bounded=bounded, glyphs=glyphs)})"
+
+
 _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {
     "count": lambda v, g: count(v, glyphs=g),
     "percent": lambda v, g: number(v, 1, glyphs=g),
@@ -218,6 +229,9 @@ _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {
     "interval": lambda v, g: _interval(v, g, 2),
     "interval_bounded": lambda v, g: _interval(v, g, 2, bounded=True),
     "interval3": lambda v, g: _interval(v, g, 3),
+    "error_bounded3": lambda v, g: _with_error(v, g, 3, bounded=True),
+    "error3": lambda v, g: _with_error(v, g, 3),
+    "error_percent": lambda v, g: _with_error(v, g, 1, factor=100.0),
     "interval_bounded3": lambda v, g: _interval(v, g, 3, bounded=True),
 }
 

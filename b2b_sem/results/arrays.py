@@ -6,13 +6,14 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["read_arrays", "write_arrays"]
+__all__ = ["open_arrays", "read_arrays", "write_arrays"]
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -31,7 +32,14 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def read_arrays(path: Path) -> dict[str, Any] | None:
     """Read the arrays of a file; None if it is not there or cannot be read."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with open_arrays(path) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+
+
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Any]:
+    """Open a file of arrays; each is read when it is asked for."""
+    with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+        yield file

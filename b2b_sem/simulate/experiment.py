@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from b2b_sem.engine.blocks import run_blocks
-from b2b_sem.errors import DataError, Unsupported
-from b2b_sem.measures.replication import performance, share
+from b2b_sem.engine.blocks import fill_store
+from b2b_sem.errors import DataError, SpecError, Unsupported
+from b2b_sem.measures.replication import PERFORMANCE, performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
     CONDITION_COLUMNS,
@@ -31,18 +31,31 @@ from b2b_sem.results.montecarlo import (
     VERDICT_COLUMNS,
     MonteCarloResult,
 )
+from b2b_sem.results.store import BlockStore, TemporaryFolder, column_groups
 from b2b_sem.simulate.decision import VERDICTS
-from b2b_sem.simulate.respond import Plan, make_plan, simulate
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, block_size, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.estimand import true_values
+from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.text import TextPlan, make_text_plan
+from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+__all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
+_CUT = (
+    "answers are whole numbers, true values those of the responses behind them: fits that take answers as continuous "
+    "find smaller loadings and larger residual variances, most so with few or skewed categories"
+)
 #: Most reasons of failures that a table names for a condition.
 _REASONS = 5
+#: File that says whose samples a folder holds.
+MARK = "montecarlo.json"
+#: Bytes of samples that are kept in memory; more of them stay in files.
+IN_MEMORY = 64e6
 
 
 def monte_carlo(
@@ -73,7 +86,8 @@ def monte_carlo(
         Address of a dask scheduler, such as ``tcp://host:8786``, whose workers do the work instead.
     folder : path, optional
         Where finished blocks are kept and looked for: a second call goes on where the first one stopped, also with more
-        replications.
+        replications. Large studies (more than about 15,000 samples of a model with 100 parameters) read the samples
+        from there when they are asked for; without a folder, from a temporary one.
     progress : callable, optional
         Called with (replications done, replications in all).
     base : path, optional
@@ -91,40 +105,50 @@ def monte_carlo(
         For settings that cannot be, or a folder that holds another study.
     Unsupported
         If a cluster is asked for and dask is not installed.
+    B2BSemError
+        If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
-    _whole(jobs, "jobs", 1)
+    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
-    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
+    for trial in trials:
+        check_options(trial)
+    place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
     tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
     tables |= {"verdicts": [], "replications": []}
     samples: dict[str, Mapping[str, Any]] = {}
     warnings: list[str] = []
-    for position, cell in enumerate(cells):
-        trial = prepare_trial(spec, plans[cell.change], cell, number)
-        true = _truth(plans[cell.change], trial)
-        before = position * count
-        found = run_blocks(
+    lean = count * sum(trial.weight for trial in trials) > IN_MEMORY
+    owner = None
+    if lean and place is None:
+        owner = TemporaryFolder()
+        place = owner.path
+    for position, (cell, trial) in enumerate(zip(cells, trials, strict=True)):
+        true = true_values(plans[cell.change], trial)
+        before, blocks = position * count, -(-count // trial.size)
+        store = BlockStore("run", None if place is None else place / _slug(cell), lean=lean)
+        fill_store(
+            store,
             trial,
             "run",
-            -(-count // trial.size),
+            blocks,
             jobs,
-            None if place is None else place / _slug(cell),
             lambda done, before=before: report(before + min(done, count), total),  # type: ignore[misc]
             size=trial.size,
             cluster=cluster,
         )
-        found = {name: part[:count] for name, part in found.items()}
+        found = store.joined(blocks, count, owner)
         own = summarise(trial, found, true)
         for name, rows in own.items():
             tables[name] += rows
-        samples[cell.name] = MappingProxyType(found)
-        lost = count - int(np.isfinite(found["est"]).any(axis=1).sum())
+        samples[cell.name] = found if lean else MappingProxyType(dict(found))
+        lost = own["replications"][0]["failed"]
         if lost * 10 > count:
             warnings.append(f"{cell.name}: {lost} of {count} samples gave no usable solution.")
     columns = {
@@ -159,6 +183,7 @@ def monte_carlo(
                 "numpy": np.__version__,
                 "digests": {kind: text for kind, text in digests.items() if text is not None},
                 "seed": number,
+                "solution": "raw" if spec.raw else "standardized",
             }
         ),
         _tables=MappingProxyType({name: pd.DataFrame(tables[name], columns=list(columns[name])) for name in columns}),
@@ -166,7 +191,7 @@ def monte_carlo(
     )
 
 
-def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) -> Trial:
+def prepare_trial(spec: MonteCarloSpec, plan: Plan | TextPlan, cell: Condition, seed: int) -> Trial:
     """Prepare one condition: what is fitted, what is reported, and which way leads to it.
 
     Raises
@@ -185,8 +210,10 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
     text = model.syntax(plan.survey)
     groups: tuple[str, ...] = ()
     if "group" in settings:
+        if isinstance(plan, TextPlan):
+            raise Unsupported(f"group='{settings['group']}': the population '{plan.spec.id}' is lavaan text")
         groups = _levels(plan, settings["group"])
-    rows = model_rows(text, settings, groups)
+    rows = model_rows(text, settings, groups, raw=spec.raw)
     # verdicts rest on one fit of all respondents
     propositions = () if groups else tuple(model.propositions)
     trial = Trial(
@@ -203,6 +230,7 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
         model=model,
         split=spec.groups,
         moderation=spec.moderation,
+        raw=spec.raw,
     )
     batch, reason = prepare_batch(trial)
     size = block_size(cell.n, len(plan.items), batch is not None)
@@ -234,17 +262,21 @@ def summarise(trial: Trial, found: Mapping[str, Any], true: Array) -> dict[str, 
     true : (k,) array
     """
     head = {"condition": trial.condition.name}
-    est = found["est"]
-    numbers = performance(est, found["se"], found["half"], found["pvalue"], true, trial.alpha)
-    spread = _quantiles(est)
+    solved = np.zeros(len(found["converged"]), dtype=bool)
+    parts: list[dict[str, Any]] = []
+    for at, own in column_groups(found, ("est", "se", "half", "pvalue")):
+        solved |= np.isfinite(own["est"]).any(axis=1)
+        numbers = performance(own["est"], own["se"], own["half"], own["pvalue"], true[at], trial.alpha)
+        parts.append(numbers | _quantiles(own["est"]))
+    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     parameters, estimates = [], []
-    solved = np.isfinite(est).any(axis=1)
     for k, key in enumerate(trial.rows):
-        if solved.any() and not numbers["n_used"][k]:
+        if solved.any() and not table["n_used"][k]:
             continue  # a row that fits of this kind do not have
         name = head | dict(zip(("lhs", "op", "rhs", "group"), key, strict=True))
-        parameters.append(name | {c: float(v[k]) for c, v in numbers.items()} | {"n_used": int(numbers["n_used"][k])})
-        estimates.append(name | {"true": float(true[k])} | {c: float(v[k]) for c, v in spread.items()})
+        row = {c: float(v[k]) for c, v in table.items()}
+        parameters.append(name | {c: row[c] for c in PERFORMANCE} | {"n_used": int(row["n_used"])})
+        estimates.append(name | {"true": row["true"]} | {c: row[c] for c in QUANTILES})
     cell = trial.condition
     conditions = [
         head
@@ -324,61 +356,80 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
-def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan]:
+def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    return {change: make_plan(spec.changed(population, change)) for change in {cell.change: None for cell in cells}}
+    plans: dict[str, Plan | TextPlan] = {}
+    for change in dict.fromkeys(cell.change for cell in cells):
+        try:
+            changed = spec.changed(population, change)
+            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
+        except SpecError as error:
+            if not change:
+                raise
+            where = ("conditions", "changes", change)
+            raise spec.error(
+                where, f"the change '{change}' of '{population.id}': {error.message}", hint=error.hint, at_key=True
+            ) from None
+    return plans
 
 
-def _truth(plan: Plan, trial: Trial) -> Array:
-    """Return the population's value of each reported parameter, NaN where it has none of that name.
-
-    In a population with groups, a fit that does not tell them apart has only the values that hold in all of them.
-    """
-    drawn = simulate(plan.spec, 2, 0)
-    known: dict[Key, float] = {}
-    by_group = any(key[3] for key in trial.rows)
-    tables = [drawn.truth] if by_group or drawn.pooled is None else [drawn.pooled]
-    products = any(":" in key[2] for key in trial.rows)
-    if products and drawn.moderated is not None:
-        tables.append(drawn.moderated)
-    for table in tables:
-        groups = table["group"] if "group" in table else [""] * len(table)
-        for lhs, op, rhs, group, value in zip(
-            table["lhs"], table["op"], table["rhs"], groups, table["value"], strict=True
-        ):
-            known[key_of(lhs, op, rhs, str(group))] = float(value)
-    return np.array([known.get(key, np.nan) for key in trial.rows])
-
-
-def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
     assert model is not None
+    # not the number of replications: a study may go on
+    further = () if isinstance(population, TextPopulation) else sources(population)
+    files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
+    files += [part.model_dump(mode="json") for part in (population, model, *further)]
+    return hold_folder(folder, MARK, spec.id, seed, files)
+
+
+def hold_folder(folder: Path, mark: str, study: str, seed: int, files: list[Any]) -> Path:
+    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
+
+    Parameters
+    ----------
+    folder : Path
+    mark : str
+        File that says whose it is.
+    study : str
+        Id of the study.
+    seed : int
+    files : list
+        Content of the files that samples depend on.
+
+    Raises
+    ------
+    DataError
+        If the folder holds the samples of something else.
+    """
     from importlib.metadata import version
 
-    # not the number of replications: a study may go on
-    content = [
-        spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"}),
-        population.model_dump(mode="json"),
-        model.model_dump(mode="json"),
-        seed,
-        version("b2b-sem"),
-        np.__version__,
-    ]
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    mark, text = folder / "montecarlo.json", json.dumps({"digest": digest, "id": spec.id, "seed": seed})
-    if mark.exists():
-        if mark.read_text(encoding="utf-8") != text:
-            raise DataError(
-                "this folder holds the samples of another study (other files, seed or version)",
-                file=folder,
-                hint="give another folder, or delete this one",
-            )
-    else:
-        write_text(mark, text)
+    own = {
+        "study": study,
+        "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
+        "seed": seed,
+        "version of b2b-sem": version("b2b-sem"),
+        "version of numpy": np.__version__,
+    }
+    path = folder / mark
+    if not path.exists():
+        write_text(path, json.dumps(own))
+        return folder
+    try:
+        there = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        there = {}
+    other = [name for name in own if there.get(name) != own[name]]
+    if other:
+        raise DataError(
+            f"this folder holds the samples of another study: not the same {', '.join(other)}",
+            file=folder,
+            hint="give another folder, or delete this one",
+        )
     return folder
 
 
@@ -390,14 +441,24 @@ def _slug(cell: Condition) -> str:
 
 def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
+    population = spec.population_spec
+    assert population is not None  # cells() would have raised
+    cut = [
+        cell
+        for cell in spec.cells()
+        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
+    ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
-        "parameters are those of the standardized solution, true values those of the population file",
+        f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
+        "population file",
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
+        *([_CUT] if cut else []),
     )
 
 
-def _whole(value: Any, what: str, least: int) -> int:
+def whole_number(value: Any, what: str, least: int) -> int:
+    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
     return int(value)

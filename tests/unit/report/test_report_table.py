@@ -1,5 +1,7 @@
 import csv
 import io
+import math
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -106,3 +108,12 @@ def test_dois_become_links_and_nothing_else():
     assert "<a" not in link_dois("see http://example.org and 10.1000/1")
     assert '"' not in link_dois('doi:10.1000/a"onclick=').split("href=")[0]
     assert "&quot;" in link_dois('doi:10.1000/a"b')
+
+
+def test_numbers_with_errors() -> None:
+    columns = (Column("a", "A", "error_percent"), Column("b", "B", "error_bounded3"), Column("c", "C", "error3"))
+    rows = (((0.9564, 0.0091), (-0.0072, 0.0031), (1.5, 0.25)), ((0.5, math.nan), (math.nan, 0.1), None))
+    made = Table("t", "T", columns, rows)
+    assert made.to_csv() == "a,a_mcse,b,b_mcse,c,c_mcse\n0.9564,0.0091,-0.0072,0.0031,1.5,0.25\n0.5,,,0.1,,\n"
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", made.to_html())[3:]
+    assert cells == ["95.6 (0.9)", "−.007 (.003)", "1.500 (0.250)", "50.0 (–)", "–", "–"]
