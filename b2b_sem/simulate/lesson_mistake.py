@@ -137,17 +137,20 @@ def _careless(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
     inside = int((spoiled & kept).sum())
     lost = int((~spoiled & ~kept).sum())
     caught = int((spoiled & (failed_checks(opened.recorded, opened.survey) > 0)).sum())
+    told = f"The attention checks alone tell {caught} of them."
+    rule = "who fails an attention check or gives the same answer to everything"
+    if not opened.survey.attention_checks:
+        told = "The questionnaire has no attention check that would tell them."
+        rule = "who gives the same answer to everything, or answers that contradict each other in reversed items"
     if treatment.rows == "all":
         yield Mistake(
             "careless",
             "Careless respondents were not screened",
-            f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. The "
-            f"attention checks alone tell {caught} of them.",
+            f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. {told}",
             "Answers at random pull correlations, loadings and paths towards zero; straight lines make everything "
             "agree "
             "with everything.",
-            "Leave out who fails an attention check or gives the same answer to everything. Write the rule down before "
-            "you see results.",
+            f"Leave out {rule}. Write the rule down before you see results.",
         )
     elif inside or lost:
         yield Mistake(

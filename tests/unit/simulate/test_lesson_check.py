@@ -476,6 +476,70 @@ def test_ordered_items_are_compared_with_what_is_behind_them(clean: OpenLesson) 
     assert "data" not in codes(check)
 
 
+def test_facets_facts_and_other_formats(tmp_path: Path) -> None:
+    survey = """
+kind: survey
+schema_version: 1
+id: s
+title: s
+format: {low: 0, high: 10, missing: {99: none}}
+scales:
+  Q:
+    name: q
+    facets: {a: first, b: second}
+    items:
+      q1: {text: x, facet: a}
+      q2: {text: x, facet: a}
+      q3: {text: x, facet: a, reverse: true}
+      q4: {text: x, facet: b}
+      q5: {text: x, facet: b}
+      q6: {text: x, facet: b}
+  S: {name: s, format: {low: 1, high: 5}, items: {s1: x, s2: x, s3: x}}
+  L: {name: l, items: {l1: x, l2: x, l3: {text: x, reverse: true}, l4: x}}
+facts:
+  age: {label: age, type: number, minimum: 16, maximum: 90}
+"""
+    model = """
+kind: model
+schema_version: 1
+id: m
+title: m
+survey: ./survey.yaml
+measurement: {Q: {scale: Q, second_order: facets}, S: {scale: S}, L: {scale: L}}
+structural: |
+  S ~ Q
+  L ~ S + Q
+covariates: {age: [L, S]}
+propositions:
+  - {id: A1, statement: q, path: Q -> S, sign: "+"}
+  - {id: A2, statement: age, path: age -> L, sign: "-"}
+"""
+    population = """
+kind: simulation
+schema_version: 1
+id: p
+title: p
+model: ./model.yaml
+values: {loadings: {default: 0.8}, paths: {S ~ Q: 0.4, L ~ S: 0.3, L ~ Q: 0.2, L ~ age: -0.1, S ~ age: 0.1}}
+facts: {age: {mean: 44, sd: 12}}
+"""
+    path = write_population(tmp_path, survey=survey, model=model, population=population)
+    lesson = make_lesson(path, 500, 2, level="hard")
+    opened = open_lesson(lesson)
+    folder = lesson.save(tmp_path / "lesson")
+    check = check_lesson(opened, bs.run_study(folder / "study.yaml", engine="native"))
+    truth = opened.spec.paths()
+    table = check.paths.set_index("path")["truth"].to_dict()
+    assert table == pytest.approx({f"{b} -> {a}": value for (a, b), value in truth.items()}, abs=1e-12)
+    assert codes(check) == {"careless", "missing", "method"}
+    assert "no attention check" in next(m for m in check.mistakes if m.code == "careless").found
+    assert check.paths["systematic_se"].notna().all()
+    assert check.paths["power"].notna().all()
+    assert check.reliability["scale"].tolist() == ["Q_a", "Q_b", "S", "L"]
+    assert check.verdicts["id"].tolist() == ["A1", "A2"]
+    assert not any("groups" in note for note in check.notes)
+
+
 # ---- groups and products ---------------------------------------------------------------------------------------------
 
 
