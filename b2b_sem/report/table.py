@@ -213,7 +213,8 @@ def _interval(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False)
 
 
 def _with_error(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False, factor: float = 1.0) -> str:
-    one, error = value or (None, None)
+    pair: tuple[Any, Any] = value or (None, None)
+    one, error = pair
     text = number(None if is_missing(one) else factor * one, digits, bounded=bounded, glyphs=glyphs)
     if is_missing(one):
         return text
