@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from b2b_sem.analysis.advice import advise
     from b2b_sem.analysis.compare import compare
     from b2b_sem.analysis.conditional import conditional_effects
+    from b2b_sem.analysis.fit_power import fit_power
     from b2b_sem.analysis.imputation import fit_imputed
     from b2b_sem.analysis.invariance import invariance
     from b2b_sem.analysis.measurement import reliability, validity
@@ -39,11 +40,16 @@ if TYPE_CHECKING:
     from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
+    from b2b_sem.results.plan import PlanResult, read_plan
     from b2b_sem.results.study import StudyResult, read_study_result
     from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.lesson import make_lesson
+    from b2b_sem.simulate.lesson_check import check_lesson
+    from b2b_sem.simulate.plan import plan_sample
     from b2b_sem.simulate.power import power
     from b2b_sem.simulate.respond import simulate
-    from b2b_sem.spec.loader import load_model, load_montecarlo, load_simulation, load_study, load_survey
+    from b2b_sem.simulate.sampled import find_effect, find_rows
+    from b2b_sem.spec.loader import load_model, load_montecarlo, load_plan, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
 
     __version__: str
@@ -52,37 +58,48 @@ __all__ = [
     "B2BSemError",
     "B2BSemWarning",
     "DataError",
+    "FitCutoffs",
     "FitResult",
     "ModelError",
     "ModelSyntaxError",
     "MonteCarloResult",
+    "PlanResult",
     "SpecError",
     "StudyResult",
     "Unsupported",
     "__version__",
     "advise",
+    "check_lesson",
     "compare",
     "compare_groups",
     "conditional_effects",
+    "find_effect",
+    "find_rows",
     "fit",
+    "fit_cutoffs",
     "fit_imputed",
+    "fit_power",
     "impute",
     "invariance",
     "johnson_neyman",
     "load_model",
     "load_montecarlo",
+    "load_plan",
     "load_simulation",
     "load_study",
     "load_survey",
+    "make_lesson",
     "missingness",
     "moderation",
     "moderation_size",
     "monte_carlo",
+    "plan_sample",
     "polychoric",
     "power",
     "product_indicators",
     "read_covariance",
     "read_monte_carlo",
+    "read_plan",
     "read_responses",
     "read_study_result",
     "reliability",
@@ -98,36 +115,47 @@ _HOME = {
     "B2BSemError": "b2b_sem.errors",
     "B2BSemWarning": "b2b_sem.errors",
     "DataError": "b2b_sem.errors",
+    "FitCutoffs": "b2b_sem.results.cutoff",
     "FitResult": "b2b_sem.results.fit",
     "ModelError": "b2b_sem.errors",
     "ModelSyntaxError": "b2b_sem.errors",
     "MonteCarloResult": "b2b_sem.results.montecarlo",
+    "PlanResult": "b2b_sem.results.plan",
     "SpecError": "b2b_sem.errors",
     "StudyResult": "b2b_sem.results.study",
     "Unsupported": "b2b_sem.errors",
     "advise": "b2b_sem.analysis.advice",
+    "check_lesson": "b2b_sem.simulate.lesson_check",
     "compare": "b2b_sem.analysis.compare",
     "compare_groups": "b2b_sem.analysis.path_group",
     "conditional_effects": "b2b_sem.analysis.conditional",
+    "find_effect": "b2b_sem.simulate.sampled",
+    "find_rows": "b2b_sem.simulate.sampled",
     "fit": "b2b_sem.analysis.structural",
+    "fit_cutoffs": "b2b_sem.simulate.cutoff",
     "fit_imputed": "b2b_sem.analysis.imputation",
+    "fit_power": "b2b_sem.analysis.fit_power",
     "impute": "b2b_sem.data.impute",
     "invariance": "b2b_sem.analysis.invariance",
     "johnson_neyman": "b2b_sem.analysis.probe",
     "load_model": "b2b_sem.spec.loader",
     "load_montecarlo": "b2b_sem.spec.loader",
+    "load_plan": "b2b_sem.spec.loader",
     "load_simulation": "b2b_sem.spec.loader",
     "load_study": "b2b_sem.spec.loader",
     "load_survey": "b2b_sem.spec.loader",
+    "make_lesson": "b2b_sem.simulate.lesson",
     "missingness": "b2b_sem.analysis.missingness",
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "monte_carlo": "b2b_sem.simulate.experiment",
+    "plan_sample": "b2b_sem.simulate.plan",
     "polychoric": "b2b_sem.analysis.polychoric",
     "power": "b2b_sem.simulate.power",
     "product_indicators": "b2b_sem.data.product",
     "read_covariance": "b2b_sem.data.read",
     "read_monte_carlo": "b2b_sem.results.montecarlo",
+    "read_plan": "b2b_sem.results.plan",
     "read_responses": "b2b_sem.data.read",
     "read_study_result": "b2b_sem.results.study",
     "reliability": "b2b_sem.analysis.measurement",

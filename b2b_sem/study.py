@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from b2b_sem.analysis.claim_test import compare_split_claims, group_claims, is_testable, settled
+from b2b_sem.analysis.recovery import recover
 from b2b_sem.errors import SpecError, Unsupported
 from b2b_sem.resources import list_bundled, root
 from b2b_sem.spec.loader import load_study
 from b2b_sem.spec.model import ModelSpec
-from b2b_sem.spec.study import StudySpec
+from b2b_sem.spec.study import CutoffSimulation, StudySpec
 from b2b_sem.spec.survey import SurveySpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from b2b_sem.data.read import Responses
     from b2b_sem.results.comparison import GroupComparison
+    from b2b_sem.results.cutoff import FitCutoffs
     from b2b_sem.results.effect import EffectsResult
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.measurement import MeasurementResult
@@ -110,6 +112,14 @@ def run_study(
         fit = _fit(model, survey, scored, settings, rival=None)
     except Unsupported as error:
         raise _placed(error, spec, model) from None
+    cutoffs = None
+    if spec.cutoffs is not None and fit.ok:
+        say("finding cut-offs of fit indices")
+        try:
+            own = settled(settings, fit, model.items(survey))
+            cutoffs = _cutoffs(spec.cutoffs, scored, own, fit, jobs)
+        except Unsupported as error:
+            raise _placed(error, spec, model) from None
     measured = None
     if "measurement" in spec.steps:
         say("judging the scales")
@@ -167,7 +177,8 @@ def run_study(
         tuple(moderations),
         command,
     )
-    return replace(found, missingness=missing, ladders=tuple(ladders), warnings=(*holes, *found.warnings))
+    warnings = (*holes, *found.warnings)
+    return replace(found, missingness=missing, ladders=tuple(ladders), fit_cutoffs=cutoffs, warnings=warnings)
 
 
 def _command(
@@ -231,7 +242,8 @@ def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | No
     responses = Responses.from_frame(drawn.frame, notes=drawn.notes)
     # a fit of all respondents together finds only what is the same in all groups
     truth = drawn.truth if drawn.pooled is None else drawn.pooled
-    apart = None if drawn.split is None else drawn.truth
+    # with raw values latents need not have the same variance in all groups, which the comparison takes for granted
+    apart = None if drawn.split is None or drawn.population.raw else drawn.truth
     seed, digests, notes = drawn.seed, drawn.digests, responses.notes
     return _Data(text, responses, None, None, truth, seed, digests, notes, drawn.split, apart, drawn.moderated)
 
@@ -333,6 +345,20 @@ def _ladder(
     if survey is None or data.responses is None:
         raise DataError(f"the groups of '{name}' cannot be compared: this needs a survey and its answers")
     return ladder_split(name, model.syntax(survey), data.responses.frame, survey, settings, alpha=spec.alpha)
+
+
+def _cutoffs(
+    wanted: CutoffSimulation, data: _Data, settings: Mapping[str, Any], fit: FitResult, jobs: int
+) -> FitCutoffs:
+    """Find the cut-offs of fit indices of the measurement part; one of ordinal items is fitted to the answers first."""
+    from b2b_sem.analysis.cutoff import derive_cutoffs
+    from b2b_sem.analysis.cutoff_recipe import recipe_of, recipe_of_answers
+
+    if data.responses is not None and fit.model.options.get("ordered"):
+        recipe = recipe_of_answers(fit.model.text, data.responses, settings)
+    else:
+        recipe = recipe_of(fit)
+    return derive_cutoffs(recipe, replications=wanted.replications, seed=wanted.seed, jobs=jobs)
 
 
 def _moderated(spec: StudySpec, model: ModelSpec) -> tuple[str, ...]:
@@ -475,7 +501,7 @@ def _assemble(
         measurement=measured,
         sample=_sample(fit, model, survey, data),
         rivals=rivals,
-        truth=_recovery(data.truth, fit),
+        truth=None if data.truth is None else recover(data.truth, fit),
         provenance=_provenance(spec, model, survey, data, fit, command),
         warnings=tuple(dict.fromkeys(warnings)),
         effects=effects,
@@ -566,37 +592,6 @@ def _sample(fit: FitResult, model: ModelSpec, survey: SurveySpec | None, data: _
         notes=(*data.notes, *fit.notes),
         answers=answers,
     )
-
-
-def _recovery(truth: pd.DataFrame | None, fit: FitResult) -> pd.DataFrame | None:
-    """Set the known truth of simulated data beside the estimates.
-
-    `truth` is what the standardized solution of the recorded answers tends to; `population` is the value before
-    answers were rounded to the response scale. The two differ only for loadings and residuals of items that were fitted
-    as numbers.
-    """
-    if truth is None:
-        return None
-    estimates = fit.standardized()[["lhs", "op", "rhs", "est_std", "se", "ci_lower", "ci_upper"]]
-    # nothing is expected of items whose responses are not normal, neither as numbers nor as ordinal items
-    table = truth[truth["expected"].notna()].rename(columns={"expected": "truth", "value": "population"})
-    if ordered := set(fit.model.options.get("ordered") or ()):
-        # ordinal items are modelled as they were before the rounding; pairs of one such and one number are left out
-        items = set(fit.model.observed)
-        own = (table["lhs"].isin(ordered) | ~table["lhs"].isin(items)) & (
-            table["rhs"].isin(ordered) | ~table["rhs"].isin(items)
-        )
-        table["truth"] = table["truth"].where(~own, table["population"])
-        table = table[own | ~(table["lhs"].isin(ordered) | table["rhs"].isin(ordered))]
-    swapped = estimates[estimates["op"] == "~~"].rename(columns={"lhs": "rhs", "rhs": "lhs"})
-    import pandas as pd
-
-    both = pd.concat([estimates, swapped[swapped["lhs"] != swapped["rhs"]]], ignore_index=True)
-    merged = table.merge(both, on=["lhs", "op", "rhs"], how="inner")
-    merged = merged[merged["se"] > 0].reset_index(drop=True)
-    merged["covered"] = (merged["ci_lower"] <= merged["truth"]) & (merged["truth"] <= merged["ci_upper"])
-    columns = ["lhs", "op", "rhs", "population", "truth", "est_std", "ci_lower", "ci_upper", "covered"]
-    return merged[columns]
 
 
 def _group_recovery(data: _Data, comparisons: Sequence[GroupComparison]) -> pd.DataFrame | None:

@@ -62,7 +62,12 @@ def main() -> None:
         print("distributed is not installed: no dask cluster")
     else:
         for workers in (1, 2, 4):
-            options = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+            options = {
+                "n_workers": workers,
+                "threads_per_worker": 1,
+                "processes": True,
+                "dashboard_address": "127.0.0.1:0",
+            }
             with LocalCluster(host="127.0.0.1", **options) as cluster:
                 row, est = timed(f"dask, {workers} workers", count, cluster=cluster.scheduler_address)
             rows.append(row)

@@ -55,6 +55,7 @@ def moderation_claim(
     alpha: float,
     level: float,
     routes: Sequence[str] | None = None,
+    probe: bool = True,
 ) -> ModerationClaim:
     """Fit the model of a claim on moderation, probe the product, and ask the same question by other routes.
 
@@ -71,6 +72,8 @@ def moderation_claim(
     routes : sequence of str, optional
         As in :func:`b2b_sem.moderation`, beside the way on which the verdict rests. Default: the other ways in which
         latent products are fitted by default, scores, and a split of the moderator.
+    probe : bool
+        Whether the product is probed, and the model without it fitted; a verdict needs neither.
 
     Returns
     -------
@@ -85,11 +88,13 @@ def moderation_claim(
             reasons.insert(0, absent)
         else:
             found = fit(model.text, data, **options)
-            linear = fit(model.linear, data, **{k: v for k, v in options.items() if k != "interaction"})
+            if probe:
+                linear = fit(model.linear, data, **{k: v for k, v in options.items() if k != "interaction"})
     except B2BSemError as error:
         reasons.insert(0, f"The model with {model.product} was not fitted: {error.message}.")
-    parts = {} if found is None or not found.ok else _probed(model, found, reasons, alpha, level)
-    statements = [] if found is None or not found.ok else [*_likelihood_ratio(model, found), *describe(model, **parts)]
+    usable = found if probe and found is not None and found.ok else None
+    parts = {} if usable is None else _probed(model, usable, reasons, alpha, level)
+    statements = [] if usable is None else [*_likelihood_ratio(model, usable), *describe(model, **parts)]
     if found is not None:
         parts["routes"] = _asked(model, data, found, options, routes, reasons, alpha, level)
     return ModerationClaim(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -41,12 +42,15 @@ class Population:
     mean : (p,) array
     values : mapping
         True value of each parameter by (lhs, op, rhs), where known.
+    sd : mapping of str to float
+        Standard deviations of observed and latent variables, where known.
     """
 
     names: tuple[str, ...]
     cov: Array
     mean: Array
     values: Mapping[tuple[str, str, str], float]
+    sd: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +162,18 @@ def moments_of(table: ParameterTable) -> Population:
         if row.free:
             default = 1.0 if row.op == "~~" and row.lhs == row.rhs else 0.0
             theta[row.free - 1] = default if row.start is None else row.start
-    implied = implied_moments(compile_structure(table, {}), theta)
+    structure = compile_structure(table, {})
+    implied = implied_moments(structure, theta)
     if implied is None or np.linalg.eigvalsh(implied.sigma)[0] <= 0:
         raise ModelSyntaxError(
             "the population's covariance matrix is not positive definite", hint="check the variances of the model"
         )
     values = {_key(r.lhs, r.op, r.rhs): float(theta[r.free - 1] if r.free else r.value or 0.0) for r in table.rows}
     mean = np.zeros(len(table.observed)) if implied.mu is None else implied.mu
-    return Population(table.observed, implied.sigma, mean, values)
+    variances = dict(zip(structure.eta, np.diag(implied.eta_cov), strict=True))
+    variances |= dict(zip(table.observed, np.diag(implied.sigma), strict=True))
+    sd = {name: float(np.sqrt(max(v, 0.0))) for name, v in variances.items()}
+    return Population(table.observed, implied.sigma, mean, values, sd)
 
 
 def _key(lhs: str, op: str, rhs: str) -> tuple[str, str, str]:
@@ -208,6 +216,8 @@ def monte_carlo(
     meanstructure: bool | None = None,
     fixed_x: bool = False,
     progress: Callable[[int], None] | None = None,
+    cluster: str | None = None,
+    folder: Path | None = None,
 ) -> MonteCarlo:
     """Draw normal samples from a population and fit a model to each.
 
@@ -228,6 +238,10 @@ def monte_carlo(
         As in :func:`b2b_sem.fit`.
     progress : callable, optional
         Called with the samples done.
+    cluster : str, optional
+        Address of a dask scheduler whose workers do the work.
+    folder : Path, optional
+        Where finished blocks are kept and looked for.
 
     Raises
     ------
@@ -260,7 +274,7 @@ def monte_carlo(
             raise ModelError("the model cannot be fitted to the population itself", hint="check both models")
         prepared = replicator(problem, solution.theta)
         task = _Experiment(prepared, cov, mean if table.meanstructure else None, nobs, seed)
-        found = run_blocks(task, "sample", -(-n // BLOCK), jobs, None, progress, size=BLOCK)
+        found = run_blocks(task, "sample", -(-n // BLOCK), jobs, folder, progress, size=BLOCK, cluster=cluster)
     found = {name: part[:n] for name, part in found.items()}
     df = count_df(table, constraints)[2]
     chisq = moments_divisor(nobs, likelihood) * np.maximum(found["fmin"], 0.0)

@@ -10,113 +10,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fitted import Fit, context_of, part_context
+from b2b_sem.analysis.fit_power import RMSEA_TESTS, rmsea_name, whole_rows
+from b2b_sem.analysis.invariance import STEPS
 from b2b_sem.analysis.montecarlo import Population
+from b2b_sem.analysis.power_detectable import Detector, equal_paths, spread_of
+from b2b_sem.analysis.power_effect import indirect_tests, path_rows
+from b2b_sem.analysis.power_ordinal import fit_ordinal_population
 from b2b_sem.analysis.power_population import HOLD, GroupPopulation, read_population
-from b2b_sem.analysis.structural import fit as fit_model
+from b2b_sem.analysis.power_target import DRAW, Settings, Target, clean, fit_population, group_of
 from b2b_sem.engine.base import Array
-from b2b_sem.engine.effect import find_effects
-from b2b_sem.engine.group import GroupProblem, group_starts
-from b2b_sem.engine.native.constraint import LinearConstraints, linear_form, null_basis
-from b2b_sem.engine.native.optimize import minimize
-from b2b_sem.engine.problem import starting_values
-from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelError, ModelSyntaxError, Unsupported, did_you_mean
-from b2b_sem.measures.power import chisq_rows, required_noncentrality, rmsea_rows
-from b2b_sem.results.power import PowerResult, ProductTest, power_at
+from b2b_sem.engine.native.constraint import linear_form
+from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mean
+from b2b_sem.measures.power import chisq_rows, required_noncentrality, rmsea_detectable, rmsea_power, rmsea_rows
+from b2b_sem.results.power import COLUMNS, PowerResult, ProductTest, power_at
 from b2b_sem.spec.measurement import measurement_model
-from b2b_sem.spec.partable import Row
 from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["STEPS", "analytic_power"]
+__all__ = ["analytic_power"]
 
-#: Rows the population is fitted with; noncentralities are divided by it.
-REFERENCE = 1_000_000
-#: Noncentrality of one row below which a restriction counts as true in the population: rounding of two minima.
-TRUE = 1e-11
-#: Population fit function above which a model counts as wrong in the population.
+#: Population fit function above which a model counts as wrong in the population ...
 WRONG = 1e-8
-#: Parameters that each step of measurement invariance makes equal.
-STEPS: Mapping[str, tuple[str, ...]] = {
-    "configural": (),
-    "metric": ("loadings",),
-    "scalar": ("loadings", "intercepts"),
-    "strict": ("loadings", "intercepts", "residuals"),
-}
-RMSEA_TESTS = (("close fit", 0.05, 0.08), ("not close fit", 0.05, 0.01), ("exact fit", 0.0, 0.05))
-#: Largest number of rows that an indirect effect is followed to.
+#: ... and RMSEA above which that is said: rounded answers alone make less.
+NOTED = 0.002
+#: Largest number of rows that is looked for.
 MOST = 1 << 24
 
 
-@dataclass
-class _Target:
-    """A model fitted to a population."""
-
-    population: GroupPopulation
-    fit: Fit
-
-    @property
-    def rows(self) -> list[Row]:
-        return list(context_of(self.fit).problem.table.rows)
-
-    @property
-    def theta(self) -> Array:
-        return context_of(self.fit).solution.theta
-
-    @property
-    def per_row(self) -> float:
-        return max(float(self.fit.measures["chisq"]), 0.0) / REFERENCE
-
-    def restricted(self, matrix: Array, right: Array, what: str) -> float:
-        """Return the noncentrality of one row for ``matrix theta = right``."""
-        problem = context_of(self.fit).problem
-        q = problem.table.nfree
-        held = problem.constraints
-        if held is not None:
-            normal = null_basis(held.basis.T, q).T
-            matrix, right = np.vstack([normal, matrix]), np.concatenate([normal @ held.origin, right])
-        if np.linalg.matrix_rank(matrix) < len(matrix):
-            raise ModelError(
-                f"'{what}' says what the model says already, or twice the same",
-                hint="test parameters that are free in the model",
-            )
-        origin = np.linalg.lstsq(matrix, right, rcond=None)[0]
-        constraints = LinearConstraints(origin, null_basis(matrix, q), len(matrix), ())
-        theta = self.theta
-        starts = group_starts(problem) if isinstance(problem, GroupProblem) else starting_values(problem)
-        with single_thread():
-            try:
-                found = minimize(problem.structure, problem.moments, [lambda: theta, *starts], constraints=constraints)
-            except ValueError:
-                found = None
-        if found is None or not found.converged:
-            raise ModelError(
-                f"the model with '{what}' cannot be fitted to the population",
-                hint="test something else, or draw samples",
-            )
-        return _clean(found.fmin - context_of(self.fit).solution.fmin)
-
-
 def analytic_power(
-    population: str | Population | Mapping[str, Population],
+    population: str | Population | Mapping[str, Population] | GroupPopulation,
     model: str,
     *,
     nobs: int,
     power: float = 0.80,
     alpha: float = 0.05,
     shares: Sequence[float] | Mapping[str, float] | None = None,
+    missing: str = "listwise",
+    missing_rate: float | Mapping[str, float] | None = None,
     restrictions: Sequence[str] = (),
     steps: Sequence[str] | None = None,
     indirect: bool = True,
+    rmsea: Sequence[tuple[float, float]] = RMSEA_TESTS,
     detectable: bool = False,
     hold: str = "variance",
     group_equal: Sequence[str] = (),
+    group_partial: Sequence[str] = (),
     std_lv: bool = False,
     orthogonal: bool = False,
 ) -> PowerResult:
@@ -124,28 +66,38 @@ def analytic_power(
 
     Parameters
     ----------
-    population : str, Population, or mapping of label to Population
+    population : str, Population, mapping of label to Population, or GroupPopulation
         Text is lavaan syntax with a number for every parameter (``F =~ 1*x1 + .8*x2``); groups differ by
         ``c(.3, .5)*x`` or ``group:`` blocks.
     model : str
         The model to be fitted, in lavaan syntax.
     nobs : int
-        Rows of all groups together.
+        Rows of all groups together, those with missing answers among them.
     power, alpha : float
         For ``rows_needed`` and ``detectable``; the error rate of each test.
     shares : sequence or mapping of float, optional
         Of the rows in each group. Default: equal.
+    missing : {"listwise", "fiml"}
+        What is done with rows with missing answers, as in :func:`b2b_sem.fit`.
+    missing_rate : float or mapping of str to float, optional
+        Share of the answers to each variable, or to those named, that are missing completely at random.
     restrictions : sequence of str
         Linear restrictions on labels, such as ``"a == b"`` or ``"a == 0; b == 0"``; each is one test.
     steps : sequence of str, optional
-        Steps of measurement invariance to test; default with groups: metric, scalar, strict. () for none.
+        Steps of measurement invariance to test; default with groups: metric, scalar, strict. () for none. With
+        `group_partial` each step also without these parameters ("metric, partial").
     indirect : bool
         Also test the specific indirect effects.
+    rmsea : sequence of (float, float)
+        RMSEA of a hypothesis and of the population: the second above the first tests close fit (exact fit with a first
+        of 0), below it not close fit.
     detectable : bool
-        Also find the smallest value of each path with the asked power at `nobs`. The population must be text.
+        Also find the smallest value of each path, of each difference of a path between groups, and of each indirect
+        effect with the asked power at `nobs`: see :class:`b2b_sem.analysis.power_detectable.Detector`. Moments alone
+        do not tell.
     hold : {"variance", "residual"}
         What stays in the outcome as its path is changed for `detectable`.
-    group_equal, std_lv, orthogonal
+    group_equal, group_partial, std_lv, orthogonal
         As in :func:`b2b_sem.fit`. With groups, "loadings" and "intercepts" usually are equal.
 
     Returns
@@ -161,157 +113,124 @@ def analytic_power(
     Unsupported
         For models with inequalities or nonlinear constraints, and products of variables: draw samples.
     """
-    if hold not in HOLD:
-        raise DataError(f"hold={hold!r}", hint="use 'variance' or 'residual'")
-    if int(nobs) != nobs or nobs < 2:
-        raise DataError(f"nobs={nobs!r}", hint="give the number of rows of all groups together")
+    _check(hold=(hold, HOLD), missing=(missing, ("listwise", "fiml")))
+    count = whole_rows(nobs)
     required_noncentrality(power, 1, alpha)  # refuses numbers out of range before any work
-    whole = read_population(population, shares)
-    if detectable and not whole.tables:
+    for null, alternative in rmsea:
+        rmsea_power(count, 1, null, alternative, alpha)
+    whole = population
+    if not isinstance(whole, GroupPopulation):
+        whole = read_population(whole, shares, missing_rate)
+    elif shares is not None or missing_rate is not None:
+        given = "shares" if shares is not None else "missing_rate"
+        raise DataError(f"{given} follows from the population", hint=f"change it there, and leave {given} out")
+    several = bool(whole.labels)
+    for name, kinds in (("group_equal", group_equal), ("group_partial", group_partial)):
+        if kinds and not several:
+            raise DataError(f"{name} compares groups, and there is one", hint=f"leave {name} out")
+    if steps and not several:
+        raise DataError("steps of invariance compare groups, and there is one", hint="leave steps out")
+    if detectable and not whole.changeable:
         raise Unsupported(
             "the smallest detectable values need a population with values, not moments alone",
             hint="give the population as model text, or leave detectable out",
         )
-    settings = {"group_equal": tuple(group_equal), "std_lv": std_lv, "orthogonal": orthogonal}
-    target = _fit(whole, model, settings)
+    settings = Settings(tuple(group_equal), tuple(group_partial), std_lv, orthogonal, missing)
+    target = (
+        fit_population(whole, model, settings)
+        if whole.ordinal is None
+        else fit_ordinal_population(whole, model, settings)
+    )
+    search = Detector(whole, model, settings, count, power, alpha, hold) if detectable else None
     rows: list[dict[str, Any]] = []
     products: list[ProductTest | None] = []
-    notes: list[str] = []
+    notes = [*whole.notes]
 
-    def add(kind: str, test: str, **columns: Any) -> None:
+    def add(kind: str, test: str, *, found: tuple[float, float] = (math.nan, math.nan), **columns: Any) -> None:
         product = columns.pop("product", None)
         rows.append(
-            {"kind": kind, "test": test, "group": "", "method": "likelihood-ratio", "null": 0.0, "value": math.nan}
-            | {"df": 1, "per_row": math.nan, "detectable": math.nan}
+            {"kind": kind, "test": test, "group": "", "method": target.method, "null": 0.0, "value": math.nan}
+            | {"std_all": math.nan, "df": 1, "per_row": math.nan}
+            | {"detectable": found[0], "detectable_std": found[1]}
             | columns
         )
         products.append(product)
 
+    nothing = (math.nan, math.nan)
     single: dict[int, float] = {}
-    for row in _paths(target):
-        per_row = single[row.free - 1] = _zero(target, row)
-        found = math.nan
-        if detectable:
-            found = _detectable(target, row, model, settings, nobs, power, alpha, hold)
-        value = float(target.theta[row.free - 1])
-        add("path", row.name, group=_group(target, row), value=value, per_row=per_row, detectable=found)
+    for row in path_rows(target):
+        per_row = single[row.free - 1] = target.zero(row)
+        value, found = float(target.theta[row.free - 1]), search.path(target, row) if search else nothing
+        add("path", row.name, group=group_of(target, row), value=value, std_all=target.std(row), per_row=per_row,
+            found=found)  # fmt: skip
     for text in restrictions:
         matrix, right = _restriction(target, text)
         add("restriction", text, df=len(matrix), per_row=target.restricted(matrix, right, text))
-    if whole.labels:
-        for test, group_df, per_row in _differences(target):
-            add("difference", test, df=group_df, per_row=per_row)
-        for test, step_df, per_row in _steps(whole, model, steps, std_lv):
+    if several:
+        for test, pair, values, matrix in _differences(target):
+            found = search.difference(target, *pair) if search and pair else nothing
+            per_row = target.restricted(matrix, np.zeros(len(matrix)), test)
+            add("difference", test, value=values[0], std_all=values[1], df=len(matrix), per_row=per_row, found=found)
+        for test, step_df, per_row in _steps(whole, model, steps, settings):
             add("step", test, df=step_df, per_row=per_row)
-    elif steps:
-        raise DataError("steps of invariance compare groups, and there is one", hint="leave steps out")
     if indirect:
-        for effect, label, value, product in _indirect(target, single, notes):
+        effects, left_out = indirect_tests(target, single)
+        notes += left_out
+        for effect in effects:
+            label = whole.labels[effect.group] if several else ""
             for method in ("joint", "delta"):
-                add("indirect", effect, group=label, method=method, value=value, product=product)
-    df = int(target.fit.measures["df"])
+                found = search.indirect(effect, method) if search else nothing
+                add("indirect", effect.name, group=label, method=method, value=effect.value, std_all=effect.std,
+                    product=effect.product, found=found)  # fmt: skip
     groups = max(len(whole.labels), 1)
-    if df > 0:
-        true = math.sqrt(groups * target.per_row / df)
-        add("model", "chi-square", value=true if target.per_row > WRONG else 0.0, df=df, per_row=_clean(target.per_row))
-        for test, null, alternative in RMSEA_TESTS:
-            add("rmsea", test, method="rmsea", null=null, value=alternative, df=df)
-    if target.per_row > WRONG:
+    wrong, used = False, target.used if missing == "listwise" else 1.0
+    if target.df > 0 and target.tests_fit:
+        true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
+        wrong = true > NOTED
+        add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)
+        for null, alternative in rmsea:
+            found = nothing
+            if search:
+                low, high = rmsea_detectable(max(count * used, 2.0), target.df, null, power, alpha, groups)
+                found = (high if alternative > null else low, math.nan)
+            add("rmsea", rmsea_name(null, alternative), method="rmsea", null=null, value=alternative, df=target.df,
+                found=found)  # fmt: skip
+    if used < 1:
+        notes.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")
+    elif target.used < 0.9995:
+        notes.append(f"{1 - target.used:.1%} of the rows have no answer and are left out.")
+    if not target.exact:
+        notes.append("Of the patterns of missing answers a representative selection was taken into account.")
+    if wrong:
         notes.append(
-            f"The model is wrong in this population (fit function {target.per_row:.4g}): the power of tests of its "
+            f"The model is wrong in this population (RMSEA {true:.3f}): the power of tests of its "
             "parts is an approximation for small errors."
         )
     for one, coefficients in zip(rows, products, strict=True):
-        one["noncentrality"] = one["per_row"] * nobs
-        one["power"] = power_at(one, coefficients, nobs, alpha, groups)
-        one["rows_needed"] = _needed(one, coefficients, power, alpha, groups)
-    columns = ["kind", "test", "group", "method", "null", "value", "df", "per_row", "noncentrality", "power"]
-    if any(one["rows_needed"] <= len(whole.parts[0].names) for one in rows):
+        one["noncentrality"] = one["per_row"] * count
+        one["power"] = power_at(one, coefficients, count, alpha, groups, used)
+        one["rows_needed"] = _needed(one, coefficients, power, alpha, groups, used)
+    if any(one["rows_needed"] * used <= len(whole.parts[0].names) for one in rows):
         notes.append(
             "Fewer rows than variables seem enough for some tests: that is large-sample theory where it does not hold."
         )
-    table = pd.DataFrame(rows, columns=[*columns, "rows_needed", "detectable"])
-    return PowerResult(int(nobs), alpha, power, whole.labels, whole.shares, tuple(notes), table, tuple(products))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return PowerResult(count, alpha, power, whole.labels, whole.shares, tuple(notes), table, tuple(products), used)
 
 
-def _clean(per_row: float) -> float:
-    """Return 0 for what is rounding."""
-    return per_row if per_row > TRUE else 0.0
+def _check(**given: tuple[Any, Sequence[Any]]) -> None:
+    for name, (value, allowed) in given.items():
+        if value not in allowed:
+            raise DataError(
+                f"{name}={value!r} is not available here.{did_you_mean(str(value), allowed)}",
+                hint="use " + " or ".join(repr(a) for a in allowed),
+            )
 
 
-def _fit(population: GroupPopulation, model: str, settings: Mapping[str, Any]) -> _Target:
-    """Fit a model to the moments of a population."""
-    several = bool(population.labels)
-    parsed = parse_model(model)
-    if any(":" in e.rhs for e in parsed.entries if e.op == "~"):
-        raise Unsupported(
-            "the power of a product of variables does not follow from means and covariances",
-            hint="draw samples and fit the model to each",
-        )
-    # at least the rows that lavaan's rule of divisors needs; whole numbers, so that shares are right to 1e-6
-    sizes = [max(round(REFERENCE * share), 2) for share in population.shares]
-    covs, means = {}, {}
-    for label, part, n in zip(population.labels or ("",), population.parts, sizes, strict=True):
-        names = list(part.names)
-        # the divisor of given covariances is n - 1; that of the population is n
-        covs[label] = pd.DataFrame(part.cov * (n / (n - 1)), index=names, columns=names)
-        means[label] = pd.Series(part.mean, index=names)
-    arguments = {k: v for k, v in settings.items() if several or k != "group_equal"}
-    if settings.get("group_equal") and not several:
-        raise DataError("group_equal compares groups, and there is one", hint="leave group_equal out")
-    keyed = dict(zip(covs, sizes, strict=True))
-    found = fit_model(
-        model,
-        sample_cov=covs if several else covs[""],
-        sample_mean=means if several else means[""],
-        nobs=keyed if several else sizes[0],
-        engine="native",
-        **arguments,
-    )
-    if not isinstance(found, Fit) or not found.converged or not found.identified:
-        raise ModelError(
-            f"the model cannot be fitted to the population itself: {found.failure}", hint="check both models"
-        )
-    if context_of(found).problem.restrictions is not None:
-        raise Unsupported(
-            "power with inequalities, bounds or nonlinear constraints is not available by theory",
-            hint="leave them out, or draw samples",
-        )
-    return _Target(population, found)
-
-
-def _group(target: _Target, row: Row) -> str:
-    """Return the label of the group of a row; empty for a parameter that groups share."""
-    shared = {r.group for r in target.rows if r.free == row.free}
-    return target.population.labels[row.group - 1] if target.population.labels and len(shared) == 1 else ""
-
-
-def _paths(target: _Target) -> list[Row]:
-    """Return one row for each free regression coefficient."""
-    seen: dict[int, Row] = {}
-    for row in target.rows:
-        if row.op == "~" and row.free:
-            seen.setdefault(row.free, row)
-    return list(seen.values())
-
-
-def _unit(q: int, *signed: tuple[int, float]) -> Array:
-    out = np.zeros(q)
-    for number, sign in signed:
-        out[number - 1] += sign
-    return out
-
-
-def _zero(target: _Target, row: Row) -> float:
-    """Return the noncentrality of one row for ``parameter == 0``."""
-    matrix = _unit(len(target.theta), (row.free, 1.0))[None]
-    return target.restricted(matrix, np.zeros(1), f"{row.name} == 0")
-
-
-def _restriction(target: _Target, text: str) -> tuple[Array, Array]:
+def _restriction(target: Target, text: str) -> tuple[Array, Array]:
     """Return linear restrictions on labels as a matrix and right sides."""
     parsed = parse_model(text)
-    table = context_of(target.fit).problem.table
+    table = target.table
     if parsed.entries or not parsed.constraints or any(c.op != "==" for c in parsed.constraints):
         raise ModelSyntaxError(
             f"'{text}' is no restriction of labels", hint="write 'a == b', several in one test behind ';'"
@@ -329,37 +248,38 @@ def _restriction(target: _Target, text: str) -> tuple[Array, Array]:
     known = [f for f in forms if f is not None]
     if len(known) < len(forms):
         raise Unsupported(
-            f"'{text}' is not linear in the parameters", hint="draw samples, or see the tests of indirect effects"
+            f"'{text}' is not linear in the parameters", hint=f"see the tests of indirect effects, or {DRAW}"
         )
     return np.array([f[0] for f in known]), np.array([f[1] for f in known])
 
 
-def _differences(target: _Target) -> list[tuple[str, int, float]]:
-    """Return tests of equal paths across groups: each by itself, and all together."""
+def _differences(target: Target) -> list[tuple[str, tuple[str, str] | None, tuple[float, float], Array]]:
+    """Return tests of equal paths across groups, each by itself and all together: path, differences, restrictions."""
     q, groups = len(target.theta), len(target.population.labels)
-    cells: dict[tuple[str, str], list[int]] = {}
+    cells: dict[tuple[str, str], list[Any]] = {}
     for row in target.rows:
         if row.op == "~" and row.free:
-            cells.setdefault((row.lhs, row.rhs), []).append(row.free)
-    out, everything = [], []
-    for (lhs, rhs), numbers in cells.items():
+            cells.setdefault((row.lhs, row.rhs), []).append(row)
+    out: list[tuple[str, tuple[str, str] | None, tuple[float, float], Array]] = []
+    for (lhs, rhs), own in cells.items():
+        numbers = [row.free for row in own]
         if len(numbers) != groups or len(set(numbers)) != groups:
             continue
-        matrix = np.array([_unit(q, (k, 1.0), (numbers[0], -1.0)) for k in numbers[1:]])
-        name = f"{lhs}~{rhs} equal in all groups"
-        out.append((name, len(matrix), target.restricted(matrix, np.zeros(len(matrix)), name)))
-        everything.append(matrix)
-    if len(everything) > 1:
-        matrix = np.vstack(everything)
-        name = "all paths equal in all groups"
-        out.append((name, len(matrix), target.restricted(matrix, np.zeros(len(matrix)), name)))
+        values = [float(target.theta[k - 1]) for k in numbers], [target.std(row) for row in own]
+        matrix = equal_paths(q, numbers)
+        out.append(
+            (f"{lhs}~{rhs} equal in all groups", (lhs, rhs), (spread_of(values[0]), spread_of(values[1])), matrix)
+        )
+    if len(out) > 1:
+        whole = np.vstack([matrix for *_, matrix in out])
+        out.append(("all paths equal in all groups", None, (math.nan, math.nan), whole))
     return out
 
 
 def _steps(
-    population: GroupPopulation, model: str, steps: Sequence[str] | None, std_lv: bool
+    population: GroupPopulation, model: str, steps: Sequence[str] | None, settings: Settings
 ) -> list[tuple[str, int, float]]:
-    """Return the steps of measurement invariance, each against the one before."""
+    """Return the steps of measurement invariance, each against the one before: as ``invariance`` fits them."""
     wanted = tuple(STEPS)[1:] if steps is None else tuple(steps)
     unknown = next((s for s in wanted if s not in STEPS), None)
     if unknown is not None:
@@ -368,65 +288,44 @@ def _steps(
     if not wanted or (steps is None and not any(e.op == "=~" for e in parse_model(model).entries)):
         return []
     text = measurement_model(parse_model(model)).text
-    out, before = [], None
     order = tuple(STEPS)
-    for name in order[: 1 + max(order.index(s) for s in wanted)]:
-        measures = _fit(population, text, {"group_equal": STEPS[name]}).fit.measures
-        if before is not None and name in wanted:
-            change = _clean((float(measures["chisq"]) - float(before["chisq"])) / REFERENCE)
-            out.append((name, int(measures["df"] - before["df"]), change))
-        before = measures
-    return out
-
-
-def _indirect(
-    target: _Target, single: Mapping[int, float], notes: list[str]
-) -> list[tuple[str, str, float, ProductTest]]:
-    """Return the specific indirect effects, each with the coefficients on its way.
-
-    `single` holds the noncentralities of their likelihood-ratio tests, by the place of the parameter: z tests of
-    samples reject as often as these say, while standard errors at the population's values promise less than there is.
-    """
-    out = []
-    whole = context_of(target.fit).problem
-    for k, label in enumerate(target.population.labels or ("",)):
-        place = whole.places[k] if isinstance(whole, GroupProblem) else np.arange(len(target.theta))
-        context = part_context(target.fit, label) if label else context_of(target.fit)
-        theta, problem = context.solution.theta, context.problem
-        effects = find_effects(problem.table, problem.structure)
-        if effects.unlisted:
-            notes.append("There are too many indirect effects to list.")
-        specific = [e for e in effects.effects if e.kind == "specific"]
-        for effect, path in zip(specific, effects.paths, strict=True):
-            edges = path[path < len(effects.lhs)]
-            numbers = [int(n) for n in effects.parameter[edges] if n >= 0]
-            if not numbers or len(set(numbers)) < len(numbers):
-                notes.append(f"{effect.path}: no power, its coefficients are fixed or share a label.")
-                continue
-            held = float(np.prod(effects.fixed[edges][effects.parameter[edges] < 0]))
-            cov = context.vcov[np.ix_(numbers, numbers)] * REFERENCE
-            roots = np.sign(theta[numbers]) * np.sqrt([single[int(place[n])] for n in numbers])
-            product = ProductTest(
-                tuple(float(v) for v in theta[numbers]),
-                tuple(tuple(float(v) for v in row) for row in cov),
-                tuple(float(v) for v in roots),
+    last = max(order.index(s) for s in wanted)
+    out: list[tuple[str, int, float]] = []
+    for partial in ((), _released(settings.group_partial)) if settings.group_partial else ((),):
+        before: Target | None = None
+        for k, name in enumerate(order[: 1 + last]):
+            equal = tuple(STEPS[s] for s in order[1 : k + 1])
+            now = fit_population(
+                population, text, Settings(equal, partial if equal else (), True, False, settings.missing)
             )
-            out.append((effect.path, label, held * float(np.prod(theta[numbers])), product))
+            if before is not None and name in wanted:
+                per_row = now.used * clean(now.solution.fmin - before.solution.fmin)
+                out.append((f"{name}, partial" if partial else name, now.df - before.df, per_row))
+            before = now
     return out
 
 
-def _needed(row: Mapping[str, Any], product: ProductTest | None, power: float, alpha: float, groups: int) -> float:
+def _released(partial: Sequence[str]) -> tuple[str, ...]:
+    """Add the intercepts of items whose loadings are released, as ``invariance`` does."""
+    items = [name.replace(" ", "").split("=~")[1] for name in partial if "=~" in name]
+    return tuple(dict.fromkeys([*partial, *(f"{item}~1" for item in items)]))
+
+
+def _needed(
+    row: Mapping[str, Any], product: ProductTest | None, power: float, alpha: float, groups: int, used: float
+) -> float:
     """Return the smallest number of rows with the asked power."""
-    if row["kind"] == "rmsea":
+    if row["kind"] == "rmsea" and used == 1:
         return float(rmsea_rows(row["df"], row["null"], row["value"], power, alpha, groups))
-    if product is None:
+    if product is None and row["kind"] != "rmsea":
         exact = chisq_rows(row["per_row"], row["df"], power, alpha)
-        return float(math.ceil(exact - 1e-9)) if math.isfinite(exact) else math.inf
+        return float(math.ceil(exact - 1e-9)) if exact <= MOST else math.inf
 
     def enough(n: int) -> bool:
-        return power_at(row, product, n, alpha, groups) >= power
+        return power_at(row, product, n, alpha, groups, used) >= power
 
-    low, high = 1, 16
+    low = 1 if product is not None else math.ceil(2 / used)
+    high = max(16, 2 * low)
     while not enough(high):
         low, high = high, 2 * high
         if high > MOST:
@@ -435,51 +334,3 @@ def _needed(row: Mapping[str, Any], product: ProductTest | None, power: float, a
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return float(high)
-
-
-def _detectable(
-    target: _Target,
-    row: Row,
-    model: str,
-    settings: Mapping[str, Any],
-    nobs: int,
-    power: float,
-    alpha: float,
-    hold: str,
-) -> float:
-    """Return the value of a path, on the side of its own sign, whose test has the asked power at `nobs` rows."""
-    from scipy.optimize import brentq
-
-    population = target.population
-    group = row.group - 1
-    if math.isnan(population.value(row.lhs, "~", row.rhs, group)) or sum(r.free == row.free for r in target.rows) > 1:
-        return math.nan
-    need = required_noncentrality(power, 1, alpha) / nobs
-    sign = -1.0 if float(target.theta[row.free - 1]) < 0 else 1.0
-
-    def gap(size: float) -> float:
-        changed = population.with_path(row.lhs, row.rhs, group, sign * size, hold)
-        if changed is None:
-            return math.nan
-        try:
-            now = _fit(changed, model, settings)
-            own = next(r for r in now.rows if (r.lhs, r.op, r.rhs, r.group) == (row.lhs, row.op, row.rhs, row.group))
-            return _zero(now, own) - need
-        except ModelError:  # almost nothing is left of a variance: the population ends here, too
-            return math.nan
-
-    # outwards until the power is there, or the population ends; then between the last two
-    low, high = 0.0, max(abs(float(target.theta[row.free - 1])), 0.05)
-    for _ in range(60):
-        at = gap(high)
-        if at >= 0:
-            break
-        if math.isnan(at):
-            high = (low + high) / 2
-            if high - low < 1e-6:
-                return math.nan
-            continue
-        low, high = high, 1.5 * high
-    else:
-        return math.nan
-    return sign * float(brentq(gap, low, high, xtol=1e-8, rtol=1e-8))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from b2b_sem.analysis.montecarlo import Population, moments_of
+from b2b_sem.analysis.power_missing import Holes, holes_by_chance
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.group import local_table
 from b2b_sem.engine.native.implied import compile_structure, implied_moments
@@ -15,10 +17,35 @@ from b2b_sem.errors import DataError, ModelSyntaxError
 from b2b_sem.spec.partable import ParameterTable, Row, build_table
 from b2b_sem.spec.syntax import ParsedModel, parse_model
 
-__all__ = ["HOLD", "GroupPopulation", "read_population", "split_rows_by"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HOLD", "GroupPopulation", "OrdinalPopulation", "PathChanges", "read_population", "split_rows_by"]
 
 #: What stays as it is when a path of the population changes.
 HOLD = ("variance", "residual")
+#: New values of paths by (lhs, rhs, group from 0).
+PathChanges = Mapping[tuple[str, str, int], float]
+
+
+@dataclass(frozen=True, eq=False)
+class OrdinalPopulation:
+    """Ordinal items: normal responses that are cut into answers.
+
+    Attributes
+    ----------
+    names : tuple of str, length p
+    thresholds : mapping of str to tuple of float
+    cor : (p, p) array
+        Correlations of the responses.
+    rows : DataFrame
+        Answers of many respondents of the population, as scored.
+    """
+
+    names: tuple[str, ...]
+    thresholds: Mapping[str, tuple[float, ...]]
+    cor: Array
+    rows: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,51 +61,92 @@ class GroupPopulation:
         Of all rows; they sum to 1.
     tables : tuple of ParameterTable
         Every parameter of each group at its value; empty where only moments are known.
+    holes : tuple of Holes
+        What is missing in each group; empty if nothing is.
+    change : callable or None
+        Makes the population with other values of some paths, where it does not come from tables.
+    notes : tuple of str
+        What to know about results for this population.
+    ordinal : OrdinalPopulation or None
+        Where answers are taken as categories, not as numbers.
     """
 
     labels: tuple[str, ...]
     parts: tuple[Population, ...]
     shares: tuple[float, ...]
     tables: tuple[ParameterTable, ...] = ()
+    holes: tuple[Holes, ...] = ()
+    change: Callable[[PathChanges], GroupPopulation | None] | None = None
+    notes: tuple[str, ...] = ()
+    ordinal: OrdinalPopulation | None = None
+
+    @property
+    def changeable(self) -> bool:
+        """Whether paths can take other values: not where only moments are known."""
+        return bool(self.tables) or self.change is not None
 
     def value(self, lhs: str, op: str, rhs: str, group: int) -> float:
         """Return the population's value of a parameter of a group (from 0); NaN where it has none."""
         key = (rhs, op, lhs) if op == "~~" and rhs < lhs else (lhs, op, rhs)
         return float(self.parts[group].values.get(key, np.nan))
 
-    def with_path(self, lhs: str, rhs: str, group: int, value: float, hold: str) -> GroupPopulation | None:
-        """Return the population with another value of the path ``lhs ~ rhs`` in a group (from 0).
+    def with_paths(self, paths: PathChanges, hold: str) -> GroupPopulation | None:
+        """Return the population with other values of some paths.
 
         Parameters
         ----------
-        lhs, rhs : str
-        group : int
-        value : float
+        paths : mapping of (lhs, rhs, group from 0) to float
         hold : {"variance", "residual"}
-            The variance of `lhs` stays, and its residual variance gives way; or the residual variance stays.
+            The variances of the outcomes stay, and their residual variances give way; or the residual variances stay.
 
         Returns
         -------
         GroupPopulation or None
-            None where there is no such population: the path would explain more than all variance.
+            None where there is no such population: paths would explain more than all variance.
         """
-        table = _with(self.tables[group], lhs, "~", rhs, value)
-        if hold == "variance":
-            before, after = _variance(self.tables[group], lhs), _variance(table, lhs)
-            if before is None or after is None:
+        if self.change is not None:
+            return self.change(paths)
+        parts, tables = list(self.parts), list(self.tables)
+        for group in sorted({g for _, _, g in paths}):
+            own = {(lhs, rhs): value for (lhs, rhs, g), value in paths.items() if g == group}
+            table: ParameterTable | None = tables[group]
+            for (lhs, rhs), value in own.items():
+                assert table is not None
+                table = _with(table, lhs, "~", rhs, value)
+            if hold == "variance":
+                table = _held(self.tables[group], table, dict.fromkeys(lhs for lhs, _ in own))
+            if table is None:
+                return None
+            try:
+                parts[group], tables[group] = moments_of(table), table
+            except ModelSyntaxError:
+                return None
+        return replace(self, parts=tuple(parts), tables=tuple(tables))
+
+
+def _held(before: ParameterTable, table: ParameterTable | None, outcomes: Iterable[str]) -> ParameterTable | None:
+    """Return the table with residual variances that leave the outcomes the variances they had; None if there are none.
+
+    An outcome may lead to another one: the second round, or a later one, finds nothing to change.
+    """
+    names = list(outcomes)
+    for _ in range(len(names) + 1):
+        moved = 0.0
+        for name in names:
+            if table is None:
+                return None
+            old, new = _variance(before, name), _variance(table, name)
+            if old is None or new is None:
                 return None
             # the variance is linear in the residual variance: d Var / d psi = (I - B)^-1 [lhs, lhs]^2
-            residual = after.residual - (after.total - before.total) / after.slope
+            residual = new.residual - (new.total - old.total) / new.slope
             if residual <= 0:
                 return None
-            table = _with(table, lhs, "~~", lhs, residual)
-        try:
-            part = moments_of(table)
-        except ModelSyntaxError:
-            return None
-        parts, tables = list(self.parts), list(self.tables)
-        parts[group], tables[group] = part, table
-        return replace(self, parts=tuple(parts), tables=tuple(tables))
+            moved = max(moved, abs(new.total / old.total - 1.0))
+            table = _with(table, name, "~~", name, residual)
+        if moved < 1e-13:
+            break
+    return table
 
 
 @dataclass(frozen=True)
@@ -106,7 +174,9 @@ def _with(table: ParameterTable, lhs: str, op: str, rhs: str, value: float) -> P
 
 
 def read_population(
-    given: str | Population | Mapping[str, Population], shares: Sequence[float] | Mapping[str, float] | None = None
+    given: str | Population | Mapping[str, Population],
+    shares: Sequence[float] | Mapping[str, float] | None = None,
+    missing_rate: float | Mapping[str, float] | None = None,
 ) -> GroupPopulation:
     """Return the groups of a population.
 
@@ -117,11 +187,13 @@ def read_population(
         groups differ by ``c(.3, .5)*x`` or by ``group:`` blocks.
     shares : sequence or mapping of float, optional
         Of the rows in each group, in any unit. Default: equal.
+    missing_rate : float or mapping of str to float, optional
+        Share of the answers to each variable, or to those named, that are missing completely at random.
 
     Raises
     ------
     DataError
-        If shares and groups do not go together.
+        If shares and groups do not go together, or rates and variables.
     ModelSyntaxError
         If a covariance matrix is not positive definite.
     """
@@ -140,7 +212,8 @@ def read_population(
         labels, parts = tuple(str(key) for key in given), tuple(given.values())
         if len(parts) == 1:
             labels = ()
-    return GroupPopulation(labels, parts, _shares(shares, labels), tables)
+    holes = tuple(holes_by_chance(missing_rate, part.names) for part in parts) if missing_rate is not None else ()
+    return GroupPopulation(labels, parts, _shares(shares, labels), tables, holes)
 
 
 def _labels(parsed: ParsedModel) -> tuple[str, ...]:

@@ -1,11 +1,18 @@
-"""Power from samples: shares of rejections over numbers of rows, and the rows that a power needs."""
+"""Power from samples: what is asked of anything that draws samples, and what is made of its rejections.
+
+A :class:`Sampler` draws samples of a size and says for each of them which tests reject. Two do so:
+:class:`MomentSampler` here, for normal populations that are moments, and
+:class:`b2b_sem.simulate.power_trial.TrialSampler`, for simulated answers.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,213 +20,461 @@ import pandas as pd
 from scipy import special
 
 from b2b_sem.analysis.montecarlo import MonteCarlo, Population, monte_carlo
-from b2b_sem.errors import DataError, ModelError, did_you_mean
-from b2b_sem.measures.power import binomial_band, probit_rows
-from b2b_sem.results.power_sample import RowSearch, SampledPower
+from b2b_sem.analysis.power_search import Goal, search
+from b2b_sem.engine.effect import find_effects
+from b2b_sem.engine.inference import count_df
+from b2b_sem.engine.native.constraint import linear_constraints
+from b2b_sem.engine.native.implied import compile_structure
+from b2b_sem.errors import DataError, did_you_mean
+from b2b_sem.results.power_sample import BASIS, COUNT, EXCLUDE, RowSearch, SampledPower
+from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.syntax import parse_model
 
-__all__ = ["find_rows", "sampled_power"]
+__all__ = [
+    "CHI_SQUARE",
+    "MomentSampler",
+    "PowerTest",
+    "Sampler",
+    "choose",
+    "effect_paths",
+    "joint_hits",
+    "sample_power",
+    "search_rows",
+    "together",
+]
 
+Array = npt.NDArray[np.float64]
 CHI_SQUARE = "chi-square"
-#: Shares at numbers of rows within this factor of the current answer are used for the next one.
-NEAR = 2.0
-#: Most rows that are tried.
+#: Most rows that a search tries with moments; drawing them costs nothing.
 MOST = 1_000_000
 
 
-def sampled_power(
-    truth: Population,
-    model: str,
-    *,
-    rows: Sequence[int],
-    tests: Sequence[str] = (),
-    n: int = 1000,
-    seed: int,
-    alpha: float = 0.05,
-    level: float = 0.95,
-    jobs: int = 1,
-    **options: Any,
-) -> SampledPower:
-    """Return how many of `n` normal samples reject, at each number of rows.
+@dataclass(frozen=True)
+class PowerTest:
+    """One test that samples make.
 
-    Parameters
+    Attributes
     ----------
-    truth : Population
-    model : str
-    rows : sequence of int
-    tests : sequence of str
-        Names of parameters (``"M~F"``), paths of indirect effects (``"F -> M -> Y"``: the joint significance test) or
-        ``"chi-square"``. Default: every regression coefficient, and chi-square.
-    n, seed, jobs : int
-        Samples at each number of rows; each has a random stream of its own, which `jobs` and the other numbers of rows
-        do not change.
-    alpha, level : float
-        Error rate of each test; of the binomial bands.
-    **options
-        Of :func:`~b2b_sem.analysis.montecarlo.monte_carlo`.
-
-    Raises
-    ------
-    DataError
-        For an unknown test or numbers out of range.
-    ModelError
-        If the model cannot be fitted to the population itself.
+    kind : str
+        "path", "parameter", "definition", "restriction", "difference", "indirect", "model", "proposition", "together".
+    test, group, method : str
+    value : float
+        In the population, where it is known.
+    usual : bool
+        Whether it is made if no tests are asked for.
+    parts : tuple of int
+        Places of the tests that must all reject, for "together".
     """
-    if not rows or not 0 < alpha < 1:
-        raise DataError(f"rows={list(rows)!r}, alpha={alpha!r}", hint="give numbers of rows, and alpha between 0 and 1")
-    out = []
-    for size in rows:
-        drawn = _draw(truth, model, int(size), n, seed, 0, jobs, options)
-        wanted = tuple(tests) or _default_tests(drawn)
-        for test in wanted:
-            rejected = rejections(drawn, test, alpha)
-            hits, used = int(rejected.sum()), len(rejected)
-            low, high = binomial_band(hits, used, level)
-            share = hits / used if used else math.nan
-            mcse = math.sqrt(share * (1 - share) / used) if used else math.nan
-            out.append((test, int(size), share, mcse, float(low), float(high), used, n - used))
-    columns = ["test", "nobs", "power", "mcse", "lower", "upper", "used", "failed"]
-    return SampledPower(alpha, level, n, seed, pd.DataFrame(out, columns=columns))
+
+    kind: str
+    test: str
+    group: str = ""
+    method: str = "Wald"
+    value: float = math.nan
+    usual: bool = True
+    parts: tuple[int, ...] = ()
 
 
-def find_rows(
-    truth: Population,
-    model: str,
-    test: str,
+class Sampler(Protocol):
+    """What draws samples.
+
+    Attributes
+    ----------
+    population, model : str
+        What they are called.
+    tests : tuple of PowerTest
+        All that are made.
+    seed : int
+    alpha : float
+    smallest, largest : int
+        Rows that make sense.
+    notes : tuple of str
+    """
+
+    population: str
+    model: str
+    tests: tuple[PowerTest, ...]
+    seed: int
+    alpha: float
+    smallest: int
+    largest: int
+    notes: tuple[str, ...]
+
+    def draw(self, size: int, visit: int, count: int) -> Array:
+        """Draw `count` samples of `size` rows and test.
+
+        Visit v to a size draws samples v * count to (v + 1) * count - 1 of it, whatever else was drawn before.
+
+        Returns
+        -------
+        (count, T) array
+            1 where a test rejects, 0 where it does not, NaN where it could not be made.
+        """
+        ...  # pragma: no cover
+
+
+def sample_power(
+    sampler: Sampler,
+    sizes: Sequence[int],
     *,
-    start: int,
+    nobs: int,
+    replications: int,
     power: float = 0.80,
-    alpha: float = 0.05,
-    precision: float = 0.05,
     level: float = 0.95,
-    n: int = 500,
-    most: int = 40,
-    seed: int,
-    jobs: int = 1,
-    progress: Callable[[int, float], None] | None = None,
-    **options: Any,
-) -> RowSearch:
-    """Search the smallest number of rows at which a test has the asked power.
-
-    Numbers of rows are doubled or halved from `start` until shares of rejections lie on both sides of `power`. Then a
-    curve ``Phi(a + b sqrt(rows))`` through the shares of all samples drawn near the answer so far tells where to draw
-    next, until its confidence interval for the number of rows is narrow enough.
+    failures: str = COUNT,
+    tests: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> SampledPower:
+    """Return the shares of samples that reject, at each number of rows.
 
     Parameters
     ----------
-    truth, model, test, alpha, seed, jobs, **options
-        As in :func:`sampled_power`.
+    sampler : Sampler
+    sizes : sequence of int
+        `nobs` is drawn, too.
+    nobs : int
+    replications : int
+        Samples at each number of rows.
+    power, level : float
+    failures : {"count", "exclude"}
+    tests : sequence of str
+        Names; default: the usual ones.
+    progress : callable, optional
+        Called with samples drawn and to be drawn.
+    """
+    check_failures(failures)
+    Goal(power=power, level=level)
+    every = sorted({int(nobs), *(int(v) for v in sizes)})
+    for size in every:
+        if size < 2:
+            raise DataError(f"{size} rows are no sample", hint="give larger numbers")
+    wanted, at = _pick(sampler.tests, tests)
+    parts = []
+    for done, size in enumerate(every):
+        parts.append(_counts(wanted, size, _picked(sampler.draw(size, 0, replications), wanted, at)))
+        if progress is not None:
+            progress((done + 1) * replications, len(every) * replications)
+    counts = _made(pd.concat(parts, ignore_index=True), tests)
+    return SampledPower(
+        population=sampler.population,
+        model=sampler.model,
+        nobs=int(nobs),
+        power=power,
+        alpha=sampler.alpha,
+        level=level,
+        replications=replications,
+        seed=sampler.seed,
+        failures=failures,
+        notes=(*sampler.notes, *_lost(counts)),
+        _counts=counts,
+    )
+
+
+def search_rows(
+    sampler: Sampler,
+    *,
+    goal: Goal,
+    start: int,
+    batch: int = 250,
+    failures: str = COUNT,
+    tests: Sequence[str] = (),
+    largest: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RowSearch:
+    """Search the smallest numbers of rows at which tests have the asked power.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    goal : Goal
     start : int
         First number of rows, such as that of theory.
-    power : float
-    precision : float
-        Half width of the confidence interval at which the search ends, relative to the number of rows.
-    level : float
-        Of that interval.
-    n, most : int
-        Samples in a batch; batches after which the search ends, with the interval it has.
+    batch : int
+        Samples in a visit to a number of rows.
+    failures : {"count", "exclude"}
+        Whether samples without a solution count against the power.
+    tests : sequence of str
+        Names; default: the usual ones.
+    largest : int, optional
+        Most rows that are tried.
     progress : callable, optional
-        Called with the rows and the share of each batch.
+        Called with samples drawn and the most there may be.
 
     Raises
     ------
     DataError
-        For numbers out of range, an unknown test, or if no number of rows has the power.
-    ModelError
-        If no sample can be used.
+        For unknown tests or numbers out of range.
     """
-    if not alpha < power < 1 or not 0 < precision < 1 or n < 2 or most < 3:
+    check_failures(failures)
+    if goal.power <= sampler.alpha:
+        raise DataError(f"power={goal.power!r} with alpha={sampler.alpha!r}", hint="ask for a power above alpha")
+    if batch < 10:
+        raise DataError(f"batch={batch!r}", hint="draw at least 10 samples at a time")
+    # a chi-square test that rejects a true model is nothing to wait for
+    names = tests or [f"{t.test} {t.group}" for t in sampler.tests if t.usual and t.kind != "model"]
+    wanted, at = _pick(sampler.tests, names, whole=bool(tests))
+    most = sampler.largest if largest is None else int(largest)
+    if most < sampler.smallest:
+        raise DataError(f"largest={most!r} rows", hint=f"the model needs at least {sampler.smallest} rows")
+
+    def look(size: float, visit: int) -> tuple[Array, Array]:
+        one = _counts(wanted, int(size), _picked(sampler.draw(int(size), visit, batch), wanted, at))
+        drawn.append(one)
+        trials = one["drawn" if failures == COUNT else "used"]
+        return one["rejected"].to_numpy(dtype=float), trials.to_numpy(dtype=float)
+
+    drawn: list[pd.DataFrame] = []
+    pool, found = search(
+        look,
+        len(wanted),
+        goal,
+        start=start,
+        smallest=sampler.smallest,
+        largest=most,
+        batch=batch,
+        progress=progress,
+    )
+    counts = pd.concat(drawn, ignore_index=True)
+    keys = ["kind", "test", "group", "method", "value", "nobs"]
+    counts = counts.groupby(keys, as_index=False, sort=False, dropna=False).sum()
+    counts = counts.sort_values("nobs", kind="stable", ignore_index=True)
+    rows = []
+    for test, one in zip(wanted, found, strict=True):
+        head = _head(test)
+        head.insert(4, ("basis", BASIS))
+        exact = math.ceil(one.at - 1e-9) if math.isfinite(one.at) else math.nan
+        numbers = {"rows": float(exact), "lower": one.lower, "upper": one.upper, "bound": one.bound}
+        rows.append(dict(head) | numbers | {"precise": one.precise})
+    notes = [*sampler.notes, *_lost(counts)]
+    if any(f.bound == "more than" for f in found):
+        notes.append(f"More than {most} rows were not tried: is there an effect?")
+    if not all(f.precise for f in found):
+        notes.append("Some intervals are wider than asked: allow more samples.")
+    return RowSearch(
+        population=sampler.population,
+        model=sampler.model,
+        power=goal.power,
+        alpha=sampler.alpha,
+        level=goal.level,
+        precision=goal.precision,
+        replications=pool.spent,
+        seed=sampler.seed,
+        failures=failures,
+        notes=tuple(notes),
+        _table=pd.DataFrame(rows),
+        _counts=counts,
+    )
+
+
+def check_failures(failures: str) -> None:
+    """Refuse an unknown way to treat samples without a solution."""
+    if failures not in (COUNT, EXCLUDE):
         raise DataError(
-            f"power={power!r}, precision={precision!r}, n={n!r}, most={most!r}",
-            hint="give power above alpha and below 1, precision such as 0.05, samples and at least 3 batches",
+            f"failures={failures!r}.{did_you_mean(str(failures), (COUNT, EXCLUDE))}", hint="use 'count' or 'exclude'"
         )
-    smallest = len(truth.names) + 1
-    visits: dict[int, int] = {}
-    batches: list[tuple[int, int, int]] = []
-
-    def look(size: int) -> float:
-        size = max(size, smallest)
-        if size > MOST:
-            raise DataError(f"'{test}' has less power than {power:g} at {MOST:,} rows", hint="is there an effect?")
-        drawn = _draw(truth, model, size, n, seed, visits.get(size, 0), jobs, options)
-        visits[size] = visits.get(size, 0) + 1
-        rejected = rejections(drawn, test, alpha)
-        if not len(rejected):
-            raise ModelError(f"no sample of {size} rows has a solution", hint="start from more rows")
-        batches.append((size, int(rejected.sum()), len(rejected)))
-        share = float(rejected.mean())
-        if progress is not None:
-            progress(size, share)
-        return share
-
-    # tiny samples seldom have a solution, and looking for one takes long: go down to them only if need be
-    size = max(int(start), 5 * len(truth.names))
-    first = look(size)
-    up = first < power
-    while len(batches) < most:
-        before, size = size, (2 * size if up else max(size // 2, smallest))
-        share = look(size)
-        if (share < power) != up or (not up and size == before):
-            break
-    estimate, se = _estimate(batches, math.sqrt(size * before), power)
-    z = float(special.ndtri(0.5 + level / 2.0))
-    while len(batches) < most and not (math.isfinite(estimate) and z * se <= precision * estimate):
-        # beside the answer on both sides in turn: a curve needs width to have a slope
-        about = estimate if math.isfinite(estimate) else math.sqrt(size * before)
-        look(round(about * (0.85, 1.0, 1.18)[len(batches) % 3]))
-        estimate, se = _estimate(batches, about, power)
-    table = pd.DataFrame(batches, columns=["nobs", "rejected", "used"])
-    table = table.groupby("nobs", as_index=False).sum()
-    table["power"] = table["rejected"] / table["used"]
-    table["lower"], table["upper"] = binomial_band(table["rejected"], table["used"], level)
-    done = math.isfinite(estimate) and z * se <= precision * estimate
-    rows = math.ceil(estimate) if math.isfinite(estimate) else 0
-    return RowSearch(test, power, alpha, level, seed, rows, estimate - z * se, estimate + z * se, bool(done), table)
 
 
-def _estimate(batches: Sequence[tuple[int, int, int]], about: float, power: float) -> tuple[float, float]:
-    near = [b for b in batches if about / NEAR <= b[0] <= about * NEAR]
-    if len(near) < 2:
-        near = list(batches)
-    rows, hits, trials = zip(*near, strict=True)
-    return probit_rows(rows, hits, trials, power)
+def _head(test: PowerTest) -> list[tuple[str, Any]]:
+    return [
+        ("kind", test.kind),
+        ("test", test.test),
+        ("group", test.group),
+        ("method", test.method),
+        ("value", test.value),
+    ]
 
 
-def _draw(
-    truth: Population, model: str, size: int, n: int, seed: int, visit: int, jobs: int, options: dict[str, Any]
-) -> MonteCarlo:
-    # a seed of its own for each number of rows and visit: shares at different rows are independent
-    words = np.random.SeedSequence(seed, spawn_key=(size, visit)).generate_state(2, np.uint32)
-    own = int(words[0]) << 32 | int(words[1])
-    return monte_carlo(truth, model, nobs=size, n=n, seed=own, jobs=jobs, **options)
+def _pick(tests: Sequence[PowerTest], names: Sequence[str], *, whole: bool = True) -> tuple[list[PowerTest], list[int]]:
+    """Return the tests that are reported, and the places of those that are drawn; the last may be all together."""
+    at = choose(tests, names)
+    wanted = [tests[k] for k in at]
+    if whole and names and sum(t.kind not in ("model", "together") for t in wanted) > 1:
+        wanted.append(PowerTest("together", "all tests", method="all"))
+    return wanted, at
 
 
-def _default_tests(drawn: MonteCarlo) -> tuple[str, ...]:
-    paths = tuple("".join(key) for key in drawn.names if key[1] == "~")
-    return (*paths, CHI_SQUARE) if drawn.df else paths
+def _picked(hit: Array, wanted: Sequence[PowerTest], at: Sequence[int]) -> Array:
+    own = hit[:, list(at)]
+    if len(wanted) > len(at):
+        single = [k for k, t in enumerate(wanted[:-1]) if t.kind not in ("model", "together")]
+        own = np.column_stack([own, joint_hits(own, single)])
+    return own
 
 
-def rejections(drawn: MonteCarlo, test: str, alpha: float) -> npt.NDArray[np.bool_]:
-    """Return whether each sample that can be used rejects.
+def _counts(tests: Sequence[PowerTest], size: int, hit: Array) -> pd.DataFrame:
+    """Return one row a test: drawn, used, rejected."""
+    used, rejected = np.isfinite(hit).sum(axis=0), np.nansum(hit, axis=0)
+    rows = [
+        dict(_head(t)) | {"nobs": size, "drawn": len(hit), "used": int(used[k]), "rejected": int(rejected[k])}
+        for k, t in enumerate(tests)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _made(counts: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
+    """Return the counts without tests that fits of this kind do not make, unless they were asked for."""
+    if asked or not counts["used"].any():
+        return counts
+    never = counts.groupby(["kind", "test", "group"])["used"].transform("sum") == 0
+    return counts[~never].reset_index(drop=True)
+
+
+def _lost(counts: pd.DataFrame) -> list[str]:
+    """Say where many samples could not be used."""
+    out = []
+    for size, own in counts.groupby("nobs"):
+        drawn, most = int(own["drawn"].max()), int(own["used"].max())
+        text = f"n = {size}: {drawn - most} of {drawn} samples have no usable solution" if drawn > most else ""
+        fewer = own[(most - own["used"]) * 100 > drawn]
+        if len(fewer):
+            worst = fewer.sort_values("used", kind="stable").to_dict("records")[0]
+            which = f"{worst['test']} {worst['group']}".strip()
+            text += "; " if text else f"n = {size}: "
+            text += f"{which} could be tested in {int(worst['used'])} of {drawn}"
+        if text and (drawn - int(own["used"].min())) * 100 > drawn:
+            out.append(f"{text}. 'power' leaves these out, 'power_all' counts them as not found.")
+    return out
+
+
+def choose(tests: Sequence[PowerTest], names: Sequence[str]) -> list[int]:
+    """Return the places of the tests that names stand for; those that are usual without names.
+
+    Spaces do not matter.
 
     Raises
     ------
     DataError
         If there is no such test.
     """
-    if test == CHI_SQUARE:
-        if not drawn.df:
-            raise DataError("a model without degrees of freedom has no chi-square test", hint="test a parameter")
-        return np.asarray(drawn.pvalue[drawn.converged] < alpha)
-    known = {"".join(key): k for k, key in enumerate(drawn.names)}
-    steps = [s.strip() for s in test.split("->")]
-    parts = [f"{b}~{a}" for a, b in pairwise(steps)] if len(steps) > 1 else [test.replace(" ", "")]
-    unknown = next((p for p in parts if p not in known), None)
-    if unknown is not None:
-        raise DataError(
-            f"the model has no free parameter '{unknown}'.{did_you_mean(unknown, known)}",
-            hint="name a parameter ('Y~X'), an indirect effect ('X -> M -> Y') or 'chi-square'",
+    if not names:
+        return [k for k, t in enumerate(tests) if t.usual]
+    known: dict[str, list[int]] = {}
+    for k, t in enumerate(tests):
+        for name in {_short(t.test), _short(f"{t.test} {t.group}")}:
+            known.setdefault(name, []).append(k)
+    out: list[int] = []
+    for name in names:
+        if _short(name) not in known:
+            shown = {_short(t.test): t.test for t in tests}
+            raise DataError(
+                f"there is no test '{name}'.{did_you_mean(_short(name), shown)}",
+                hint="tests: " + ", ".join(list(dict.fromkeys(shown.values()))[:40]),
+            )
+        out += [k for k in known[_short(name)] if k not in out]
+    return out
+
+
+def _short(name: str) -> str:
+    return "".join(str(name).split())
+
+
+def effect_paths(model: str, **shaping: Any) -> tuple[str, ...]:
+    """Return the specific indirect effects of a model, as ``"F -> M -> Y"``."""
+    table = build_table(parse_model(model), **shaping)
+    found = find_effects(table, compile_structure(table, {}))
+    return tuple(effect.path for effect in found.effects if effect.kind == "specific")
+
+
+def joint_hits(hit: Array, places: Sequence[int]) -> Array:
+    """Return whether all of several tests reject: NaN where one of them could not be made."""
+    own = hit[:, list(places)]
+    return (
+        np.where(np.isfinite(own).all(axis=1), own.min(axis=1), np.nan) if own.shape[1] else np.full(len(own), np.nan)
+    )
+
+
+def together(tests: Sequence[PowerTest]) -> list[PowerTest]:
+    """Return tests that several tests of one kind reject together: all paths, all propositions."""
+    out = []
+    for kind, name in (("path", "all paths"), ("proposition", "all propositions")):
+        parts = tuple(k for k, t in enumerate(tests) if t.kind == kind and t.usual)
+        if len(parts) > 1:
+            out.append(PowerTest("together", name, method="all", parts=parts))
+    return out
+
+
+@dataclass
+class MomentSampler:
+    """Normal samples from the moments of one group, drawn and fitted in batches.
+
+    Attributes
+    ----------
+    truth : Population
+    text : str
+        The model.
+    options : mapping
+        Of :func:`~b2b_sem.analysis.montecarlo.monte_carlo`.
+    folder : Path, optional
+        Where finished blocks are kept and looked for.
+
+    See :class:`Sampler` for the others.
+    """
+
+    truth: Population
+    text: str
+    seed: int
+    alpha: float
+    options: dict[str, Any]
+    jobs: int = 1
+    cluster: str | None = None
+    folder: Path | None = None
+    population: str = "moments"
+    model: str = "model"
+    largest: int = MOST
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shaping = {k: v for k, v in self.options.items() if k in ("std_lv", "orthogonal", "meanstructure")}
+        table = build_table(parse_model(self.text), fixed_x=False, **shaping)
+        self.smallest = len(table.observed) + 1
+        free = {r.free: r for r in reversed(table.rows) if r.free}
+        tests = []
+        for row in (free[k] for k in sorted(free)):
+            kind = "path" if row.op == "~" else "parameter"
+            key = (row.rhs, row.op, row.lhs) if row.op == "~~" and row.rhs < row.lhs else (row.lhs, row.op, row.rhs)
+            value = self.truth.values.get(key, math.nan)
+            tests.append(PowerTest(kind, "".join(key), value=value, usual=kind == "path"))
+        self._free = {t.test: k for k, t in enumerate(tests)}
+        tests += together(tests)
+        for path in effect_paths(self.text, fixed_x=False, **shaping):
+            steps = [f"{b}~{a}" for a, b in pairwise(path.split(" -> "))]
+            values = [next((t.value for t in tests if t.test == s), math.nan) for s in steps]
+            at = tuple(self._free[s] for s in steps if s in self._free)
+            tests.append(PowerTest("indirect", path, method="joint", value=math.prod(values), parts=at))
+        if count_df(table, linear_constraints(table))[2] > 0:
+            tests.append(PowerTest("model", CHI_SQUARE, method=CHI_SQUARE))
+        self.tests: tuple[PowerTest, ...] = tuple(tests)
+
+    def draw(self, size: int, visit: int, count: int) -> Array:
+        """Draw and test, as :meth:`Sampler.draw`."""
+        # a seed of its own for each number of rows and visit: shares at different rows are independent
+        words = np.random.SeedSequence(self.seed, spawn_key=(size, visit)).generate_state(2, np.uint32)
+        own = int(words[0]) << 32 | int(words[1])
+        drawn = monte_carlo(
+            self.truth,
+            self.text,
+            nobs=size,
+            n=count,
+            seed=own,
+            jobs=self.jobs,
+            cluster=self.cluster,
+            folder=None if self.folder is None else self.folder / f"n{size}" / f"visit-{visit}",
+            **self.options,
         )
-    at = [known[p] for p in parts]
-    usable = drawn.converged & np.isfinite(drawn.se[:, at]).all(axis=1)
-    z = np.abs(drawn.theta[usable][:, at] / drawn.se[usable][:, at])
-    return np.asarray((z > float(special.ndtri(1 - alpha / 2))).all(axis=1))
+        return self._hits(drawn)
+
+    def _hits(self, drawn: MonteCarlo) -> Array:
+        z = float(special.ndtri(1.0 - self.alpha / 2.0))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tested = drawn.converged[:, None] & np.isfinite(drawn.se) & (drawn.se > 0)
+            single = np.where(tested, np.abs(drawn.theta / drawn.se) > z, np.nan)
+        columns = {"".join(key): k for k, key in enumerate(drawn.names)}
+        hit = np.full((drawn.n, len(self.tests)), np.nan)
+        for k, test in enumerate(self.tests):
+            if test.parts:
+                hit[:, k] = joint_hits(hit, test.parts)
+            elif test.kind == "model":
+                hit[:, k] = np.where(drawn.converged & (drawn.df > 0), drawn.pvalue < self.alpha, np.nan)
+            elif test.kind != "indirect":
+                hit[:, k] = single[:, columns[test.test]]
+        return hit

@@ -1,4 +1,4 @@
-"""What simulated groups were drawn with, beside what a comparison of them found."""
+"""What simulated respondents were drawn with, beside what a fit of all or a comparison of groups found."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from b2b_sem.results.comparison import GroupComparison
+from b2b_sem.results.fit import FitResult
 from b2b_sem.results.group_claim import GroupClaim
 
-__all__ = ["RECOVERY_COLUMNS", "recover_groups"]
+__all__ = ["RECOVERY_COLUMNS", "recover", "recover_groups"]
+
+#: Of known values of all respondents together.
+COLUMNS = ("lhs", "op", "rhs", "population", "truth", "est_std", "se", "ci_lower", "ci_upper", "covered")
 
 RECOVERY_COLUMNS = (
     "split",
@@ -27,6 +31,42 @@ RECOVERY_COLUMNS = (
 SAME = 1e-9
 Values = dict[tuple[str, str, str, str], float]
 Row = tuple[str, str, str, str, float, float, float, float]
+
+
+def recover(truth: pd.DataFrame, fit: FitResult) -> pd.DataFrame:
+    """Return known values of simulated respondents beside the estimates of a fit of all of them together.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        lhs, op, rhs, value, expected, as ``simulate`` gives it.
+    fit : FitResult
+
+    Returns
+    -------
+    DataFrame
+        lhs, op, rhs, population, truth, est_std, se, ci_lower, ci_upper, covered: one row a parameter that is in both
+        and has a standard error. `truth` is what the standardized solution of the recorded answers tends to;
+        `population` is the value before answers were rounded to the response scale. The two differ only for loadings
+        and residuals of items that were fitted as numbers.
+    """
+    estimates = fit.standardized()[["lhs", "op", "rhs", "est_std", "se", "ci_lower", "ci_upper"]]
+    # nothing is expected of items whose responses are not normal, neither as numbers nor as ordinal items
+    table = truth[truth["expected"].notna()].rename(columns={"expected": "truth", "value": "population"})
+    if ordered := set(fit.model.options.get("ordered") or ()):
+        # ordinal items are modelled as they were before the rounding; pairs of one such and one number are left out
+        items = set(fit.model.observed)
+        own = (table["lhs"].isin(ordered) | ~table["lhs"].isin(items)) & (
+            table["rhs"].isin(ordered) | ~table["rhs"].isin(items)
+        )
+        table["truth"] = table["truth"].where(~own, table["population"])
+        table = table[own | ~(table["lhs"].isin(ordered) | table["rhs"].isin(ordered))]
+    swapped = estimates[estimates["op"] == "~~"].rename(columns={"lhs": "rhs", "rhs": "lhs"})
+    both = pd.concat([estimates, swapped[swapped["lhs"] != swapped["rhs"]]], ignore_index=True)
+    merged = table.merge(both, on=["lhs", "op", "rhs"], how="inner")
+    merged = merged[merged["se"] > 0].reset_index(drop=True)
+    merged["covered"] = (merged["ci_lower"] <= merged["truth"]) & (merged["truth"] <= merged["ci_upper"])
+    return merged[list(COLUMNS)]
 
 
 def recover_groups(truth: pd.DataFrame, comparison: GroupComparison) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-_KINDS = ("survey", "model", "simulation", "study", "montecarlo")
+_KINDS = ("survey", "model", "simulation", "study", "montecarlo", "plan")
 _FILE_SUFFIXES = (".yaml", ".yml", ".lav", ".txt")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-_TITLES = {"study": "studies", "montecarlo": "Monte Carlo studies"}
+_TITLES = {"study": "studies", "montecarlo": "Monte Carlo studies", "plan": "sample-size plans"}
 
 
 @click.command("list", short_help="List what is bundled.")
 def command() -> None:
-    """List the bundled surveys, models, simulations, studies and Monte Carlo studies."""
+    """List the bundled surveys, models, simulations, studies, Monte Carlo studies and plans."""
     from b2b_sem.cli.bundled import bundled_files
 
     entries = bundled_files()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -24,6 +25,8 @@ PATIENCE = 20
 DESERTED = 120
 #: Seconds between looks at whether there are workers left.
 GLANCE = 5
+#: Seconds for fetching the numbers of a block that is done, at first: its worker may have died since then.
+FETCH = 5
 KEPT = "Blocks that are kept in a folder are not lost."
 
 
@@ -70,9 +73,6 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
 
 
 def _work(client: Any, task: Any, what: str, todo: Sequence[int], ahead: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    from distributed import CancelledError, KilledWorker, wait
-    from distributed.comm import CommClosedError
-
     # computed, not scattered: when the worker that holds it dies, the scheduler has it unpacked again elsewhere
     shared = client.submit(_unpack, pickle.dumps(task), pure=False)
     left = iter(todo)
@@ -84,34 +84,55 @@ def _work(client: Any, task: Any, what: str, todo: Sequence[int], ahead: int) ->
             waiting[client.submit(_one, shared, what, block, _versions(), pure=False)] = block
 
     submit(islice(left, ahead))
-    alone = 0
+    seen, patience = time.monotonic(), FETCH
     while waiting:
-        try:
-            with client.as_current():
-                finished = wait(list(waiting), timeout=GLANCE, return_when="FIRST_COMPLETED").done
-            parts = [(future, waiting[future], future.result()) for future in finished]
-        except TimeoutError:
-            alone = 0 if client.scheduler_info()["workers"] else alone + GLANCE
-            if alone >= DESERTED:
-                raise B2BSemError(f"the cluster has had no workers for {alone} seconds", hint=KEPT) from None
-            continue
-        except KilledWorker:
-            raise B2BSemError(
-                "a block ended every worker of the cluster that it was given to",
-                hint=f"often memory runs out: start workers with fewer threads. {KEPT}",
-            ) from None
-        except ModuleNotFoundError as error:
-            raise DataError(
-                f"a worker of the cluster cannot do this: {error}",
-                hint=f"install b2b-sem {version('b2b-sem')} for the workers",
-            ) from None
-        except (CancelledError, CommClosedError):
-            raise B2BSemError("the scheduler of the cluster was lost", hint=KEPT) from None
-        for future, block, part in parts:
-            del waiting[future]
-            future.release()
+        for future in _finished(client, waiting):
+            try:
+                with _explained():
+                    part = future.result(timeout=patience)
+            except TimeoutError:
+                patience = min(2 * patience, DESERTED)  # or the way to this computer is slow
+                break
             submit(islice(left, 1))
-            yield block, part
+            yield waiting.pop(future), part
+        if client.scheduler_info()["workers"]:
+            seen = time.monotonic()
+        elif time.monotonic() - seen >= DESERTED:
+            raise B2BSemError(f"the cluster has had no workers for {DESERTED} seconds", hint=KEPT)
+
+
+def _finished(client: Any, waiting: Iterable[Any]) -> Iterable[Any]:
+    """Return what is done; nothing if that takes long."""
+    from distributed import wait
+
+    try:
+        with _explained(), client.as_current():
+            done: Iterable[Any] = wait(list(waiting), timeout=GLANCE, return_when="FIRST_COMPLETED").done
+    except TimeoutError:
+        return ()
+    return done
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what happened in the words of this package."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except KilledWorker:
+        raise B2BSemError(
+            "a block ended every worker of the cluster that it was given to",
+            hint=f"often memory runs out: start workers with fewer threads. {KEPT}",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"a worker of the cluster cannot do this: {error}",
+            hint=f"install b2b-sem {version('b2b-sem')} for the workers",
+        ) from None
+    except (CancelledError, CommClosedError):
+        raise B2BSemError("the scheduler of the cluster was lost", hint=KEPT) from None
 
 
 @contextmanager

@@ -99,6 +99,7 @@ class Replicator:
         tolerance: float = TOLERANCE,
         chunk: int | None = None,
         retry: bool = True,
+        alone: bool = True,
     ) -> Replicates:
         """Fit a stack of samples.
 
@@ -115,13 +116,17 @@ class Replicator:
         chunk : int, optional
             Replicates worked on at a time; bounds the memory.
         retry : bool
-            Fit replicates without a minimum again, one by one.
+            Fit replicates without a minimum again, from cautious values.
+        alone : bool
+            With `retry`: fit those that still have none one by one, which takes as long as hundreds of others.
         """
 
         def make(at: slice) -> Stack:
             return make_stack(self.kernel, cov[at], None if mean is None else mean[at])
 
-        return self.fit_stacks(len(cov), make, starts=starts, tolerance=tolerance, chunk=chunk, retry=retry)
+        return self.fit_stacks(
+            len(cov), make, starts=starts, tolerance=tolerance, chunk=chunk, retry=retry, alone=alone
+        )
 
     def fit_stacks(
         self,
@@ -132,6 +137,7 @@ class Replicator:
         tolerance: float = TOLERANCE,
         chunk: int | None = None,
         retry: bool = True,
+        alone: bool = True,
     ) -> Replicates:
         """Fit `count` samples whose moments `make` prepares, some at a time; the rest is as for :meth:`fit`."""
         chunk = chunk_size(self.kernel) if chunk is None else chunk
@@ -156,7 +162,7 @@ class Replicator:
                 converged[first + ended] = True
                 iterations[first + left] += cold.iterations
                 left = left[~cold.converged]
-            for r in left if retry else ():
+            for r in left if retry and alone else ():
                 retried[first + r] = True
                 again = self._alone(stack, int(r))
                 if again is not None:

@@ -21,7 +21,7 @@ from b2b_sem.errors import Unsupported
 from b2b_sem.measures import fit as fm
 from b2b_sem.spec.partable import ParameterTable
 
-__all__ = ["MEASURES", "StackInference", "infer_stack"]
+__all__ = ["MEASURES", "StackInference", "infer_stack", "measure_stack"]
 
 #: Fit measures of :func:`infer_stack`, in order.
 MEASURES: tuple[str, ...] = ("chisq", "df", "pvalue", "cfi", "tli", "rmsea", "rmsea_pvalue", "srmr")
@@ -91,6 +91,15 @@ def infer_stack(
         std_se = np.where(slope.any(axis=2), np.where(std_se < ZERO_SE, 0.0, std_se), 0.0)
         measures = _measures(problem, filled, fmin, cov, mean, n)
     return StackInference(raw, raw_se, std, std_se, identified, measures)
+
+
+def measure_stack(problem: Problem, kernel: Kernel, theta: Array, fmin: Array, cov: Array, mean: Array | None) -> Array:
+    """Return the fit measures alone, (R, len(MEASURES)); arguments and errors are those of :func:`infer_stack`."""
+    if kernel.exo:
+        raise Unsupported("batches have no fit measures with fixed covariates", hint="use bs.fit")
+    n = moments_divisor(problem.nobs, problem.options.likelihood)
+    with np.errstate(all="ignore"):
+        return _measures(problem, parts(kernel, theta, np.empty((len(theta), 0))), fmin, cov, mean, n)
 
 
 def _vcov(problem: Problem, kernel: Kernel, theta: Array, exo: Array, n: int) -> tuple[Array, npt.NDArray[np.bool_]]:

@@ -8,6 +8,7 @@ of rows can detect are three views of one equation (Satorra & Saris 1985, doi:10
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -23,9 +24,10 @@ __all__ = [
     "chisq_rows",
     "delta_power",
     "joint_power",
-    "probit_rows",
     "product_power",
     "required_noncentrality",
+    "rmsea_change_power",
+    "rmsea_change_rows",
     "rmsea_detectable",
     "rmsea_power",
     "rmsea_rows",
@@ -310,9 +312,102 @@ def rmsea_rows(
     _check_rmsea(df, null, alternative, alpha, groups)
     _check("power", power, alpha, 1.0)
 
-    def enough(n: int) -> bool:
-        return float(rmsea_power(n, df, null, alternative, alpha, groups)) >= power
+    return _smallest(lambda n: float(rmsea_power(n, df, null, alternative, alpha, groups)) >= power)
 
+
+def rmsea_change_power(
+    rows: npt.ArrayLike,
+    df: tuple[float, float],
+    null: tuple[float, float] = (0.0, 0.0),
+    alternative: tuple[float, float] = (0.06, 0.05),
+    alpha: float = 0.05,
+    groups: int = 1,
+) -> Array:
+    """Return the power of the test that a restriction makes a model fit worse, from the RMSEA of both models.
+
+    The difference of the chi-squares of a restricted and a larger model is noncentral chi-square with the noncentrality
+    (N - 1) (df_1 RMSEA_1^2 - df_2 RMSEA_2^2) / G (MacCallum, Browne & Cai 2006, doi:10.1037/1082-989X.11.1.19). The
+    hypothesis is that both fit alike, or, with other values under `null`, that they differ by as much as these say.
+
+    Parameters
+    ----------
+    rows : array_like
+        Rows of all groups together; the result has its shape.
+    df : (float, float)
+        Degrees of freedom of the restricted model, and of the larger one.
+    null, alternative : (float, float)
+        RMSEA of both models by the hypothesis, and in the population.
+    alpha : float
+    groups : int
+
+    Raises
+    ------
+    DataError
+        For numbers out of range, or where the restricted model does not fit worse, or not worse than by the hypothesis.
+    """
+    low, high = _changes(df, null, alternative, alpha, groups)
+    n = np.asarray(rows, dtype=float)
+    if (n < 2).any():
+        raise DataError("a test of fit needs at least 2 rows", hint="give larger samples")
+    more = df[0] - df[1]
+    critical = _critical(more, (n - 1.0) * low, alpha, True)
+    above = np.vectorize(lambda c, v: float(_above(c, more, np.asarray(v))), otypes=[float])
+    return np.asarray(above(critical, (n - 1.0) * high), dtype=float)
+
+
+def _changes(
+    df: tuple[float, float], null: tuple[float, float], alternative: tuple[float, float], alpha: float, groups: int
+) -> tuple[float, float]:
+    """Check a comparison of models and return what a row adds to its noncentrality by the hypothesis, and in truth."""
+    _check("alpha", alpha, 0.0, 1.0)
+    _check_df(df[1])
+    if not df[0] > df[1]:
+        raise DataError(
+            f"the restricted model has {df[0]:g} degrees of freedom, the larger one {df[1]:g}",
+            hint="give those of the restricted model first: it has more",
+        )
+    if groups < 1:
+        raise DataError(f"groups={groups!r}", hint="give the number of groups, at least 1")
+    found = []
+    for name, pair in (("null", null), ("alternative", alternative)):
+        for value in pair:
+            _check(f"RMSEA of {name}", value, 0.0, WORST, closed=True)
+        if pair[0] < pair[1]:
+            raise DataError(
+                f"{name}={pair!r}: the restricted model has the smaller RMSEA",
+                hint="give that of the restricted model first: it is not smaller here",
+            )
+        found.append((df[0] * pair[0] ** 2 - df[1] * pair[1] ** 2) / groups)
+    if not found[1] > found[0]:
+        raise DataError(
+            "the models differ in the population by no more than the hypothesis says",
+            hint="take the RMSEA of alternative further apart than those of null",
+        )
+    return found[0], found[1]
+
+
+def rmsea_change_rows(
+    df: tuple[float, float],
+    null: tuple[float, float] = (0.0, 0.0),
+    alternative: tuple[float, float] = (0.06, 0.05),
+    power: float = 0.80,
+    alpha: float = 0.05,
+    groups: int = 1,
+) -> int:
+    """Return the smallest number of rows with at least the asked power; arguments are those of ``rmsea_change_power``.
+
+    Raises
+    ------
+    DataError
+        For numbers out of range, or where more than a billion rows would be needed.
+    """
+    _changes(df, null, alternative, alpha, groups)
+    _check("power", power, alpha, 1.0)
+    return _smallest(lambda n: float(rmsea_change_power(n, df, null, alternative, alpha, groups)) >= power)
+
+
+def _smallest(enough: Callable[[int], bool]) -> int:
+    """Return the smallest number of rows, at least 2, that is enough: powers rise with the rows."""
     low, high = 1, 2
     while not enough(high):
         low, high = high, 2 * high
@@ -327,13 +422,13 @@ def rmsea_rows(
 
 
 def rmsea_detectable(
-    rows: int, df: float, null: float = 0.05, power: float = 0.80, alpha: float = 0.05, groups: int = 1
+    rows: float, df: float, null: float = 0.05, power: float = 0.80, alpha: float = 0.05, groups: int = 1
 ) -> tuple[float, float]:
     """Return the RMSEA below and above `null` that the tests tell from it with the asked power.
 
     Parameters
     ----------
-    rows : int
+    rows : float
         Of all groups together.
     df, null, power, alpha, groups
         As in :func:`rmsea_power`.
@@ -379,47 +474,3 @@ def binomial_band(hits: npt.ArrayLike, trials: npt.ArrayLike, level: float = 0.9
         middle = (share + z2 / (2.0 * n)) / (1.0 + z2 / n)
         half = np.sqrt(z2 * (share * (1.0 - share) / n + z2 / (4.0 * n**2))) / (1.0 + z2 / n)
     return np.asarray(np.maximum(middle - half, 0.0)), np.asarray(np.minimum(middle + half, 1.0))
-
-
-def probit_rows(
-    rows: npt.ArrayLike, hits: npt.ArrayLike, trials: npt.ArrayLike, power: float = 0.80
-) -> tuple[float, float]:
-    """Return the rows with the asked power from shares of rejections at several numbers of rows, and a standard error.
-
-    The curve is ``Phi(a + b sqrt(rows))``, which is that of a z test but for its other tail, fitted by maximum
-    likelihood to all shares together; the standard error is by the delta method.
-
-    Parameters
-    ----------
-    rows, hits, trials : (k,) array_like
-        At two numbers of rows or more.
-    power : float
-
-    Returns
-    -------
-    rows, se : float
-        NaN where the shares do not rise with the rows, or do not tell (all samples rejected, or none).
-    """
-    _check("power", power, 0.0, 1.0)
-    root, k, n = np.sqrt(np.asarray(rows, float)), np.asarray(hits, float), np.asarray(trials, float)
-    if len(np.unique(root)) < 2 or not 0 < k.sum() < n.sum():
-        return math.nan, math.nan
-    center = float((root * n).sum() / n.sum())
-    x = np.stack([np.ones_like(root), root - center], axis=1)
-    beta = np.array([float(special.ndtri(k.sum() / n.sum())), 0.0])
-    for _ in range(100):
-        line = np.clip(x @ beta, -8.0, 8.0)
-        p, density = special.ndtr(line), np.exp(-0.5 * line**2) / math.sqrt(2.0 * math.pi)
-        weight = n * density**2 / (p * (1.0 - p))
-        information = x.T @ (x * weight[:, None])
-        step = np.linalg.lstsq(information, x.T @ (density * (k - n * p) / (p * (1.0 - p))), rcond=None)[0]
-        beta = beta + step
-        if float(np.abs(step).max()) < 1e-10:
-            break
-    if beta[1] <= 0 or np.linalg.cond(information) > 1e14:
-        return math.nan, math.nan
-    at = (float(special.ndtri(power)) - beta[0]) / beta[1] + center
-    if at <= 0:
-        return math.nan, math.nan
-    slope = 2.0 * at * np.array([-1.0, -(at - center)]) / beta[1]
-    return at**2, float(np.sqrt(slope @ np.linalg.inv(information) @ slope))

@@ -13,6 +13,7 @@ from b2b_sem.measures.notation import TYPESET, interval, number, p_phrase
 from b2b_sem.report.answer import draw_answers
 from b2b_sem.report.canvas import FONT, INK, MUTED, STYLES, Figure, base_layout, ticks
 from b2b_sem.report.comparison import comparison_figures
+from b2b_sem.report.cutoff import cutoff_figures
 from b2b_sem.report.definition import HENSELER
 from b2b_sem.report.diagram import draw_path_diagram
 from b2b_sem.report.moderation_claim import moderation_figures
@@ -46,7 +47,8 @@ def build_figures(result: StudyResult) -> dict[str, Figure]:
     if result.measurement is not None:
         made.append(draw_htmt(result.measurement))
     made.append(draw_answers(result))
-    return {f.name: f for f in made if f is not None} | comparison_figures(result) | moderation_figures(result)
+    further = comparison_figures(result) | moderation_figures(result) | cutoff_figures(result)
+    return {f.name: f for f in made if f is not None} | further
 
 
 def draw_forest(result: StudyResult) -> Figure | None:

@@ -15,11 +15,14 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from b2b_sem.report.canvas import Figure
+from b2b_sem.report.cutoff import draw_cutoffs
 from b2b_sem.report.group_figure import invariance_figures, path_figures
 from b2b_sem.report.moderation_route import route_figures
 from b2b_sem.report.power_figure import power_figures
+from b2b_sem.report.power_sample import Sampled, sampled_contents, sampled_tables
 from b2b_sem.report.probe_figure import probe_figures
 from b2b_sem.report.table import link_dois
+from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.io import write_text
 from b2b_sem.results.moderation import ModerationResult
@@ -28,12 +31,14 @@ from b2b_sem.results.power import PowerResult
 from b2b_sem.results.probe import JohnsonNeyman, SimpleSlopes
 
 Probed = SimpleSlopes | JohnsonNeyman
+Grouped = InvarianceResult | PathGroupResult | ModerationResult
+Drawable = Grouped | PowerResult | Sampled | FitCutoffs | Probed | Sequence[Probed]
 
 __all__ = ["figure_spec", "plotly_code", "template", "write_figures"]
 
 
 def write_figures(
-    result: InvarianceResult | PathGroupResult | ModerationResult | PowerResult | Probed | Sequence[Probed],
+    result: Drawable,
     path: str | os.PathLike[str],
 ) -> Path:
     """Write the figures of a comparison of groups or of routes, or of a product, as one HTML page, whole or not at all.
@@ -42,10 +47,12 @@ def write_figures(
 
     Parameters
     ----------
-    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult, SimpleSlopes or JohnsonNeyman
+    result : InvarianceResult, PathGroupResult, ModerationResult, PowerResult and others
         Of :func:`b2b_sem.invariance`: steps, items that work differently (dMACS) and latent means. Of
         :func:`b2b_sem.compare_groups`: paths by group. Of :func:`b2b_sem.moderation`: standardized effects by route.
-        Of :func:`b2b_sem.power`: power over numbers of respondents.
+        Of :func:`b2b_sem.power`: power over numbers of respondents. Of :func:`b2b_sem.fit_cutoffs`: fit indices of
+        correct and misspecified samples. By samples also :func:`b2b_sem.find_rows` and
+        :func:`b2b_sem.find_effect`: curves with bands, and tables.
         Of :func:`b2b_sem.simple_slopes`: lines with bands, and the response surface. Of
         :func:`b2b_sem.johnson_neyman`: the slope over the moderator. A list of these makes one page.
     path : path
@@ -67,6 +74,7 @@ def write_figures(
         subtitle=subtitle,
         lines=lines,
         figures=figures,
+        tables=[Markup(t.to_html()) for t in sampled_tables(result)] if isinstance(result, Sampled) else [],
         specs=[Markup(figure_spec(f)) for f in figures],
         plotly=Markup(plotly_code()),
         version=version("b2b-sem"),
@@ -74,9 +82,7 @@ def write_figures(
     return write_text(path, page + "\n")
 
 
-def _contents(
-    result: InvarianceResult | PathGroupResult | ModerationResult | PowerResult | Probed | Sequence[Probed],
-) -> tuple[str, str, list[str], list[Figure]]:
+def _contents(result: Drawable) -> tuple[str, str, list[str], list[Figure]]:
     """Return title, subtitle, lines of text and figures of a page."""
     if isinstance(result, SimpleSlopes | JohnsonNeyman):
         result = [result]
@@ -85,6 +91,12 @@ def _contents(
         lines = dict.fromkeys(note for part in result for note in part.notes)
         title = f"{first.focal} → {first.outcome}, moderated by {first.moderator}"
         return title, f"The product {first.product} in the equation of {first.outcome}", [*lines], probe_figures(result)
+    if isinstance(result, Sampled):
+        return sampled_contents(result)
+    if isinstance(result, FitCutoffs):
+        kind = "one factor" if result.factors == 1 else f"{result.factors} factors"
+        lines_of = [*result.conclusions(), *result.notes]
+        return "Cut-offs of fit indices", f"{kind}, {result.nobs} respondents", lines_of, [draw_cutoffs(result)]
     if isinstance(result, PowerResult):
         split = f" in {len(result.groups)} groups" if result.groups else ""
         return "Power", f"{result.nobs} respondents{split}", list(result.notes), power_figures(result)

@@ -14,10 +14,10 @@ from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.report.canvas import MUTED, Figure, base_layout, ticks
 from b2b_sem.results.power import PowerResult
 
-__all__ = ["draw_power", "power_figures"]
+__all__ = ["LINES", "MOST", "PARTS", "dotted", "draw_power", "power_figures"]
 
 #: Colour and dash both differ, so that grey prints stay readable.
-_LINES = (
+LINES = (
     ("#0b5394", "solid"),
     ("#b45309", "7px,5px"),
     ("#0f766e", "16px,5px"),
@@ -67,7 +67,7 @@ def draw_power(result: PowerResult, tests: pd.DataFrame, name: str, title: str) 
     plot = go.Figure()
     said = []
     for k, row in enumerate(picked.to_dict("records")):
-        colour, dash = _LINES[k % len(_LINES)]
+        colour, dash = LINES[k % len(LINES)]
         label = " ".join(filter(None, (str(row["test"]), str(row["group"]))))
         own = curve.iloc[k * len(rows) : (k + 1) * len(rows)]
         need = f"{row['rows_needed']:.0f}" if math.isfinite(row["rows_needed"]) else "no number of"
@@ -98,8 +98,8 @@ def draw_power(result: PowerResult, tests: pd.DataFrame, name: str, title: str) 
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "itemclick": False},
         showlegend=True,
         shapes=[
-            _line(x0=0, x1=1, xref="paper", y0=result.power, y1=result.power),
-            _line(x0=result.nobs, x1=result.nobs, y0=0, y1=1, yref="paper"),
+            dotted(x0=0, x1=1, xref="paper", y0=result.power, y1=result.power),
+            dotted(x0=result.nobs, x1=result.nobs, y0=0, y1=1, yref="paper"),
         ],
     )
     left_out = len(tests) - len(picked)
@@ -111,7 +111,8 @@ def draw_power(result: PowerResult, tests: pd.DataFrame, name: str, title: str) 
     return Figure(name, title, caption, "; ".join(said), plot)
 
 
-def _line(**place: Any) -> dict[str, Any]:
+def dotted(**place: Any) -> dict[str, Any]:
+    """Return a dotted line that helps to read a figure."""
     return {"type": "line", "line": {"color": MUTED, "width": 1.2, "dash": "2px,3px"}, "layer": "below", **place}
 
 

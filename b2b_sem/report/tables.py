@@ -13,6 +13,7 @@ import pandas as pd
 from b2b_sem.measures.notation import count, is_missing, number, probability
 from b2b_sem.report.answer import tabulate_answers, tabulate_items
 from b2b_sem.report.comparison import comparison_tables, tabulate_parts
+from b2b_sem.report.cutoff import cutoff_tables
 from b2b_sem.report.definition import FORNELL_LARCKER, HAIR, HENSELER, ROEMER
 from b2b_sem.report.effect import tabulate_effects
 from b2b_sem.report.fit import tabulate_fit, tabulate_measures
@@ -567,6 +568,7 @@ def build_tables(result: StudyResult) -> dict[str, Table]:
         lambda: tabulate_items(result),
         lambda: tabulate_answers(result),
         lambda: tabulate_background(result),
+        *(lambda made=made: made for made in cutoff_tables(result).values()),
         *(lambda made=made: made for made in missing_tables(result).values()),
         *(lambda made=made: made for made in comparison_tables(result).values()),
         *(lambda made=made: made for made in moderation_tables(result).values()),

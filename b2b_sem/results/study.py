@@ -13,6 +13,7 @@ import pandas as pd
 
 from b2b_sem.errors import DataError
 from b2b_sem.results.comparison import GroupComparison
+from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.effect import EffectsResult
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.io import frame_from_records, plain, records, write_json
@@ -115,6 +116,8 @@ class StudyResult:
     moderation_truth : DataFrame or None
         For simulated respondents: id, lhs, op, rhs, truth, est_std, ci_lower, ci_upper, covered of the equations with a
         product.
+    fit_cutoffs : FitCutoffs or None
+        Cut-offs of fit indices for this model, if the study asks for them.
     """
 
     id: str
@@ -136,6 +139,7 @@ class StudyResult:
     group_truth: pd.DataFrame | None = None
     moderations: tuple[ModerationClaim, ...] = ()
     moderation_truth: pd.DataFrame | None = None
+    fit_cutoffs: FitCutoffs | None = None
 
     @property
     def ok(self) -> bool:
@@ -171,6 +175,7 @@ class StudyResult:
             "measurement": None if self.measurement is None else self.measurement.to_json(),
             "effects": None if self.effects is None else self.effects.to_json(),
             "missingness": None if self.missingness is None else self.missingness.to_json(),
+            "fit_cutoffs": None if self.fit_cutoffs is None else self.fit_cutoffs.to_json(),
             "comparisons": [c.to_json() for c in self.comparisons],
             "ladders": [c.to_json() for c in self.ladders],
             "moderations": [c.to_json() for c in self.moderations],
@@ -228,7 +233,9 @@ class StudyResult:
                 items=frame_from_records(sample["items"]),
                 background=tuple((label, frame_from_records(rows)) for label, rows in sample["background"]),
                 notes=tuple(sample["notes"]),
-                answers=None if sample.get("answers") is None else frame_from_records(sample["answers"]),
+                answers=None
+                if sample.get("answers") is None
+                else frame_from_records(sample["answers"], ("name", "answer", "label", "n", "percent")),
             ),
             rivals=tuple(
                 RivalResult(
@@ -256,6 +263,7 @@ class StudyResult:
             moderation_truth=None
             if data.get("moderation_truth") is None
             else frame_from_records(data["moderation_truth"]),
+            fit_cutoffs=None if data.get("fit_cutoffs") is None else FitCutoffs.from_json(data["fit_cutoffs"]),
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["codebook"]
+__all__ = ["COLUMNS", "codebook"]
 
 COLUMNS = ("column", "kind", "text", "scale", "facet", "reverse", "low", "high", "codes")
 

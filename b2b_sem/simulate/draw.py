@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from b2b_sem.simulate import nonresponse
 from b2b_sem.simulate.cluster import Clustered, membership
 from b2b_sem.simulate.population import Population
+from b2b_sem.simulate.raw import fact_moments
 from b2b_sem.simulate.truth import LevelPopulation, attenuations
 from b2b_sem.simulate.uneven import Uneven, correlated, uneven_items
 from b2b_sem.spec.method import METHOD_FACTOR
@@ -33,7 +34,7 @@ from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Plan", "draw_columns"]
+__all__ = ["HOLES", "Plan", "aside", "draw_columns"]
 
 Array = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ _DECIMALS = 6
 # Cut points that are compared with all responses one after the other.
 _FEW = 20
 # What was added later has streams of its own, by purpose, so that nothing else is drawn anew.
-_PARTS, _STRAIGHT, _HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
+_PARTS, _STRAIGHT, HOLES, _PILOT, _METHOD, _SIZES, _CLUSTERS = range(1_000_000, 1_000_007)
 # Respondents that rates of missing answers are solved with: they come out within about .002 in the population.
 _MANY = 50_000
 
@@ -71,6 +72,15 @@ class Plan:
         missing = () if self.spec.missing is None else self.spec.missing.mechanisms
         names = {*self.population.covariates, *(name for mechanism in missing for name in mechanism.depends_on)}
         return frozenset(names if self.fact is None else {*names, self.fact})
+
+    @property
+    def complete(self) -> bool:
+        """Whether no answer is missing."""
+        return not self.spec.response.missing_rate and self.spec.missing is None
+
+    def draw(self, n: int, seeds: Sequence[SeedSequence], *, facts: Container[str] | None = None) -> dict[str, Any]:
+        """Draw `n` respondents for each seed; see :func:`draw_columns`."""
+        return draw_columns(self, n, seeds, facts=facts)
 
     @property
     def one_by_one(self) -> bool:
@@ -118,12 +128,12 @@ def draw_columns(
     asked, columns = _asked(plan, n, seeds, facts)
     rate = plan.spec.response.missing_rate
     if rate > 0:
-        holes = np.concatenate([_aside(seed, 3).random((n, len(plan.items))) for seed in seeds]) < rate
+        holes = np.concatenate([aside(seed, 3).random((n, len(plan.items))) for seed in seeds]) < rate
         for k, item in enumerate(plan.items):
             asked[item] = np.where(holes[:, k], np.nan, asked[item])
     if plan.spec.missing is not None:
         given, law = dict(asked), plan.law
-        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(_aside, seeds[0], _HOLES))
+        found = nonresponse.missing_answers(law, plan.survey, given, columns, n, partial(aside, seeds[0], HOLES))
         for item, hole in found.items():
             asked[item] = np.where(hole, np.nan, asked[item])
     return asked | columns
@@ -136,11 +146,8 @@ def _asked(
     children = [seed.spawn(4) for seed in seeds]  # the last is that of missing answers
     streams = [[default_rng(child) for child in own] for own in children]
     told = [dict(zip(plan.spec.facts, seed.spawn(len(plan.spec.facts)), strict=True)) for seed in seeds]
-    undrawn = [name for name in plan.population.covariates if name not in plan.spec.facts]
-    if undrawn:
-        raise plan.spec.error(
-            ("facts",), f"'{undrawn[0]}' is a predictor in the model: say under 'facts' how it is distributed"
-        )
+    for name in plan.population.covariates:
+        fact_moments(plan.spec, name)  # refuses one that is not drawn
     columns: dict[str, Any] = {}
     scores: dict[str, Array] = {}
     for name in plan.spec.facts:
@@ -150,11 +157,11 @@ def _asked(
     late = [[default_rng(child.spawn(1)[0]) for child in own[:2]] for own in children]
     normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
     count = n * len(seeds)
-    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, _aside(seeds[0], _SIZES))
+    cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, aside(seeds[0], _SIZES))
     # sums go column by column
     z, noise = (np.asfortranarray(np.concatenate(part)) for part in zip(*normal, strict=True))
     responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
-    answers = {item: _answer(plan, item, responses[item]) for item in plan.items}
+    answers = {item: _answer(plan, item, responses[item], columns) for item in plan.items}
     checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
     asked: dict[str, NDArray[Any]] = {}
     for item in plan.items:
@@ -167,7 +174,7 @@ def _asked(
             raise plan.spec.error(
                 ("response", "straight", "length"), f"{straight.length} answers in a row, but {len(asked)} are asked"
             )
-        asked = nonresponse.line_up(straight, plan.survey, asked, n, _aside(seeds[0], _STRAIGHT))
+        asked = nonresponse.line_up(straight, plan.survey, asked, n, aside(seeds[0], _STRAIGHT))
     if plan.spec.clusters is not None and cluster is not None:
         columns[plan.spec.clusters.name] = cluster + 1
     return asked, columns
@@ -192,13 +199,13 @@ def _numbers(plan: Plan, nodes: Array, items: Array, cluster: NDArray[np.intp] |
     """Return the random numbers behind the responses; what comes with a section has streams of its own."""
     values = plan.population
     if METHOD_FACTOR in values.added_last:
-        nodes[:, values.nodes.index(METHOD_FACTOR)] = _aside(seed, _METHOD).standard_normal(len(nodes))
+        nodes[:, values.nodes.index(METHOD_FACTOR)] = aside(seed, _METHOD).standard_normal(len(nodes))
     if cluster is None:
         return _Numbers(nodes, items)
     count = int(cluster[-1]) + 1
     # by name, so that another latent or item changes nothing for the others
     drawn = [
-        np.column_stack([_aside(seed, _CLUSTERS, crc32(name.encode())).standard_normal(count) for name in names])
+        np.column_stack([aside(seed, _CLUSTERS, crc32(name.encode())).standard_normal(count) for name in names])
         for names in (values.nodes, values.items)
     ]
     return _Numbers(nodes, items, drawn[0][cluster], drawn[1][cluster])
@@ -242,11 +249,12 @@ def _behind(
     values = plan.population
     if plan.fact is None:
         asides = _asides(seed, _PARTS, 0, len(values.items))
-        return _responses(values, scores, numbers, plan.uneven[0], plan.clustered[0], asides)
+        found = _responses(values, scores, numbers, plan.uneven[0], plan.clustered[0], asides)
+        return {item: x + values.response_mean(item) for item, x in found.items()} if values.raw else found
     out = {item: np.empty(n) for item in values.items}
     for k, level in enumerate(plan.levels):
         # the same random numbers, whatever the level: values that do not differ leave the answers as they are
-        rows = pd.Series(columns[plan.fact]).isin(level.codes).to_numpy()
+        rows = _rows_of(level, plan.fact, columns)
         own = {name: score[rows] for name, score in scores.items() if len(score)}
         asides = _asides(seed, _PARTS, k, len(values.items))
         found = _responses(level.population, own, numbers.of(rows), plan.uneven[k], plan.clustered[k], asides)
@@ -256,11 +264,11 @@ def _behind(
 
 
 def _nodes(values: Population, scores: Mapping[str, Array], unique: Sequence[Array]) -> dict[str, Array]:
-    """Return covariates and latents, all with mean 0 and variance 1, from what is unexplained in them."""
+    """Return covariates and latents, as deviations from their means, from what is unexplained in them."""
     nodes: dict[str, Array] = {}
     for name in values.order:
         if name in scores:
-            nodes[name] = scores[name]
+            nodes[name] = scores[name] * values.disturbance_sd[name]
             continue
         total = unique[values.nodes.index(name)] * values.disturbance_sd[name]
         for outcome, predictor, value in values.paths:
@@ -298,28 +306,40 @@ def _responses(
     return out
 
 
-def _aside(seed: SeedSequence, *key: int) -> Generator:
+def aside(seed: SeedSequence, *key: int) -> Generator:
     """Return the stream of a purpose that has one of its own."""
     return default_rng(SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key)))
 
 
 def _asides(seed: SeedSequence, purpose: int, part: int, count: int) -> list[Callable[[], Generator]]:
     """Return the streams of a purpose, made when they are asked for."""
-    return [partial(_aside, seed, purpose, part, k) for k in range(count)]
+    return [partial(aside, seed, purpose, part, k) for k in range(count)]
 
 
-def _answer(plan: Plan, item: str, response: Array) -> NDArray[Any]:
+def _answer(plan: Plan, item: str, response: Array, columns: Mapping[str, Any]) -> NDArray[Any]:
     """Return the stored answers of one item: cut or shifted to its format, reversed items turned round."""
     low, high = plan.survey.range_of(item)
     shape = plan.spec.shape(item, plan.survey.scale_of(item))
     reverse = plan.survey.item(item).reverse
     if plan.spec.response.type == "continuous":
-        mean = (low + high) / 2 if shape.mean is None else shape.mean
-        sd = (high - low) / 4 if shape.sd is None else shape.sd
+        mean, sd = 0.0, 1.0
+        if not plan.population.raw:
+            mean = (low + high) / 2 if shape.mean is None else shape.mean
+            sd = (high - low) / 4 if shape.sd is None else shape.sd
         value = mean + sd * response
         return np.round(low + high - value if reverse else value, _DECIMALS)
-    answer = low + _passed(shape.cut_points(low, high), response)
+    cuts = plan.population.cuts.get(item) or shape.cut_points(low, high)
+    answer = low + _passed(cuts, response)
+    for level in plan.levels:
+        if (own := level.population.cuts.get(item, cuts)) != cuts:
+            rows = _rows_of(level, plan.fact, columns)
+            answer[rows] = low + _passed(own, response[rows])
     return low + high - answer if reverse else answer
+
+
+def _rows_of(level: LevelPopulation, fact: str | None, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return which respondents belong to a level."""
+    return pd.Series(columns[fact or ""]).isin(level.codes).to_numpy()
 
 
 def _passed(cuts: Sequence[float], response: Array) -> NDArray[np.int64]:
@@ -363,21 +383,14 @@ def _fact(plan: Plan, name: str, n: int, rng: Generator) -> tuple[NDArray[Any], 
         values = np.array(codes, dtype=np.int64 if all(isinstance(c, int) for c in codes) else object)[drawn]
         if name not in plan.population.covariates:
             return values, np.empty(0)
-        if values.dtype == object:
-            raise plan.spec.error(
-                where, f"fact '{name}' is a predictor in the model, but its categories are not numbers"
-            )
-        mean = math.fsum(c * p for c, p in spec.shares.items() if isinstance(c, int))
-        variance = math.fsum((c - mean) ** 2 * p for c, p in spec.shares.items() if isinstance(c, int))
-        if not variance > 0:
-            raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
-        return values, (values - mean) / math.sqrt(variance)
+        mean, sd = fact_moments(plan.spec, name)
+        return values, (values - mean) / sd
     if fact.type == "text" or spec.mean is None or spec.sd is None:
         raise plan.spec.error(
             where, f"fact '{name}' is text: its answers cannot be drawn", hint="Take it out of 'facts'."
         )
-    if spec.sd == 0 and name in plan.population.covariates:
-        raise plan.spec.error(where, f"fact '{name}' is a predictor in the model, but it does not vary")
+    if name in plan.population.covariates:
+        fact_moments(plan.spec, name)  # refuses one that does not vary
     score = rng.standard_normal(n)
     values = np.clip(spec.mean + spec.sd * score, fact.minimum, fact.maximum)
     # What has a lower end is counted: people, years, certificates.

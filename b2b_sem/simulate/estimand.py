@@ -15,10 +15,11 @@ from b2b_sem.analysis.structural import fit
 from b2b_sem.errors import B2BSemError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
+from b2b_sem.simulate.text import TextPlan, standardized_values
 from b2b_sem.simulate.trial import SHAPING, Key, key_of
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
-from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.partable import ParameterTable, build_table
 from b2b_sem.spec.product import linear_part
 from b2b_sem.spec.syntax import parse_model
 
@@ -39,48 +40,101 @@ _ROUNDING = 1e-9
 _MANY = 10_000
 
 
-def true_values(plan: Plan, trial: Trial) -> Array:
-    """Return the population's value of each reported parameter, standardized, NaN where it has none.
+def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
+    """Return the population's value of each reported parameter, NaN where it has none.
 
     - Loadings and paths have the values of the population, whatever else is in the model that is fitted: a path from
       which a confounder was left out is biased. Standardized within the level, in populations with levels.
     - A (residual) variance or covariance means the same in both only if the variables have the same predictors in both;
       otherwise it has no value of that name.
-    - Where the model reproduces the covariances of the population, and agrees with the values above, all other
+    - Raw values are put into the metric that the fitted model gives its latents, by a fixed loading or variance.
+    - Where the model reproduces the moments of the population, and agrees with the values above, all other
       parameters have the values they have in this solution: those of models written differently, of paths and
-      covariances that the population does not have (which are 0), of defined parameters.
+      covariances that the population does not have (which are 0), of defined parameters, of intercepts.
     - A fit of respondents of several levels together has the values that hold in each of them and in their mixture.
 
     Parameters
     ----------
-    plan : Plan
+    plan : Plan or TextPlan
     trial : Trial
 
     Returns
     -------
     (k,) array
-        In the order of ``trial.rows``.
+        In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
     group = trial.condition.settings.group
     table = build_table(linear_part(parse_model(trial.text)), **_shaping(trial))
-    predictors: dict[str, set[str]] = {}
-    for row in table.rows:
-        if row.op in ("=~", "~"):
-            outcome, predictor = (row.rhs, row.lhs) if row.op == "=~" else (row.lhs, row.rhs)
-            predictors.setdefault(outcome, set()).add(predictor)
+    predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
     regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
     known: dict[Key, float] = {}
     for label in dict.fromkeys(key[3] for key in trial.rows):
-        part = _part(plan, group, label)
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
-        own = {name: v for name, v in _values(plan, part, names, regressions).items() if name in names}
-        for population in (level.population for level in part):
-            theirs = _predictors(population)
-            own = {name: v for name, v in own.items() if _means_the_same(name, predictors, theirs)}
-        if len(part) == 1 and names.keys() - own.keys():
-            own |= _reproduced(part[0].population, trial, own, names)
+        if isinstance(plan, TextPlan):
+            values = _of_text(plan, raw=trial.raw)
+            theirs = [_parents(plan.population.values)]
+        else:
+            part = _part(plan, group, label)
+            values = _values(plan, part, names, regressions, raw=trial.raw)
+            theirs = [_predictors(level.population) for level in part]
+        same = {name: v for name, v in values.items() if all(_means_the_same(name, predictors, own) for own in theirs)}
+        if trial.raw:
+            same = _in_metric(same, values, table)
+        own = {name: v for name, v in same.items() if name in names}
+        if len(theirs) == 1 and names.keys() - own.keys():
+            moments = _text_moments(plan) if isinstance(plan, TextPlan) else _moments(part[0].population)
+            if moments is not None:
+                own |= _reproduced(moments, trial, own, names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _parents(names: Iterable[Name]) -> dict[str, set[str]]:
+    """Return variable -> what leads to it."""
+    out: dict[str, set[str]] = {}
+    for lhs, op, rhs in names:
+        if op in ("=~", "~"):
+            outcome, predictor = (rhs, lhs) if op == "=~" else (lhs, rhs)
+            out.setdefault(outcome, set()).add(predictor)
+    return out
+
+
+def _of_text(plan: TextPlan, *, raw: bool) -> dict[Name, float]:
+    """Return the values of a text; means come from the moments."""
+    values = plan.population.values if raw else standardized_values(plan.population)
+    return {key_of(*name)[:3]: v for name, v in values.items() if name[1] != "~1" and math.isfinite(v)}
+
+
+def _in_metric(same: Mapping[Name, float], values: Mapping[Name, float], table: ParameterTable) -> dict[Name, float]:
+    """Put raw values into the metric of a model that is fitted; NaN-free: what has no metric is left out.
+
+    A latent that the model fixes by a loading of p instead of the population's l is l / p times as large; one that it
+    fixes by a (residual) variance of s instead of v is sqrt(s / v) times as large.
+    """
+    scale: dict[str, float] = dict.fromkeys(table.observed, 1.0)
+    fixed = [row for row in table.rows if not row.free and row.value and row.group == 1]
+    for latent in table.latents:
+        for row in fixed:
+            name = (row.lhs, row.op, row.rhs)
+            if row.op == "=~" and row.lhs == latent and row.rhs in table.observed and values.get(name):
+                scale[latent] = values[name] / float(row.value or 1.0)
+                break
+            if row.op == "~~" and row.lhs == row.rhs == latent and same.get(name, 0.0) > 0:
+                scale[latent] = math.sqrt(float(row.value or 1.0) / same[name])
+                break
+    for latent in table.latents:  # latents that others stand for
+        for row in fixed:
+            name = (row.lhs, row.op, row.rhs)
+            if latent not in scale and row.op == "=~" and row.lhs == latent and row.rhs in scale and values.get(name):
+                scale[latent] = values[name] * scale[row.rhs] / float(row.value or 1.0)
+    out = {}
+    for (lhs, op, rhs), value in same.items():
+        parts = [lhs, *rhs.split(":")]
+        if op == "~1" or any(part not in scale for part in parts):
+            continue
+        left, right = scale[lhs], math.prod(scale[part] for part in parts[1:])
+        out[lhs, op, rhs] = value * (left * right if op == "~~" else right / left if op == "=~" else left / right)
+    return out
 
 
 def _shaping(trial: Trial) -> dict[str, Any]:
@@ -109,12 +163,20 @@ def _in(code: int | str, codes: Iterable[int | str]) -> bool:
 
 
 def _values(
-    plan: Plan, part: Sequence[LevelPopulation], names: Iterable[Name], regressions: Sequence[tuple[str, str]]
+    plan: Plan,
+    part: Sequence[LevelPopulation],
+    names: Iterable[Name],
+    regressions: Sequence[tuple[str, str]],
+    *,
+    raw: bool,
 ) -> dict[Name, float]:
     """Return the values that hold in all of these levels together."""
     products = any(level.population.interactions for level in part)
     if len(part) == 1 and not products:
-        return _standardized(part[0].population)
+        only = part[0].population
+        if raw:
+            return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in only.truth()}
+        return _standardized(only.standardized())
     factors = [plan.factors(level.population) for level in part]
     tables = [pooled_truth(part, factors, regressions if products else None)]
     if products and any(":" in name[2] for name in names):
@@ -122,7 +184,10 @@ def _values(
     return {
         key_of(lhs, op, rhs)[:3]: float(value)
         for table in tables
-        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table["value"], strict=True)
+        for lhs, op, rhs, value in zip(
+            table["lhs"], table["op"], table["rhs"], table["raw" if raw else "value"], strict=True
+        )
+        if math.isfinite(value)
     }
 
 
@@ -160,28 +225,50 @@ def _means_the_same(name: Name, one: Mapping[str, set[str]], other: Mapping[str,
     return op != "~~" or all(one.get(v, set()) == other.get(v, set()) for v in (lhs, rhs))
 
 
-def _reproduced(
-    population: Population, trial: Trial, known: Mapping[Name, float], names: Iterable[Name]
-) -> dict[Name, float]:
-    """Return the standardized solution of the covariances of the population, if the model reproduces them."""
+def _moments(population: Population) -> tuple[pd.DataFrame, NDArray[np.float64]] | None:
+    """Return the covariances and means of items and facts; None where products make them those of no linear model."""
     if population.interactions:
-        return {}
+        return None
     observed = [*population.items, *population.covariates]
     at = [(*population.items, *population.nodes).index(name) for name in observed]
-    cov = population.cov()[np.ix_(at, at)] * _MANY / (_MANY - 1)
-    frame = pd.DataFrame(cov, index=observed, columns=observed)
+    cov = pd.DataFrame(population.cov()[np.ix_(at, at)], index=observed, columns=observed)
+    means = [population.response_mean(item) for item in population.items]
+    return cov, np.array([*means, *(population.means.get(name, 0.0) for name in population.covariates)])
+
+
+def _text_moments(plan: TextPlan) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    names = list(plan.items)
+    return pd.DataFrame(plan.population.cov, index=names, columns=names), np.asarray(plan.population.mean)
+
+
+def _reproduced(
+    moments: tuple[pd.DataFrame, Array], trial: Trial, known: Mapping[Name, float], names: Iterable[Name]
+) -> dict[Name, float]:
+    """Return the solution of the moments of the population, if the model reproduces them."""
+    cov, mean = moments
+    frame = cov * _MANY / (_MANY - 1)
+    options: dict[str, Any] = dict(_shaping(trial))
+    if options.get("meanstructure") or any(op == "~1" for _, op, _ in names):
+        options["sample_mean"] = pd.Series(mean, index=cov.index)
     try:
-        found = fit(trial.text, sample_cov=frame, nobs=_MANY, engine="native", **_shaping(trial))
+        found = fit(trial.text, sample_cov=frame, nobs=_MANY, engine="native", **options)
     except B2BSemError:
         return {}
     if not (found.converged and found.identified and found.measures["fmin"] < _EXACT):
         return {}
-    table = found.standardized()
+    table = found.parameters if trial.raw else found.standardized()
+    column = "est" if trial.raw else "est_std"
     solution = {
         key_of(lhs, op, rhs)[:3]: float(value)
-        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table["est_std"], strict=True)
+        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table[column], strict=True)
     }
-    if any(abs(solution.get(name, math.inf) - value) > _SAME for name, value in known.items()):
+    if any(abs(solution.get(name, math.inf) - value) > _SAME * max(1.0, abs(value)) for name, value in known.items()):
         return {}
     # a number without its last digits: 0 is 0, and no error of rounding looks like bias
-    return {name: round(solution[name], 6) + 0.0 for name in names if name not in known and name in solution}
+    return {name: _tidy(solution[name], trial.raw) for name in names if name not in known and name in solution}
+
+
+def _tidy(value: float, raw: bool) -> float:
+    if raw:  # of any size
+        return float(f"{value:.8g}") if abs(value) > _SAME else 0.0
+    return round(value, 6) + 0.0

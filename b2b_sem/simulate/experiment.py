@@ -36,11 +36,13 @@ from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
 from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_trial", "summarise"]
+__all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -107,15 +109,15 @@ def monte_carlo(
         If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
-    _whole(jobs, "jobs", 1)
+    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
     trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
     for trial in trials:
         check_options(trial)
-    place = None if folder is None else _prepare_folder(Path(folder), spec, number)
+    place = None if folder is None else prepare_folder(Path(folder), spec, number)
     total = count * len(cells)
     report = progress or (lambda done, total: None)
     tables: dict[str, list[Any]] = {name: [] for name in ("conditions", "parameters", "estimates", "measures")}
@@ -181,6 +183,7 @@ def monte_carlo(
                 "numpy": np.__version__,
                 "digests": {kind: text for kind, text in digests.items() if text is not None},
                 "seed": number,
+                "solution": "raw" if spec.raw else "standardized",
             }
         ),
         _tables=MappingProxyType({name: pd.DataFrame(tables[name], columns=list(columns[name])) for name in columns}),
@@ -188,7 +191,7 @@ def monte_carlo(
     )
 
 
-def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) -> Trial:
+def prepare_trial(spec: MonteCarloSpec, plan: Plan | TextPlan, cell: Condition, seed: int) -> Trial:
     """Prepare one condition: what is fitted, what is reported, and which way leads to it.
 
     Raises
@@ -207,8 +210,10 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
     text = model.syntax(plan.survey)
     groups: tuple[str, ...] = ()
     if "group" in settings:
+        if isinstance(plan, TextPlan):
+            raise Unsupported(f"group='{settings['group']}': the population '{plan.spec.id}' is lavaan text")
         groups = _levels(plan, settings["group"])
-    rows = model_rows(text, settings, groups)
+    rows = model_rows(text, settings, groups, raw=spec.raw)
     # verdicts rest on one fit of all respondents
     propositions = () if groups else tuple(model.propositions)
     trial = Trial(
@@ -225,6 +230,7 @@ def prepare_trial(spec: MonteCarloSpec, plan: Plan, cell: Condition, seed: int) 
         model=model,
         split=spec.groups,
         moderation=spec.moderation,
+        raw=spec.raw,
     )
     batch, reason = prepare_batch(trial)
     size = block_size(cell.n, len(plan.items), batch is not None)
@@ -350,14 +356,15 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
-def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan]:
+def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    plans = {}
+    plans: dict[str, Plan | TextPlan] = {}
     for change in dict.fromkeys(cell.change for cell in cells):
         try:
-            plans[change] = make_plan(spec.changed(population, change))
+            changed = spec.changed(population, change)
+            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
         except SpecError as error:
             if not change:
                 raise
@@ -368,30 +375,52 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     return plans
 
 
-def _prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
+def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
     assert model is not None
+    # not the number of replications: a study may go on
+    further = () if isinstance(population, TextPopulation) else sources(population)
+    files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
+    files += [part.model_dump(mode="json") for part in (population, model, *further)]
+    return hold_folder(folder, MARK, spec.id, seed, files)
+
+
+def hold_folder(folder: Path, mark: str, study: str, seed: int, files: list[Any]) -> Path:
+    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
+
+    Parameters
+    ----------
+    folder : Path
+    mark : str
+        File that says whose it is.
+    study : str
+        Id of the study.
+    seed : int
+    files : list
+        Content of the files that samples depend on.
+
+    Raises
+    ------
+    DataError
+        If the folder holds the samples of something else.
+    """
     from importlib.metadata import version
 
-    # not the number of replications: a study may go on
-    own_model, survey = sources(population)
-    files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
-    files += [part.model_dump(mode="json") for part in (population, model, own_model, survey)]
     own = {
-        "study": spec.id,
+        "study": study,
         "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
         "seed": seed,
         "version of b2b-sem": version("b2b-sem"),
         "version of numpy": np.__version__,
     }
-    mark = folder / MARK
-    if not mark.exists():
-        write_text(mark, json.dumps(own))
+    path = folder / mark
+    if not path.exists():
+        write_text(path, json.dumps(own))
         return folder
     try:
-        there = dict(json.loads(mark.read_text(encoding="utf-8")))
+        there = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         there = {}
     other = [name for name in own if there.get(name) != own[name]]
@@ -421,13 +450,15 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
-        "parameters are those of the standardized solution, true values those of the population file",
+        f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
+        "population file",
         f"verdicts at alpha = {spec.alpha:g}, p-values adjusted within a sample: {spec.multiplicity}",
         *([_CUT] if cut else []),
     )
 
 
-def _whole(value: Any, what: str, least: int) -> int:
+def whole_number(value: Any, what: str, least: int) -> int:
+    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
     return int(value)

@@ -1,7 +1,8 @@
-"""The population behind simulated answers: standardized values turned into all covariances of items and latents.
+"""The population behind simulated answers: the values of a file turned into all covariances of items and latents.
 
-Every latent has variance 1 and so has the continuous response behind every item. Disturbance and residual variances are
-not given but follow from that; values for which they would be negative are refused.
+Standardized, every latent has variance 1 and so has the continuous response behind every item. Disturbance and residual
+variances are not given but follow from that; values for which they would be negative are refused. Raw values (module
+``raw``) say variances, or what is left of them; the other one of the two follows.
 
 The arithmetic is plain Python on purpose: matrices are small, and the result is the same on every machine, whatever
 linear algebra library NumPy was built with.
@@ -11,215 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 
-import numpy as np
-from numpy.typing import NDArray
-
 from b2b_sem.errors import SpecError
+from b2b_sem.simulate.raw import Metric, cut_points, make_metric, share_out
+from b2b_sem.simulate.raw import correlations as raw_correlations
+from b2b_sem.simulate.structure import Array, Interaction, Matrix, Population
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.level import LevelValues
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import product_of, read_product
+from b2b_sem.spec.raw import RawLevel, RawSimulation
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.statement import Term
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Interaction", "Population", "add_terms", "cholesky", "make_population", "population"]
+__all__ = ["Interaction", "Matrix", "Population", "add_terms", "cholesky", "make_population", "population"]
 
-Array = NDArray[np.float64]
 Pair = tuple[str, str]
-Matrix = tuple[tuple[float, ...], ...]
 
 # Less unexplained variance than this is a mistake in the values, not a population.
 _SMALLEST_RESIDUAL = 1e-10
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """A product of two nodes that leads to an outcome.
-
-    Both factors are normal with mean 0 and variance 1 (within a level), so that the product has a mean, their
-    correlation r, which is taken off, and the variance 1 + r^2; it is uncorrelated with everything that is normal.
-
-    Attributes
-    ----------
-    outcome, first, second : str
-    value : float
-        Standardized effect, b3 sd(first) sd(second) / sd(outcome).
-    mean : float
-        Correlation of the factors.
-    """
-
-    outcome: str
-    first: str
-    second: str
-    value: float
-    mean: float
-
-
-@dataclass(frozen=True)
-class Population:
-    """A standardized structural equation model with all its values.
-
-    Attributes
-    ----------
-    covariates, latents, items : tuple of str
-        Observed predictors, latents (with facet factors), and indicators. The first two together are the nodes.
-    paths : tuple of (str, str, float)
-        Outcome, predictor and standardized path, in model order; facet loadings are among them.
-    loadings : tuple of (str, str, float)
-        Latent, item and standardized loading of the item as scored.
-    higher : tuple of str
-        Latents that are measured by facet factors.
-    order : tuple of str
-        Nodes so that every predictor comes before its outcomes.
-    disturbance_sd : mapping of str to float
-        Standard deviation of each node's unexplained part (1 for exogenous nodes).
-    disturbance_cor : Matrix
-        Correlations of these parts, in the order of `nodes`.
-    residual_sd : mapping of str to float
-        Standard deviation of each item's residual.
-    residual_cor : Matrix
-        Correlations of the item residuals.
-    means : mapping of str to float
-        Total means of latents in a level of a split, minus those of the reference level; 0 if not named.
-    shifts : mapping of str to float
-        The same of the intercepts of items.
-    response_sd : mapping of str to float
-        Standard deviations of the responses, in units of the reference level; 1 if not named. They are not 1 in a level
-        whose loadings differ.
-    interactions : tuple of Interaction
-        Products of nodes that lead to outcomes.
-    interaction_cov : Matrix
-        Covariances of these products.
-    added_last : frozenset of str
-        Nodes that are there only because of a product: they are drawn from random numbers of their own.
-    """
-
-    covariates: tuple[str, ...]
-    latents: tuple[str, ...]
-    items: tuple[str, ...]
-    paths: tuple[tuple[str, str, float], ...]
-    loadings: tuple[tuple[str, str, float], ...]
-    higher: tuple[str, ...]
-    order: tuple[str, ...]
-    disturbance_sd: Mapping[str, float]
-    disturbance_cor: Matrix
-    residual_sd: Mapping[str, float]
-    residual_cor: Matrix
-    means: Mapping[str, float] = field(default_factory=dict)
-    shifts: Mapping[str, float] = field(default_factory=dict)
-    response_sd: Mapping[str, float] = field(default_factory=dict)
-    interactions: tuple[Interaction, ...] = ()
-    interaction_cov: Matrix = ()
-    added_last: frozenset[str] = frozenset()
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Covariates and latents."""
-        return (*self.covariates, *self.latents)
-
-    @property
-    def outcomes(self) -> tuple[str, ...]:
-        """Nodes that something leads to, in model order."""
-        targets = {outcome for outcome, _, _ in self.paths}
-        return tuple(name for name in self.nodes if name in targets)
-
-    @property
-    def r2(self) -> dict[str, float]:
-        """Explained variance of every outcome and item."""
-        out = {name: 1 - self.disturbance_sd[name] ** 2 for name in self.outcomes}
-        return out | {i: 1 - (self.residual_sd[i] / self.response_sd.get(i, 1.0)) ** 2 for i in self.items}
-
-    def intercept(self, node: str) -> float:
-        """Return the mean of a node that its predictors do not account for."""
-        own = [value * self.means.get(predictor, 0.0) for outcome, predictor, value in self.paths if outcome == node]
-        return self.means.get(node, 0.0) - math.fsum(own)
-
-    def response_mean(self, item: str) -> float:
-        """Return the mean of the response behind an item."""
-        own = [value * self.means.get(latent, 0.0) for latent, name, value in self.loadings if name == item]
-        return self.shifts.get(item, 0.0) + math.fsum(own)
-
-    def path_matrix(self) -> Array:
-        """Return B with ``B[i, j]`` the path from node j to node i."""
-        return _matrix(self.nodes, self.nodes, ((a, b, v) for a, b, v in self.paths))
-
-    def loading_matrix(self) -> Array:
-        """Return the loadings of the items (rows) on the nodes (columns)."""
-        return _matrix(self.items, self.nodes, ((item, latent, v) for latent, item, v in self.loadings))
-
-    def disturbance_cov(self) -> Array:
-        """Return Psi, the covariances of what is unexplained in the nodes."""
-        sd = np.array([self.disturbance_sd[name] for name in self.nodes])
-        return np.array(self.disturbance_cor).reshape(len(sd), len(sd)) * np.outer(sd, sd)
-
-    def residual_cov(self) -> Array:
-        """Return Theta, the residual covariances of the items."""
-        sd = np.array([self.residual_sd[name] for name in self.items])
-        return np.array(self.residual_cor).reshape(len(sd), len(sd)) * np.outer(sd, sd)
-
-    def product_part(self) -> Array:
-        """Return the covariances of what products add to the nodes directly."""
-        weight = np.zeros((len(self.nodes), len(self.interactions)))
-        for k, product in enumerate(self.interactions):
-            weight[self.nodes.index(product.outcome), k] = product.value
-        return weight @ np.array(self.interaction_cov).reshape(len(self.interactions), -1) @ weight.T
-
-    def latent_cov(self) -> Array:
-        """Return the correlation matrix of the nodes: ``(I - B)^-1 Psi (I - B)^-T``, with products added to Psi."""
-        total = np.linalg.inv(np.eye(len(self.nodes)) - self.path_matrix())
-        inner = self.disturbance_cov()
-        if self.interactions:
-            inner = inner + self.product_part()
-        return total @ inner @ total.T
-
-    def cov(self) -> Array:
-        """Return the correlation matrix of items (first) and nodes (after them)."""
-        lam, phi = self.loading_matrix(), self.latent_cov()
-        cross = lam @ phi
-        return np.block([[cross @ lam.T + self.residual_cov(), cross], [cross.T, phi]])
-
-    def item_cov(self) -> Array:
-        """Return the correlation matrix of the continuous responses behind the items."""
-        p = len(self.items)
-        return self.cov()[:p, :p]
-
-    def truth(self) -> list[tuple[str, str, str, float]]:
-        """Return the standardized values as rows ``(lhs, op, rhs, value)`` in lavaan's notation.
-
-        Loadings, paths, correlations of exogenous latents, residual correlations (all that were given, and those of
-        latents that lead to nothing, which lavaan's ``sem()`` estimates by default), and unexplained variances.
-        """
-        rows = [(latent, "=~", item, value) for latent, item, value in self.loadings]
-        rows += [(b, "=~", a, v) for a, b, v in self.paths if b in self.higher]
-        rows += [(a, "~", b, v) for a, b, v in self.paths if b not in self.higher]
-        rows += [(x.outcome, "~", f"{x.first}:{x.second}", x.value) for x in self.interactions]
-        sources = {b for _, b, _ in self.paths}
-        outcomes = set(self.outcomes)
-        facets = {a for a, b, _ in self.paths if b in self.higher}
-        for i, a in enumerate(self.nodes):
-            for j in range(i + 1, len(self.nodes)):
-                b = self.nodes[j]
-                if a in self.covariates or b in self.covariates:
-                    continue
-                value = self.disturbance_cor[i][j]
-                exogenous = a not in outcomes and b not in outcomes
-                ends = {a, b} <= outcomes - sources - facets
-                if exogenous or ends or value:
-                    rows.append((a, "~~", b, value))
-        for i, a in enumerate(self.items):
-            rows += [
-                (a, "~~", self.items[j], self.residual_cor[i][j])
-                for j in range(i + 1, len(self.items))
-                if self.residual_cor[i][j]
-            ]
-        rows += [(name, "~~", name, self.disturbance_sd[name] ** 2) for name in self.latents]
-        rows += [(item, "~~", item, self.residual_sd[item] ** 2) for item in self.items]
-        return rows
 
 
 class _Impossible(SpecError):
@@ -280,25 +95,43 @@ def population(
             covariates.append(predictor)
     paths = {**facets, **{pair: given.get(pair, 0.0) for pair in regressions}}
     method = _method(spec, survey, loadings)
+    make = partial(
+        make_population,
+        paths=paths,
+        residual_correlations=spec.residual_correlations(),
+        covariates=tuple(dict.fromkeys(covariates)),
+        higher=tuple(dict.fromkeys(latent for _, latent in facets)),
+        reference=reference,
+        interactions=_products(spec, model, own),
+        added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
+        uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
+    )
+    every = (*latents, METHOD_FACTOR) if method else latents
     try:
-        return make_population(
-            latents=(*latents, METHOD_FACTOR) if method else latents,
-            loadings={**loadings, **method},
-            paths=paths,
-            correlations=spec.correlations(own),
-            residual_correlations=spec.residual_correlations(),
-            covariates=tuple(dict.fromkeys(covariates)),
-            higher=tuple(dict.fromkeys(latent for _, latent in facets)),
-            means={} if own is None else own.means,
-            shifts={} if own is None else own.intercepts,
-            reference=reference,
-            interactions=_products(spec, model),
-            added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
-            uneven=tuple(name for name, fact in spec.facts.items() if fact.shares is not None),
-        )
+        if isinstance(spec, RawSimulation):
+            raw = own if isinstance(own, RawLevel) else None
+            make = partial(make, correlations=raw_correlations(spec, raw))
+            metric = make_metric(spec, raw, survey, loadings, dict.fromkeys(covariates), reference)
+            if method and reference is None:
+                method, metric = share_out(metric, make(latents=latents, loadings=loadings, metric=metric), method)
+            elif reference is not None:
+                method = {(a, item): value for a, item, value in reference.loadings if a == METHOD_FACTOR}
+            values = make(latents=every, loadings={**loadings, **method}, metric=metric)
+        else:
+            values = make(
+                latents=every,
+                loadings={**loadings, **method},
+                correlations=spec.correlations(own),
+                means={} if own is None else own.means,
+                shifts={} if own is None else own.intercepts,
+            )
     except _Impossible as error:
         text = error.message if level is None else f"{error.message} in the level '{level}'"
         raise spec.error(_place(spec, error, level), text, hint=error.hint) from None
+    if values.raw:
+        cuts = cut_points(spec, survey, values) if reference is None else dict(reference.cuts)
+        values = replace(values, cuts=cuts)
+    return values if own is None else replace(values, cuts={**values.cuts, **own.thresholds})
 
 
 def make_population(
@@ -316,12 +149,14 @@ def make_population(
     interactions: Mapping[tuple[str, str, str], float] | None = None,
     added_last: Iterable[str] = (),
     uneven: Sequence[str] = (),
+    metric: Metric | None = None,
 ) -> Population:
-    """Solve for the variances that standardization leaves open.
+    """Solve for the variances that are left open: by standardization, or by what a file with raw values says.
 
     Outcomes are taken in causal order. With ``v`` the explained part of an outcome as a combination of disturbances
     ``u`` that have variance 1 and correlations ``R``, its disturbance gets the standard deviation ``s`` that solves
-    ``v R v' + 2 s (v R)_k + s^2 = 1``. Products of nodes are further parts of ``v``, uncorrelated with all ``u``.
+    ``v R v' + 2 s (v R)_k + s^2 = V``, V being its variance: 1 if standardized. Where s is given V follows. Products of
+    nodes are further parts of ``v``, uncorrelated with all ``u``.
 
     Parameters
     ----------
@@ -347,6 +182,8 @@ def make_population(
         Nodes with random numbers of their own.
     uneven : sequence of str
         Covariates that are not normal: a product with one of them needs another factor that is independent of it.
+    metric : Metric, optional
+        Raw variances and means, instead of standardized ones, `means` and `shifts`.
 
     Returns
     -------
@@ -360,10 +197,9 @@ def make_population(
     nodes = (*covariates, *latents)
     at = {name: i for i, name in enumerate(nodes)}
     outcomes = {outcome for outcome, _ in paths}
-    between = _correlation_matrix(
-        nodes,
-        {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)},
-        lambda names: "residual_correlations" if set(names) <= outcomes else "correlations",
+    section = partial(_section, outcomes=frozenset(outcomes))
+    between = _correlations(
+        nodes, {**_within(correlations or {}, at), **_within(residual_correlations or {}, at)}, section
     )
     products = interactions or {}
     order = _causal_order(nodes, paths, products)
@@ -373,6 +209,10 @@ def make_population(
     parts += [[0.0] * (size + len(products)) for _ in products]
     weights: dict[str, list[float]] = {}
     sd: dict[str, float] = {}
+    node_sd: dict[str, float] = {}
+    whole = {} if metric is None else metric.variances
+    left = {} if metric is None else metric.residual_variances
+    pairs = {} if metric is None else _within(metric.covariances, at)
     made: list[Interaction] = []
 
     def covariance(a: Sequence[float], b: Sequence[float]) -> float:
@@ -399,47 +239,83 @@ def make_population(
         k = at[name]
         cross = [math.fsum(v[i] * parts[i][j] for i in range(len(parts))) for j in range(len(parts))]
         explained = math.fsum(cross[j] * v[j] for j in range(len(parts)))
-        if 1 - explained < _SMALLEST_RESIDUAL:
+        # raw covariances with disturbances that are known by now, whatever this one's standard deviation
+        beside = {a + b - k: value for (a, b), value in pairs.items() if k in (a, b) and nodes[a + b - k] in sd}
+        if beside:
+            explained += 2 * math.fsum(v[j] * value / sd[nodes[j]] for j, value in beside.items())
+        total = whole.get(name, 1.0)
+        if name in left:
+            sd[name] = math.sqrt(left[name])
+            total = explained + 2 * sd[name] * cross[k] + left[name]
+        elif total - explained < _SMALLEST_RESIDUAL * total:
             own = {f"{p.first}:{p.second}": p.value for p in made if p.outcome == name}
             terms = ", ".join(f"{b} {value:g}" for b, value in {**predictors, **own}.items())
+            ratio = explained / total
             raise _Impossible(
                 "paths",
                 (name, *predictors),
-                f"impossible values: the paths into {name} ({terms}) explain {explained:.3g} times its variance "
-                f"(R2 = {explained:.3g})",
+                f"impossible values: the paths into {name} ({terms}) explain {ratio:.3g} times its variance "
+                f"(R2 = {ratio:.3g})",
                 hint="All values are standardized: R2 must be below 1. Lower the paths, or the correlations of the "
-                "predictors.",
+                "predictors."
+                if metric is None
+                else f"Its variance is {total:g}: raise it, lower the paths, or give what is left of it under "
+                "'residual_variances' instead.",
             )
-        sd[name] = math.sqrt(cross[k] ** 2 + 1 - explained) - cross[k]
+        else:
+            sd[name] = math.sqrt(cross[k] ** 2 + total - explained) - cross[k]
+        if beside:
+            for j, value in beside.items():
+                between[k][j] = between[j][k] = parts[k][j] = parts[j][k] = value / (sd[name] * sd[nodes[j]])
+            _check_correlations(nodes, between, section)
+        node_sd[name] = math.sqrt(total)
         weights[name] = [value + (sd[name] if i == k else 0.0) for i, value in enumerate(v)]
     items = tuple(dict.fromkeys(item for _, item in loadings))
     residual_sd, response_sd = {}, {}
+    sums = _sums(loadings)
     for item in items:
         own = {latent: value for (latent, i), value in loadings.items() if i == item}
         w = [math.fsum(value * weights[latent][i] for latent, value in own.items()) for i in range(len(parts))]
         common = math.fsum(w[i] * parts[i][j] * w[j] for i in range(len(parts)) for j in range(len(parts)))
-        if reference is not None:
+        solved = [latent for latent in own if metric is not None and latent in metric.reliabilities]
+        if metric is None and reference is not None:
             residual_sd[item] = reference.residual_sd[item]
             response_sd[item] = math.sqrt(common + residual_sd[item] ** 2)
             continue
-        if 1 - common < _SMALLEST_RESIDUAL:
+        if metric is not None and solved and item not in left and item not in whole:
+            count, total, given = *sums[solved[0]], metric.reliabilities[solved[0]]
+            residual = (total * node_sd[solved[0]]) ** 2 * (1 - given) / (given * count)
+        else:
+            residual = left[item] if item in left else whole.get(item, 1.0) - common
+        if residual < _SMALLEST_RESIDUAL * (common + residual):
             terms = ", ".join(f"{latent} {value:g}" for latent, value in own.items())
+            ratio = common / (common + residual)
             raise _Impossible(
                 "loadings",
                 (item,),
-                f"impossible values: the loadings of {item} ({terms}) explain {common:.3g} times its variance",
-                hint="All values are standardized: lower the loadings.",
+                f"impossible values: the loadings of {item} ({terms}) explain {ratio:.3g} times its variance",
+                hint="All values are standardized: lower the loadings."
+                if metric is None
+                else "Lower the loadings, or raise the variance of the item.",
             )
-        residual_sd[item] = math.sqrt(1 - common)
-    apart = _correlation_matrix(
+        residual_sd[item] = math.sqrt(residual)
+        if metric is not None:
+            response_sd[item] = math.sqrt(common + residual)
+    apart = _correlations(
         items,
         _within(residual_correlations or {}, {item: i for i, item in enumerate(items)}),
         lambda _: "residual_correlations",
     )
-    centre = dict(means or {})
+    if metric is not None and (covariances := _within(metric.covariances, {item: i for i, item in enumerate(items)})):
+        for (i, j), value in covariances.items():
+            apart[i][j] = apart[j][i] = value / (residual_sd[items[i]] * residual_sd[items[j]])
+        _check_correlations(items, apart, lambda _: "residual_correlations")
+    centre, moved = dict(means or {}), dict(shifts or {})
+    if metric is not None:
+        centre, moved = _raw_means(metric, order, paths, loadings, items)
     for name in order:
         above = [value * centre.get(b, 0.0) for (a, b), value in paths.items() if a == name and b in higher]
-        if above:
+        if above and metric is None:
             centre[name] = math.fsum(above)
     return Population(
         covariates=tuple(covariates),
@@ -450,16 +326,46 @@ def make_population(
         higher=tuple(higher),
         order=order,
         disturbance_sd=sd,
-        disturbance_cor=between,
+        disturbance_cor=tuple(map(tuple, between)),
         residual_sd=residual_sd,
-        residual_cor=apart,
+        residual_cor=tuple(map(tuple, apart)),
         means=centre,
-        shifts=dict(shifts or {}),
+        shifts=moved,
         response_sd=response_sd,
         interactions=tuple(made),
         interaction_cov=tuple(tuple(row[size:]) for row in parts[size:]),
         added_last=frozenset(added_last),
+        node_sd={} if metric is None else node_sd,
+        raw=metric is not None,
     )
+
+
+def _sums(loadings: Mapping[Pair, float]) -> dict[str, tuple[int, float]]:
+    """Return latent -> number of its items, and the sum of their loadings."""
+    out: dict[str, tuple[int, float]] = {}
+    for (latent, _), value in loadings.items():
+        count, total = out.get(latent, (0, 0.0))
+        out[latent] = (count + 1, total + value)
+    return out
+
+
+def _raw_means(
+    metric: Metric,
+    order: Sequence[str],
+    paths: Mapping[Pair, float],
+    loadings: Mapping[Pair, float],
+    items: Sequence[str],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the means of nodes and the intercepts of items: of each of them one is given and the other follows."""
+    centre: dict[str, float] = {}
+    for name in order:
+        above = math.fsum(value * centre[b] for (a, b), value in paths.items() if a == name)
+        centre[name] = metric.means.get(name, metric.intercepts.get(name, 0.0) + above)
+    moved = {}
+    for item in items:
+        own = math.fsum(value * centre[latent] for (latent, i), value in loadings.items() if i == item)
+        moved[item] = metric.intercepts[item] if item in metric.intercepts else metric.means[item] - own
+    return centre, moved
 
 
 def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) -> dict[Pair, float]:
@@ -476,7 +382,7 @@ def _method(spec: SimulationSpec, survey: SurveySpec, loadings: Iterable[Pair]) 
     return {(METHOD_FACTOR, item): value for item, value in found.items() if value}
 
 
-def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, str], float]:
+def _products(spec: SimulationSpec, model: ModelSpec, level: LevelValues | None) -> dict[tuple[str, str, str], float]:
     """Return the products with their factors in the order in which the model, or a proposition, names them."""
     written = [(a, b) for a, b in model.regressions() if ":" in b]
     written += [
@@ -486,7 +392,7 @@ def _products(spec: SimulationSpec, model: ModelSpec) -> dict[tuple[str, str, st
         for claim, _ in p.claims()
     ]
     out: dict[tuple[str, str, str], float] = {}
-    for product, value in spec.products().items():
+    for product, value in spec.products(level).items():
         name = next((b for a, b in written if read_product(f"{a} ~ {b}") == product), ":".join(product[1:]))
         first, second = name.split(":")
         out[product[0], first, second] = value
@@ -547,26 +453,37 @@ def cholesky(matrix: Sequence[Sequence[float]]) -> Matrix | None:
     return tuple(tuple(row) for row in out)
 
 
-def _correlation_matrix(
+def _correlations(
     names: Sequence[str], values: Mapping[tuple[int, int], float], section: Callable[[tuple[str, ...]], str]
-) -> Matrix:
+) -> list[list[float]]:
     """Return the full matrix of the given correlations, or say which of them cannot exist together."""
     out = [[float(i == j) for j in range(len(names))] for i in range(len(names))]
     for (i, j), value in values.items():
         out[i][j] = out[j][i] = value
-    if cholesky(out) is None:
-        # The first variable that makes the matrix impossible, with those it is correlated with.
-        k = next(k for k in range(len(names)) if cholesky([row[: k + 1] for row in out[: k + 1]]) is None)
-        group = tuple(names[i] for i in range(k + 1) if i == k or out[i][k])
-        listing = ", ".join(group[:-1])
-        raise _Impossible(
-            section(group),
-            group,
-            f"impossible values: {names[k]} cannot have these correlations with {listing}, given how those correlate "
-            "among themselves",
-            hint="Bring the correlations nearer to zero, or nearer to each other.",
-        )
-    return tuple(tuple(row) for row in out)
+    _check_correlations(names, out, section)
+    return out
+
+
+def _check_correlations(
+    names: Sequence[str], matrix: Sequence[Sequence[float]], section: Callable[[tuple[str, ...]], str]
+) -> None:
+    if cholesky(matrix) is not None:
+        return
+    # The first variable that makes the matrix impossible, with those it is correlated with.
+    k = next(k for k in range(len(names)) if cholesky([row[: k + 1] for row in matrix[: k + 1]]) is None)
+    group = tuple(names[i] for i in range(k + 1) if i == k or matrix[i][k])
+    listing = ", ".join(group[:-1])
+    raise _Impossible(
+        section(group),
+        group,
+        f"impossible values: {names[k]} cannot have these correlations with {listing}, given how those correlate "
+        "among themselves",
+        hint="Bring the correlations nearer to zero, or nearer to each other.",
+    )
+
+
+def _section(names: tuple[str, ...], outcomes: frozenset[str]) -> str:
+    return "residual_correlations" if set(names) <= outcomes else "correlations"
 
 
 def _within(values: Mapping[Pair, float], at: Mapping[str, int]) -> dict[tuple[int, int], float]:
@@ -597,14 +514,12 @@ def _measurement(
     spec: SimulationSpec, model: ModelSpec, survey: SurveySpec, level: LevelValues | None
 ) -> tuple[tuple[str, ...], dict[Pair, float], dict[Pair, float]]:
     """Return latents, ``(latent, item) -> loading`` and ``(facet factor, latent) -> loading``."""
-    terms: dict[str, list[str]] = {}
-    for statement in model.statements(survey, claims=spec.claimed(model)):
-        if statement.op == "=~":
-            terms.setdefault(statement.lhs, []).extend(t.variable for t in statement.terms if not _fixed_to_zero(t))
+    terms = spec.indicators(model, survey)
     parent = {part: latent for latent, parts in terms.items() for part in parts if part in terms}
     loadings: dict[Pair, float] = {}
     facets: dict[Pair, float] = {}
-    solved = _solved(spec, survey, terms)
+    # of raw loadings a reliability does not give the size, but that of the residual variances
+    solved = {} if isinstance(spec, RawSimulation) else _solved(spec, survey, terms)
     for latent, indicators in terms.items():
         for name in indicators:
             # Values are stated for the construct, so facet factors take over those of the latent above them.
@@ -642,38 +557,22 @@ def _solved(spec: SimulationSpec, survey: SurveySpec, terms: Mapping[str, Sequen
     return out
 
 
-def _fixed_to_zero(term: Term) -> bool:
-    try:
-        return float(term.modifier.rstrip("* ")) == 0
-    except ValueError:
-        return False
-
-
 def _place(spec: SimulationSpec, error: _Impossible, level: int | str | None) -> Location:
     """Return the entry of the simulation file that `error` is about, as exactly as it can be told."""
     names = set(error.names)
+    own = None if level is None or spec.groups is None else spec.groups.levels[level]
     if error.section == "loadings":
         item = error.names[0]
         return ("values", "loadings", "items", item) if item in spec.values.loadings.items else ("values", "loadings")
     if error.section == "interactions":
         here = (text for text in spec.values.interactions if set((read_product(text) or ("",))[1:]) == names)
         return ("values", "interactions", *list(here)[:1])
-    sections: list[tuple[Location, Mapping[str, float]]] = []
-    if level is not None and spec.groups is not None and error.section != "residual_correlations":
-        # what the level states is more likely to be the reason than what all levels share
-        sections.append((("groups", "levels", level, error.section), getattr(spec.groups.levels[level], error.section)))
-    sections.append((("values", error.section), getattr(spec.values, error.section)))
-    for place, values in sections:
-        for text in values:
-            pair = {part.strip() for part in text.replace("~~", "~").split("~")}
-            if pair <= names:
-                return (*place, text)
+    # a covariance stands for a correlation in populations with raw values
+    sections = list(dict.fromkeys((error.section, error.section.replace("correlations", "covariances"))))
+    # what the level states is more likely to be the reason than what all levels share
+    for top, values in ((("groups", "levels", level), own), (("values",), spec.values)):
+        for section in sections:
+            for text in getattr(values, section, ()):
+                if {part.strip() for part in text.replace("~~", "~").split("~")} <= names:
+                    return (*top, section, text)
     return ("values", error.section) if level is None else ("groups", "levels", level)
-
-
-def _matrix(rows: Sequence[str], columns: Sequence[str], values: Iterable[tuple[str, str, float]]) -> Array:
-    i, j = ({name: k for k, name in enumerate(names)} for names in (rows, columns))
-    out = np.zeros((len(rows), len(columns)))
-    for a, b, value in values:
-        out[i[a], j[b]] = value
-    return out

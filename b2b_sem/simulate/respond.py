@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.random import SeedSequence
 
-from b2b_sem.errors import DataError
+from b2b_sem.errors import DataError, Unsupported
 from b2b_sem.simulate.cluster import make_clustered
 from b2b_sem.simulate.codebook import codebook
 from b2b_sem.simulate.draw import Plan, draw_columns
 from b2b_sem.simulate.note import intraclass, notes
 from b2b_sem.simulate.population import Population, population
+from b2b_sem.simulate.text import make_text_plan, text_codebook, text_notes, text_truth
 from b2b_sem.simulate.truth import (
     LevelPopulation,
     answer_attenuation,
@@ -32,10 +33,11 @@ from b2b_sem.simulate.truth import (
     truth_table,
 )
 from b2b_sem.simulate.uneven import check_shares, make_uneven
-from b2b_sem.spec.loader import load_model, load_simulation, load_survey
+from b2b_sem.spec.loader import load_model, load_population, load_survey
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec, require_survey
+from b2b_sem.spec.text import TextPopulation, TextValues, text_population
 
 __all__ = ["ID_COLUMN", "SimulatedData", "answer_attenuation", "make_plan", "simulate", "sources"]
 
@@ -55,12 +57,14 @@ class SimulatedData:
         Population values: lhs, op, rhs, value, expected. Standardized, for items as scored (after reverse coding).
         `value` is what the population holds; `expected` is what the standardized solution of the recorded answers tends
         to: the same for relations between latents, somewhat weaker loadings where answers are whole numbers.
+        Populations with raw values have a column `raw`: the value in the metric of the answers.
     n, seed : int
     simulation : str
         Id of the population.
     digests : mapping of str to str
         SHA-256 of the simulation, model and survey file, as far as they came from files.
-    population : Population
+    values : Population or None
+        None for a population that is lavaan text.
     notes : tuple of str
         What was drawn, and how far rounding weakens correlations.
     split : str or None
@@ -68,7 +72,7 @@ class SimulatedData:
         rows a level, and rows for means: op ``mean`` is the total mean of a latent minus that of the reference level,
         ``~1`` the intercept that is left of it beside the predictors. Values are in units of the reference level.
     levels : mapping of str to Population
-        The values of each level; empty without groups. `population` is that of the reference level.
+        The values of each level; empty without groups.
     pooled : DataFrame or None
         With groups or interactions: the rows that hold in each level and in all respondents together, without the
         column `group`, for the model without what propositions on moderation add to it. A fit that does not tell groups
@@ -88,7 +92,7 @@ class SimulatedData:
     seed: int
     simulation: str
     digests: Mapping[str, str]
-    population: Population = field(repr=False)
+    values: Population | None = field(repr=False)
     notes: tuple[str, ...] = ()
     split: str | None = None
     levels: Mapping[str, Population] = field(default_factory=lambda: MappingProxyType({}), repr=False)
@@ -97,9 +101,22 @@ class SimulatedData:
     icc: pd.DataFrame | None = field(default=None, repr=False)
     codebook: pd.DataFrame | None = field(default=None, repr=False)
 
+    @property
+    def population(self) -> Population:
+        """Return the values of the population; that of the reference level, if there are some.
+
+        Raises
+        ------
+        Unsupported
+            For a population that is lavaan text: `truth` holds its values.
+        """
+        if self.values is None:
+            raise Unsupported(f"'{self.simulation}' is lavaan text: its values are those of 'truth'")
+        return self.values
+
 
 def simulate(
-    sim: str | os.PathLike[str] | SimulationSpec = "lima2026",
+    sim: str | os.PathLike[str] | SimulationSpec | TextPopulation = "lima2026",
     n: int | None = None,
     seed: int | None = None,
     *,
@@ -118,8 +135,9 @@ def simulate(
 
     Parameters
     ----------
-    sim : str, path or SimulationSpec
-        Bundled id, path of a simulation file, or a loaded one.
+    sim : str, path, SimulationSpec or TextPopulation
+        Bundled id, path of a simulation file, or a loaded one; lavaan text with a value for every parameter, or a file
+        of it; or a Monte Carlo file, whose population is drawn from.
     n : int, optional
         Number of respondents; default as stated in the file.
     seed : int, optional
@@ -138,9 +156,11 @@ def simulate(
     DataError
         If `n` is not above zero or `seed` is negative.
     """
-    spec = sim if isinstance(sim, SimulationSpec) else load_simulation(sim, base)
+    spec = _population(sim, base)
     count = _whole(spec.n if n is None else n, "the number of respondents", 1)
     number = _whole(spec.seed if seed is None else seed, "the seed", 0)
+    if isinstance(spec, TextPopulation):
+        return _simulate_text(spec, count, number)
     plan = make_plan(spec)
     model, survey, values = plan.model, plan.survey, plan.population
     frame = _draw(plan, count, SeedSequence(number))
@@ -152,12 +172,12 @@ def simulate(
     digests = {"simulation": spec.digest, "model": model.digest, "survey": survey.digest}
     return SimulatedData(
         frame=frame,
-        truth=level_truth(plan.levels, factors) if plan.levels else truth_table(values, plan.factors(values)),
+        truth=level_truth(plan.levels, factors, values) if plan.levels else truth_table(values, plan.factors(values)),
         n=count,
         seed=number,
         simulation=spec.id,
         digests=MappingProxyType({kind: text for kind, text in digests.items() if text is not None}),
-        population=values,
+        values=values,
         notes=notes(plan, count, number, frame),
         split=spec.groups.split if spec.groups is not None else None,
         levels=MappingProxyType({level.name: level.population for level in plan.levels if level.name}),
@@ -165,6 +185,32 @@ def simulate(
         moderated=moderated_truth(levels, factors) if products else None,
         icc=intraclass(plan),
         codebook=codebook(survey, frame.columns, _other_columns(spec)),
+    )
+
+
+def _population(
+    given: str | os.PathLike[str] | SimulationSpec | TextPopulation, base: str | os.PathLike[str] | None
+) -> SimulationSpec | TextPopulation:
+    if isinstance(given, SimulationSpec | TextPopulation):
+        return given
+    if isinstance(given, str) and ("~" in given or "\n" in given):
+        return text_population("text", TextValues(text=given), "lavaan text")
+    return load_population(given, base)
+
+
+def _simulate_text(spec: TextPopulation, n: int, seed: int) -> SimulatedData:
+    plan = make_text_plan(spec)
+    frame = pd.DataFrame({ID_COLUMN: np.arange(1, n + 1), **plan.draw(n, (SeedSequence(seed),))})
+    return SimulatedData(
+        frame=frame,
+        truth=text_truth(plan),
+        n=n,
+        seed=seed,
+        simulation=spec.id,
+        digests=MappingProxyType({} if spec.digest is None else {"simulation": spec.digest}),
+        values=None,
+        notes=text_notes(plan, n, seed),
+        codebook=text_codebook(plan, {ID_COLUMN: "number of the row"}),
     )
 
 

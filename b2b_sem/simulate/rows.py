@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.random import SeedSequence, default_rng
+from numpy.typing import NDArray
 
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.errors import DataError, did_you_mean
@@ -17,15 +19,47 @@ from b2b_sem.simulate.nonnormal import IndependentSums, Infeasible, Polynomials
 from b2b_sem.simulate.uneven import correlated
 
 if TYPE_CHECKING:
-    from b2b_sem.simulate.population import Matrix
+    from b2b_sem.simulate.structure import Matrix
 
-__all__ = ["draw_rows"]
+__all__ = ["RowDraw", "draw_rows", "make_row_draw"]
 
+Array = NDArray[np.float64]
 Method = Literal["vale-maurelli", "independent"]
 METHODS: Mapping[str, type[Polynomials] | type[IndependentSums]] = {
     "vale-maurelli": Polynomials,
     "independent": IndependentSums,
 }
+
+
+@dataclass(frozen=True)
+class RowDraw:
+    """How rows of a population are drawn; `parts` is None for normal variables."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    cor: Matrix
+    parts: Polynomials | IndependentSums | None
+
+    def draw(self, n: int, seeds: Sequence[SeedSequence]) -> dict[str, Array]:
+        """Draw `n` rows for each seed, one sample after another; a sample does not depend on those beside it."""
+        p = len(self.names)
+        children = [seed.spawn(p + 1) for seed in seeds]
+        drawn = [default_rng(own[0]).standard_normal((n, p)) for own in children]
+        if isinstance(self.parts, IndependentSums):
+            each = [
+                self.parts.draw(z, [partial(default_rng, child) for child in own[1:]])
+                for z, own in zip(drawn, children, strict=True)
+            ]
+            columns = [np.concatenate(own) for own in zip(*each, strict=True)]
+        else:
+            z = np.asfortranarray(np.concatenate(drawn))
+            if self.parts is None:
+                columns = correlated(self.cor, z)
+            else:
+                columns = self.parts.draw(correlated(self.parts.intermediate, z))
+        every = zip(self.names, self.mean, self.sd, columns, strict=True)
+        return {name: mean + sd * x for name, mean, sd, x in every}
 
 
 def draw_rows(
@@ -71,6 +105,16 @@ def draw_rows(
     for value, what, least in ((n, "the number of rows", 1), (seed, "the seed", 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise DataError(f"{what} must be a whole number of {least} or more, not {value!r}")
+    return pd.DataFrame(make_row_draw(truth, skew, kurtosis, method).draw(int(n), [SeedSequence(int(seed))]))
+
+
+def make_row_draw(
+    truth: Population,
+    skew: float | Mapping[str, float] = 0.0,
+    kurtosis: float | Mapping[str, float] = 0.0,
+    method: Method = "vale-maurelli",
+) -> RowDraw:
+    """Solve for the draws of :func:`draw_rows`, which has the same arguments and errors."""
     if method not in METHODS:
         raise DataError(f"method={method!r} is not available.{did_you_mean(str(method), METHODS)}")
     third, fourth = (_each(given, truth.names, what) for given, what in ((skew, "skew"), (kurtosis, "kurtosis")))
@@ -79,26 +123,17 @@ def draw_rows(
     p = len(truth.names)
     # the last digits, which may depend on the machine, are cut off
     cor: Matrix = tuple(tuple(1.0 if i == j else round(float(scaled[i, j]), 12) for j in range(p)) for i in range(p))
-    children = SeedSequence(int(seed)).spawn(p + 1)
-    z = default_rng(children[0]).standard_normal((int(n), p))
-    if not any(third) and not any(fourth):
-        columns = correlated(cor, z)
-    else:
+    parts: Polynomials | IndependentSums | None = None
+    if any(third) or any(fourth):
         try:
-            drawn = METHODS[method].of(cor, list(zip(third, fourth, strict=True)))
+            parts = METHODS[method].of(cor, list(zip(third, fourth, strict=True)))
         except Infeasible as error:
             names = ", ".join(truth.names[k] for k in error.names)
             raise DataError(
                 f"{names}: {error}" if names else str(error),
                 hint="ask for more kurtosis or less skew, or take the other method",
             ) from None
-        if isinstance(drawn, Polynomials):
-            columns = drawn.draw(correlated(drawn.intermediate, z))
-        else:
-            columns = drawn.draw(z, [partial(default_rng, child) for child in children[1:]])
-    return pd.DataFrame(
-        {name: truth.mean[k] + sd[k] * x for k, (name, x) in enumerate(zip(truth.names, columns, strict=True))}
-    )
+    return RowDraw(truth.names, tuple(map(float, truth.mean)), tuple(map(float, sd)), cor, parts)
 
 
 def _each(given: float | Mapping[str, float], names: tuple[str, ...], what: str) -> list[float]:

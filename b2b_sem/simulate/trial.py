@@ -38,7 +38,8 @@ from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation_claim import ModerationClaim
 from b2b_sem.results.verdict import NOT_TESTABLE
 from b2b_sem.simulate.decision import VERDICTS, decide
-from b2b_sem.simulate.draw import Plan, draw_columns
+from b2b_sem.simulate.draw import Plan
+from b2b_sem.simulate.text import TextPlan
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition
 from b2b_sem.spec.partable import build_table
@@ -116,16 +117,24 @@ def key_of(lhs: str, op: str, rhs: str, group: str = "") -> Key:
     return (rhs, op, lhs, group) if op == "~~" and rhs < lhs else (lhs, op, rhs, group)
 
 
-def model_rows(text: str, settings: Mapping[str, Any], groups: tuple[str, ...]) -> tuple[Key, ...]:
-    """Return the parameters a fit of the model reports: loadings, paths, (co)variances and definitions."""
+def model_rows(
+    text: str, settings: Mapping[str, Any], groups: tuple[str, ...], *, raw: bool = False
+) -> tuple[Key, ...]:
+    """Return the parameters a fit of the model reports: loadings, paths, (co)variances and definitions.
+
+    Of the raw solution these are the free ones, and intercepts are among them.
+    """
     shaping = {name: settings[name] for name in SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
-    table = build_table(linear_part(parsed) if products else parsed, **shaping)
-    own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ("=~", "~", "~~") and not r.exo]
+    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping)
+    ops = ("=~", "~", "~~", "~1") if raw else ("=~", "~", "~~")
+    own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ops and not r.exo and (r.free or not raw)]
     own += [key_of(e.lhs, e.op, e.rhs) for e in products]
-    own += [key_of(d.name, ":=", d.text) for d in table.definitions]
-    return tuple(dict.fromkeys((*key[:3], group) for group in groups or ("",) for key in own))
+    rows = [(*key[:3], group) for group in groups or ("",) for key in own]
+    # a definition may name parameters of several groups, and belongs to none
+    rows += [key_of(d.name, ":=", d.text) for d in table.definitions]
+    return tuple(dict.fromkeys(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,14 +158,14 @@ class Trial:
 
     Attributes
     ----------
-    plan : Plan
+    plan : Plan or TextPlan
         The population with the change of the condition.
     condition : Condition
     text : str
         The model that is fitted, as lavaan syntax.
     propositions : tuple of Proposition
     rows : tuple of Key
-        Parameters that are reported, in the standardized solution.
+        Parameters that are reported.
     seed : int
         Of the study.
     size : int
@@ -169,13 +178,15 @@ class Trial:
         Group of the survey whose claims are tested.
     moderation : bool
         Whether claims on moderation are tested.
+    raw : bool
+        Whether they are those of the raw solution, not of the standardized one.
     batch : Batch or None
         None if every sample goes through ``fit``.
     reason : str
         Why it does; empty with a batch.
     """
 
-    plan: Plan
+    plan: Plan | TextPlan
     condition: Condition
     text: str
     propositions: tuple[Proposition, ...]
@@ -188,6 +199,7 @@ class Trial:
     model: ModelSpec
     split: str | None = None
     moderation: bool = False
+    raw: bool = False
     batch: Batch | None = None
     reason: str = ""
 
@@ -220,7 +232,9 @@ class Trial:
     def draw(self, number: int) -> pd.DataFrame:
         """Return the respondents of a replication, items reverse coded."""
         seed = replication_seed(self.seed, self.condition.key, number)
-        frame = pd.DataFrame(draw_columns(self.plan, self.condition.n, (SeedSequence(seed),)))
+        frame = pd.DataFrame(self.plan.draw(self.condition.n, (SeedSequence(seed),)))
+        if isinstance(self.plan, TextPlan):
+            return frame
         cut = self.plan.spec.response.type == "ordinal"  # continuous answers reach beyond the response format
         rules = rules_from_survey(self.plan.survey, self.plan.items, bounded=cut)
         return score(Responses.from_frame(frame), rules).frame
@@ -250,8 +264,9 @@ class Trial:
             raw = np.where(inference.raw_se > 0, inference.raw / inference.raw_se, np.nan)[good][:, columns]
             std = np.where(inference.std_se > 0, inference.std / inference.std_se, np.nan)[good][:, columns]
         pvalue = 2.0 * special.ndtr(-np.abs(np.where(free, raw, std)))
-        out["est"][at] = inference.std[good][:, columns]
-        out["se"][at] = inference.std_se[good][:, columns]
+        est, se = (inference.raw, inference.raw_se) if self.raw else (inference.std, inference.std_se)
+        out["est"][at] = est[good][:, columns]
+        out["se"][at] = se[good][:, columns]
         out["half"][at] = special.ndtri(0.5 + self.confidence / 2) * np.where(out["se"][at] > 0, out["se"][at], np.nan)
         out["pvalue"][at] = pvalue
         out["measures"][at, : len(MEASURES)] = inference.measures[good]
@@ -272,7 +287,7 @@ class Trial:
         if settings.get("missing") == "mi":
             settings["seed"] = replication_seed(self.seed, self.condition.key, number) % 2**32
         frame = self.draw(number)
-        if "group" in settings:
+        if "group" in settings and self.plan.survey is not None:
             # levels by the names that the survey and the truth give them; who belongs to none is left out
             _, levels = split_answers(frame, self.plan.survey, settings["group"])
             frame = frame.assign(**{settings["group"]: levels})[levels.notna()]
@@ -292,7 +307,7 @@ class Trial:
         if not (fit.converged and fit.identified):
             return
         out["improper"][r] = not fit.admissible
-        found = _tables(fit)
+        found = _tables(fit, raw=self.raw)
         for k, key in enumerate(self.rows):
             row = found.get(key)
             if row is not None:
@@ -330,7 +345,13 @@ class Trial:
         if self.moderation:
             moderations = tuple(
                 moderation_claim(
-                    model.moderated(p.id, survey), Responses.from_frame(frame), own, alpha=alpha, level=level, routes=()
+                    model.moderated(p.id, survey),
+                    Responses.from_frame(frame),
+                    own,
+                    alpha=alpha,
+                    level=level,
+                    routes=(),
+                    probe=False,
                 )
                 for p in self.propositions
                 if is_testable(p, model)
@@ -379,9 +400,12 @@ def _path(proposition: Proposition) -> tuple[str, str] | None:
     return outcome, predictor
 
 
-def _tables(fit: FitResult) -> dict[Key, tuple[float, float, float, float, bool, float]]:
-    """Return std, its se, raw, p (of the raw value if it is free, else of the standardized), free, reach."""
-    raw, std = fit.parameters, fit.standardized()
+def _tables(fit: FitResult, *, raw: bool) -> dict[Key, tuple[float, float, float, float, bool, float]]:
+    """Return estimate, its se, raw estimate, p (of the raw value if it is free, else of the standardized), free, reach.
+
+    The estimate is the standardized one, or the raw one.
+    """
+    every, std = fit.parameters, fit.standardized()
     groups = fit.groups
     out = {}
     for i in range(len(std)):
@@ -389,12 +413,13 @@ def _tables(fit: FitResult) -> dict[Key, tuple[float, float, float, float, bool,
         key = key_of(
             str(std["lhs"].iloc[i]), op, str(std["rhs"].iloc[i]), groups[group - 1] if groups and group else ""
         )
-        own = raw.iloc[i]
+        own = every.iloc[i]
         free = bool(own["free"]) or op == ":="
-        se = float(std["se"].iloc[i])
-        reach = float(std["ci_upper"].iloc[i] - std["ci_lower"].iloc[i]) / 2 / se if se > 0 else np.nan
+        told = own if raw else std.iloc[i]
+        se = float(told["se"])
+        reach = float(told["ci_upper"] - told["ci_lower"]) / 2 / se if se > 0 else np.nan
         p = float(own["pvalue"]) if free else float(std["pvalue"].iloc[i])
-        out[key] = (float(std["est_std"].iloc[i]), se, float(own["est"]), p, free, reach)
+        out[key] = (float(told["est" if raw else "est_std"]), se, float(own["est"]), p, free, reach)
     return out
 
 
@@ -403,15 +428,18 @@ def _width(row: tuple[float, float, float, float, bool, float], confidence: floa
     return quantile(confidence, row[5]) * row[1] if np.isfinite(row[5]) else np.nan
 
 
-def sample_moments(plan: Plan, n: int, seeds: list[SeedSequence], items: tuple[str, ...]) -> tuple[Array, Array]:
+def sample_moments(
+    plan: Plan | TextPlan, n: int, seeds: list[SeedSequence], items: tuple[str, ...]
+) -> tuple[Array, Array]:
     """Return covariances (R, p, p) with divisor n and means (R, p) of the items as scored, one sample a seed."""
-    columns = draw_columns(plan, n, seeds, facts=())
-    reverse = {rule.name: rule for rule in rules_from_survey(plan.survey, items)}
+    columns = plan.draw(n, seeds, facts=())
+    survey = plan.survey
+    reverse = {} if survey is None else {rule.name: rule for rule in rules_from_survey(survey, items)}
     data = np.empty((len(seeds), len(items), n))
     for k, item in enumerate(items):
         values = np.asarray(columns[item], dtype=float)
-        rule = reverse[item]
-        if rule.reverse and rule.low is not None and rule.high is not None:
+        rule = reverse.get(item)
+        if rule is not None and rule.reverse and rule.low is not None and rule.high is not None:
             values = rule.low + rule.high - values
         data[:, k] = values.reshape(len(seeds), n)
     mean = data.mean(axis=2)
@@ -428,11 +456,11 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
     reason : str
         Why there is none.
     """
-    settings, response = trial.condition.settings.stated(), trial.plan.spec.response
+    settings = trial.condition.settings.stated()
     for name, value in settings.items():
         if value not in _BATCHED.get(name, ()):
             return None, f"{name}={value!r}"
-    if response.missing_rate or trial.plan.spec.missing is not None:
+    if not trial.plan.complete:
         return None, "answers are missing"
     if trial.worded:
         further = trial.moderation or trial.split is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ __all__ = [
 
 Array = NDArray[np.float64]
 Row = tuple[str, str, str, float, float]
+Key = tuple[str, str, str]
+
+_COLUMNS = ("lhs", "op", "rhs", "value", "expected")
 
 # Values that differ by less than this are the same: rounding of sums in different orders.
 _SAME = 1e-9
@@ -88,7 +92,7 @@ def attenuations(
     out = dict.fromkeys(items, 1.0)
     if spec.response.type == "ordinal":
         for item in items:
-            cuts = spec.shape(item, survey.scale_of(item)).cut_points(*survey.range_of(item))
+            cuts = values.cuts.get(item) or spec.shape(item, survey.scale_of(item)).cut_points(*survey.range_of(item))
             mean, sd = values.response_mean(item), values.response_sd.get(item, 1.0)
             if (mean, sd) != (0.0, 1.0):
                 cuts = tuple((t - mean) / sd for t in cuts)
@@ -102,9 +106,28 @@ def truth_table(values: Population, factor: Mapping[str, float]) -> pd.DataFrame
     Returns
     -------
     DataFrame
-        lhs, op, rhs, value, expected.
+        lhs, op, rhs, value, expected, both standardized; and of a raw population `raw`, the value in the metric of the
+        answers, with rows ``~1`` for intercepts.
     """
-    return pd.DataFrame(_rows(values, factor), columns=["lhs", "op", "rhs", "value", "expected"])
+    rows = _rows(values.standardized(), factor)
+    if not values.raw:
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
+    return pd.DataFrame(_with_raw(values, rows, factor), columns=[*_COLUMNS, "raw"])
+
+
+def _with_raw(values: Population, rows: Sequence[Row], factor: Mapping[str, float]) -> list[tuple[Any, ...]]:
+    """Set the raw values beside the standardized ones, and add intercepts."""
+    out: list[tuple[Any, ...]] = [(*row, own[3]) for row, own in zip(rows, values.truth(), strict=True)]
+    # an item's intercept in a fit is that of the population only if latents have the means that a fit gives them, 0
+    centred = not any(values.means[name] for name in values.latents)
+    for item in values.items:
+        raw = values.shifts[item]
+        known = raw / values.response_sd[item]
+        out.append((item, "~1", "", known, known if centred and factor.get(item, 1.0) == 1 else math.nan, raw))
+    for latent in values.latents:
+        if raw := values.intercept(latent):
+            out.append((latent, "~1", "", raw / values.node_sd[latent], math.nan, raw))
+    return out
 
 
 def _rows(values: Population, factor: Mapping[str, float]) -> list[Row]:
@@ -124,7 +147,9 @@ def _rows(values: Population, factor: Mapping[str, float]) -> list[Row]:
     return rows
 
 
-def level_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+def level_truth(
+    levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]], reference: Population
+) -> pd.DataFrame:
     """Return the population values of each level.
 
     Beside the rows of :func:`truth_table` there are means of latents: op ``mean`` is the total mean, ``~1`` the
@@ -135,8 +160,12 @@ def level_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str
     DataFrame
         lhs, op, rhs, group, value, expected. Values are in units of the reference level, `expected` is standardized
         within the level; means keep their size, as long as few answers lie at the ends of the scale (of 1.5 standard
-        deviations about 1.4 are left in seven answers around 4.6). No value is expected of shifted items.
+        deviations about 1.4 are left in seven answers around 4.6). No value is expected of shifted items. Raw
+        populations: value and expected are standardized within the level, means are minus those of the reference, in
+        its standard deviations, and `raw` is the value in the metric of the answers.
     """
+    if reference.raw:
+        return _raw_levels(levels, factors, reference)
     shifted = [item for item in factors[0] if any(item in level.population.shifts for level in levels)]
     out = []
     for level, factor in zip(levels, factors, strict=True):
@@ -150,6 +179,22 @@ def level_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str
         rows += [(item, "~1", "", pop.shifts.get(item, 0.0), math.nan) for item in shifted]
         out += [(*row[:3], level.name, *row[3:]) for row in rows]
     return pd.DataFrame(out, columns=["lhs", "op", "rhs", "group", "value", "expected"])
+
+
+def _raw_levels(
+    levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]], reference: Population
+) -> pd.DataFrame:
+    out: list[tuple[Any, ...]] = []
+    for level, factor in zip(levels, factors, strict=True):
+        if not level.name:
+            continue
+        pop = level.population
+        rows = _with_raw(pop, _rows(pop.standardized(), factor), factor)
+        for latent in pop.latents:
+            apart = (pop.means[latent] - reference.means[latent]) / reference.node_sd[latent]
+            rows.append((latent, "mean", "", apart, apart, pop.means[latent]))
+        out += [(*row[:3], level.name, *row[3:]) for row in rows]
+    return pd.DataFrame(out, columns=["lhs", "op", "rhs", "group", "value", "expected", "raw"])
 
 
 def pooled_truth(
@@ -177,18 +222,39 @@ def pooled_truth(
     Returns
     -------
     DataFrame
-        lhs, op, rhs, value, expected, as of the first level.
+        lhs, op, rhs, value, expected, as of the first level; of a raw population also raw. Of a row of which only the
+        raw or only the standardized value holds in all of them, the other is NaN.
     """
     mixed = _mixture(levels, regressions)
-    every = [_rows(level.population, factor) for level, factor in zip(levels, factors, strict=True)]
+    every = [_rows(level.population.standardized(), factor) for level, factor in zip(levels, factors, strict=True)]
     found = [{row[:3]: row for row in rows} for rows in every]
-    kept = []
+    kept: dict[Key, Row] = {}
     for key, row in found[0].items():
         others = [own.get(key) for own in found]
         same = all(o is not None and abs(o[3] - row[3]) < _SAME and abs(o[4] - row[4]) < _SAME for o in others)
         if same and abs(mixed.get(key, math.nan) - row[3]) < _SAME:
-            kept.append(row)
-    return pd.DataFrame(kept, columns=["lhs", "op", "rhs", "value", "expected"])
+            kept[key] = row
+    if not levels[0].population.raw:
+        return pd.DataFrame(list(kept.values()), columns=list(_COLUMNS))
+    mixed = _mixture(levels, regressions, raw=True)
+    own = [{row[:3]: row[3] for row in level.population.truth()} for level in levels]
+    raw = {
+        key: value
+        for key, value in own[0].items()
+        if all(abs(other.get(key, math.nan) - value) < _SAME for other in own)
+        and abs(mixed.get(key, math.nan) - value) < _SAME
+    }
+    return _either(found[0], kept, raw)
+
+
+def _either(order: Iterable[Key], kept: Mapping[Key, Row], raw: Mapping[Key, float]) -> pd.DataFrame:
+    """Return rows that hold standardized or raw, NaN where they do not."""
+    rows = [
+        (*kept.get(key, (*key, math.nan, math.nan)), raw.get(key, math.nan))
+        for key in order
+        if key in kept or key in raw
+    ]
+    return pd.DataFrame(rows, columns=[*_COLUMNS, "raw"])
 
 
 def moderated_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -200,13 +266,23 @@ def moderated_truth(levels: Sequence[LevelPopulation], factors: Sequence[Mapping
     Returns
     -------
     DataFrame
-        lhs, op, rhs, value, expected, as of the first level; rhs of a product is such as ``PC:PX``.
+        lhs, op, rhs, value, expected, as of the first level; rhs of a product is such as ``PC:PX``. Of a raw population
+        also raw; of an equation that holds only raw, or only standardized, the other values are NaN.
     """
     first = levels[0].population
-    whole = {x.outcome for x in first.interactions}
-    whole = {name for name in whole if all(_same_equation(name, first, level.population) for level in levels)}
-    kept = [row for row in _rows(first, factors[0]) if row[1] == "~" and row[0] in whole]
-    return pd.DataFrame(kept, columns=["lhs", "op", "rhs", "value", "expected"])
+    outcomes = {x.outcome for x in first.interactions}
+    every = [level.population for level in levels]
+    raw = {name for name in outcomes if all(_same_equation(name, first, pop) for pop in every)}
+    rows = [row for row in _rows(first.standardized(), factors[0]) if row[1] == "~"]
+    if not first.raw:
+        return pd.DataFrame([row for row in rows if row[0] in raw], columns=list(_COLUMNS))
+    core = first.standardized()
+    whole = {name for name in outcomes if all(_same_equation(name, core, pop.standardized()) for pop in every)}
+    if any(pop.means != first.means for pop in every):
+        whole &= raw  # means are not those of the standardized levels
+    kept = {row[:3]: row for row in rows if row[0] in whole}
+    own = {row[:3]: row[3] for row in first.truth() if row[1] == "~" and row[0] in raw}
+    return _either([row[:3] for row in rows], kept, own)
 
 
 def _same_equation(outcome: str, first: Population, other: Population) -> bool:
@@ -223,9 +299,9 @@ def _same_equation(outcome: str, first: Population, other: Population) -> bool:
 
 
 def _mixture(
-    levels: Sequence[LevelPopulation], regressions: Sequence[tuple[str, str]] | None = None
-) -> dict[tuple[str, str, str], float]:
-    """Return the standardized values of all levels together, from the covariances of their mixture.
+    levels: Sequence[LevelPopulation], regressions: Sequence[tuple[str, str]] | None = None, *, raw: bool = False
+) -> dict[Key, float]:
+    """Return the standardized, or raw, values of all levels together, from the covariances of their mixture.
 
     Paths are the regression of an outcome on its predictors, those of `regressions` if they are given; where its
     disturbance is correlated with one of these, that is not the path, and the value will not be found equal. Products
@@ -243,7 +319,7 @@ def _mixture(
     centre = np.einsum("g,gi->i", weights, np.array(means))
     apart = np.array(means) - centre
     cov = np.einsum("g,gij->ij", weights, np.array(covs)) + np.einsum("g,gi,gj->ij", weights, apart, apart)
-    sd = np.sqrt(np.diag(cov))
+    sd = np.ones(len(cov)) if raw else np.sqrt(np.diag(cov))
     cor = cov / np.outer(sd, sd)
     at = {name: i for i, name in enumerate((*items, *nodes))}
     # what each variable leads back to, in one matrix: the residuals are (I - B) x
@@ -262,8 +338,8 @@ def _mixture(
         slopes[at[outcome], x] = np.linalg.solve(cor[np.ix_(x, x)], cor[x, at[outcome]])
     rest = np.eye(len(cor)) - slopes
     residual = rest @ cor @ rest.T
-    scale = np.sqrt(np.diag(residual))
-    out: dict[tuple[str, str, str], float] = {}
+    scale = np.ones(len(residual)) if raw else np.sqrt(np.diag(residual))
+    out: dict[Key, float] = {}
     for lhs, op, rhs, _ in first.truth():
         if rhs not in at:  # a product
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
@@ -138,6 +138,11 @@ class Document(Node):
     title: Text
 
     _origin: Origin | None = PrivateAttr(None)
+
+    @classmethod
+    def variant(cls, plain: Any) -> type[Self]:
+        """Return the type that content of this kind is read as; most kinds have one only."""
+        return cls
 
     @property
     def origin(self) -> Origin | None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from b2b_sem.errors import B2BSemError, did_you_mean
 from b2b_sem.spec.base import Code, Location, Node, Problem, Text
+from b2b_sem.spec.moderation import Product, read_product
 from b2b_sem.spec.statement import read_pair
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Correlation", "LevelValues", "PopulationGroups", "Share", "pair_problems", "unknown"]
+__all__ = [
+    "Correlation",
+    "LevelValues",
+    "PopulationGroups",
+    "Share",
+    "count_problems",
+    "pair_problems",
+    "product_problems",
+    "threshold_problems",
+    "unknown",
+]
 
 Correlation = Annotated[float, Field(gt=-1, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +54,13 @@ class LevelValues(Node):
         default_factory=dict,
         description="Item (as scored) -> shift of its response, in standard deviations of the reference level.",
     )
+    interactions: dict[Text, float] = Field(
+        default_factory=dict, description="'RR ~ PC:PX' -> effect of a product that the file names, too."
+    )
+    thresholds: dict[Code, tuple[float, ...]] = Field(
+        default_factory=dict,
+        description="Item (as scored) -> increasing cut points of its response, in the metric of the reference level.",
+    )
 
 
 class PopulationGroups(Node):
@@ -54,7 +72,7 @@ class PopulationGroups(Node):
 
     split: Code = Field(description="Group of the survey, or a fact that is categorical or text.")
     reference: int | str = Field(description="Level that the values of the file are about.")
-    levels: dict[int | str, LevelValues] = Field(
+    levels: Mapping[int | str, LevelValues] = Field(
         description="Level (of a fact: its category or label) -> what differs from the reference."
     )
 
@@ -76,6 +94,9 @@ class PopulationGroups(Node):
                 )  # fmt: skip
             yield from pair_problems((*at, "paths"), "~", values.paths, "PC ~ NR")
             yield from pair_problems((*at, "correlations"), "~~", values.correlations, "NR ~~ PE")
+            yield from product_problems((*at, "interactions"), values.interactions)
+            for item, cuts in values.thresholds.items():
+                yield from threshold_problems((*at, "thresholds", item), cuts)
 
     def problems_with(
         self,
@@ -83,6 +104,7 @@ class PopulationGroups(Node):
         shares: Mapping[str, Mapping[int | str, float] | None],
         latents: Iterable[str],
         items: Iterable[str],
+        products: Iterable[Product],
         path_problems: Callable[[Location, Mapping[str, float]], Iterator[Problem]],
         correlation_problems: Callable[[Location, Mapping[str, float]], Iterator[Problem]],
     ) -> Iterator[Problem]:
@@ -95,6 +117,8 @@ class PopulationGroups(Node):
             Facts that are drawn, with the shares of their categories.
         latents, items : iterable of str
             Those of the population.
+        products : iterable of Product
+            Those that the file gives a value.
         path_problems, correlation_problems : callable
             What is wrong with values of this kind at a place of the file.
         """
@@ -106,9 +130,26 @@ class PopulationGroups(Node):
             at: Location = ("groups", "levels", level)
             yield from unknown((*at, "means"), values.means, latents, "latent")
             yield from unknown((*at, "loadings"), values.loadings, items, "item")
-            yield from unknown((*at, "intercepts"), values.intercepts, items, "item")
+            yield from unknown((*at, "intercepts"), values.intercepts, self.with_intercept(latents, items), "item")
+            yield from unknown((*at, "thresholds"), values.thresholds, items, "item")
+            for item, cuts in values.thresholds.items():
+                if item in survey.items(active_only=False):
+                    yield from count_problems((*at, "thresholds", item), survey, item, cuts)
+            for text in values.interactions:
+                product = read_product(text)
+                if product is not None and product not in products:
+                    yield Problem(
+                        (*at, "interactions", text),
+                        f"the population has no product '{text}'",
+                        hint="Give its value in the reference level under 'values: interactions', too; 0 is a value.",
+                        at_key=True,
+                    )
             yield from path_problems((*at, "paths"), values.paths)
             yield from correlation_problems((*at, "correlations"), values.correlations)
+
+    def with_intercept(self, latents: Iterable[str], items: Iterable[str]) -> tuple[str, ...]:
+        """Return the variables whose intercepts a level may name."""
+        return tuple(items)
 
     def _split_problems(
         self, survey: SurveySpec, shares: Mapping[str, Mapping[int | str, float] | None]
@@ -165,6 +206,35 @@ def pair_problems(at: Location, op: str, values: Mapping[str, float], example: s
             yield Problem((*at, text), f"'{text}' states the same value as '{seen[pair]}'", at_key=True)
         else:
             seen[pair] = text
+
+
+def product_problems(at: Location, values: Iterable[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the names of products."""
+    seen: dict[Product, str] = {}
+    for text in values:
+        product = read_product(text)
+        if product is None:
+            yield Problem(
+                (*at, text), f"cannot read '{text}': write an outcome and a product like 'RR ~ PC:PX'", at_key=True
+            )
+        elif product in seen:
+            yield Problem((*at, text), f"'{text}' states the same value as '{seen[product]}'", at_key=True)
+        else:
+            seen[product] = text
+
+
+def threshold_problems(at: Location, cuts: Sequence[float]) -> Iterator[Problem]:
+    """Yield thresholds that do not increase."""
+    for position in range(1, len(cuts)):
+        if cuts[position] <= cuts[position - 1]:
+            yield Problem((*at, position), f"thresholds must increase: {cuts[position]:g} does not")
+
+
+def count_problems(at: Location, survey: SurveySpec, item: str, cuts: Sequence[float]) -> Iterator[Problem]:
+    """Yield that an item needs another number of thresholds."""
+    low, high = survey.range_of(item)
+    if len(cuts) != high - low:
+        yield Problem(at, f"{len(cuts)} thresholds, but {item} needs {high - low} (one less than its answers)")
 
 
 def unknown(loc: Location, given: Iterable[str], known: Iterable[str], noun: str) -> Iterator[Problem]:

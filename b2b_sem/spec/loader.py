@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,13 @@ from b2b_sem.spec.base import SCHEMA_VERSION, Document, Location, Origin, Proble
 from b2b_sem.spec.message import explain
 from b2b_sem.spec.model import ModelSpec, model_from_lavaan
 from b2b_sem.spec.montecarlo import MonteCarloSpec
+from b2b_sem.spec.plan import PlanSpec
 from b2b_sem.spec.reader import Reader, decode, read_bytes
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.study import RivalsAnalysis, StudySpec
 from b2b_sem.spec.survey import SurveySpec
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.text import TextPopulation, TextValues, text_population
 
 __all__ = [
     "TYPES",
@@ -30,6 +33,11 @@ __all__ = [
     "load",
     "load_model",
     "load_montecarlo",
+<<<<<<< HEAD
+    "load_population",
+=======
+    "load_plan",
+>>>>>>> plan
     "load_simulation",
     "load_study",
     "load_survey",
@@ -41,6 +49,7 @@ TYPES: dict[str, type[Document]] = {
     "simulation": SimulationSpec,
     "study": StudySpec,
     "montecarlo": MonteCarloSpec,
+    "plan": PlanSpec,
 }
 """Value of the key ``kind`` -> type of the object."""
 
@@ -50,6 +59,7 @@ FOLDERS = {
     "simulation": "simulations",
     "study": "simulations",
     "montecarlo": "simulations",
+    "plan": "simulations",
 }
 
 D = TypeVar("D", bound=Document)
@@ -123,8 +133,44 @@ def load_model(ref: Ref, base: Ref | None = None, *, survey: SurveySpec | None =
 
 
 def load_simulation(ref: Ref, base: Ref | None = None) -> SimulationSpec:
-    """Load a population by bundled id or path, with its model and survey."""
-    draft = _open(resources.resolve("simulations", ref, base), SimulationSpec)
+    """Load a population by bundled id or path, with its model and survey.
+
+    Raises
+    ------
+    SpecError
+        If the file is not valid, or is lavaan text: then there is no survey.
+    """
+    found = _load_population(resources.resolve("simulations", ref, base))
+    if isinstance(found, TextPopulation):
+        raise found.error(
+            ("text",), f"'{found.id}' is lavaan text, and a population with a survey is needed",
+            hint="'b2b-sem simulate' and Monte Carlo studies take such populations.",
+        )  # fmt: skip
+    return found
+
+
+def load_population(ref: Ref, base: Ref | None = None) -> SimulationSpec | TextPopulation:
+    """Load a population: a simulation file, a file of lavaan text with values, or that of a Monte Carlo study."""
+    path = resources.resolve("simulations", ref, base)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        plain = Reader(path).plain
+        if isinstance(plain, dict) and plain.get("kind") == "montecarlo":
+            population = load_montecarlo(path).population_spec
+            assert population is not None  # a study is loaded with it
+            return population
+        return _load_population(path)
+    data = read_bytes(path)
+    made = text_population(_identifier(path.stem), TextValues(text=decode(path, data)), path.stem)
+    blocks: dict[Location, tuple[int, int]] = {("text",): (1, 1)}
+    made._origin = Origin(path, hashlib.sha256(data).hexdigest(), {}, {(): (1, 1), ("text",): (1, 1)}, blocks)
+    return _accept(_Draft(made, list(made.problems()), made.origin))
+
+
+def _load_population(path: Path) -> SimulationSpec | TextPopulation:
+    draft = _open(path, SimulationSpec)
+    if isinstance(draft.spec, TextPopulation):
+        draft.spec = _with_text(draft, draft.spec)
+        return _accept(draft)
     simulation, model, survey = draft.spec, None, None
     if simulation is not None:
         if simulation.survey is not None:
@@ -138,22 +184,82 @@ def load_simulation(ref: Ref, base: Ref | None = None) -> SimulationSpec:
     return copy
 
 
+def _with_text(draft: _Draft[Any], population: TextPopulation) -> TextPopulation:
+    """Return a population of lavaan text with the text of the file that it names; findings go to the draft."""
+    if population.file is None or population.text is not None:
+        return population
+    path = (draft.origin.path.parent if draft.origin else Path()) / population.file
+    try:
+        text = decode(path, read_bytes(path))
+    except SpecError as error:
+        problem = Problem((*population._at, "file"), f"'{population.file}': {error.message}", error.hint)
+        draft.problems.append(problem)
+        return population
+    made = population.model_copy(update={"text": text})
+    made._origin, made._at = draft.origin, population._at
+    draft.problems += made.problems()
+    return made
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "population"
+
+
 def load_montecarlo(ref: Ref, base: Ref | None = None) -> MonteCarloSpec:
     """Load a Monte Carlo study by bundled id or path, with its population and the model that is fitted."""
     draft = _open(resources.resolve("simulations", ref, base), MonteCarloSpec)
     study, population, model = draft.spec, None, None
     if study is not None:
-        population = _follow(draft, ("population",), load_simulation, study.population)
+        population = _population_of(draft, study)
         if population is not None:
             model = population.model_spec
             if study.model is not None:
-                model = _follow(draft, ("model",), load_model, study.model, survey=population.survey_spec)
+                survey = None if isinstance(population, TextPopulation) else population.survey_spec
+                model = _model_of(draft, study.model, survey)
             if model is not None:
                 draft.problems += study.problems_with(population, model)
     accepted = _accept(draft)
     assert population is not None  # else there was a finding
     assert model is not None
     return accepted.tie(population, model)
+
+
+<<<<<<< HEAD
+def _population_of(draft: _Draft[MonteCarloSpec], study: MonteCarloSpec) -> SimulationSpec | TextPopulation | None:
+    """Return the population of a study: that of another file, or the text that stands in its own."""
+    if isinstance(study.population, str):
+        return _follow(draft, ("population",), load_population, study.population)
+    inline = text_population(study.id, study.population, study.title, ("population",))
+    inline._origin = draft.origin
+    before = len(draft.problems)
+    draft.problems += inline.problems()
+    inline = _with_text(draft, inline)
+    return inline if len(draft.problems) == before else None
+
+
+def _model_of(draft: _Draft[MonteCarloSpec], given: str, survey: SurveySpec | None) -> ModelSpec | None:
+    """Return the model that a study fits: that of another file, or lavaan text."""
+    if not any(mark in given for mark in ("~", "\n")):
+        return _follow(draft, ("model",), load_model, given, survey=survey)
+    model = model_from_lavaan("inline", given)
+    problems = [Problem(("model",), p.message, p.hint, in_text=p.in_text) for p in _syntax_problems(model)]
+    if survey is not None:
+        problems += [Problem(("model",), p.message, p.hint) for p in model.problems_with(survey)]
+    draft.problems += problems
+    return None if problems else model.with_survey(survey)
+=======
+def load_plan(ref: Ref, base: Ref | None = None) -> PlanSpec:
+    """Load a sample-size plan by bundled id or path, with its population."""
+    draft = _open(resources.resolve("simulations", ref, base), PlanSpec)
+    population: SimulationSpec | None = None
+    if draft.spec is not None:
+        population = _follow(draft, ("population",), load_simulation, draft.spec.population)
+        if population is not None:
+            draft.problems += draft.spec.problems_with(population)
+    accepted = _accept(draft)
+    assert population is not None  # else there was a finding
+    return accepted.tie(population)
+>>>>>>> plan
 
 
 def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) -> StudySpec:
@@ -216,6 +322,7 @@ def _open(path: Path, spec: type[D]) -> _Draft[D]:
     """Read one file and collect its findings, without raising for them."""
     reader = Reader(path)
     _check_header(reader, spec)
+    spec = spec.variant(reader.plain)
     draft: _Draft[D] = _Draft(None, origin=reader.origin)
     try:
         draft.spec = spec.model_validate(reader.plain)

@@ -7,9 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from b2b_sem.errors import SpecError, did_you_mean
 from b2b_sem.spec.base import SCHEMA_VERSION
 from b2b_sem.spec.loader import TYPES
+from b2b_sem.spec.raw import RawSimulation
+from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["json_schema", "write_schemas"]
 
@@ -20,7 +25,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     Parameters
     ----------
     kind : str
-        ``survey``, ``model``, ``simulation``, ``study`` or ``montecarlo``.
+        ``survey``, ``model``, ``simulation``, ``study``, ``montecarlo`` or ``plan``.
 
     Notes
     -----
@@ -32,6 +37,9 @@ def json_schema(kind: str) -> dict[str, Any]:
             f"there is no file of kind '{kind}'.{did_you_mean(kind, TYPES)}", hint="Kinds: " + ", ".join(TYPES)
         )
     body = TYPES[kind].model_json_schema(mode="validation")
+    if kind == "simulation":
+        # which of them it is tell the keys `standardized` and `text`
+        body = TypeAdapter(SimulationSpec | RawSimulation | TextPopulation).json_schema(mode="validation")
     header = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:b2b-sem:schema:{kind}:{SCHEMA_VERSION}",

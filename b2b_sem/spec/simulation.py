@@ -1,6 +1,7 @@
 """The population that simulated respondents are drawn from: a model with values, and how answers come about.
 
-All values are standardized: every latent has variance 1, and so has the continuous response behind every item.
+All values are standardized: every latent has variance 1, and so has the continuous response behind every item. The
+other kind of population, in the metric of the answers, is that of the module ``raw``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, PrivateAttr
 
@@ -16,7 +17,17 @@ from b2b_sem.errors import did_you_mean
 from b2b_sem.spec.base import Code, Document, Location, Node, Problem, Text
 from b2b_sem.spec.cluster import Clusters
 from b2b_sem.spec.distribution import Distribution
-from b2b_sem.spec.level import Correlation, LevelValues, PopulationGroups, Share, pair_problems, unknown
+from b2b_sem.spec.level import (
+    Correlation,
+    LevelValues,
+    PopulationGroups,
+    Share,
+    count_problems,
+    pair_problems,
+    product_problems,
+    threshold_problems,
+    unknown,
+)
 from b2b_sem.spec.method import METHOD_FACTOR, MethodFactor
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import Product, product_of, read_product
@@ -90,10 +101,7 @@ class ResponseShape(Node):
             )
         if self.shares is not None and abs(sum(self.shares) - 1) > 1e-9:
             yield Problem((*loc, "shares"), f"the shares sum to {sum(self.shares):g}, not to 1")
-        cuts = self.thresholds or ()
-        for position in range(1, len(cuts)):
-            if cuts[position] <= cuts[position - 1]:
-                yield Problem((*loc, "thresholds", position), f"thresholds must increase: {cuts[position]:g} does not")
+        yield from threshold_problems((*loc, "thresholds"), self.thresholds or ())
 
     def cut_points(self, low: int, high: int) -> tuple[float, ...]:
         """Return the thresholds on the standard normal scale between the answers `low` to `high`, in order.
@@ -158,7 +166,7 @@ class SimulationSpec(Document):
         default=False, description="Whether latents that only propositions measure are in the population, too."
     )
     standardized: Literal[True] = Field(
-        default=True, description="All values are standardized; nothing else is supported."
+        default=True, description="true: all values are standardized; false: they are in the metric of the answers."
     )
     values: PopulationValues
     groups: PopulationGroups | None = Field(default=None, description="What is different in some groups.")
@@ -172,6 +180,19 @@ class SimulationSpec(Document):
 
     _model: ModelSpec | None = PrivateAttr(None)
     _survey: SurveySpec | None = PrivateAttr(None)
+
+    @classmethod
+    def variant(cls, plain: Any) -> type[Self]:
+        """Return the type of a population of raw values, or of lavaan text, where the file says that it is one."""
+        if isinstance(plain, dict) and plain.get("standardized") is False:
+            from b2b_sem.spec.raw import RawSimulation
+
+            return cast(type[Self], RawSimulation)
+        if isinstance(plain, dict) and ("text" in plain or "file" in plain):
+            from b2b_sem.spec.text import TextPopulation
+
+            return cast(type[Self], TextPopulation)
+        return cls
 
     @property
     def model_spec(self) -> ModelSpec | None:
@@ -212,10 +233,20 @@ class SimulationSpec(Document):
         """Return ``(outcome, predictor)`` of every path of the population, products left out."""
         return tuple(dict.fromkeys(pair for pair in model.regressions(self.claimed(model)) if ":" not in pair[1]))
 
-    def products(self) -> dict[Product, float]:
+    def products(self, level: LevelValues | None = None) -> dict[Product, float]:
         """Return ``(outcome, factor, factor)`` -> standardized effect of the product; factors are sorted."""
-        given = {read_product(text): value for text, value in self.values.interactions.items()}
+        every = (self.values.interactions, level.interactions if level else {})
+        given = {read_product(text): value for own in every for text, value in own.items()}
         return {product: value for product, value in given.items() if product is not None}
+
+    def indicators(self, model: ModelSpec, survey: SurveySpec | None) -> dict[str, list[str]]:
+        """Return latent -> its items, or its facet factors; loadings that the model fixes to zero are none."""
+        out: dict[str, list[str]] = {}
+        for statement in model.statements(survey, claims=self.claimed(model)):
+            if statement.op == "=~":
+                own = out.setdefault(statement.lhs, [])
+                own.extend(t.variable for t in statement.terms if not t.is_zero)
+        return out
 
     def loading(
         self, item: str, latent: str, level: LevelValues | None = None, solved: Mapping[str, float] | None = None
@@ -283,18 +314,7 @@ class SimulationSpec(Document):
         )
         for section, op, values, example in sections:
             yield from pair_problems(("values", section), op, values, example)
-        seen: dict[Product, str] = {}
-        for text in self.values.interactions:
-            product = read_product(text)
-            at: Location = ("values", "interactions", text)
-            if product is None:
-                yield Problem(
-                    at, f"cannot read '{text}': write an outcome and a product like 'RR ~ PC:PX'", at_key=True
-                )
-            elif product in seen:
-                yield Problem(at, f"'{text}' states the same value as '{seen[product]}'", at_key=True)
-            else:
-                seen[product] = text
+        yield from product_problems(("values", "interactions"), self.values.interactions)
         if self.groups is not None:
             yield from self.groups.problems()
         if self.distribution is not None:
@@ -313,8 +333,11 @@ class SimulationSpec(Document):
                         at_key=True, hint=f"Take out 'clusters' or '{section}'.",
                     )  # fmt: skip
         yield from self.response.check(("response",))
-        if self.response.type == "continuous" and any(shape.shares is not None for _, shape in self._shapes()):
-            yield Problem(("response", "type"), "continuous answers have no shares: give mean and sd")
+        if self.response.type == "continuous":
+            if any(shape.shares is not None for _, shape in self._shapes()):
+                yield Problem(("response", "type"), "continuous answers have no shares: give mean and sd")
+            if self.groups is not None and any(level.thresholds for level in self.groups.levels.values()):
+                yield Problem(("response", "type"), "continuous answers have no thresholds")
         for at, shape in list(self._shapes())[1:]:
             yield from shape.check(at)
         for code, fact in self.facts.items():
@@ -373,6 +396,7 @@ class SimulationSpec(Document):
                 {code: fact.shares for code, fact in self.facts.items()},
                 latents,
                 items,
+                self.products(),
                 lambda at, given: self._path_problems(at, given, model),
                 lambda at, given: self._correlation_problems(at, given, model),
             )
@@ -527,18 +551,16 @@ class SimulationSpec(Document):
         covered = {item for _, _, items in shapes for item in items}
         shapes.append((("response",), self.response, [item for item in survey.items() if item not in covered]))
         for loc, shape, items in shapes:
-            wrong = [item for item in items if shape.thresholds and len(shape.thresholds) != _steps(survey, item)]
-            if wrong:
-                yield Problem(
-                    (*loc, "thresholds"),
-                    f"{len(shape.thresholds or ())} thresholds, but {wrong[0]} needs {_steps(survey, wrong[0])} "
-                    f"(one less than its answers)",
-                )
-            wrong = [item for item in items if shape.shares and len(shape.shares) != _steps(survey, item) + 1]
-            if wrong:
+            cuts = shape.thresholds or ()
+            wrong = [
+                found for item in items if cuts for found in count_problems((*loc, "thresholds"), survey, item, cuts)
+            ]
+            yield from wrong[:1]
+            other = [item for item in items if shape.shares and len(shape.shares) != _steps(survey, item) + 1]
+            if other:
                 yield Problem(
                     (*loc, "shares"),
-                    f"{len(shape.shares or ())} shares, but {wrong[0]} has {_steps(survey, wrong[0]) + 1} answers",
+                    f"{len(shape.shares or ())} shares, but {other[0]} has {_steps(survey, other[0]) + 1} answers",
                 )
         yield from unknown(("facts",), self.facts, survey.facts, "fact")
         for code, spec in self.facts.items():

@@ -29,6 +29,14 @@ class Term:
     def __str__(self) -> str:
         return f"{self.modifier}{self.variable}"
 
+    @property
+    def is_zero(self) -> bool:
+        """Whether the modifier is the number 0."""
+        try:
+            return float(self.modifier.rstrip("* ")) == 0
+        except ValueError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:

@@ -16,7 +16,16 @@ from b2b_sem.spec.moderation import product_of
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["Author", "DataSource", "Decision", "Deviation", "Preregistration", "RivalsAnalysis", "StudySpec"]
+__all__ = [
+    "Author",
+    "CutoffSimulation",
+    "DataSource",
+    "Decision",
+    "Deviation",
+    "Preregistration",
+    "RivalsAnalysis",
+    "StudySpec",
+]
 
 Proportion = Annotated[float, Field(gt=0, lt=1)]
 
@@ -125,6 +134,13 @@ _STEP_NAMES: dict[type[Node], str] = {
 }
 
 
+class CutoffSimulation(Node):
+    """Dynamic cut-offs of fit indices: how many samples of each population are drawn."""
+
+    replications: Annotated[int, Field(ge=20, le=1_000_000)] = 500
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
 class Author(Node):
     """A person responsible for the study."""
 
@@ -182,6 +198,9 @@ class StudySpec(Document):
     multiplicity: Literal["holm", "bonferroni", "bh", "none"] = Field(
         default="holm", description="Adjustment of the p values over the propositions."
     )
+    fit_cutoffs: bool | CutoffSimulation = Field(
+        default=False, description="Whether cut-offs of fit indices are found for this model; or replications and seed."
+    )
     preregistration: Preregistration | None = None
     deviations: tuple[Deviation, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -235,6 +254,13 @@ class StudySpec(Document):
         """Routes by which claims on moderation are asked, if the study names any."""
         named = [entry.moderation for entry in self.analyses if isinstance(entry, ModerationAnalysis)]
         return tuple(dict.fromkeys(route for routes in named for route in routes)) if named else None
+
+    @property
+    def cutoffs(self) -> CutoffSimulation | None:
+        """How cut-offs of fit indices are found, if the study asks for them."""
+        if isinstance(self.fit_cutoffs, CutoffSimulation):
+            return self.fit_cutoffs
+        return CutoffSimulation() if self.fit_cutoffs else None
 
     @property
     def data_path(self) -> Path | None:

@@ -92,7 +92,7 @@ def test_the_dask_cluster_gives_the_same_and_loses_nothing(study: Path, tmp_path
     whole, spread = tmp_path / "whole", tmp_path / "spread"
     more = ("--replications", "600")  # more blocks than the cluster takes at a time
     assert run(["montecarlo", str(study), "--out", str(whole), *more]) == 0
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(host="127.0.0.1", **options) as cluster:
         process = start(study, spread, "--cluster", cluster.scheduler_address, *more)
         limit = time.monotonic() + 30

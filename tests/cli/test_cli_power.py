@@ -53,6 +53,15 @@ def test_table_and_files(files: list[str], tmp_path: Path, capsys: pytest.Captur
         (["--shares", "1,2,3"], "2 groups"),
         (["--alpha", "2"], "alpha=2.0"),
         (["--restriction", "a == c"], "'c' is not a label"),
+        (["--steps", "metrc"], "Did you mean 'metric'"),
+        (["--missing", "drop"], "missing='drop'"),
+        (["--missing-rate", "1.5"], "missing_rate=1.5"),
+        (["--rmsea", "0.05"], "pair of numbers"),
+        (["--rmsea", "0.05,0.05"], "same RMSEA"),
+        (["--hold", "mean"], "hold='mean'"),
+        (["--group", "side"], "simulation files"),
+        (["--group-equal", "loadngs"], "loadngs"),
+        (["--replications", "20", "--rmsea", "0.05,0.08"], "by theory"),
     ],
 )
 def test_bad_input_is_one_message(
@@ -72,3 +81,44 @@ def test_a_population_in_text_needs_a_model(files: list[str], capsys: pytest.Cap
 def test_an_unknown_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["power", "nowhere.lav", "--n", "10"]) == 2
     assert "nowhere.lav" in capsys.readouterr().err
+
+
+def test_options_of_theory(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--group-equal", "loadings", "--group-partial", "F=~x3", "--steps", "metric", "--missing", "fiml"]
+    assert app.run(["power", *files, *more, "--missing-rate", "0.1", "--rmsea", "0.03,0.06"]) == 0
+    shown = capsys.readouterr().out
+    assert "metric, partial" in shown
+    assert "scalar" not in shown
+    assert shown.count("close fit") == 1
+    assert app.run(["power", *files, "--steps", "none"]) == 0
+    assert "metric" not in capsys.readouterr().out
+
+
+def test_power_of_fit_needs_no_population(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fit"
+    assert app.run(["fit-power", "48", "--n", "200", "--out", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert "not close fit" in shown.out
+    assert PowerResult.from_json(json.loads((out / "power.json").read_text(encoding="utf-8"))).table["df"].tolist() == [
+        48, 48, 48,
+    ]  # fmt: skip
+    assert app.run(["fit-power", "22", "--n", "200", "--larger", "20", "--alternative", "0.06,0.04"]) == 0
+    assert "df 22 against df 20" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["48"], "--n"),
+        (["48", "--n", "200", "--null", "0.05"], "alternative is missing"),
+        (["48", "--n", "200", "--null", "x"], "list of positive numbers"),
+        (["48", "--n", "200", "--null", "0.05", "--alternative", "0.08,0.1"], "two models"),
+        (["48", "--n", "200", "--null", "1,2,3"], "more than two"),
+        (["22", "--n", "200", "--larger", "20"], "alternative=None must be two"),
+        (["22", "--n", "200", "--larger", "25", "--alternative", "0.06,0.04"], "restricted model first"),
+        (["48", "--n", "200", "--power", "0.01"], "power=0.01"),
+    ],
+)
+def test_bad_input_of_fit_power(change: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["fit-power", *change]) == 2
+    assert message in capsys.readouterr().err

@@ -17,6 +17,7 @@ LOADERS = {
     "simulation": loader.load_simulation,
     "study": loader.load_study,
     "montecarlo": loader.load_montecarlo,
+    "plan": loader.load_plan,
 }
 ENTRIES = bundled_files()
 NAMES = [f"{entry.kind}-{entry.id}" for entry in ENTRIES]

@@ -1,7 +1,7 @@
 """Monte Carlo studies of other options and models than the main one, against loops of lavaan over the same samples.
 
-Clusters, answers missing at random, groups, ordinal answers and a model that is not that of the population: the
-estimates, standard errors, p-values and fit measures of each sample, by name.
+Clusters, answers missing at random, groups, ordinal answers and a model that is not that of the population: each
+sample's estimates, standard errors, p-values and fit measures, by name.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from b2b_sem.analysis.power import analytic_power
-from b2b_sem.measures.power import rmsea_power, rmsea_rows
+from b2b_sem.measures.power import rmsea_change_power, rmsea_change_rows, rmsea_power, rmsea_rows
 from b2b_sem.results.power import PowerResult
 
 HERE = Path(__file__).resolve().parent / "power"
@@ -19,6 +19,8 @@ FOUND = json.loads((HERE / "power.json").read_text(encoding="utf-8"))
 MODELS = {case["id"]: (case, found) for case, found in zip(CASES["models"], FOUND["models"], strict=True)}
 #: lavaan's optimiser stops where the fit function is right to 1e-9 or so; measured: 2e-11.
 NONCENTRALITY = 1e-9
+#: The same with holes, where likelihoods of all rows are subtracted; measured: 5e-8.
+HOLES = 5e-7
 
 
 @cache
@@ -92,3 +94,38 @@ def test_the_model_itself(case: str) -> None:
     own, reference = rows(case, "model")["chi-square"], MODELS[case][1]["fit"]
     assert own["df"] == reference["df"]
     assert own["noncentrality"] == pytest.approx(reference["ncp"], rel=NONCENTRALITY, abs=1e-6)
+
+
+@pytest.mark.parametrize("at", range(len(CASES["nested"])))
+def test_power_of_a_change_of_rmsea(at: int) -> None:
+    case, expected = CASES["nested"][at], FOUND["nested"][at]
+    about = tuple(tuple(case[name]) for name in ("df", "null", "alternative"))
+    options = {"alpha": case["alpha"], "groups": case["groups"]}
+    found = rmsea_change_power(CASES["rows"], *about, **options)
+    assert found == pytest.approx(expected["power"], abs=1e-9)
+    assert [rmsea_change_rows(*about, power=p, **options) for p in CASES["power"]] == expected["rows"]
+    assert rmsea_change_power(CASES["rows"], *about, alpha=case["alpha"], groups=4) != pytest.approx(
+        expected["power"], abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("missing", ["fiml", "listwise"])
+@pytest.mark.parametrize("at", range(len(CASES["missing"])))
+def test_answers_missing_by_chance(at: int, missing: str) -> None:
+    case, expected = CASES["missing"][at], FOUND["missing"][at]
+    spec = MODELS[case["model"]][0]
+    text = ("\n".join(spec["population"]), "\n".join(spec["model"]))
+    options = {
+        "nobs": 500,
+        "shares": spec["nobs"],
+        "restrictions": spec["restrictions"],
+        "steps": (),
+        "indirect": False,
+    }
+    found = analytic_power(*text, missing=missing, missing_rate=case["rates"], **options).table
+    own = found[found["kind"] == "restriction"].set_index("test")["per_row"]
+    assert set(own.index) == {r["restriction"] for r in expected[missing]}
+    other = analytic_power(*text, **options).table.set_index("test")["per_row"]
+    for row in expected[missing]:
+        assert own[row["restriction"]] == pytest.approx(row["per_row"], rel=HOLES)
+        assert other[row["restriction"]] != pytest.approx(row["per_row"], rel=100 * HOLES)

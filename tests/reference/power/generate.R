@@ -4,21 +4,23 @@ suppressMessages({library(lavaan); library(semTools); library(jsonlite)})
 HERE <- file.path("tests", "reference", "power")
 cases <- fromJSON(file.path(HERE, "cases.json"), simplifyVector = TRUE, simplifyDataFrame = FALSE)
 
+# not findRMSEAsamplesize: it looks at 5:500, 505:1000, ... and never at the numbers between
+smallest <- function(enough) {
+  low <- 1
+  high <- 2
+  while (!enough(high)) { low <- high; high <- 2 * high }
+  while (high - low > 1) {
+    middle <- (low + high) %/% 2
+    if (enough(middle)) high <- middle else low <- middle
+  }
+  high
+}
+
 rmsea <- lapply(cases$rmsea, function(case) {
   power <- sapply(cases$rows, function(n)
     findRMSEApower(case$null, case$alternative, case$df, n, case$alpha, group = case$groups))
-  # not findRMSEAsamplesize: it looks at 5:500, 505:1000, ... and never at the numbers between
   enough <- function(n, p) findRMSEApower(case$null, case$alternative, case$df, n, case$alpha, group = case$groups) >= p
-  rows <- sapply(cases$power, function(p) {
-    low <- 1
-    high <- 2
-    while (!enough(high, p)) { low <- high; high <- 2 * high }
-    while (high - low > 1) {
-      middle <- (low + high) %/% 2
-      if (enough(middle, p)) high <- middle else low <- middle
-    }
-    high
-  })
+  rows <- sapply(cases$power, function(p) smallest(function(n) enough(n, p)))
   list(power = power, rows = rows)
 })
 
@@ -74,7 +76,62 @@ models <- lapply(cases$models, function(case) {
        steps = steps, paths = table[, c("lhs", "op", "rhs", "group", "est", "se")])
 })
 
+nested <- lapply(cases$nested, function(case) {
+  about <- list(case$null[1], case$null[2], case$alternative[1], case$alternative[2], case$df[1], case$df[2])
+  at <- function(n) do.call(findRMSEApowernested, c(about, list(n = n, alpha = case$alpha, group = case$groups)))
+  list(power = sapply(cases$rows, at), rows = sapply(cases$power, function(p) smallest(function(n) at(n) >= p)))
+})
+
+# Holes at random, each variable by itself: every pattern has rows whose means and covariances are those of the
+# population exactly, as often as the pattern is expected. lavaan's likelihood of these rows is the expected one.
+missing <- lapply(cases$missing, function(case) {
+  own <- Filter(function(m) m$id == case$model, cases$models)[[1]]
+  groups <- length(own$nobs)
+  implied <- fitted(sem(paste(own$population, collapse = "\n"), sample.nobs = own$nobs, meanstructure = TRUE,
+                        fixed.x = FALSE))
+  implied <- if (groups > 1) implied else list(implied)
+  rates <- unlist(case$rates)
+  grid <- expand.grid(rep(list(c(FALSE, TRUE)), length(rates)))
+  share <- apply(grid, 1, function(gone) prod(ifelse(gone, rates, 1 - rates)))
+  copies <- round(share / min(share))
+  stopifnot(max(abs(copies / sum(copies) - share)) < 1e-12)
+  # rows of each group in the ratio of the groups
+  unit <- own$nobs / Reduce(function(a, b) if (b == 0) a else Recall(b, a %% b), as.integer(own$nobs))
+  parts <- lapply(seq_len(groups), function(g) {
+    sigma <- unclass(implied[[g]]$cov)
+    mu <- as.numeric(implied[[g]]$mean)
+    p <- ncol(sigma)
+    half <- sqrt(p) * t(chol(sigma))
+    rows <- t(cbind(mu + half, mu - half))
+    colnames(rows) <- colnames(sigma)
+    out <- lapply(seq_along(copies), function(k) {
+      holes <- rows
+      holes[, names(rates)[unlist(grid[k, ])]] <- NA
+      do.call(rbind, rep(list(holes), copies[k] * unit[g]))
+    })
+    data.frame(do.call(rbind, out), group = g)
+  })
+  data <- do.call(rbind, parts)
+  result <- lapply(c("ml", "listwise"), function(how) {
+    fit_to <- function(text) {
+      arguments <- list(model = text, data = data, missing = how, meanstructure = TRUE)
+      if (groups > 1) arguments$group <- "group"
+      fit <- do.call("sem", arguments)
+      stopifnot(lavInspect(fit, "converged"))
+      fitmeasures(fit, c("logl", "df"))
+    }
+    text <- paste(own$model, collapse = "\n")
+    larger <- fit_to(text)
+    lapply(own$restrictions, function(r) {
+      smaller <- fit_to(paste(c(text, strsplit(r, "; ")[[1]]), collapse = "\n"))
+      list(restriction = r, df = unname(smaller["df"] - larger["df"]),
+           per_row = unname(2 * (larger["logl"] - smaller["logl"])) / nrow(data))
+    })
+  })
+  list(model = case$model, rows = nrow(data), fiml = result[[1]], listwise = result[[2]])
+})
+
 write(toJSON(list(
   versions = list(R = R.version.string, lavaan = as.character(packageVersion("lavaan")),
                   semTools = as.character(packageVersion("semTools"))),
-  rmsea = rmsea, models = models), digits = NA, auto_unbox = TRUE, pretty = 1), file.path(HERE, "power.json"))
+  rmsea = rmsea, nested = nested, models = models, missing = missing), digits = NA, auto_unbox = TRUE, pretty = 1), file.path(HERE, "power.json"))

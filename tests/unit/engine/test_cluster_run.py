@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from b2b_sem.errors import B2BSemError, DataError
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[LocalCluster]:
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(host="127.0.0.1", **options) as cluster:
         yield cluster
 
@@ -65,27 +67,34 @@ def test_other_versions_are_refused(workers: LocalCluster, monkeypatch: pytest.M
         run_blocks(Fragile(), "run", 3, 1, None, cluster=address(workers))
 
 
-def test_a_block_that_always_kills_ends_the_run_clearly(workers: LocalCluster) -> None:
+def test_a_block_that_always_kills_ends_the_run_clearly(workers: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # three without this
     with pytest.raises(B2BSemError, match="ended every worker") as error:
         run_blocks(Fragile(deadly=(2,)), "run", 6, 1, None, cluster=address(workers))
     assert "memory" in str(error.value)
 
 
 def test_a_cluster_without_workers_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    with LocalCluster(host="127.0.0.1", n_workers=1, **options) as cluster:
+    with LocalCluster(host="127.0.0.1", n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
         place = address(cluster)
-
-        def leave(done: int) -> None:
-            if done >= 8:
-                cluster.scale(0)
-
-        monkeypatch.setattr(module, "GLANCE", 0.3)
-        monkeypatch.setattr(module, "DESERTED", 1)
-        with pytest.raises(B2BSemError, match="no workers for"):
-            run_blocks(Fragile(seconds=0.05), "run", 400, 1, None, leave, cluster=place)
         with pytest.raises(DataError, match="has no workers"):
             run_blocks(Fragile(), "run", 3, 1, None, cluster=place)
+        # one that nobody starts again
+        words = ["-m", "distributed.cli.dask_worker", place, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        worker = subprocess.Popen([sys.executable, *words], env=os.environ | paths, stderr=subprocess.DEVNULL)
+        cluster.wait_for_workers(1, timeout=30)
+        monkeypatch.setattr(module, "GLANCE", 0.3)
+        monkeypatch.setattr(module, "FETCH", 0.5)
+        monkeypatch.setattr(module, "DESERTED", 1)
+        try:
+            with pytest.raises(B2BSemError, match="no workers for"):
+                run_blocks(
+                    Fragile(seconds=0.05), "run", 400, 1, None, lambda done: done and worker.kill(), cluster=place
+                )
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,68 +2,39 @@ import numpy as np
 import pytest
 from numpy.random import SeedSequence
 
-from b2b_sem.errors import DataError, SpecError
+from b2b_sem.errors import DataError
 from b2b_sem.simulate.draw import draw_columns
 from b2b_sem.simulate.respond import make_plan, simulate
 from b2b_sem.spec.loader import load_simulation
-
-SURVEY = """
-kind: survey
-schema_version: 1
-id: small
-title: Small survey
-format: {low: 1, high: 7}
-scales:
-  A: {name: first, items: {a1: one, a2: {text: two, reverse: true}, a3: three}}
-  B: {name: second, items: {b1: one, b2: two, b3: {text: three, format: {low: 1, high: 5}}}}
-attention_checks:
-  ac1: {text: tick seven, answer: 7, after: a3}
-facts:
-  sector: {label: sector, type: categorical, categories: {0: free, 1: regulated}}
-  role: {label: role, type: categorical, categories: {user: user, buyer: buyer}}
-  years: {label: years, type: number, minimum: 0}
-"""
-
-MODEL = """
-kind: model
-schema_version: 1
-id: small
-title: Small model
-survey: ./survey.yaml
-measurement: {A: {scale: A}, B: {scale: B}}
-structural: B ~ A
-"""
-
-SIMULATION = """
-kind: simulation
-schema_version: 1
-id: small
-title: Small population
-model: ./model.yaml
-values: {loadings: {default: 0.8}, paths: {B ~ A: 0.5}}
-facts:
-  sector: {shares: {0: 0.5, 1: 0.5}}
-  role: {shares: {user: 0.5, buyer: 0.5}}
-  years: {mean: 10, sd: 2}
-%s
-n: 40
-seed: 3
-"""
 
 ROWS = 100_000
 ITEMS = ["a1", "a2", "a3", "b1", "b2", "b3"]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_files(sections=""):
-        (tmp_path / "survey.yaml").write_text(SURVEY, encoding="utf-8")
-        (tmp_path / "model.yaml").write_text(MODEL, encoding="utf-8")
-        path = tmp_path / "sim.yaml"
-        path.write_text(SIMULATION % sections, encoding="utf-8")
-        return path
+SCALES = {
+    "A": "{name: first, items: {a1: one, a2: {text: two, reverse: true}, a3: three}}",
+    "B": "{name: second, items: {b1: one, b2: two, b3: {text: three, format: {low: 1, high: 5}}}}",
+}
+FACTS = {
+    "sector": "{label: sector, type: categorical, categories: {0: free, 1: regulated}}",
+    "role": "{label: role, type: categorical, categories: {user: user, buyer: buyer}}",
+    "years": "{label: years, type: number, minimum: 0}",
+}
+VALUES = """
+values: {loadings: {default: 0.8}, paths: {B ~ A: 0.5}}
+facts:
+  sector: {shares: {0: 0.5, 1: 0.5}}
+  role: {shares: {user: 0.5, buyer: 0.5}}
+  years: {mean: 10, sd: 2}
+"""
 
-    return write_files
+
+@pytest.fixture
+def write(small_population):
+    def population(sections=""):
+        return small_population(VALUES + sections, scales=SCALES, facts=FACTS, check=True)
+
+    return population
 
 
 def mechanisms(*lines):
@@ -214,10 +185,8 @@ def test_straight_lining_through_the_whole_questionnaire(write):
         ("response: {straight: {share: 0.1, length: 8}}", "8 answers in a row, but 7 are asked"),
     ],
 )
-def test_what_cannot_be_is_refused(write, section, message):
-    with pytest.raises(SpecError, match=message) as caught:
-        simulate(write(section))
-    assert caught.value.line is not None
+def test_what_cannot_be_is_refused(write, refuses, section, message):
+    refuses(write(section), message)
 
 
 @pytest.mark.parametrize(

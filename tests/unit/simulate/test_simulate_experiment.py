@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+from distributed import LocalCluster
 
 import b2b_sem as bs
 from b2b_sem.data.read import Responses
 from b2b_sem.data.score import rules_from_survey, score
-from b2b_sem.engine.blocks import run_blocks
 from b2b_sem.engine.rowerror import MEASURES
 from b2b_sem.propositions import judge
 from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
+from b2b_sem.results.store import StoredArrays
+from b2b_sem.simulate import experiment
+from b2b_sem.simulate import trial as trial_module
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.experiment import monte_carlo, prepare_trial
 from b2b_sem.simulate.respond import make_plan
@@ -190,7 +198,7 @@ def test_a_condition_keeps_its_numbers(folder: Path) -> None:
     assert np.abs(both.samples["n=150"]["est"] - other.samples["n=150"]["est"]).max() > 0.01
 
 
-def test_resuming_gives_the_same_and_refuses_another_study(folder: Path) -> None:
+def test_resuming_gives_the_same_and_refuses_another_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec, kept = study(folder), folder / "kept"
     whole = monte_carlo(spec)
     monte_carlo(spec, folder=kept, replications=4)
@@ -202,16 +210,80 @@ def test_resuming_gives_the_same_and_refuses_another_study(folder: Path) -> None
     for name, own in whole.samples.items():
         for key in own:
             np.testing.assert_array_equal(own[key], again.samples[name][key])
-    with pytest.raises(bs.DataError, match="another study"):
+    with pytest.raises(bs.DataError, match=r"another study: not the same seed\n"):
         monte_carlo(spec, folder=kept, seed=9)
+    with pytest.raises(bs.DataError, match=r"another study: not the same content of the files\n"):
+        monte_carlo(study(folder, "n: [80, 150]", "n: [80]"), folder=kept)
+    # the words of an item are no matter, its answers are
+    (folder / "small.survey.yaml").write_text(dedent(SURVEY).replace("high: 7", "high: 6").replace("7: yes", "6: yes"))
+    with pytest.raises(bs.DataError, match=r"another study: not the same content of the files\n"):
+        monte_carlo(study(folder), folder=kept)
+    (folder / "small.survey.yaml").write_text(dedent(SURVEY))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99")
+    with pytest.raises(bs.DataError, match=r"another study: not the same version of b2b-sem\n"):
+        monte_carlo(study(folder), folder=kept)
+    (kept / "montecarlo.json").write_text("half a fi")
+    with pytest.raises(bs.DataError, match="another study"):
+        monte_carlo(study(folder), folder=kept)
 
 
+def assert_same(first: MonteCarloResult, second: MonteCarloResult) -> None:
+    """Compare every sample and every table to the last bit."""
+    assert first.to_dict() == second.to_dict()
+    assert list(first.samples) == list(second.samples)
+    for name, own in first.samples.items():
+        assert set(own) == set(second.samples[name])
+        for key in own:
+            np.testing.assert_array_equal(own[key], second.samples[name][key])
+
+
+def test_many_samples_stay_in_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = study(folder)
+    whole = monte_carlo(spec, replications=70)
+    monkeypatch.setattr(experiment, "IN_MEMORY", 0.0)
+    monkeypatch.setattr("b2b_sem.results.store._NUMBERS", 70 * 5)  # five parameters at a time
+    kept, own = monte_carlo(spec, replications=70, folder=folder / "kept"), monte_carlo(spec, replications=70)
+    for result in (kept, own):
+        assert all(isinstance(found, StoredArrays) for found in result.samples.values())
+        assert_same(whole, result)
+    temporary = own.samples["n=80"]._owner.path
+    assert temporary.is_dir()
+    del own, result
+    gc.collect()
+    assert not temporary.exists()
+    # fewer replications of the same folder, and a folder that is gone
+    assert_same(monte_carlo(spec, replications=20), monte_carlo(spec, replications=20, folder=folder / "kept"))
+    shutil.rmtree(folder / "kept")
+    with pytest.raises(bs.DataError, match="no longer there"):
+        kept.samples["n=80"]["est"]
+
+
+@pytest.mark.slow
 def test_workers_do_not_change_a_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process, two of which one is killed, and a dask cluster: the same bits in results and in what is kept."""
+    spec = study(folder, "n: [80, 150]", "n: [2000]")
+    monkeypatch.setattr(trial_module, "_NUMBERS", 2000 * 9 * 6)  # blocks of 6
     monkeypatch.setattr("b2b_sem.engine.blocks.WORTHWHILE", 0.0)
-    one = replace(trial(study(folder)), size=4)
-    alone, spread = (run_blocks(one, "run", 3, jobs, None) for jobs in (1, 2))
-    for key in alone:
-        np.testing.assert_array_equal(alone[key], spread[key])
+    alone = monte_carlo(spec, replications=50, folder=folder / "one")
+    killed: list[int] = []
+
+    def kill(done: int, total: int) -> None:
+        workers = [child for child in psutil.Process().children() if any("LokyProcess" in w for w in child.cmdline())]
+        if done >= 12 and workers and not killed:
+            killed.append(workers[0].pid)
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    with pytest.warns(bs.B2BSemWarning, match="done again"):
+        spread = monte_carlo(spec, replications=50, jobs=2, folder=folder / "two", progress=kill)
+    assert killed
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(host="127.0.0.1", **options) as cluster:
+        afar = monte_carlo(spec, replications=50, cluster=cluster.scheduler_address, folder=folder / "dask")
+    blocks = {path.name: path.read_bytes() for path in (folder / "one").glob("*/*.npz")}
+    assert len(blocks) == 9
+    for result, place in ((spread, "two"), (afar, "dask")):
+        assert_same(alone, result)
+        assert {path.name: path.read_bytes() for path in (folder / place).glob("*/*.npz")} == blocks
 
 
 def test_progress_is_told_to_the_end(folder: Path) -> None:

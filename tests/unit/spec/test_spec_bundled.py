@@ -16,6 +16,7 @@ from b2b_sem.spec.loader import (
     list_specs,
     load_model,
     load_montecarlo,
+    load_plan,
     load_simulation,
     load_study,
     load_survey,
@@ -30,6 +31,7 @@ LOADERS = {
     "simulation": load_simulation,
     "study": load_study,
     "montecarlo": load_montecarlo,
+    "plan": load_plan,
 }
 FILES = sorted(p for kind in resources.KINDS for p in resources.root(kind).glob("*.yaml"))
 
