@@ -194,9 +194,8 @@ def _values(
 def _standardized(population: Population) -> dict[Name, float]:
     """Return the values of a population in units of its own standard deviations."""
     spread = np.sqrt(np.diag(population.cov()))
-    spread = np.where(
-        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
-    )  # values of a file stay as they are to the last digit
+    # values of a file stay as they are to the last digit
+    spread = np.where(np.abs(spread - 1.0) < _ROUNDING, 1.0, spread)
     sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
     out = {}
     for lhs, op, rhs, value in population.truth():

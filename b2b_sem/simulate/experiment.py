@@ -40,6 +40,7 @@ from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
+from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
@@ -443,11 +444,9 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    cut = [
-        cell
-        for cell in spec.cells()
-        if spec.changed(population, cell.change).response.type == "ordinal" and not cell.settings.ordered
-    ]
+    changed = {cell.change: spec.changed(population, cell.change) for cell in spec.cells()}
+    whole = {c for c, p in changed.items() if isinstance(p, SimulationSpec) and p.response.type == "ordinal"}
+    cut = any(cell.change in whole and not cell.settings.ordered for cell in spec.cells())
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
         f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "

@@ -33,11 +33,8 @@ __all__ = [
     "load",
     "load_model",
     "load_montecarlo",
-<<<<<<< HEAD
-    "load_population",
-=======
     "load_plan",
->>>>>>> plan
+    "load_population",
     "load_simulation",
     "load_study",
     "load_survey",
@@ -224,7 +221,6 @@ def load_montecarlo(ref: Ref, base: Ref | None = None) -> MonteCarloSpec:
     return accepted.tie(population, model)
 
 
-<<<<<<< HEAD
 def _population_of(draft: _Draft[MonteCarloSpec], study: MonteCarloSpec) -> SimulationSpec | TextPopulation | None:
     """Return the population of a study: that of another file, or the text that stands in its own."""
     if isinstance(study.population, str):
@@ -247,7 +243,8 @@ def _model_of(draft: _Draft[MonteCarloSpec], given: str, survey: SurveySpec | No
         problems += [Problem(("model",), p.message, p.hint) for p in model.problems_with(survey)]
     draft.problems += problems
     return None if problems else model.with_survey(survey)
-=======
+
+
 def load_plan(ref: Ref, base: Ref | None = None) -> PlanSpec:
     """Load a sample-size plan by bundled id or path, with its population."""
     draft = _open(resources.resolve("simulations", ref, base), PlanSpec)
@@ -259,7 +256,6 @@ def load_plan(ref: Ref, base: Ref | None = None) -> PlanSpec:
     accepted = _accept(draft)
     assert population is not None  # else there was a finding
     return accepted.tie(population)
->>>>>>> plan
 
 
 def load_study(ref: Ref, base: Ref | None = None, *, check_data: bool = True) -> StudySpec:
