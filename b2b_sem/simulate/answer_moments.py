@@ -102,7 +102,9 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
         tuple(parts),
         tuple(shares),
         holes=(_holes(plan),) * len(parts),
-        change=_Change(plan, group, tuple(level.name for level in named)) if split or not plan.levels else None,
+        change=_Change(plan, group, tuple(level.name for level in named))
+        if (split or not plan.levels) and not plan.population.raw
+        else None,
         notes=tuple(notes),
     )
 
@@ -126,13 +128,11 @@ def ordinal_population(plan: Plan) -> GroupPopulation:
     for present, what in reasons:
         if present:
             raise Unsupported(f"'{spec.id}' has {what}: for ordinal items its power is not known by theory", hint=DRAW)
-    cuts = {
-        item: tuple(spec.shape(item, plan.survey.scale_of(item)).cut_points(*plan.survey.range_of(item)))
-        for item in values.items
-    }
+    core = values.standardized()
+    cuts = {item: tuple(_cuts(plan, core, item)) for item in values.items}
     drawn = pd.DataFrame(draw_columns(plan, ROWS, (SeedSequence(SEED),), facts=()))
     rows = score(Responses.from_frame(drawn), rules_from_survey(plan.survey, plan.items)).frame
-    ordinal = OrdinalPopulation(values.items, cuts, values.item_cov(), rows[list(values.items)].astype(float))
+    ordinal = OrdinalPopulation(values.items, cuts, core.item_cov(), rows[list(values.items)].astype(float))
     return replace(answer_population(plan), change=None, ordinal=ordinal)
 
 
@@ -185,6 +185,7 @@ class _Cell:
 
 def _moments(plan: Plan, values: Population) -> Moments:
     """Return the moments of one level; truth values are standardized."""
+    given, values = values, values.standardized()
     numeric = [name for name in values.covariates if _fact(plan, name).shares is None]
     categories = [name for name in values.covariates if name not in numeric]
     names = (*values.items, *numeric, *categories)
@@ -201,7 +202,7 @@ def _moments(plan: Plan, values: Population) -> Moments:
     means, covs, shares = [], [], []
     for cell in _cells(plan, categories):
         steps = [
-            _steps(plan, name, float(m), float(s))
+            _steps(plan, given, name, float(m), float(s))
             for name, m, s in zip(names, centre + slopes @ np.array(cell.scores), sd, strict=False)
         ]
         mean, own = cut_moments(steps, cov / np.outer(sd, sd))
@@ -248,10 +249,16 @@ def _fact(plan: Plan, name: str) -> FactShares:
     return spec
 
 
-def _steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
+def _cuts(plan: Plan, core: Population, item: str) -> tuple[float, ...]:
+    """Return the cut points of an item in a standardized population."""
+    shape = plan.spec.shape(item, plan.survey.scale_of(item))
+    return core.cuts.get(item) or shape.cut_points(*plan.survey.range_of(item))
+
+
+def _steps(plan: Plan, values: Population, name: str, mean: float, sd: float) -> Steps:
     """Return an answer as scored, or a fact, as a function of a standard normal variable.
 
-    `mean` and `sd` are those of the response, or of the score behind the fact.
+    `mean` and `sd` are those of the standardized response, or of the score behind the fact.
     """
     if name not in plan.items:
         return _fact_steps(plan, name, mean, sd)
@@ -260,8 +267,10 @@ def _steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
     if plan.spec.response.type == "continuous":
         centre = (low + high) / 2 if shape.mean is None else shape.mean
         width = (high - low) / 4 if shape.sd is None else shape.sd
+        if values.raw:
+            centre, width = values.response_mean(name), values.response_sd[name]
         return linear_steps(centre + width * mean, width * sd)
-    cuts = (np.array(shape.cut_points(low, high)) - mean) / sd
+    cuts = (np.array(_cuts(plan, values.standardized(), name)) - mean) / sd
     return steps_of(cuts, [float(answer) for answer in range(low, high + 1)])
 
 

@@ -70,21 +70,28 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     known: dict[Key, float] = {}
     for label in dict.fromkeys(key[3] for key in trial.rows):
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
-        if isinstance(plan, TextPlan):
-            values = _of_text(plan, raw=trial.raw)
-            theirs = [_parents(plan.population.values)]
-        else:
-            part = _part(plan, group, label)
-            values = _values(plan, part, names, regressions, raw=trial.raw)
-            theirs = [_predictors(level.population) for level in part]
-        same = {name: v for name, v in values.items() if all(_means_the_same(name, predictors, own) for own in theirs)}
+        values: dict[bool, dict[Name, float]] = {}
+        same: dict[bool, dict[Name, float]] = {}
+        for raw in {False, trial.raw}:
+            if isinstance(plan, TextPlan):
+                values[raw] = _of_text(plan, raw=raw)
+                theirs = [_parents(plan.population.values)]
+            else:
+                part = _part(plan, group, label)
+                values[raw] = _values(plan, part, names, regressions, raw=raw)
+                theirs = [_predictors(level.population) for level in part]
+            same[raw] = {
+                name: v
+                for name, v in values[raw].items()
+                if all(_means_the_same(name, predictors, own) for own in theirs)
+            }
         if trial.raw:
-            same = _in_metric(same, values, table)
-        own = {name: v for name, v in same.items() if name in names}
+            same[True] = _in_metric(same[True], values[True], table)
+        own = {name: v for name, v in same[trial.raw].items() if name in names}
         if len(theirs) == 1 and names.keys() - own.keys():
             moments = _text_moments(plan) if isinstance(plan, TextPlan) else _moments(part[0].population)
             if moments is not None:
-                own |= _reproduced(moments, trial, own, names)
+                own |= _reproduced(moments, trial, own, same[False], names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
 
@@ -241,9 +248,17 @@ def _text_moments(plan: TextPlan) -> tuple[pd.DataFrame, NDArray[np.float64]]:
 
 
 def _reproduced(
-    moments: tuple[pd.DataFrame, Array], trial: Trial, known: Mapping[Name, float], names: Iterable[Name]
+    moments: tuple[pd.DataFrame, Array],
+    trial: Trial,
+    known: Mapping[Name, float],
+    standardized: Mapping[Name, float],
+    names: Iterable[Name],
 ) -> dict[Name, float]:
-    """Return the solution of the moments of the population, if the model reproduces them."""
+    """Return the solution of the moments of the population, if the model reproduces them and the known values.
+
+    The standardized ones, which do not depend on a metric, say whether the solution is that of the population: that of
+    a confounded path reproduces the moments as well.
+    """
     cov, mean = moments
     frame = cov * _MANY / (_MANY - 1)
     options: dict[str, Any] = dict(_shaping(trial))
@@ -255,16 +270,21 @@ def _reproduced(
         return {}
     if not (found.converged and found.identified and found.measures["fmin"] < _EXACT):
         return {}
-    table = found.parameters if trial.raw else found.standardized()
-    column = "est" if trial.raw else "est_std"
-    solution = {
-        key_of(lhs, op, rhs)[:3]: float(value)
-        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table[column], strict=True)
-    }
+    solution = _by_name(found.standardized(), "est_std")
+    mentioned = {name: v for name, v in standardized.items() if name in solution}
+    if any(abs(solution[name] - value) > _SAME for name, value in mentioned.items()):
+        return {}
+    if trial.raw:
+        solution = _by_name(found.parameters, "est")
     if any(abs(solution.get(name, math.inf) - value) > _SAME * max(1.0, abs(value)) for name, value in known.items()):
         return {}
     # a number without its last digits: 0 is 0, and no error of rounding looks like bias
     return {name: _tidy(solution[name], trial.raw) for name in names if name not in known and name in solution}
+
+
+def _by_name(table: pd.DataFrame, column: str) -> dict[Name, float]:
+    rows = zip(table["lhs"], table["op"], table["rhs"], table[column], strict=True)
+    return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in rows}
 
 
 def _tidy(value: float, raw: bool) -> float:

@@ -43,7 +43,7 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
+__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -110,9 +110,9 @@ def monte_carlo(
         If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
-    whole_number(jobs, "jobs", 1)
+    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
+    _whole(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
     trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
@@ -357,6 +357,11 @@ def _outcomes(found: Mapping[str, Any], solved: NDArray[np.bool_]) -> dict[str, 
     }
 
 
+def plan_of(population: SimulationSpec | TextPopulation) -> Plan | TextPlan:
+    """Return a population ready to be drawn from; raises ``SpecError`` if its values are impossible."""
+    return make_text_plan(population) if isinstance(population, TextPopulation) else make_plan(population)
+
+
 def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan | TextPlan]:
     """Return the population of each change; all of them are solved before any work is done."""
     population = spec.population_spec
@@ -364,8 +369,7 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     plans: dict[str, Plan | TextPlan] = {}
     for change in dict.fromkeys(cell.change for cell in cells):
         try:
-            changed = spec.changed(population, change)
-            plans[change] = make_text_plan(changed) if isinstance(changed, TextPopulation) else make_plan(changed)
+            plans[change] = plan_of(spec.changed(population, change))
         except SpecError as error:
             if not change:
                 raise
@@ -381,47 +385,25 @@ def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
     assert model is not None
+    from importlib.metadata import version
+
     # not the number of replications: a study may go on
     further = () if isinstance(population, TextPopulation) else sources(population)
     files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
     files += [part.model_dump(mode="json") for part in (population, model, *further)]
-    return hold_folder(folder, MARK, spec.id, seed, files)
-
-
-def hold_folder(folder: Path, mark: str, study: str, seed: int, files: list[Any]) -> Path:
-    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
-
-    Parameters
-    ----------
-    folder : Path
-    mark : str
-        File that says whose it is.
-    study : str
-        Id of the study.
-    seed : int
-    files : list
-        Content of the files that samples depend on.
-
-    Raises
-    ------
-    DataError
-        If the folder holds the samples of something else.
-    """
-    from importlib.metadata import version
-
     own = {
-        "study": study,
+        "study": spec.id,
         "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
         "seed": seed,
         "version of b2b-sem": version("b2b-sem"),
         "version of numpy": np.__version__,
     }
-    path = folder / mark
-    if not path.exists():
-        write_text(path, json.dumps(own))
+    mark = folder / MARK
+    if not mark.exists():
+        write_text(mark, json.dumps(own))
         return folder
     try:
-        there = dict(json.loads(path.read_text(encoding="utf-8")))
+        there = dict(json.loads(mark.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         there = {}
     other = [name for name in own if there.get(name) != own[name]]
@@ -444,9 +426,9 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    changed = {cell.change: spec.changed(population, cell.change) for cell in spec.cells()}
-    whole = {c for c, p in changed.items() if isinstance(p, SimulationSpec) and p.response.type == "ordinal"}
-    cut = any(cell.change in whole and not cell.settings.ordered for cell in spec.cells())
+    cut = [
+        cell for cell in spec.cells() if _is_cut(spec.changed(population, cell.change)) and not cell.settings.ordered
+    ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
         f"parameters are those of the {'raw' if spec.raw else 'standardized'} solution, true values those of the "
@@ -456,8 +438,13 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     )
 
 
-def whole_number(value: Any, what: str, least: int) -> int:
-    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
+def _is_cut(population: SimulationSpec | TextPopulation) -> bool:
+    if isinstance(population, TextPopulation):
+        return bool(population.cuts() or population.shares)
+    return population.response.type == "ordinal"
+
+
+def _whole(value: Any, what: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
     return int(value)

@@ -18,9 +18,10 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.results.io import write_text
 from b2b_sem.results.verdict import NOT_TESTABLE, SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
+from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
-from b2b_sem.simulate.experiment import prepare_folder, prepare_trial
-from b2b_sem.simulate.respond import Plan, make_plan
+from b2b_sem.simulate.experiment import plan_of, prepare_folder, prepare_trial
+from b2b_sem.simulate.text import TextPlan
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
 from b2b_sem.spec.base import FitSettings
@@ -131,7 +132,7 @@ class TrialSampler:
     """
 
     spec: MonteCarloSpec
-    plan: Plan
+    plan: Plan | TextPlan
     cell: Condition
     seed: int
     extra: tuple[tuple[PowerTest, str], ...] = ()
@@ -348,7 +349,7 @@ def make_sampler(
         cell = cells[0]
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    plan = make_plan(spec.changed(population, cell.change))
+    plan = plan_of(spec.changed(population, cell.change))
     size = max(plan.spec.n, 2 * len(plan.items))
     plain = prepare_trial(spec, plan, replace(cell, n=size), seed)
     text, differences = _differences(plain, plan)
@@ -401,7 +402,7 @@ def _restriction(number: int, text: str) -> tuple[PowerTest, str]:
     return PowerTest("restriction", text, ""), f"restriction_{number} := ({left}) - ({right})"
 
 
-def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
+def _differences(trial: Trial, plan: Plan | TextPlan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
     """Return the model with labels, and the tests that paths differ between two groups; nothing without groups."""
     levels = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     if len(levels) != 2:

@@ -27,6 +27,7 @@ from b2b_sem.spec.moderation import read_product
 from b2b_sem.spec.montecarlo import MonteCarloSpec, changed_population
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["Source", "find_effect", "find_rows", "load_source", "sampled_power"]
 
@@ -264,6 +265,11 @@ def find_effect(
     if change is not None and change not in study.conditions.changes:
         raise DataError(f"'{study.id}' has no change '{change}'.{did_you_mean(change, study.conditions.changes)}")
     base = study.changed(base, change or "")
+    if isinstance(base, TextPopulation) or not base.standardized:
+        raise Unsupported(
+            f"effects of populations with raw values are not varied by samples: '{base.id}' has such values",
+            hint="change the value in the file, and ask for the power of each",
+        )
     place, null, value, op = _place(base, effect)
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)

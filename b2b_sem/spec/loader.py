@@ -193,7 +193,7 @@ def _with_text(draft: _Draft[Any], population: TextPopulation) -> TextPopulation
         draft.problems.append(problem)
         return population
     made = population.model_copy(update={"text": text})
-    made._origin, made._at = draft.origin, population._at
+    made._origin, made._at, made._read = draft.origin, population._at, True
     draft.problems += made.problems()
     return made
 
