@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from b2b_sem.errors import B2BSemError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
 from b2b_sem.simulate.text import TextPlan, standardized_values
-from b2b_sem.simulate.trial import SHAPING, Key, key_of
+from b2b_sem.simulate.trial import Key, key_of, shaping
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.partable import ParameterTable, build_table
@@ -64,7 +64,7 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
         In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
     group = trial.condition.settings.group
-    table = build_table(linear_part(parse_model(trial.text)), **_shaping(trial))
+    table = build_table(linear_part(parse_model(trial.text)), **shaping(trial.condition.settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
     regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
     known: dict[Key, float] = {}
@@ -142,11 +142,6 @@ def _in_metric(same: Mapping[Name, float], values: Mapping[Name, float], table: 
         left, right = scale[lhs], math.prod(scale[part] for part in parts[1:])
         out[lhs, op, rhs] = value * (left * right if op == "~~" else right / left if op == "=~" else left / right)
     return out
-
-
-def _shaping(trial: Trial) -> dict[str, Any]:
-    settings = trial.condition.settings.stated()
-    return {name: settings[name] for name in SHAPING if name in settings}
 
 
 def _part(plan: Plan, group: str | None, label: str) -> list[LevelPopulation]:
@@ -261,7 +256,9 @@ def _reproduced(
     """
     cov, mean = moments
     frame = cov * _MANY / (_MANY - 1)
-    options: dict[str, Any] = dict(_shaping(trial))
+    options = shaping(trial.condition.settings.stated())
+    if options.pop("growth", False):
+        options["kind"] = "growth"
     if options.get("meanstructure") or any(op == "~1" for _, op, _ in names):
         options["sample_mean"] = pd.Series(mean, index=cov.index)
     try:
