@@ -43,7 +43,7 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["monte_carlo", "prepare_folder", "prepare_trial", "summarise"]
+__all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -110,9 +110,9 @@ def monte_carlo(
         If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else _whole(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else _whole(seed, "the seed", 0)
-    _whole(jobs, "jobs", 1)
+    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
     trials = [prepare_trial(spec, plans[cell.change], cell, number) for cell in cells]
@@ -385,25 +385,47 @@ def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
     population, model = spec.population_spec, spec.model_spec
     assert population is not None
     assert model is not None
-    from importlib.metadata import version
-
     # not the number of replications: a study may go on
     further = () if isinstance(population, TextPopulation) else sources(population)
     files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
     files += [part.model_dump(mode="json") for part in (population, model, *further)]
+    return hold_folder(folder, MARK, spec.id, seed, files)
+
+
+def hold_folder(folder: Path, mark: str, study: str, seed: int, files: list[Any]) -> Path:
+    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
+
+    Parameters
+    ----------
+    folder : Path
+    mark : str
+        File that says whose it is.
+    study : str
+        Id of the study.
+    seed : int
+    files : list
+        Content of the files that samples depend on.
+
+    Raises
+    ------
+    DataError
+        If the folder holds the samples of something else.
+    """
+    from importlib.metadata import version
+
     own = {
-        "study": spec.id,
+        "study": study,
         "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
         "seed": seed,
         "version of b2b-sem": version("b2b-sem"),
         "version of numpy": np.__version__,
     }
-    mark = folder / MARK
-    if not mark.exists():
-        write_text(mark, json.dumps(own))
+    path = folder / mark
+    if not path.exists():
+        write_text(path, json.dumps(own))
         return folder
     try:
-        there = dict(json.loads(mark.read_text(encoding="utf-8")))
+        there = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         there = {}
     other = [name for name in own if there.get(name) != own[name]]
@@ -444,7 +466,8 @@ def _is_cut(population: SimulationSpec | TextPopulation) -> bool:
     return population.response.type == "ordinal"
 
 
-def _whole(value: Any, what: str, least: int) -> int:
+def whole_number(value: Any, what: str, least: int) -> int:
+    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
     return int(value)
