@@ -28,6 +28,8 @@ __all__ = ["MomentSamples", "RowSamples", "prepare_moments", "prepare_rows"]
 
 #: Samples in a block, each block with a random stream of its own: of moments, and of rows of ordinal items.
 BLOCK, ROWS_BLOCK = 128, 10
+#: One of so many samples of a block may be fitted alone where the batch finds no solution.
+FEW = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +70,16 @@ class MomentSamples:
         prepared = self.replicators[number // self.blocks]
         with single_thread():
             cov, mean = self.draw(number)
-            # the last resorts of single fits would take minutes where weak models have no solution in many samples
             found = prepared.fit(cov, mean, alone=False)
-            at = np.flatnonzero(found.converged)
+            theta, fmin = found.theta, found.fmin
+            left = np.flatnonzero(~found.converged)
+            # where weak models have no solution in many samples, the last resorts of single fits would take minutes
+            if 0 < len(left) <= self.size // FEW:
+                again = prepared.fit(cov[left], None if mean is None else mean[left])
+                theta[left], fmin[left] = again.theta, again.fmin
+            at = np.flatnonzero(np.isfinite(fmin))
             means = None if mean is None else mean[at]
-            measures = measure_stack(prepared.problem, prepared.kernel, found.theta[at], found.fmin[at], cov[at], means)
+            measures = measure_stack(prepared.problem, prepared.kernel, theta[at], fmin[at], cov[at], means)
         out = np.full((self.size, len(INDICES)), np.nan)
         out[at] = measures[:, [MEASURES.index(name) for name in INDICES]]
         return {"indices": out}

@@ -125,11 +125,16 @@ class FitCutoffs:
             if not math.isfinite(value):
                 continue
             name = f"{index.upper()} = {number(value, 3, bounded=True)}"
-            level = self.reached(index)
+            level, rows = self.reached(index), self._table[self._table["index"] == index]
             if level is None:
-                out.append(f"{name}: no cut-off tells a correct model from these misspecified ones.")
+                limit = number(float(rows["correct"].iloc[0]), 3, bounded=True)
+                side = "reach at least" if index == "cfi" else "do not exceed"
+                out.append(
+                    f"{name}: no cut-off tells a correct model from these misspecified ones; 95% of correct samples "
+                    f"{side} {limit}."
+                )
                 continue
-            own = self._table[(self._table["index"] == index) & self._table["cut"].notna()]
+            own = rows[rows["cut"].notna()]
             if level == 0:
                 first = own.iloc[0]
                 cut = number(float(first["cut"]), 3, bounded=True)
@@ -162,7 +167,9 @@ class FitCutoffs:
             row: dict[str, str] = {"level": str(level)}
             for index in INDICES:
                 part = own.loc[index]
-                row[index.upper() + self.suffix] = "none" if part["criterion"] == NONE else f"{part['cut']:.3f}"
+                row[index.upper() + ("" if index == "srmr" else self.suffix)] = (
+                    "none" if part["criterion"] == NONE else f"{part['cut']:.3f}"
+                )
                 row[f"({index})"] = "" if part["criterion"] == NONE else str(part["criterion"])
             added = self._added[self._added["level"] == level].to_dict("records")
             row["added"] = "; ".join(f"{a['lhs']} {a['op']} {a['value']:.3f}*{a['rhs']}" for a in added)

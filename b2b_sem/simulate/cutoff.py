@@ -52,7 +52,8 @@ def fit_cutoffs(
     Parameters
     ----------
     model : FitResult, str, Path or ModelSpec
-        A fit by ML, or by WLSMV or ULSMV with all items ordinal (samples are then cut at its thresholds). Or lavaan
+        A fit by ML, or by WLSMV or ULSMV with all items ordinal (samples are then cut at its thresholds; McNeish 2023,
+        doi:10.1037/amp0001213). Or lavaan
         syntax with the standardized value of every loading and correlation: ``F =~ .7*x1 + .6*x2``, ``F ~~ .4*G``. With
         `population` the model that is going to be fitted.
     population : str, path, SimulationSpec or Population, optional

@@ -93,6 +93,19 @@ def test_small_samples_have_no_cutoff_and_say_so() -> None:
     assert math.isfinite(found.table["correct"].iloc[0])
 
 
+def test_without_a_cutoff_the_limit_of_correct_samples_is_said() -> None:
+    rng = np.random.default_rng(1)
+    factors = rng.standard_normal((120, 2)) @ np.array([[1, 0.3], [0, 0.95]])
+    rows = 0.5 * np.repeat(factors, 3, axis=1) + 0.8 * rng.standard_normal((120, 6))
+    found = bs.fit_cutoffs(bs.fit(CFA, pd.DataFrame(rows, columns=ITEMS), engine="native"), replications=100, seed=1)
+    table = found.table.set_index("index")
+    assert set(table["criterion"]) == {"none"}
+    for index, line in zip(("srmr", "rmsea", "cfi"), found.conclusions(), strict=True):
+        side = "reach at least" if index == "cfi" else "do not exceed"
+        assert f"95% of correct samples {side} {table.loc[index, 'correct']:.3f}".replace(" 0.", " .") in line
+        assert found.reached(index) is None
+
+
 def test_ordinal_items_are_cut_at_the_thresholds(data: pd.DataFrame) -> None:
     answers = data.apply(lambda c: np.digitize(c / c.std(), [-0.8, 0.6]))
     fit = bs.fit(CFA, answers, ordered=True)
@@ -136,7 +149,8 @@ def test_a_simulation_file_brings_its_own_model(monkeypatch: pytest.MonkeyPatch)
     assert (len(recipe.solution.factors), len(recipe.solution.items), recipe.nobs) == (9, 44, 300)
     truth = bs.simulate("lima2026", 10, 1).truth.set_index(["lhs", "op", "rhs"])["expected"]
     pc1 = recipe.solution.loadings[recipe.solution.items.index("pc1"), recipe.solution.factors.index("PC")]
-    assert pc1 == pytest.approx(truth["PC", "=~", "pc1"], abs=1e-6)
+    # one loading for all pairs: whole answers lose a little more or less with each other item
+    assert pc1 == pytest.approx(truth["PC", "=~", "pc1"], abs=3e-3)
 
 
 @pytest.mark.parametrize(
