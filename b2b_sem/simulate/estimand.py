@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from b2b_sem.errors import B2BSemError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
 from b2b_sem.simulate.text import TextPlan, standardized_values
-from b2b_sem.simulate.trial import SHAPING, Key, key_of
+from b2b_sem.simulate.trial import Key, key_of, shaping
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.partable import ParameterTable, build_table
@@ -67,16 +67,16 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     """
     settings = trial.condition.settings
     group = settings.group
+    groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     shared = trial.raw and bool(settings.group_equal)
     if trial.raw and settings.ordered and (group is not None or settings.parameterization == "theta"):
         return np.full(len(trial.rows), np.nan)
-    groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     parsed = parse_model(trial.text)
-    table = build_table(linear_part(parsed), groups=groups, **_shaping(trial))
+    table = build_table(linear_part(parsed), groups=groups, **shaping(settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
     for entry in product_entries(parsed):
         predictors.setdefault(entry.lhs, set()).add(_product(entry.rhs))
-    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
+    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
     for label in groups or ("",):  # what is defined from several groups belongs to none of them
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
@@ -183,11 +183,6 @@ def _in_metric(
     return out
 
 
-def _shaping(trial: Trial) -> dict[str, Any]:
-    settings = trial.condition.settings.stated()
-    return {name: settings[name] for name in SHAPING if name in settings}
-
-
 def _part(plan: Plan, group: str | None, label: str) -> list[LevelPopulation]:
     """Return the levels of the population that a group of the fit is made of, with their shares of it."""
     if not plan.levels:
@@ -240,9 +235,8 @@ def _values(
 def _standardized(population: Population) -> dict[Name, float]:
     """Return the values of a population in units of its own standard deviations."""
     spread = np.sqrt(np.diag(population.cov()))
-    spread = np.where(
-        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
-    )  # values of a file stay as they are to the last digit
+    # values of a file stay as they are to the last digit
+    spread = np.where(np.abs(spread - 1.0) < _ROUNDING, 1.0, spread)
     sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
     out = {}
     for lhs, op, rhs, value in population.truth():
@@ -303,7 +297,9 @@ def _reproduced(
     """
     cov, mean = moments
     frame = cov * _MANY / (_MANY - 1)
-    options: dict[str, Any] = dict(_shaping(trial))
+    options = shaping(trial.condition.settings.stated())
+    if options.pop("growth", False):
+        options["kind"] = "growth"
     if options.get("meanstructure") or any(op == "~1" for _, op, _ in names):
         options["sample_mean"] = pd.Series(mean, index=cov.index)
     try:
