@@ -142,14 +142,15 @@ def test_products_are_tests_of_paths() -> None:
 
 
 def test_groups_have_paths_of_their_own_and_differences() -> None:
-    model = "PC =~ pc1 + pc2 + pc3 + pc4\nRE =~ re1 + re2 + re3 + re4\nPC ~ RE"
+    model = "PC =~ pc1 + pc2 + pc3 + pc4\nRE =~ re1 + re2 + re3 + re4\nNR =~ nr1 + nr2 + nr3\nPC ~ RE + NR"
     found = bs.power(
         "lima2026_sectors", model, nobs=600, replications=12, group="sector", group_equal=("loadings",), seed=1
     )
     table = found.table
-    paths = table[table["kind"] == "path"].set_index("group")["value"]
+    paths = table[table["test"] == "PC~RE"].query("kind == 'path'").set_index("group")["value"]
     assert paths.to_dict() == {"regulated": 0.15, "non_regulated": 0.40}
-    (row,) = table[table["kind"] == "difference"].to_dict("records")
+    row, other = table[table["kind"] == "difference"].to_dict("records")
+    assert (row["test"], other["test"], other["value"]) == ("PC~RE", "PC~NR", 0.0)
     assert row["value"] == pytest.approx(0.25)
     assert row["used"] == 12
     assert 0 < row["power"] <= 1
@@ -168,7 +169,7 @@ def test_groups_have_paths_of_their_own_and_differences() -> None:
     frame = trial.draw(0)
     _, levels = split_answers(frame, trial.plan.survey, "sector")
     frame = frame.assign(sector=levels)[levels.notna()]
-    text = model.replace("PC ~ RE", "PC ~ c(p, q)*RE\nd := p - q")
+    text = model.replace("PC ~ RE + NR", "PC ~ c(p, q)*RE + NR\nd := p - q")
     fit = bs.fit(text, frame, group="sector", group_equal=("loadings",))
     p = fit.parameters.query("op == ':='")["pvalue"].iloc[0]
     assert hit[place] == (p < 0.05)
