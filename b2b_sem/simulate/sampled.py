@@ -273,11 +273,6 @@ def find_effect(
     if change is not None and change not in study.conditions.changes:
         raise DataError(f"'{study.id}' has no change '{change}'.{did_you_mean(change, study.conditions.changes)}")
     base = study.changed(base, change or "")
-    if isinstance(base, TextPopulation) or not base.standardized:
-        raise Unsupported(
-            f"effects of populations with raw values are not varied by samples: '{base.id}' has such values",
-            hint="change the value in the file, and ask for the power of each",
-        )
     place, null, value, op = _place(base, effect)
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
