@@ -288,7 +288,7 @@ def find_effect(
         changes = {label: _nested(place, null + sign * size)}
         conditions = study.conditions.model_copy(update={"changes": changes})
         one = study.model_copy(update={"conditions": conditions}).tie(base, own_model)
-        return make_sampler(one, seed=chosen, tests=(name,), jobs=jobs, cluster=cluster, change=label, **own)
+        return make_sampler(one, seed=chosen, tests=(name,), nobs=rows, jobs=jobs, cluster=cluster, change=label, **own)
 
     counts: list[dict[str, Any]] = []
     alpha_used = study.alpha
