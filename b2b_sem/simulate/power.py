@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, overload
 
 from b2b_sem.analysis.intake import model_text
-from b2b_sem.analysis.montecarlo import Population, moments_of
+from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power import analytic_power
 from b2b_sem.analysis.power_population import GroupPopulation
 from b2b_sem.analysis.power_target import DRAW
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.power import PowerResult
 from b2b_sem.results.power_sample import SampledPower
-from b2b_sem.simulate.answer_moments import answer_population, ordinal_population
+from b2b_sem.simulate.answer_moments import answer_population, ordinal_population, text_answers
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.sampled import Source, load_source, sampled_power
 from b2b_sem.spec.loader import load_simulation
@@ -149,7 +149,7 @@ def power(
     elif isinstance(population, str) and ("~" in population or "\n" in population):
         given = population
     elif isinstance(population, TextPopulation):
-        given = _moments(population)
+        given = text_answers(population)
         text = population.model_spec.syntax() if text is None else text
         nobs = population.n if nobs is None else nobs
     else:
@@ -172,16 +172,6 @@ def power(
     if nobs is None:
         raise DataError("there is no number of rows", hint="give nobs=..., such as 200")
     return analytic_power(given, text, nobs=nobs, power=power, alpha=alpha, **options)
-
-
-def _moments(spec: TextPopulation) -> Population:
-    """Return the moments of lavaan text in a file, if its variables are normal and complete."""
-    odd = [name for name in ("skew", "kurtosis", "thresholds", "shares", "missing_rate") if getattr(spec, name)]
-    if odd or spec.cuts():
-        raise Unsupported(
-            f"'{spec.id}' has {odd[0] if odd else 'thresholds'}: theory is for normal, complete variables", hint=DRAW
-        )
-    return moments_of(spec.table())
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -19,10 +19,10 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.results.io import write_text
 from b2b_sem.results.verdict import NOT_TESTABLE, SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
+from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
-from b2b_sem.simulate.experiment import prepare_folder, prepare_trial
-from b2b_sem.simulate.respond import Plan, make_plan
-from b2b_sem.simulate.text import TextPlan, make_text_plan
+from b2b_sem.simulate.experiment import plan_of, prepare_folder, prepare_trial
+from b2b_sem.simulate.text import TextPlan
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, check_options, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
 from b2b_sem.spec.base import FitSettings
@@ -33,7 +33,7 @@ from b2b_sem.spec.statement import Statement, Term, render, split_statements
 from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["MOST", "TrialSampler", "as_study", "make_sampler", "plan_of"]
+__all__ = ["MOST", "TrialSampler", "as_study", "make_sampler"]
 
 Array = NDArray[np.float64]
 #: Most rows that a search tries by default.
@@ -383,11 +383,6 @@ def make_sampler(
         write_text(mark, content)
     ready = {} if extra or text else {size: plain}
     return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder, first=size, _trials=ready)
-
-
-def plan_of(population: SimulationSpec | TextPopulation) -> Plan | TextPlan:
-    """Return a population ready to be drawn from; raises ``SpecError`` if its values are impossible."""
-    return make_text_plan(population) if isinstance(population, TextPopulation) else make_plan(population)
 
 
 def _with_claims(spec: MonteCarloSpec, tests: Sequence[str]) -> MonteCarloSpec:

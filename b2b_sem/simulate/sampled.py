@@ -20,7 +20,8 @@ from b2b_sem.analysis.power_sample import MomentSampler, Sampler, check_failures
 from b2b_sem.analysis.power_search import Goal, search
 from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
 from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower
-from b2b_sem.simulate.power_trial import as_study, make_sampler, plan_of
+from b2b_sem.simulate.experiment import plan_of
+from b2b_sem.simulate.power_trial import as_study, make_sampler
 from b2b_sem.spec.loader import load_montecarlo, load_population
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import read_product
@@ -272,6 +273,11 @@ def find_effect(
     if change is not None and change not in study.conditions.changes:
         raise DataError(f"'{study.id}' has no change '{change}'.{did_you_mean(change, study.conditions.changes)}")
     base = study.changed(base, change or "")
+    if isinstance(base, TextPopulation) or not base.standardized:
+        raise Unsupported(
+            f"effects of populations with raw values are not varied by samples: '{base.id}' has such values",
+            hint="change the value in the file, and ask for the power of each",
+        )
     place, null, value, op = _place(base, effect)
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
