@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from b2b_sem.measures.notation import number
+from b2b_sem.report.canvas import Figure
 from b2b_sem.report.page import figure_spec, plotly_code, template
 from b2b_sem.report.plan_figure import plan_figures
 from b2b_sem.report.table import Column, Table, table
@@ -125,7 +126,7 @@ def write_plan_report(result: PlanResult, path: str | os.PathLike[str]) -> Path:
     """Write the report of a plan as one HTML page that works without a network, whole or not at all."""
     tables, figures = plan_tables(result), plan_figures(result)
     # name and title of a section, what stands there, and what is folded
-    parts = (
+    parts: tuple[tuple[str, str, list[str | list[Figure]], list[str]], ...] = (
         ("respondents", "Respondents", [*([figures[:1]] if figures else []), "plan", "precision"], []),
         ("effects", "What the sizes are", ["effects"], ["held"]),
         ("power", "Power over respondents", [[f] for f in figures[1:]], ["visits"]),
