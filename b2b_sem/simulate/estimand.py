@@ -64,11 +64,14 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
         In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
     group = trial.condition.settings.group
-    table = build_table(linear_part(parse_model(trial.text)), **shaping(trial.condition.settings.stated()))
+    labels = [label for label in dict.fromkeys(key[3] for key in trial.rows) if label or group is None]
+    parsed = linear_part(parse_model(trial.text))
+    groups = () if group is None else labels
+    table = build_table(parsed, groups=groups, **shaping(trial.condition.settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
     regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
     known: dict[Key, float] = {}
-    for label in dict.fromkeys(key[3] for key in trial.rows):
+    for label in labels:  # a definition over groups has none, and no value
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
         values: dict[bool, dict[Name, float]] = {}
         same: dict[bool, dict[Name, float]] = {}
@@ -180,7 +183,10 @@ def _values(
             return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in only.truth()}
         return _standardized(only.standardized())
     factors = [plan.factors(level.population) for level in part]
-    tables = [pooled_truth(part, factors, regressions if products else None)]
+    first = part[0].population
+    # what is there only because of a product is no predictor of a model that does not name it
+    usual = [(a, b) for a, b, _ in first.paths if b not in first.added_last or (a, b) in regressions]
+    tables = [pooled_truth(part, factors, usual if products else None)]
     if products and any(":" in name[2] for name in names):
         tables.append(moderated_truth(part, factors))
     return {
