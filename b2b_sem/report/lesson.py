@@ -229,8 +229,9 @@ def check_lines(check: LessonCheck) -> str:
             lines += textwrap.wrap(
                 f"- {m.title}. {m.found} {m.advice}", WIDTH, initial_indent="  ", subsequent_indent="    "
             )
-    lines += ["", "Chance:"]
-    for text in chance_lines(check):
+    chance = chance_lines(check)
+    lines += ["", "Chance:"] if chance else []
+    for text in chance:
         lines += textwrap.wrap(f"- {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 

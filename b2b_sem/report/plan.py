@@ -126,7 +126,7 @@ def write_plan_report(result: PlanResult, path: str | os.PathLike[str]) -> Path:
     tables = plan_tables(result)
     folded = [name for name in ("held", "visits") if name in tables]
     figures = plan_figures(result)
-    page = template("montecarlo.html.j2").render(
+    page = template("figures.html.j2").render(
         title=result.title,
         subtitle=f"Population {result.population}, model {result.model} · "
         f"{int(result.visits['samples'].sum())} samples · seed {result.seed}",

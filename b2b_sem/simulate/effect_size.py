@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from b2b_sem.errors import SpecError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.base import Location
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.moderation import product_of, read_product
-from b2b_sem.spec.montecarlo import changed_population
 from b2b_sem.spec.plan import Aim, EffectSize, PlanSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
@@ -103,9 +100,9 @@ def sized_population(plan: PlanSpec, prop: Proposition, aim: Aim, size: str) -> 
     if base is None or base.model_spec is None:
         raise SpecError(f"the plan '{plan.id}' was built without its population", hint="load it from a file")
     at: Location = ("propositions", prop.id)
-    start = _changed(plan, base, aim.also, (*at, "also")) if aim.also else base
+    start = plan.changed(base, aim.also, (*at, "also")) if aim.also else base
     if size in aim.changes:
-        spec = _changed(plan, start, aim.changes[size], (*at, "changes", size))
+        spec = plan.changed(start, aim.changes[size], (*at, "changes", size))
         _solved(plan, spec, at)
         return SizedPopulation(prop.id, size, spec, tuple(_stated(aim.changes[size])))
     values = plan.sizes[size]
@@ -137,7 +134,7 @@ def _with_paths(
         change["groups"] = {
             "levels": {key: {"paths": {k: v for k, v in named[key].items() if k in over[key]}} for key in over}
         }
-    spec = _changed(plan, start, change, at)
+    spec = plan.changed(start, change, at)
     _solved(plan, spec, at)
     return spec, tuple(effects)
 
@@ -162,7 +159,7 @@ def _with_product(
     name = given.get(product, f"{outcome} ~ {claim.start}:{claim.moderator}")
     value = 0.0
     for _ in range(_ROUNDS):
-        spec = _changed(plan, start, {"values": {"interactions": {name: value}}}, at)
+        spec = plan.changed(start, {"values": {"interactions": {name: value}}}, at)
         solved = _solved(plan, spec, at)
         if solved.levels:
             raise plan.error(
@@ -213,7 +210,7 @@ def _with_groups(
                 "levels": {prop.level: {"means": means, "paths": _renamed(there, _own_paths(start, prop.level))}},
             },
         }
-        spec = _changed(plan, start, change, at)
+        spec = plan.changed(start, change, at)
         found = {level.name: level.population for level in _solved(plan, spec, at).levels}
         left = {
             a: share * found[prop.level].disturbance_sd[a] ** 2 + (1 - share) * found[other].disturbance_sd[a] ** 2
@@ -277,16 +274,6 @@ def _renamed(values: Mapping[str, float], given: Mapping[str, Any]) -> dict[str,
     """Return values by the names under which a file has them: 'PC~NR' and 'PC ~ NR' are the same path."""
     known = {read_pair(text, "~"): text for text in given}
     return {known.get(read_pair(name, "~"), name): value for name, value in values.items()}
-
-
-def _changed(plan: PlanSpec, spec: SimulationSpec, change: Mapping[str, Any], at: Location) -> SimulationSpec:
-    """Return the population with a change, checked as a file is."""
-    try:
-        made = changed_population(spec, change)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise plan.error((*at, *first["loc"]), f"{first['msg']} ({'.'.join(map(str, first['loc']))})") from None
-    return made
 
 
 def _solved(plan: PlanSpec, spec: SimulationSpec, at: Location) -> Plan:

@@ -47,7 +47,9 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
       which a confounder was left out is biased. Standardized within the level, in populations with levels.
     - A (residual) variance or covariance means the same in both only if the variables have the same predictors in both;
       otherwise it has no value of that name.
-    - Raw values are put into the metric that the fitted model gives its latents, by a fixed loading or variance.
+    - Raw values are put into the metric that the fitted model gives its latents, by a fixed loading or variance, and
+      ordinal items, whose responses have variance 1. Where groups share a metric that a variance gives one of them, and
+      in groups of ordinal items, nothing is said.
     - Where the model reproduces the moments of the population, and agrees with the values above, all other
       parameters have the values they have in this solution: those of models written differently, of paths and
       covariances that the population does not have (which are 0), of defined parameters, of intercepts.
@@ -63,15 +65,17 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     (k,) array
         In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
-    group = trial.condition.settings.group
-    labels = [label for label in dict.fromkeys(key[3] for key in trial.rows) if label or group is None]
-    parsed = linear_part(parse_model(trial.text))
-    groups = () if group is None else labels
-    table = build_table(parsed, groups=groups, **shaping(trial.condition.settings.stated()))
+    settings = trial.condition.settings
+    group = settings.group
+    groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
+    shared = trial.raw and bool(settings.group_equal)
+    if trial.raw and settings.ordered and (group is not None or settings.parameterization == "theta"):
+        return np.full(len(trial.rows), np.nan)
+    table = build_table(linear_part(parse_model(trial.text)), groups=groups, **shaping(settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
-    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
+    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
-    for label in labels:  # a definition over groups has none, and no value
+    for label in groups or ("",):
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
         values: dict[bool, dict[Name, float]] = {}
         same: dict[bool, dict[Name, float]] = {}
@@ -88,13 +92,18 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
                 for name, v in values[raw].items()
                 if all(_means_the_same(name, predictors, own) for own in theirs)
             }
-        if trial.raw:
-            same[True] = _in_metric(same[True], values[True], table)
-        own = {name: v for name, v in same[trial.raw].items() if name in names}
-        if len(theirs) == 1 and names.keys() - own.keys():
+        moments = None
+        if len(theirs) == 1:
             moments = _text_moments(plan) if isinstance(plan, TextPlan) else _moments(part[0].population)
-            if moments is not None:
-                own |= _reproduced(moments, trial, own, same[False], names)
+        if trial.raw:
+            scale = _ordinal_scale(settings.ordered, table, moments)
+            same[True] = {} if scale is None else _in_metric(same[True], values[True], table, scale, shared=shared)
+            if moments is not None and scale is not None:
+                factor = np.array([scale.get(name, 1.0) for name in moments[0].index])
+                moments = moments[0] * np.outer(factor, factor), moments[1] * factor
+        own = {name: v for name, v in same[trial.raw].items() if name in names}
+        if moments is not None and not shared and names.keys() - own.keys():
+            own |= _reproduced(moments, trial, own, same[False], names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
 
@@ -115,21 +124,41 @@ def _of_text(plan: TextPlan, *, raw: bool) -> dict[Name, float]:
     return {key_of(*name)[:3]: v for name, v in values.items() if name[1] != "~1" and math.isfinite(v)}
 
 
-def _in_metric(same: Mapping[Name, float], values: Mapping[Name, float], table: ParameterTable) -> dict[Name, float]:
-    """Put raw values into the metric of a model that is fitted; NaN-free: what has no metric is left out.
+def _ordinal_scale(
+    ordered: tuple[str, ...] | bool | None, table: ParameterTable, moments: tuple[pd.DataFrame, Array] | None
+) -> dict[str, float] | None:
+    """Return the scale of ordinal items, whose responses have variance 1; None if their variance is not known."""
+    if ordered is None or ordered is False:
+        return {}
+    if moments is None:
+        return None
+    variance = dict(zip(moments[0].index, np.diag(moments[0].to_numpy()), strict=True))
+    names = [name for name in table.observed if name not in table.exogenous] if ordered is True else list(ordered)
+    return {name: float(variance[name]) ** -0.5 for name in names if name in variance}
+
+
+def _in_metric(
+    same: Mapping[Name, float],
+    values: Mapping[Name, float],
+    table: ParameterTable,
+    ordinal: Mapping[str, float],
+    *,
+    shared: bool,
+) -> dict[Name, float]:
+    """Put raw values into the metric of a model that is fitted; what has no metric is left out.
 
     A latent that the model fixes by a loading of p instead of the population's l is l / p times as large; one that it
-    fixes by a (residual) variance of s instead of v is sqrt(s / v) times as large.
+    fixes by a (residual) variance of s instead of v is sqrt(s / v) times as large, unless groups share the metric.
     """
-    scale: dict[str, float] = dict.fromkeys(table.observed, 1.0)
+    scale: dict[str, float] = {name: ordinal.get(name, 1.0) for name in table.observed}
     fixed = [row for row in table.rows if not row.free and row.value and row.group == 1]
     for latent in table.latents:
         for row in fixed:
             name = (row.lhs, row.op, row.rhs)
             if row.op == "=~" and row.lhs == latent and row.rhs in table.observed and values.get(name):
-                scale[latent] = values[name] / float(row.value or 1.0)
+                scale[latent] = values[name] * scale[row.rhs] / float(row.value or 1.0)
                 break
-            if row.op == "~~" and row.lhs == row.rhs == latent and same.get(name, 0.0) > 0:
+            if not shared and row.op == "~~" and row.lhs == row.rhs == latent and same.get(name, 0.0) > 0:
                 scale[latent] = math.sqrt(float(row.value or 1.0) / same[name])
                 break
     for latent in table.latents:  # latents that others stand for

@@ -457,7 +457,9 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     population = spec.population_spec
     assert population is not None  # cells() would have raised
     cut = [
-        cell for cell in spec.cells() if _is_cut(spec.changed(population, cell.change)) and not cell.settings.ordered
+        cell
+        for cell in spec.cells()
+        if _whole_answers(spec.changed(population, cell.change)) and not cell.settings.ordered
     ]
     return (
         f"{count} samples of each condition: shares have a Monte Carlo standard error of {worst:.4f} at most",
@@ -468,7 +470,8 @@ def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     )
 
 
-def _is_cut(population: SimulationSpec | TextPopulation) -> bool:
+def _whole_answers(population: SimulationSpec | TextPopulation) -> bool:
+    """Return whether responses are cut into categories."""
     if isinstance(population, TextPopulation):
         return bool(population.cuts() or population.shares)
     return population.response.type == "ordinal"

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from b2b_sem.analysis.power_search import Found, Goal, search
 from b2b_sem.engine.blocks import run_blocks
@@ -166,7 +165,7 @@ def plan_sample(
     asked = spec.power if power is None else power
     if not spec.alpha < asked < 1:
         raise DataError(f"power={asked!r}", hint=f"give a number above alpha = {spec.alpha:g} and below 1")
-    given = _search(samples, batches, precision)
+    given = Search.of(samples=samples, batches=batches, precision=precision)
     population = spec.population_spec
     if population is None or population.model_spec is None:
         raise SpecError(f"the plan '{spec.id}' was built without its population", hint="load it from a file")
@@ -222,14 +221,6 @@ def plan_sample(
         ),
         _tables=MappingProxyType(tables),
     )
-
-
-def _search(samples: int | None, batches: int | None, precision: float | None) -> Search:
-    try:
-        return Search(samples=samples, batches=batches, precision=precision)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{first['loc'][0]}={first['input']!r}: {first['msg']}") from None
 
 
 def _aims(spec: PlanSpec, model: ModelSpec, only: tuple[str, ...]) -> dict[str, Aim]:

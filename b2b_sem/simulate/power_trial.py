@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
 from b2b_sem.simulate.experiment import plan_of, prepare_folder, prepare_trial
 from b2b_sem.simulate.text import TextPlan
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, check_options, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
 from b2b_sem.spec.base import FitSettings
 from b2b_sem.spec.model import ModelSpec, Proposition, model_from_lavaan
@@ -30,6 +31,7 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Statement, Term, render, split_statements
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["MOST", "TrialSampler", "as_study", "make_sampler"]
 
@@ -41,7 +43,7 @@ _SUPPORTED, _UNTESTED = VERDICTS.index(SUPPORTED), VERDICTS.index(NOT_TESTABLE)
 
 
 def as_study(
-    population: SimulationSpec | MonteCarloSpec,
+    population: SimulationSpec | TextPopulation | MonteCarloSpec,
     model: str | ModelSpec | None = None,
     *,
     alpha: float | None = None,
@@ -54,7 +56,7 @@ def as_study(
 
     Parameters
     ----------
-    population : SimulationSpec or MonteCarloSpec
+    population : SimulationSpec, TextPopulation or MonteCarloSpec
         What a study says holds where nothing else is asked for here.
     model : str or ModelSpec, optional
         The model to be fitted, such as lavaan syntax.
@@ -66,6 +68,7 @@ def as_study(
     DataError
         For unknown options, and a model that needs what the population does not have.
     """
+    drawn: SimulationSpec | TextPopulation | None
     if isinstance(population, MonteCarloSpec):
         study, drawn, own = population, population.population_spec, population.model_spec
     else:
@@ -81,7 +84,7 @@ def as_study(
         raise DataError(f"'{population.id}' was built without its model", hint="load it from a file")
     if model is not None:
         own = model if isinstance(model, ModelSpec) else model_from_lavaan("model", model)
-        own = own.with_survey(drawn.survey_spec)
+        own = own.with_survey(None if isinstance(drawn, TextPopulation) else drawn.survey_spec)
     over: dict[str, Any] = {"alpha": alpha, "multiplicity": multiplicity, "moderation": moderation, "groups": groups}
     over = {name: value for name, value in over.items() if value is not None}
     if options:
@@ -119,7 +122,7 @@ class TrialSampler:
     Attributes
     ----------
     spec : MonteCarloSpec
-    plan : Plan
+    plan : Plan or TextPlan
         The population with its change.
     cell : Condition
         Change and options.
@@ -142,6 +145,7 @@ class TrialSampler:
     folder: Path | None = None
     largest: int = MOST
     notes: tuple[str, ...] = ()
+    why: dict[int, str] = field(default_factory=dict)
     _trials: dict[int, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,7 +176,11 @@ class TrialSampler:
         if self.folder is not None:
             folder = self.folder / f"n{size}" / f"{visit}-{count}-{step}"
         found = run_blocks(task, "run", -(-count // step), self.jobs, folder, None, size=step, cluster=self.cluster)
-        return self._hits(trial, {name: part[:count] for name, part in found.items()})
+        found = {name: part[:count] for name, part in found.items()}
+        lost = Counter(str(text) for text in found["why"][~np.isfinite(found["est"]).any(axis=1)] if text)
+        if lost:
+            self.why[size] = lost.most_common(1)[0][0]
+        return self._hits(trial, found)
 
     def _trial(self, size: int) -> Trial:
         """Return the trial of a number of respondents."""
@@ -270,9 +278,13 @@ def _is(key: Any, test: PowerTest) -> bool:
 
 
 def _observed(trial: Trial) -> set[str]:
-    """Return the items that the model is about."""
-    latents = {s.lhs for s in split_statements(trial.text) if s.op == "=~"}
-    return {t.variable for s in split_statements(trial.text) if s.op == "=~" for t in s.terms} - latents
+    """Return the observed variables that the model is about."""
+    names = {n for s in split_statements(trial.text) if s.op in ("=~", "~", "~~") for n in _sides(s)}
+    return names & set(trial.plan.items)
+
+
+def _sides(statement: Statement) -> set[str]:
+    return {statement.lhs, *(part for t in statement.terms for part in t.variable.split(":"))}
 
 
 def _linear(text: str) -> list[Statement]:
@@ -293,7 +305,7 @@ def _extended(trial: Trial, text: str, lines: Sequence[str]) -> Trial:
     whole = "\n".join([text, *lines])
     groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     settings = trial.condition.settings.stated()
-    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups), batch=None, reason="")
+    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups, raw=trial.raw), batch=None, reason="")
     batch, reason = prepare_batch(made)
     return replace(made, batch=batch, reason=reason)
 
@@ -352,6 +364,7 @@ def make_sampler(
     plan = plan_of(spec.changed(population, cell.change))
     size = max(plan.spec.n, 2 * len(plan.items))
     plain = prepare_trial(spec, plan, replace(cell, n=size), seed)
+    check_options(plain)
     text, differences = _differences(plain, plan)
     asked_for = [_restriction(k, line) for k, line in enumerate(restrictions, 1)]
     extra = (*differences, *asked_for)

@@ -222,10 +222,11 @@ class Trial:
         """
         numbers = range(block * self.size, (block + 1) * self.size)
         out = _blank(len(numbers), len(self.rows), len(self.propositions))
+        # all of it: the last digits of sums may depend on the threads, which workers have fewer of
         with single_thread():
             left = list(range(len(numbers))) if self.batch is None else self._together(self.batch, numbers, out)
-        for r in left:
-            self._alone(numbers[r], r, out)
+            for r in left:
+                self._alone(numbers[r], r, out)
         out["why"] = np.array(out["why"].tolist())  # as long as the longest reason, mostly none
         return out
 

@@ -323,7 +323,7 @@ def _open(path: Path, spec: type[D]) -> _Draft[D]:
     try:
         draft.spec = spec.model_validate(reader.plain)
     except ValidationError as error:
-        draft.problems = [explain(e, spec, reader.plain) for e in error.errors()]
+        draft.problems = [spec.advise(explain(e, spec, reader.plain)) for e in error.errors()]
         draft.spec = _without(reader.plain, error, spec)
     if draft.spec is not None:
         made = draft.spec

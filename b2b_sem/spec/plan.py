@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationError
 
-from b2b_sem.errors import did_you_mean
+from b2b_sem.errors import DataError, did_you_mean
 from b2b_sem.spec.base import Citation, Code, Document, FitSettings, Location, Node, Problem, Text
 from b2b_sem.spec.claim import Proposition, Sign
 from b2b_sem.spec.model import ModelSpec
-from b2b_sem.spec.montecarlo import CHANGEABLE
+from b2b_sem.spec.montecarlo import CHANGEABLE, changed_population
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
 
@@ -50,6 +50,15 @@ class Search(Node):
         description="Half width of the 95% interval at which a search ends, as a share of the respondents. "
         "Default: 0.05.",
     )
+
+    @classmethod
+    def of(cls, **settings: float | None) -> Search:
+        """Return settings that were given in Python; raises ``DataError`` for those that cannot be."""
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"{first['loc'][0]}={first['input']!r}: {first['msg']}") from None
 
     def over(self, other: Search) -> Search:
         """Return these settings with the gaps filled from `other`."""
@@ -123,6 +132,15 @@ class PlanSpec(Document):
         if not self.propositions:
             return {p.id: Aim() for p in model.propositions}
         return {p.id: self.propositions[p.id] for p in model.propositions if p.id in self.propositions}
+
+    def changed(self, population: SimulationSpec, change: Mapping[str, Any], at: Location) -> SimulationSpec:
+        """Return a population with a change; what cannot be read is said at its place in the plan (``SpecError``)."""
+        try:
+            return changed_population(population, change)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise self.error((*at, *first["loc"]), f"{first['msg']} ({place})") from None
 
     def searching(self, aim: Aim) -> Search:
         """Return how the respondents of a proposition are searched, all gaps filled."""

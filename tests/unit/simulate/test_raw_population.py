@@ -7,6 +7,7 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.analysis.montecarlo import population as text_population
+from b2b_sem.errors import SpecError
 from b2b_sem.simulate.respond import simulate
 
 SCALES = {
@@ -297,6 +298,13 @@ def test_what_cannot_be_is_refused(write, refuses, old, new, message):
     text = VALUES % "" + "response: {}\n"
     assert old in text
     refuses(write("", text.replace(old, new, 1)), message)
+
+
+def test_raw_values_that_are_not_said_to_be_raw(write):
+    with pytest.raises(SpecError) as caught:
+        simulate(write(CONTINUOUS, (VALUES % "").replace("standardized: false\n", "")))
+    hints = [problem.hint for problem in caught.value.problems]
+    assert "Write 'standardized: false' if values are in the metric of the answers." in hints
 
 
 def test_a_level_that_cannot_be_is_refused(write, refuses):

@@ -162,6 +162,22 @@ def test_true_values_of_a_wrong_model_are_in_its_metric(write):
     assert np.isnan(wide["Y", "~", "X"])  # the disturbance that is 1 is not that of the text
 
 
+def test_true_values_of_ordinal_items_are_those_of_responses_with_variance_1(write):
+    cuts = "  thresholds: {x1: [3, 4], x2: [-1, 0, 1], x3: [0, 1], y: [-3, -2]}"
+    _, true = trial_of(write("options: {ordered: true}\n", values=cuts))
+    sd = {"x1": 2.5**0.5, "x2": 2.28**0.5, "x3": (1.44 * 2 + 3) ** 0.5, "y": 1.42**0.5}
+    assert true["F", "=~", "x2"] == pytest.approx(0.8 / sd["x2"] * sd["x1"])
+    assert true["F", "~~", "F"] == pytest.approx(2 / 2.5)
+    assert true["y", "~", "F"] == pytest.approx(0.6 / sd["y"] * sd["x1"])
+    # a large sample finds them
+    fit = bs.fit("F =~ x1 + x2 + x3\ny ~ F", simulate(write(values=cuts), n=20_000, seed=1).frame, ordered=True)
+    row = fit.parameters.set_index(KEY)
+    for key in (("F", "=~", "x2"), ("y", "~", "F"), ("F", "~~", "F")):
+        assert abs(row["est"][key] - true[key]) < 4 * row["se"][key]
+    _, theta = trial_of(write("options: {ordered: true, parameterization: theta}\n", values=cuts))
+    assert all(map(np.isnan, theta.values()))
+
+
 def test_changes_touch_single_values(write):
     changes = (
         "conditions:\n  n: [100]\n  changes: {as_is: {}, none: {values: {y ~ F: 0}}, uneven: {skew: 1, kurtosis: 2}}"
