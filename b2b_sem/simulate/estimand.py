@@ -20,7 +20,7 @@ from b2b_sem.simulate.trial import Key, key_of, shaping
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.partable import ParameterTable, build_table
-from b2b_sem.spec.product import linear_part
+from b2b_sem.spec.product import linear_part, product_entries
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
@@ -71,11 +71,14 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     shared = trial.raw and bool(settings.group_equal)
     if trial.raw and settings.ordered and (group is not None or settings.parameterization == "theta"):
         return np.full(len(trial.rows), np.nan)
-    table = build_table(linear_part(parse_model(trial.text)), groups=groups, **shaping(settings.stated()))
+    parsed = parse_model(trial.text)
+    table = build_table(linear_part(parsed), groups=groups, **shaping(settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
+    for entry in product_entries(parsed):
+        predictors.setdefault(entry.lhs, set()).add(_product(entry.rhs))
     regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
-    for label in groups or ("",):
+    for label in groups or ("",):  # what is defined from several groups belongs to none of them
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
         values: dict[bool, dict[Name, float]] = {}
         same: dict[bool, dict[Name, float]] = {}
@@ -106,6 +109,10 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
             own |= _reproduced(moments, trial, own, same[False], names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _product(text: str) -> str:
+    return ":".join(sorted(text.split(":")))
 
 
 def _parents(names: Iterable[Name]) -> dict[str, set[str]]:
@@ -205,12 +212,12 @@ def _values(
     raw: bool,
 ) -> dict[Name, float]:
     """Return the values that hold in all of these levels together."""
-    products = any(level.population.interactions for level in part)
-    if len(part) == 1 and not products:
+    if len(part) == 1:
         only = part[0].population
         if raw:
             return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in only.truth()}
         return _standardized(only.standardized())
+    products = any(level.population.interactions for level in part)
     factors = [plan.factors(level.population) for level in part]
     first = part[0].population
     # what is there only because of a product is no predictor of a model that does not name it
@@ -239,7 +246,7 @@ def _standardized(population: Population) -> dict[Name, float]:
         if op == "=~":
             value *= sd[lhs] / sd[rhs]
         elif op == "~":
-            value *= sd[rhs] / sd[lhs]
+            value *= math.prod(sd[part] for part in rhs.split(":")) / sd[lhs]
         elif lhs == rhs:
             value /= sd[lhs] ** 2
         out[key_of(lhs, op, rhs)[:3]] = float(value)
@@ -250,6 +257,8 @@ def _predictors(population: Population) -> dict[str, set[str]]:
     out: dict[str, set[str]] = {}
     for outcome, predictor, _ in population.paths:
         out.setdefault(outcome, set()).add(predictor)
+    for product in population.interactions:
+        out.setdefault(product.outcome, set()).add(_product(f"{product.first}:{product.second}"))
     for latent, item, _ in population.loadings:
         if latent != METHOD_FACTOR:  # what a model without it makes of its share is bias
             out.setdefault(item, set()).add(latent)
