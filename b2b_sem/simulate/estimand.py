@@ -219,7 +219,10 @@ def _values(
         return _standardized(only.standardized())
     products = any(level.population.interactions for level in part)
     factors = [plan.factors(level.population) for level in part]
-    tables = [pooled_truth(part, factors, regressions if products else None)]
+    first = part[0].population
+    # what is there only because of a product is no predictor of a model that does not name it
+    usual = [(a, b) for a, b, _ in first.paths if b not in first.added_last or (a, b) in regressions]
+    tables = [pooled_truth(part, factors, usual if products else None)]
     if products and any(":" in name[2] for name in names):
         tables.append(moderated_truth(part, factors))
     return {

@@ -202,3 +202,19 @@ def test_growth_has_means_of_its_factors(tmp_path: Path) -> None:
     assert set(rows) == {*true, *(f"y{k}~~y{k}" for k in range(1, 5))}
     assert all(abs(r["bias"]) < 4 * r["bias_mcse"] for r in rows.values())
     assert all(abs(r["mean"] - r["true"]) < 0.15 for r in rows.values())
+
+
+def test_products_do_not_take_the_values_of_other_equations(tmp_path: Path) -> None:
+    study = dedent(STUDY % (GROUPS % "sector")).replace("population.yaml", "lima2026_sectors")
+    (tmp_path / "study.yaml").write_text(study.replace("fitted.yaml", "short.lav"), encoding="utf-8")
+    model = "PC =~ pc1 + pc2 + pc3 + pc4\nRE =~ re1 + re2 + re3 + re4\nPC ~ RE\nRE ~~ a*RE\ntwice := 2*a\n"
+    (tmp_path / "short.lav").write_text(model.replace("RE ~~ a*RE", "PC ~~ c(a, b)*PC"), encoding="utf-8")
+    spec = load_montecarlo(tmp_path / "study.yaml")
+    assert spec.population_spec is not None
+    plan = make_plan(spec.population_spec)
+    trial = prepare_trial(spec, plan, spec.cells()[0], 1)
+    found = dict(zip(trial.rows, true_values(plan, trial), strict=True))
+    assert found["PC", "~", "RE", "regulated"] == pytest.approx(0.15)
+    assert found["PC", "~", "RE", "non_regulated"] == pytest.approx(0.40)
+    assert np.isnan(found["PC", "~~", "PC", "regulated"])  # NR is left out
+    assert all(np.isnan(v) for key, v in found.items() if key[1] == ":=")
