@@ -73,8 +73,6 @@ def write_figures(
         title=title,
         subtitle=subtitle,
         lines=lines,
-        warnings=[],
-        folded=[],
         figures=figures,
         tables=[Markup(t.to_html()) for t in sampled_tables(result)] if isinstance(result, Sampled) else [],
         specs=[Markup(figure_spec(f)) for f in figures],

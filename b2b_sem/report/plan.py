@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from b2b_sem.measures.notation import number
+from b2b_sem.report.canvas import Figure
 from b2b_sem.report.page import figure_spec, plotly_code, template
 from b2b_sem.report.plan_figure import plan_figures
 from b2b_sem.report.table import Column, Table, table
@@ -123,19 +124,31 @@ def _frame(name: str, title: str, frame: pd.DataFrame, columns: list[Column], no
 
 def write_plan_report(result: PlanResult, path: str | os.PathLike[str]) -> Path:
     """Write the report of a plan as one HTML page that works without a network, whole or not at all."""
-    tables = plan_tables(result)
-    folded = [name for name in ("held", "visits") if name in tables]
-    figures = plan_figures(result)
-    page = template("figures.html.j2").render(
+    tables, figures = plan_tables(result), plan_figures(result)
+    # name and title of a section, what stands there, and what is folded
+    parts: tuple[tuple[str, str, list[str | list[Figure]], list[str]], ...] = (
+        ("respondents", "Respondents", [*([figures[:1]] if figures else []), "plan", "precision"], []),
+        ("effects", "What the sizes are", ["effects"], ["held"]),
+        ("power", "Power over respondents", [[f] for f in figures[1:]], ["visits"]),
+    )
+    page = template("montecarlo.html.j2").render(
         title=result.title,
         subtitle=f"Population {result.population}, model {result.model} · "
         f"{int(result.visits['samples'].sum())} samples · seed {result.seed}",
-        lines=result.notes,
+        notes=result.notes,
         warnings=result.warnings,
-        figures=figures,
-        specs=[Markup(figure_spec(f)) for f in figures],
-        tables=[Markup(t.to_html()) for name, t in tables.items() if name not in folded],
-        folded=[Markup(tables[name].to_html()) for name in folded],
+        sections=[
+            {
+                "name": name,
+                "title": title,
+                "lines": (),
+                "blocks": [b for b in blocks if not isinstance(b, str) or b in tables],
+                "folded": [b for b in folded if b in tables],
+            }
+            for name, title, blocks, folded in parts
+        ],
+        specs={f.name: Markup(figure_spec(f)) for f in figures},
+        tables={name: Markup(t.to_html()) for name, t in tables.items()},
         plotly=Markup(plotly_code()),
         version=version("b2b-sem"),
     )

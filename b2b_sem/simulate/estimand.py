@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from b2b_sem.errors import B2BSemError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
 from b2b_sem.simulate.text import TextPlan, standardized_values
-from b2b_sem.simulate.trial import SHAPING, Key, key_of
+from b2b_sem.simulate.trial import Key, key_of, shaping
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.partable import ParameterTable, build_table
-from b2b_sem.spec.product import linear_part
+from b2b_sem.spec.product import linear_part, product_entries
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
@@ -71,11 +71,14 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     shared = trial.raw and bool(settings.group_equal)
     if trial.raw and settings.ordered and (group is not None or settings.parameterization == "theta"):
         return np.full(len(trial.rows), np.nan)
-    table = build_table(linear_part(parse_model(trial.text)), groups=groups, **_shaping(trial))
+    parsed = parse_model(trial.text)
+    table = build_table(linear_part(parsed), groups=groups, **shaping(settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
+    for entry in product_entries(parsed):
+        predictors.setdefault(entry.lhs, set()).add(_product(entry.rhs))
     regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
-    for label in groups or ("",):
+    for label in groups or ("",):  # what is defined from several groups belongs to none of them
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
         values: dict[bool, dict[Name, float]] = {}
         same: dict[bool, dict[Name, float]] = {}
@@ -106,6 +109,10 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
             own |= _reproduced(moments, trial, own, same[False], names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _product(text: str) -> str:
+    return ":".join(sorted(text.split(":")))
 
 
 def _parents(names: Iterable[Name]) -> dict[str, set[str]]:
@@ -176,11 +183,6 @@ def _in_metric(
     return out
 
 
-def _shaping(trial: Trial) -> dict[str, Any]:
-    settings = trial.condition.settings.stated()
-    return {name: settings[name] for name in SHAPING if name in settings}
-
-
 def _part(plan: Plan, group: str | None, label: str) -> list[LevelPopulation]:
     """Return the levels of the population that a group of the fit is made of, with their shares of it."""
     if not plan.levels:
@@ -210,12 +212,12 @@ def _values(
     raw: bool,
 ) -> dict[Name, float]:
     """Return the values that hold in all of these levels together."""
-    products = any(level.population.interactions for level in part)
-    if len(part) == 1 and not products:
+    if len(part) == 1:
         only = part[0].population
         if raw:
             return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in only.truth()}
         return _standardized(only.standardized())
+    products = any(level.population.interactions for level in part)
     factors = [plan.factors(level.population) for level in part]
     tables = [pooled_truth(part, factors, regressions if products else None)]
     if products and any(":" in name[2] for name in names):
@@ -233,16 +235,15 @@ def _values(
 def _standardized(population: Population) -> dict[Name, float]:
     """Return the values of a population in units of its own standard deviations."""
     spread = np.sqrt(np.diag(population.cov()))
-    spread = np.where(
-        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
-    )  # values of a file stay as they are to the last digit
+    # values of a file stay as they are to the last digit
+    spread = np.where(np.abs(spread - 1.0) < _ROUNDING, 1.0, spread)
     sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
     out = {}
     for lhs, op, rhs, value in population.truth():
         if op == "=~":
             value *= sd[lhs] / sd[rhs]
         elif op == "~":
-            value *= sd[rhs] / sd[lhs]
+            value *= math.prod(sd[part] for part in rhs.split(":")) / sd[lhs]
         elif lhs == rhs:
             value /= sd[lhs] ** 2
         out[key_of(lhs, op, rhs)[:3]] = float(value)
@@ -253,6 +254,8 @@ def _predictors(population: Population) -> dict[str, set[str]]:
     out: dict[str, set[str]] = {}
     for outcome, predictor, _ in population.paths:
         out.setdefault(outcome, set()).add(predictor)
+    for product in population.interactions:
+        out.setdefault(product.outcome, set()).add(_product(f"{product.first}:{product.second}"))
     for latent, item, _ in population.loadings:
         if latent != METHOD_FACTOR:  # what a model without it makes of its share is bias
             out.setdefault(item, set()).add(latent)
@@ -294,7 +297,9 @@ def _reproduced(
     """
     cov, mean = moments
     frame = cov * _MANY / (_MANY - 1)
-    options: dict[str, Any] = dict(_shaping(trial))
+    options = shaping(trial.condition.settings.stated())
+    if options.pop("growth", False):
+        options["kind"] = "growth"
     if options.get("meanstructure") or any(op == "~1" for _, op, _ in names):
         options["sample_mean"] = pd.Series(mean, index=cov.index)
     try:

@@ -43,7 +43,15 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["hold_folder", "monte_carlo", "prepare_folder", "prepare_trial", "summarise", "whole_number"]
+__all__ = [
+    "hold_folder",
+    "monte_carlo",
+    "plan_of",
+    "prepare_folder",
+    "prepare_trial",
+    "summarise",
+    "whole_number",
+]
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]

@@ -100,11 +100,9 @@ def _turned(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
             "Reversed items were not turned round",
             f"Against the other items of their scales: {_listed(n for n in treatment.flipped if n in reversed_)}.",
             "Their loadings come out negative, alpha and sums of items fall apart, and if such an item sets the unit "
-            "of a "
-            "latent, all its paths change their sign.",
+            "of a latent, all its paths change their sign.",
             "Turn them round before anything else: lowest plus highest answer minus the answer. b2b-sem does it where "
-            "the "
-            "model names the survey.",
+            "the model names the survey.",
         )
     if others:
         yield Mistake(
@@ -148,8 +146,7 @@ def _careless(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
             "Careless respondents were not screened",
             f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. {told}",
             "Answers at random pull correlations, loadings and paths towards zero; straight lines make everything "
-            "agree "
-            "with everything.",
+            "agree with everything.",
             f"Leave out {rule}. Write the rule down before you see results.",
         )
     elif inside or lost:
@@ -199,8 +196,7 @@ def _missing(opened: OpenLesson, fit: FitResult, treatment: Treatment | None) ->
         "Incomplete rows were left out",
         f"{lost} respondents with missing answers did not count.",
         "Who broke off depends on an earlier answer (missing at random): those who are left are not like all, and "
-        "their "
-        "answers are fewer."
+        "their answers are fewer."
         if reason
         else "The answers are missing by chance, so that nothing is biased; but intervals are wider than need be.",
         "Use all answers: 'missing: fiml', or multiple imputation.",
@@ -219,8 +215,7 @@ def _method(opened: OpenLesson, model: FittedModel) -> Iterator[Mistake]:
         "It makes all constructs correlate more than they do: paths that are zero look positive, negative ones look "
         "weaker.",
         "Compare with a model that has a method factor (rival 'common_method'), or ask for a marker that has nothing "
-        "to "
-        "do with the topic. A path that vanishes beside it is not safe.",
+        "to do with the topic. A path that vanishes beside it is not safe.",
     )
 
 

@@ -130,6 +130,8 @@ class TrialSampler:
         Further tests, each of a ``:=`` line behind the model.
     folder : Path, optional
         Where finished blocks are kept and looked for.
+    first : int
+        Number of respondents that the tests are listed with; any that a model can be fitted to.
 
     See :class:`b2b_sem.analysis.power_sample.Sampler` for the others.
     """
@@ -146,11 +148,12 @@ class TrialSampler:
     largest: int = MOST
     notes: tuple[str, ...] = ()
     why: dict[int, str] = field(default_factory=dict)
+    first: int = 500
     _trials: dict[int, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.alpha = self.spec.alpha
-        trial = self._trial(max(self.plan.spec.n, 2 * len(self.plan.items)))
+        trial = self._trial(self.first)
         self.smallest = len(_observed(trial)) + 1
         model = self.spec.model_spec
         assert model is not None  # prepared with it
@@ -318,6 +321,7 @@ def make_sampler(
     variant: str | None = None,
     tests: Sequence[str] = (),
     restrictions: Sequence[str] = (),
+    nobs: int | None = None,
     jobs: int = 1,
     cluster: str | None = None,
     folder: Path | None = None,
@@ -334,6 +338,8 @@ def make_sampler(
         Propositions among them decide whether products and groups are fitted, too.
     restrictions : sequence of str
         ``"a == b"`` with labels of the model: each is a Wald test of its own.
+    nobs : int, optional
+        A number of respondents that will be drawn.
     jobs, cluster, folder
         As in :func:`b2b_sem.monte_carlo`.
 
@@ -362,8 +368,8 @@ def make_sampler(
     population = spec.population_spec
     assert population is not None  # cells() would have raised
     plan = plan_of(spec.changed(population, cell.change))
-    size = max(plan.spec.n, 2 * len(plan.items))
-    plain = prepare_trial(spec, plan, replace(cell, n=size), seed)
+    size = max(plan.spec.n if nobs is None else nobs, 2 * len(plan.items))
+    plain = prepare_trial(spec, plan, replace(cell, n=size, name=f"n={size}"), seed)
     check_options(plain)
     text, differences = _differences(plain, plan)
     asked_for = [_restriction(k, line) for k, line in enumerate(restrictions, 1)]
@@ -375,7 +381,8 @@ def make_sampler(
         if mark.exists() and mark.read_text(encoding="utf-8") != content:
             raise DataError("this folder holds samples with other tests", file=folder, hint="give another folder")
         write_text(mark, content)
-    return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder)
+    ready = {} if extra or text else {size: plain}
+    return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder, first=size, _trials=ready)
 
 
 def _with_claims(spec: MonteCarloSpec, tests: Sequence[str]) -> MonteCarloSpec:

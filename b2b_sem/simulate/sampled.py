@@ -233,7 +233,8 @@ def find_effect(
     Parameters
     ----------
     population, model
-        A population or Monte Carlo file; text and moments have ``power(..., detectable=True)``.
+        A population or Monte Carlo file, with standardized values or lavaan text. For text and moments themselves there
+        is ``power(..., detectable=True)``.
     effect : str
         "PC ~ NR" (a path), "NR ~~ PE" (a correlation), "RR ~ PC:PX" (a product); "regulated: PC ~ RE" (the path of a
         level: its difference from the reference level is the effect) or "regulated: AU" (a mean of a level).
@@ -273,7 +274,7 @@ def find_effect(
     if change is not None and change not in study.conditions.changes:
         raise DataError(f"'{study.id}' has no change '{change}'.{did_you_mean(change, study.conditions.changes)}")
     base = study.changed(base, change or "")
-    if isinstance(base, TextPopulation) or not base.standardized:
+    if isinstance(base, SimulationSpec) and not base.standardized:
         raise Unsupported(
             f"effects of populations with raw values are not varied by samples: '{base.id}' has such values",
             hint="change the value in the file, and ask for the power of each",
@@ -294,7 +295,7 @@ def find_effect(
         changes = {label: _nested(place, null + sign * size)}
         conditions = study.conditions.model_copy(update={"changes": changes})
         one = study.model_copy(update={"conditions": conditions}).tie(base, own_model)
-        return make_sampler(one, seed=chosen, tests=(name,), jobs=jobs, cluster=cluster, change=label, **own)
+        return make_sampler(one, seed=chosen, tests=(name,), nobs=rows, jobs=jobs, cluster=cluster, change=label, **own)
 
     counts: list[dict[str, Any]] = []
     alpha_used = study.alpha

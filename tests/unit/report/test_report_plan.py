@@ -91,7 +91,7 @@ def test_the_page_is_whole_and_escaped(result: PlanResult, tmp_path: Path) -> No
     assert "<respondents>" not in page
     for text in ("1,200", "wider than asked", "A note.", 'id="figure-plan"', 'id="figure-plan-curves"', "table-visits"):
         assert text in page
-    assert "https://cdn" not in page
+    assert "default-src 'none'" in page
 
 
 def test_the_figure_has_a_mark_for_each_answer_and_the_theory(result: PlanResult) -> None:
