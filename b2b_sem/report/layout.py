@@ -54,6 +54,9 @@ def lay_out(
     clearance: float,
     margin: tuple[float, float, float, float],
     boxes: Collection[str] = (),
+    rooms: Mapping[str, tuple[float, float, float]] | None = None,
+    late: Collection[str] = (),
+    lane_height: float = _LANE,
 ) -> Layout:
     """Place nodes in layers and route arrows around them.
 
@@ -70,10 +73,19 @@ def lay_out(
     margin : (left, top, right, bottom)
     boxes : collection of str
         Nodes drawn as rectangles; all others are ellipses.
+    rooms : mapping of str to (half the width, above, below), optional
+        Space around the centre of nodes that need more than their own size. Arrows leave and enter such a room level.
+    late : collection of str
+        Nodes that stand as close to the nodes they lead to as they can.
+    lane_height : float
+        Height kept free for an arrow that crosses a layer.
     """
     edges = [e for e in dict.fromkeys(edges) if e[0] != e[1]]
     forward = {e: (e[1], e[0]) if back else e for e, back in _feedback(nodes, edges).items()}
     rank = _ranks(nodes, list(forward.values()))
+    for name in late:
+        ahead = [rank[b] for a, b in forward.values() if a == name]
+        rank[name] = min(ahead) - 1 if ahead else rank[name]
 
     # an arrow over several layers becomes a chain of lanes, one per layer crossed
     chains: dict[tuple[str, str], list[str]] = {}
@@ -89,16 +101,24 @@ def lay_out(
         layers[k].append(name)
     layers = _order(layers, links)
 
-    half = {n: (_LANE if "\0" in n else node_height + clearance) / 2 for n in layer_of}
-    y = _heights(layers, links, half)
+    given = {n: (node_width / 2, node_height / 2, node_height / 2) for n in nodes} | dict(rooms or {})
+    room = {n: (given[n][1] + clearance / 2, given[n][2] + clearance / 2) for n in nodes}
+    room |= dict.fromkeys((n for n in layer_of if "\0" in n), (lane_height / 2, lane_height / 2))
+    y = _heights(layers, links, room)
     left, top, right, bottom = margin
-    lowest = min((y[n] - half[n] for n in y), default=0.0)
-    x = {n: left + node_width / 2 + k * (node_width + gap) for n, k in layer_of.items()}
+    lowest = min((y[n] - room[n][0] for n in y), default=0.0)
+    reach = [max((given[n][0] for n in layer if n in given), default=node_width / 2) for layer in layers]
+    centre, edge = [], left
+    for half in reach:
+        centre.append(edge + half)
+        edge += 2 * half + gap
+    x = {n: centre[k] for n, k in layer_of.items()}
     y = {n: v - lowest - clearance / 2 + top for n, v in y.items()}
-    deepest = max((y[n] + half[n] - clearance / 2 for n in y), default=top)
-    routes = _route(chains, forward, x, y, node_width, node_height, boxes)
+    deepest = max((y[n] + room[n][1] - clearance / 2 for n in y), default=top)
+    halves = {n: reach[k] for n, k in layer_of.items()}
+    routes = _route(chains, forward, x, y, halves, node_width, node_height, boxes)
     return Layout(
-        width=left + len(layers) * node_width + (len(layers) - 1) * gap + right,
+        width=edge - gap + right,
         height=deepest + bottom,
         nodes={n: (x[n], y[n]) for n in nodes},
         layers={n: rank[n] for n in nodes},
@@ -241,14 +261,16 @@ def _crossings(layers: list[list[str]], links: list[tuple[str, str]]) -> int:
     return total
 
 
-def _heights(layers: list[list[str]], links: list[tuple[str, str]], half: dict[str, float]) -> dict[str, float]:
+def _heights(
+    layers: list[list[str]], links: list[tuple[str, str]], room: dict[str, tuple[float, float]]
+) -> dict[str, float]:
     """Pull every node to the mean height of its neighbours, keeping order and distances."""
     y: dict[str, float] = {}
     for layer in layers:
         edge = 0.0
         for n in layer:
-            y[n] = edge + half[n]
-            edge += 2 * half[n]
+            y[n] = edge + room[n][0]
+            edge += sum(room[n])
         for n in layer:
             y[n] -= edge / 2  # layers are centred on one another to begin with
     beside: dict[str, list[str]] = {}
@@ -261,15 +283,15 @@ def _heights(layers: list[list[str]], links: list[tuple[str, str]], half: dict[s
     for k in order * (_SWEEPS // 2):
         layer = layers[k]
         wanted = [sum(y[m] for m in beside[n]) / len(beside[n]) if n in beside else y[n] for n in layer]
-        y.update(zip(layer, _separate(wanted, [half[n] for n in layer]), strict=True))
+        y.update(zip(layer, _separate(wanted, [room[n] for n in layer]), strict=True))
     return y
 
 
-def _separate(wanted: list[float], half: list[float]) -> list[float]:
+def _separate(wanted: list[float], room: list[tuple[float, float]]) -> list[float]:
     """Return positions closest to `wanted` (least squares) that keep order and distances: pool adjacent violators."""
     offset = [0.0]
-    for a, b in itertools.pairwise(half):
-        offset.append(offset[-1] + a + b)
+    for (_, below), (above, _) in itertools.pairwise(room):
+        offset.append(offset[-1] + below + above)
     blocks: list[tuple[float, int]] = []  # mean, length
     for value, shift in zip(wanted, offset, strict=False):
         blocks.append((value - shift, 1))
@@ -285,6 +307,7 @@ def _route(
     forward: Mapping[tuple[str, str], tuple[str, str]],
     x: Mapping[str, float],
     y: Mapping[str, float],
+    halves: Mapping[str, float],
     width: float,
     height: float,
     boxes: Collection[str],
@@ -305,10 +328,16 @@ def _route(
     routes = {}
     for edge, chain in chains.items():
         points: list[Point] = [port[chain[0], 1, edge]]
+        if halves[chain[0]] > width / 2:  # level to the border of a wide layer
+            points.append((x[chain[0]] + halves[chain[0]], points[0][1]))
         for lane in chain[1:-1]:
-            entry, leave = (x[lane] - width / 2, y[lane]), (x[lane] + width / 2, y[lane])
+            entry, leave = (x[lane] - halves[lane], y[lane]), (x[lane] + halves[lane], y[lane])
             points += [*_curve(points[-1], entry), leave]
-        points += _curve(points[-1], port[chain[-1], -1, edge])
+        end = port[chain[-1], -1, edge]
+        if halves[chain[-1]] > width / 2:
+            points += [*_curve(points[-1], (x[chain[-1]] - halves[chain[-1]], end[1])), end]
+        else:
+            points += _curve(points[-1], end)
         routes[edge] = tuple(points if forward[edge] == edge else reversed(points))
     return routes
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.verdict import Verdict
 
-__all__ = ["PathEstimate", "ends", "exogenous_covariances", "structural_paths"]
+__all__ = [
+    "PathEstimate",
+    "ends",
+    "exogenous_covariances",
+    "item_loadings",
+    "residual_variances",
+    "structural_paths",
+]
 
 
 @dataclass(frozen=True)
@@ -53,15 +60,17 @@ def ends(path: str) -> tuple[str, str] | None:
     return parts[0], parts[1]
 
 
-def structural_paths(fit: FitResult, verdicts: Iterable[Verdict] = ()) -> tuple[PathEstimate, ...]:
-    """Return regressions and second-order loadings in model order, first group only.
+def structural_paths(
+    fit: FitResult, verdicts: Iterable[Verdict] = (), group: int | None = None
+) -> tuple[PathEstimate, ...]:
+    """Return regressions and second-order loadings in model order, of one group (default: the first).
 
     A verdict belongs to a path when its test is ``path`` and its path names the same two variables.
     """
     owners = {pair: v for v in verdicts if v.test == "path" and (pair := ends(v.path)) is not None}
     latents = set(fit.model.latents)
     out = []
-    for row in _rows(fit):
+    for row in _rows(fit, group):
         if row["op"] == "~":
             source, target, kind = row["rhs"], row["lhs"], "path"
         elif row["op"] == "=~" and row["rhs"] in latents:
@@ -72,24 +81,45 @@ def structural_paths(fit: FitResult, verdicts: Iterable[Verdict] = ()) -> tuple[
     return tuple(out)
 
 
-def exogenous_covariances(fit: FitResult, names: Iterable[str]) -> tuple[PathEstimate, ...]:
+def exogenous_covariances(
+    fit: FitResult, names: Iterable[str], group: int | None = None
+) -> tuple[PathEstimate, ...]:
     """Return the covariances (of residuals, where endogenous) between different variables of `names`."""
     wanted = set(names)
     return tuple(
         _estimate(row, row["lhs"], row["rhs"], "covariance", None)
-        for row in _rows(fit)
+        for row in _rows(fit, group)
         if row["op"] == "~~" and row["lhs"] != row["rhs"] and {row["lhs"], row["rhs"]} <= wanted
     )
 
 
-def _rows(fit: FitResult) -> list[dict]:
+def item_loadings(fit: FitResult, group: int | None = None) -> tuple[PathEstimate, ...]:
+    """Return the loadings of observed variables in model order."""
+    latents = set(fit.model.latents)
+    return tuple(
+        _estimate(row, row["lhs"], row["rhs"], "loading", None)
+        for row in _rows(fit, group)
+        if row["op"] == "=~" and row["rhs"] not in latents
+    )
+
+
+def residual_variances(fit: FitResult, group: int | None = None) -> dict[str, PathEstimate]:
+    """Return the variance (of the residual, where something leads to it) of each variable that has a row."""
+    return {
+        row["lhs"]: _estimate(row, row["lhs"], row["lhs"], "variance", None)
+        for row in _rows(fit, group)
+        if row["op"] == "~~" and row["lhs"] == row["rhs"]
+    }
+
+
+def _rows(fit: FitResult, group: int | None = None) -> list[dict]:
     key = ["lhs", "op", "rhs", "group"]
     both = fit.parameters[[*key, "est", "se", "pvalue"]].merge(
         fit.standardized()[[*key, "est_std", "ci_lower", "ci_upper"]], on=key, how="left"
     )
     rows = both.to_dict("records")
-    first = rows[0]["group"] if rows else None
-    return [r for r in rows if r["group"] == first]
+    wanted = group if group is not None else rows[0]["group"] if rows else None
+    return [r for r in rows if r["group"] == wanted]
 
 
 def _estimate(row: dict, source: str, target: str, kind: str, verdict: Verdict | None) -> PathEstimate:

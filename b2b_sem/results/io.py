@@ -19,6 +19,7 @@ __all__ = [
     "matrix_to_json",
     "plain",
     "records",
+    "write_bytes",
     "write_json",
     "write_text",
 ]
@@ -86,12 +87,17 @@ def matrix_from_json(data: Mapping[str, Any]) -> pd.DataFrame:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write `text` as UTF-8 to a temporary name beside `path`, then rename: a reader never sees half a file."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write `content` to a temporary name beside `path`, then rename: a reader never sees half a file."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes files private; results are ordinary files
