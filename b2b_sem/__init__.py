@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SpecError,
         Unsupported,
     )
+    from b2b_sem.report.diagram import path_diagram
     from b2b_sem.report.page import write_figures
     from b2b_sem.results.fit import FitResult
     from b2b_sem.results.montecarlo import MonteCarloResult, read_monte_carlo
@@ -93,6 +94,7 @@ __all__ = [
     "moderation",
     "moderation_size",
     "monte_carlo",
+    "path_diagram",
     "plan_sample",
     "polychoric",
     "power",
@@ -149,6 +151,7 @@ _HOME = {
     "moderation": "b2b_sem.analysis.moderation",
     "moderation_size": "b2b_sem.analysis.moderation_size",
     "monte_carlo": "b2b_sem.simulate.experiment",
+    "path_diagram": "b2b_sem.report.diagram",
     "plan_sample": "b2b_sem.simulate.plan",
     "polychoric": "b2b_sem.analysis.polychoric",
     "power": "b2b_sem.simulate.power",

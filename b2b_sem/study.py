@@ -551,6 +551,7 @@ def _describe(
         "survey": None if survey is None else {"id": survey.id, "title": survey.title},
         "instrument_notice": None if survey is None else survey.notice,
         "construct_names": dict(names),
+        **({"diagram": model.diagram.model_dump(mode="json")} if model.diagram.positions else {}),
         "data": data.source,
         **({} if data.split is None else {"population_groups": data.split}),
         "analyses": list(spec.steps),

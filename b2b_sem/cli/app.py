@@ -26,6 +26,7 @@ _COMMANDS = (
     "compare-groups",
     "copy",
     "cutoffs",
+    "diagram",
     "fit",
     "fit-power",
     "invariance",

@@ -26,7 +26,7 @@ from b2b_sem.report.block import (
 from b2b_sem.report.canvas import INK, MUTED, STYLES, style_of
 from b2b_sem.report.layout import Layout, Point, lay_out, place_on_circle
 from b2b_sem.report.network import Network
-from b2b_sem.report.route import Body, Field, dense
+from b2b_sem.report.route import BENDS, Body, Field, dense
 from b2b_sem.report.shape import Drawing, Line, Shape, Words, clean, head, text_width
 from b2b_sem.report.structure import PathEstimate
 
@@ -57,6 +57,8 @@ class Composition:
         Things that cover one another in spite of all; 0 in every drawing that is not very crowded.
     positions : mapping of str to (x, y)
         Centres of the nodes, in the first group.
+    dashed : bool
+        Whether there are paths that are dashed because they are not significant.
     """
 
     drawing: Drawing
@@ -64,6 +66,7 @@ class Composition:
     arcs: bool
     conflicts: int
     positions: Mapping[str, Point]
+    dashed: bool
 
 
 def compose(
@@ -129,7 +132,7 @@ def _join(panels: list[_Panel], conflicts: int, look: Look, title: str, descript
         width = max(width, right)
     drawing = Drawing(round(width), round(y), tuple(shapes), title, description)
     first = panels[0]
-    return Composition(drawing, tuple(first.hidden), first.arcs, conflicts, dict(first.places))
+    return Composition(drawing, tuple(first.hidden), first.arcs, conflicts, dict(first.places), "no" in used)
 
 
 def _legend(used: Sequence[str], y: float, look: Look, usable: bool) -> tuple[list[Shape], float]:
@@ -378,7 +381,8 @@ class _Panel:
 
     def _connect(self, line: PathEstimate) -> tuple[Point, ...]:
         ends = (line.source, line.target)
-        points, hits, _ = self.page.connect(*(self.page.bodies[n] for n in ends), ends)
+        bends = BENDS if self.layered or self.positions else (0.0,)  # in a ring straight lines meet no node
+        points, hits, _ = self.page.connect(*(self.page.bodies[n] for n in ends), ends, bends)
         self.conflicts += hits
         return points
 
@@ -389,7 +393,8 @@ class _Panel:
         if thin:
             colour, dash, width = MUTED, (), 1.0
         about = self.about.get(id(line), ())
-        self.shapes.append(Line(_shorten(points, line.kind, width), colour, width, dash, about, name))
+        drawn = tuple((float(x), float(y)) for x, y in dense(_shorten(points, line.kind, width), 16.0))
+        self.shapes.append(Line(drawn, colour, width, dash, about, name))
         route = dense(points)
         back = min(3, len(route) - 1)
         self.shapes.append(head(points[-1], (float(route[-1 - back][0]), float(route[-1 - back][1])), colour, width, name))

@@ -30,7 +30,7 @@ from b2b_sem.results.verdict import NOT_TESTABLE, Verdict
 __all__ = ["FORMATS", "Diagram", "draw_path_diagram", "path_diagram"]
 
 FORMATS = ("svg", "pdf", "png", "tex", "html")
-_NODE = {False: (124.0, 82.0), True: (112.0, 70.0)}
+_NODE = (124.0, 82.0)
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "kind": ("structural", "full"),
     "style": ("verdict", "significance", "plain"),
@@ -212,7 +212,6 @@ def path_diagram(
         alpha = float(study.get("alpha") or 0.05)
     if not 0 < alpha < 1:
         raise DataError(f"alpha is {alpha:g}", hint="it lies between 0 and 1")
-    places = positions if positions is not None else (study.get("diagram") or {}).get("positions")
     chosen = style or ("verdict" if any(v.test in ("path", "moderation") for v in verdicts) else "significance")
     full = kind == "full"
     networks = [
@@ -228,7 +227,8 @@ def path_diagram(
     ]
     if not networks[0].nodes:
         raise DataError("the model has no variables to draw")
-    look = Look(full, chosen, label, estimates, alpha, _NODE[full])
+    look = Look(full, chosen, label, estimates, alpha, _NODE)
+    places = positions if positions is not None else _stated_positions(study, networks[0])
     composed = _compose(networks, look, fit, places, title)
     drawing = grey_drawing(composed.drawing) if grey else composed.drawing
     caption = _caption(fit, verdicts, networks, composed, look)
@@ -254,10 +254,10 @@ def draw_path_diagram(result: StudyResult) -> Figure:
     networks = [
         network_of(fit, verdicts=verdicts, claims=claims, names=study.get("construct_names"), group=_groups(fit, None)[0])
     ]
-    look = Look(False, "verdict", "stars", "std", float(study.get("alpha") or 0.05), _NODE[False])
+    look = Look(False, "verdict", "stars", "std", float(study.get("alpha") or 0.05), _NODE)
     directed = bool(networks[0].paths or networks[0].moderations)
     title = "Path diagram" if directed else "Correlated constructs"
-    composed = _compose(networks, look, fit, (study.get("diagram") or {}).get("positions"), title)
+    composed = _compose(networks, look, fit, _stated_positions(study, networks[0]), title)
     return Figure(
         name="path-diagram",
         title=title,
@@ -287,6 +287,12 @@ def _parts(
             hint="give the result of bs.fit, bs.run_study or bs.compare_groups",
         )
     return result, (), (), {}
+
+
+def _stated_positions(study: Mapping[str, Any], network: Network) -> dict[str, Sequence[float]]:
+    """Return the positions of the model file; those of variables that this fit does not have are left out."""
+    stated = (study.get("diagram") or {}).get("positions") or {}
+    return {n.code: stated[n.code] for n in network.nodes if n.code in stated}
 
 
 def _groups(fit: FitResult, group: str | None) -> list[int | None]:
@@ -364,7 +370,7 @@ def _caption(
             parts[0] += "; p is the adjusted one of each proposition."
         else:
             parts[0] += "."
-    if look.style == "significance":
+    if composed.dashed:
         parts.append(f"Dashed: not significant at {number(look.alpha, 3, bounded=True).rstrip('0')}.")
     if composed.arcs:
         parts.append("Thin double arrows: correlations." if look.estimates == "std" else "Thin double arrows: covariances.")

@@ -135,7 +135,7 @@ def _settings(study: Mapping[str, Any]) -> list[tuple[str, str]]:
         elif value is not None and value != "":
             rows.append((prefix, "yes" if value is True else "no" if value is False else str(value)))
 
-    walk("", {k: v for k, v in study.items() if k not in ("construct_names", "instrument_notice")})
+    walk("", {k: v for k, v in study.items() if k not in ("construct_names", "diagram", "instrument_notice")})
     return [(name.replace("_", " "), text) for name, text in rows]
 
 

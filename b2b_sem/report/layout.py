@@ -106,15 +106,16 @@ def lay_out(
     room |= dict.fromkeys((n for n in layer_of if "\0" in n), (lane_height / 2, lane_height / 2))
     y = _heights(layers, links, room)
     left, top, right, bottom = margin
-    lowest = min((y[n] - room[n][0] for n in y), default=0.0)
+    spare = {n: lane_height / 2 if "\0" in n else clearance / 2 for n in y}
+    lowest = min((y[n] - room[n][0] + spare[n] for n in y), default=0.0)
     reach = [max((given[n][0] for n in layer if n in given), default=node_width / 2) for layer in layers]
     centre, edge = [], left
     for half in reach:
         centre.append(edge + half)
         edge += 2 * half + gap
     x = {n: centre[k] for n, k in layer_of.items()}
-    y = {n: v - lowest - clearance / 2 + top for n, v in y.items()}
-    deepest = max((y[n] + room[n][1] - clearance / 2 for n in y), default=top)
+    y = {n: v - lowest + top for n, v in y.items()}
+    deepest = max((y[n] + room[n][1] - spare[n] for n in y), default=top)
     halves = {n: reach[k] for n, k in layer_of.items()}
     routes = _route(chains, forward, x, y, halves, node_width, node_height, boxes)
     return Layout(

@@ -14,10 +14,10 @@ import numpy as np
 
 from b2b_sem.report.shape import Area, Point
 
-__all__ = ["Body", "Field", "box_of", "dense", "overlap"]
+__all__ = ["BENDS", "Body", "Field", "box_of", "dense", "overlap"]
 
 _STEPS = 56
-_BENDS = (0.0, 0.12, -0.12, 0.25, -0.25, 0.4, -0.4, 0.6, -0.6, 0.85, -0.85, 1.2, -1.2)
+BENDS = (0.0, 0.12, -0.12, 0.25, -0.25, 0.4, -0.4, 0.6, -0.6, 0.85, -0.85, 1.2, -1.2)
 _PLACES = (0.5, 0.45, 0.55, 0.4, 0.6, 0.35, 0.65, 0.3, 0.7, 0.25, 0.75, 0.2, 0.8, 0.15, 0.85, 0.1, 0.9)
 _AIR = 6.0  # pixels between a line and a node that it passes
 _PAD = 1.5  # pixels around a label
@@ -81,18 +81,20 @@ class Field:
         self.lines[key] = dense(points)
 
     def hits(self, points: np.ndarray, skip: Sequence[str]) -> int:
-        """Count nodes and walls that a line runs through; of those in `skip` only the inside counts."""
-        count = 0
+        """Count nodes, walls and labels that a line runs through; of nodes in `skip` only the inside counts."""
+        inner, count = points[1:-1], 0
         for name, body in self.bodies.items():
             air = -2.0 if name in skip else _AIR
-            count += any(body.holds((float(x), float(y)), air) for x, y in points[1:-1])
-        for wall in self.walls:
+            across = np.abs(inner[:, 0] - body.x) / max(body.width / 2 + air, 1e-9)
+            down = np.abs(inner[:, 1] - body.y) / max(body.height / 2 + air, 1e-9)
+            count += bool(((across**2 + down**2 if body.round else np.maximum(across, down)) < 1).any())
+        for wall in (*self.walls, *self.labels):
             inside = (points[:, 0] > wall[0]) & (points[:, 0] < wall[2])
             count += bool((inside & (points[:, 1] > wall[1]) & (points[:, 1] < wall[3])).any())
         return count
 
     def connect(
-        self, start: Body, end: Body, skip: Sequence[str], bends: Sequence[float] = _BENDS
+        self, start: Body, end: Body, skip: Sequence[str], bends: Sequence[float] = BENDS
     ) -> tuple[tuple[Point, ...], int, int]:
         """Return a line from the border of one body to that of another, with the nodes it hits and lines it crosses."""
         best: tuple[float, tuple[Point, ...], int, int] | None = None
@@ -105,7 +107,7 @@ class Field:
                 continue
             route = dense(points)
             hit = self.hits(route, skip)
-            outside = bool((route < 4).any() or (route[:, 0] > self.size[0] - 4).any())
+            outside = bool((route < 4).any() or (route > np.array(self.size) - 4).any())
             crossed = self.crossings(route)
             cost = 1000.0 * hit + 400.0 * outside + 25.0 * crossed + 60.0 * abs(bend)
             if best is None or cost < best[0] - 1e-9:
@@ -117,10 +119,11 @@ class Field:
     def crossings(self, route: np.ndarray) -> int:
         """Count the lines that come closer than three pixels to the inner part of a line."""
         inner = route[4:-4] if len(route) > 12 else route
+        low, high = inner.min(axis=0) - 3, inner.max(axis=0) + 3
         count = 0
         for other in self.lines.values():
-            gap = np.abs(inner[:, None, :] - other[None, :, :])
-            count += bool((gap.max(axis=2) < 3.0).any())
+            near = other[((other > low) & (other < high)).all(axis=1)]
+            count += bool((np.abs(inner[:, None, :] - near[None, :, :]).max(axis=2) < 3.0).any())
         return count
 
     def place_label(self, key: str, points: Sequence[Point], width: float, height: float) -> tuple[Area, int]:

@@ -22,6 +22,7 @@ from b2b_sem.spec.claim import (
     leads_to,
     own_problems,
 )
+from b2b_sem.spec.diagram import DiagramSettings, diagram_problems
 from b2b_sem.spec.moderation import ModeratedModel, moderated_model, moderator_problems, product_of
 from b2b_sem.spec.statement import Statement, Term, remove_terms, render, split_statements
 from b2b_sem.spec.survey import SurveySpec, require_survey
@@ -72,6 +73,7 @@ class ModelSpec(Document):
     options: FitSettings = Field(default_factory=FitSettings)
     propositions: tuple[Proposition, ...] = ()
     rivals: dict[Code, Rival] = Field(default_factory=dict)
+    diagram: DiagramSettings = Field(default_factory=DiagramSettings)
 
     _survey: SurveySpec | None = PrivateAttr(None)
 
@@ -322,6 +324,16 @@ class ModelSpec(Document):
             )
         for name, rival in self.rivals.items():
             yield from self._rival_problems(("rivals", name), name, rival)
+        if self.diagram.positions:
+            yield from diagram_problems(self.diagram, self._drawable())
+
+    def _drawable(self) -> tuple[str, ...]:
+        """Return what may be a node of a path diagram, facet factors by the part of their name before the underscore."""
+        names = [*self.latents, *self.covariates, *(n for pair in self.regressions() for n in pair)]
+        names += [name for code in self.measurement for name in self.diagram.positions if name.startswith(f"{code}_")]
+        for prop in self.propositions:
+            names += [*prop.measurement, *(product_of(prop) or ())]
+        return tuple(dict.fromkeys(part for name in names for part in name.split(":")))
 
     def _others(self, prop: Proposition) -> dict[str, Construct]:
         """Return the latents that other propositions, and rivals, add."""

@@ -52,6 +52,7 @@ PUBLIC = [
     "moderation",
     "moderation_size",
     "monte_carlo",
+    "path_diagram",
     "plan_sample",
     "polychoric",
     "power",
