@@ -10,7 +10,8 @@ from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.report.canvas import INK, MUTED
 from b2b_sem.report.network import Item, Network, Node
 from b2b_sem.report.route import Body, Field, box_of
-from b2b_sem.report.shape import Ellipse, Line, Rectangle, Shape, Words, clean, fit_text, head, text_width
+from b2b_sem.report.shape import Ellipse, Line, Point, Rectangle, Shape, Words, clean, fit_text, head, text_width
+from b2b_sem.report.structure import PathEstimate
 
 __all__ = ["ITEM_GAP", "Look", "block_room", "column_size", "draw_column", "draw_items", "draw_node", "value_text"]
 
@@ -100,7 +101,9 @@ def block_room(node: Node, look: Look, size: tuple[float, float]) -> tuple[float
     return half, above, below + (_STUB + 20 if node.residual is not None else 0.0)
 
 
-def draw_items(node: Node, x: float, y: float, look: Look, size: tuple[float, float], usable: bool, page: Field) -> list[Shape]:
+def draw_items(
+    node: Node, x: float, y: float, look: Look, size: tuple[float, float], usable: bool, page: Field
+) -> list[Shape]:
     """Return the indicators above a node, and its disturbance below it; what they cover is marked on the page."""
     shapes: list[Shape] = []
     if node.items:
@@ -116,7 +119,9 @@ def draw_items(node: Node, x: float, y: float, look: Look, size: tuple[float, fl
             start = _border_towards(body, (at, row + _ITEM_HEIGHT / 2))
             shapes += _loading(item, start, (at, row + _ITEM_HEIGHT / 2), 0.66, look, usable, page)
             if item.residual is not None:
-                shapes += _residual(item.name, item.residual, (at, row - _ITEM_HEIGHT / 2), (0.0, -1.0), look, usable, page)
+                shapes += _residual(
+                    item.name, item.residual, (at, row - _ITEM_HEIGHT / 2), (0.0, -1.0), look, usable, page
+                )
         page.walls.append((x - half, row - _ITEM_HEIGHT / 2 - _STUB - 14, x + half, row + _ITEM_HEIGHT / 2))
         # the fan of loadings: labels of other arrows stay out of it
         page.walls.append((x - 0.6 * half, row + _ITEM_HEIGHT / 2, x + 0.6 * half, y - size[1] / 2 - 2))
@@ -130,7 +135,9 @@ def column_size(node: Node) -> float:
     return len(node.items) * (_ITEM_HEIGHT + ITEM_GAP)
 
 
-def draw_column(node: Node, x: float, y: float, look: Look, size: tuple[float, float], usable: bool, page: Field) -> list[Shape]:
+def draw_column(
+    node: Node, x: float, y: float, look: Look, size: tuple[float, float], usable: bool, page: Field
+) -> list[Shape]:
     """Return the indicators of a node as a column at its left, for models without directed paths."""
     shapes: list[Shape] = []
     wide = max((_item_width(i) for i in node.items), default=0.0)
@@ -163,7 +170,7 @@ def _item(item: Item, x: float, y: float, usable: bool, page: Field, width: floa
     ]
 
 
-def _loading(item: Item, start, end, share: float, look: Look, usable: bool, page: Field) -> list[Shape]:  # type: ignore[no-untyped-def]
+def _loading(item: Item, start: Point, end: Point, share: float, look: Look, usable: bool, page: Field) -> list[Shape]:
     weak = usable and look.style == "significance" and not item.loading.p < look.alpha and item.loading.se > 0
     text = value_text(look, item.loading.std, item.loading.est)
     about = (f"{clean(item.loading.source)} → {clean(item.name)}", *([f"loading {text}"] if usable else []))
@@ -180,7 +187,9 @@ def _loading(item: Item, start, end, share: float, look: Look, usable: bool, pag
     return shapes
 
 
-def _residual(owner: str, variance, end, away, look: Look, usable: bool, page: Field) -> list[Shape]:  # type: ignore[no-untyped-def]
+def _residual(
+    owner: str, variance: PathEstimate, end: Point, away: Point, look: Look, usable: bool, page: Field
+) -> list[Shape]:
     """Return a short arrow into a variable, with the variance of what is not explained at its tail."""
     start = (end[0] + away[0] * _STUB, end[1] + away[1] * _STUB)
     name = f"{owner} ~~ {owner}"

@@ -27,7 +27,7 @@ from b2b_sem.report.canvas import INK, MUTED, STYLES, style_of
 from b2b_sem.report.layout import Layout, Point, lay_out, place_on_circle
 from b2b_sem.report.network import Network
 from b2b_sem.report.route import BENDS, Body, Field, dense
-from b2b_sem.report.shape import Drawing, Line, Shape, Words, clean, head, text_width
+from b2b_sem.report.shape import Drawing, Line, Polygon, Shape, Words, clean, head, text_width
 from b2b_sem.report.structure import PathEstimate
 
 __all__ = ["Composition", "compose"]
@@ -165,7 +165,7 @@ def _dash(text: str) -> tuple[float, ...]:
 
 
 def _move(shape: Shape, dx: float, dy: float) -> Shape:
-    if hasattr(shape, "points"):
+    if isinstance(shape, Line | Polygon):
         return replace(shape, points=tuple((x + dx, y + dy) for x, y in shape.points))
     return replace(shape, x=shape.x + dx, y=shape.y + dy)
 
@@ -227,8 +227,7 @@ class _Panel:
         self._moderations()
         self._free([c for c in self.network.covariances if c not in arcs])
         for node in self.network.nodes:
-            place = self.places[node.code]
-            upper = draw_node(node, *place, self.look, self.size, self.network.usable) + upper
+            self.shapes += draw_node(node, *self.places[node.code], self.look, self.size, self.network.usable)
         self.shapes += upper
         self._labels()
 
@@ -327,7 +326,9 @@ class _Panel:
             routes[c.source, c.target] = self._bulge(a, b, dy, (24 + 46 * (steps - 1)) * self.scale, 1)
         self.routes = routes
 
-    def _bulge(self, upper: str, lower: str, dy: float, apex: float, side: int, edge: float | None = None) -> tuple[Point, ...]:
+    def _bulge(
+        self, upper: str, lower: str, dy: float, apex: float, side: int, edge: float | None = None
+    ) -> tuple[Point, ...]:
         """Return a curve between two nodes of one column that leaves both at their left (-1) or right (1)."""
         ends = []
         for name, shift in ((upper, dy), (lower, -dy)):
@@ -341,7 +342,9 @@ class _Panel:
         for k in range(33):
             t = k / 32
             s = 1 - t
-            points.append((x + side * 3 * s * t * apex * 4 / 3, (s**3 + 3 * s * s * t) * a[1] + (t**3 + 3 * s * t * t) * b[1]))
+            points.append(
+                (x + side * 3 * s * t * apex * 4 / 3, (s**3 + 3 * s * s * t) * a[1] + (t**3 + 3 * s * t * t) * b[1])
+            )
         return tuple(dict.fromkeys([*points, b]))
 
     def _override(self) -> None:
@@ -349,13 +352,19 @@ class _Panel:
         places = {**self.places, **{k: (float(x), float(y)) for k, (x, y) in self.positions.items()}}
         if len(self.positions) == len(places):  # distances in the file are stretched with everything else
             places = {k: (x * self.scale, y * self.scale) for k, (x, y) in places.items()}
-        rooms = {k: (x - self.rooms[k][0], y - self.rooms[k][1], x + self.rooms[k][0], y + self.rooms[k][2]) for k, (x, y) in places.items()}
+        rooms = {
+            k: (x - self.rooms[k][0], y - self.rooms[k][1], x + self.rooms[k][0], y + self.rooms[k][2])
+            for k, (x, y) in places.items()
+        }
         names = list(places)
         for i, a in enumerate(names):
             for b in names[:i]:
                 one, two = rooms[a], rooms[b]
                 if min(one[2], two[2]) > max(one[0], two[0]) and min(one[3], two[3]) > max(one[1], two[1]):
-                    wide, high = (max(self.rooms[k][0] * 2 for k in (a, b)), max(sum(self.rooms[k][1:]) for k in (a, b)))
+                    wide, high = (
+                        max(self.rooms[k][0] * 2 for k in (a, b)),
+                        max(sum(self.rooms[k][1:]) for k in (a, b)),
+                    )
                     raise DataError(
                         f"the positions put '{a}' and '{b}' on one another",
                         hint=f"a node needs about {wide:.0f} x {high:.0f} pixels; move one of them, or give positions "
@@ -382,7 +391,8 @@ class _Panel:
     def _connect(self, line: PathEstimate) -> tuple[Point, ...]:
         ends = (line.source, line.target)
         bends = BENDS if self.layered or self.positions else (0.0,)  # in a ring straight lines meet no node
-        points, hits, _ = self.page.connect(*(self.page.bodies[n] for n in ends), ends, bends)
+        bodies = self.page.bodies
+        points, hits, _ = self.page.connect(bodies[line.source], bodies[line.target], ends, bends)
         self.conflicts += hits
         return points
 
@@ -397,7 +407,9 @@ class _Panel:
         self.shapes.append(Line(drawn, colour, width, dash, about, name))
         route = dense(points)
         back = min(3, len(route) - 1)
-        self.shapes.append(head(points[-1], (float(route[-1 - back][0]), float(route[-1 - back][1])), colour, width, name))
+        self.shapes.append(
+            head(points[-1], (float(route[-1 - back][0]), float(route[-1 - back][1])), colour, width, name)
+        )
         if line.kind == "covariance":
             behind = (float(route[back][0]), float(route[back][1]))
             self.shapes.append(head(points[0], behind, colour, width, name))
@@ -488,7 +500,8 @@ class _Panel:
                 points = self._connect(c)
             elif points is None and self.layered and drawn < _MAX_FREE:
                 ends = (c.source, c.target)
-                way, hits, crossed = self.page.connect(*(self.page.bodies[n] for n in ends), ends)
+                bodies = self.page.bodies
+                way, hits, crossed = self.page.connect(bodies[c.source], bodies[c.target], ends)
                 points = way if not hits and crossed <= 2 else None
                 drawn += points is not None
             if points is None:
@@ -531,7 +544,9 @@ class _Panel:
         if self.look.label == "stars":
             return [(first + stars(line.p), bold)], 12.5
         if self.look.label == "p":
-            return [(first, bold), (p_phrase(line.p, glyphs=TYPESET), False)] if line.p == line.p else [(first, bold)], 11.5
+            return [(first, bold), (p_phrase(line.p, glyphs=TYPESET), False)] if line.p == line.p else [
+                (first, bold)
+            ], 11.5
         # intervals of the raw coefficient are not in the estimate: they belong to the standardized one
         second = interval(line.ci_lower, line.ci_upper, bounded=True, glyphs=TYPESET)
         return [(first, bold), (second, False)], 11.5

@@ -252,7 +252,9 @@ def draw_path_diagram(result: StudyResult) -> Figure:
     """
     fit, verdicts, claims, study = _parts(result)
     networks = [
-        network_of(fit, verdicts=verdicts, claims=claims, names=study.get("construct_names"), group=_groups(fit, None)[0])
+        network_of(
+            fit, verdicts=verdicts, claims=claims, names=study.get("construct_names"), group=_groups(fit, None)[0]
+        )
     ]
     look = Look(False, "verdict", "stars", "std", float(study.get("alpha") or 0.05), _NODE)
     directed = bool(networks[0].paths or networks[0].moderations)
@@ -317,7 +319,7 @@ def _compose(
         moderations = [m.estimate for m in network.moderations]
         for line in (*network.paths, *network.covariances, *moderations):
             about[id(line)] = _hover(line, network)
-    places = None if not positions else {k: (float(v[0]), float(v[1])) if len(v) == 2 else tuple(v) for k, v in positions.items()}
+    places: dict[str, Any] = {k: tuple(float(x) for x in v) for k, v in (positions or {}).items()}
     return compose(networks, look, about=about, positions=places, title=title, description=_describe(networks))
 
 
@@ -373,7 +375,9 @@ def _caption(
     if composed.dashed:
         parts.append(f"Dashed: not significant at {number(look.alpha, 3, bounded=True).rstrip('0')}.")
     if composed.arcs:
-        parts.append("Thin double arrows: correlations." if look.estimates == "std" else "Thin double arrows: covariances.")
+        parts.append(
+            "Thin double arrows: correlations." if look.estimates == "std" else "Thin double arrows: covariances."
+        )
     if first.moderations:
         parts.append("Arrows that end on an arrow: moderation, the coefficient of the product.")
     if first.apart:
@@ -396,7 +400,11 @@ def _hidden(hidden: Sequence[PathEstimate], look: Look) -> list[str]:
     if others and len(others) <= 4:
 
         def one(c: PathEstimate) -> str:
-            value = number(c.std, 2, bounded=True, glyphs=TYPESET) if look.estimates == "std" else number(c.est, 2, glyphs=TYPESET)
+            value = (
+                number(c.std, 2, bounded=True, glyphs=TYPESET)
+                if look.estimates == "std"
+                else number(c.est, 2, glyphs=TYPESET)
+            )
             return f"{c.source} ↔ {c.target} {value}"
 
         said.append(f"Not drawn: {', '.join(map(one, others))} ({names} of residuals or predictors).")

@@ -101,7 +101,7 @@ def lay_out(
         layers[k].append(name)
     layers = _order(layers, links)
 
-    given = {n: (node_width / 2, node_height / 2, node_height / 2) for n in nodes} | dict(rooms or {})
+    given = dict.fromkeys(nodes, (node_width / 2, node_height / 2, node_height / 2)) | dict(rooms or {})
     room = {n: (given[n][1] + clearance / 2, given[n][2] + clearance / 2) for n in nodes}
     room |= dict.fromkeys((n for n in layer_of if "\0" in n), (lane_height / 2, lane_height / 2))
     y = _heights(layers, links, room)
@@ -109,17 +109,17 @@ def lay_out(
     spare = {n: lane_height / 2 if "\0" in n else clearance / 2 for n in y}
     lowest = min((y[n] - room[n][0] + spare[n] for n in y), default=0.0)
     reach = [max((given[n][0] for n in layer if n in given), default=node_width / 2) for layer in layers]
-    centre, edge = [], left
+    centre, right_end = [], left
     for half in reach:
-        centre.append(edge + half)
-        edge += 2 * half + gap
+        centre.append(right_end + half)
+        right_end += 2 * half + gap
     x = {n: centre[k] for n, k in layer_of.items()}
     y = {n: v - lowest + top for n, v in y.items()}
     deepest = max((y[n] + room[n][1] - spare[n] for n in y), default=top)
     halves = {n: reach[k] for n, k in layer_of.items()}
     routes = _route(chains, forward, x, y, halves, node_width, node_height, boxes)
     return Layout(
-        width=edge - gap + right,
+        width=right_end - gap + right,
         height=deepest + bottom,
         nodes={n: (x[n], y[n]) for n in nodes},
         layers={n: rank[n] for n in nodes},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from b2b_sem.errors import B2BSemWarning
@@ -41,7 +43,7 @@ def _render(drawing: Drawing, form: str, dpi: float, metadata: dict[str, Any]) -
         "text.parse_math": False,
         "axes.unicode_minus": False,
     }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context(settings), warnings.catch_warnings(), _quiet():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         figure = Figure(figsize=(drawing.width / 96, drawing.height / 96), dpi=dpi, facecolor=BACKGROUND)
         FigureCanvasAgg(figure)
@@ -56,6 +58,18 @@ def _render(drawing: Drawing, form: str, dpi: float, metadata: dict[str, Any]) -
         out = io.BytesIO()
         figure.savefig(out, format=form, dpi=dpi, metadata=metadata, facecolor=BACKGROUND)
     return out.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself that a font for other scripts has no bold face."""
+    log = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _artists(s: Shape) -> list[Any]:
@@ -108,8 +122,8 @@ def _fallback(shapes: Iterable[Shape]) -> list[str]:
     missing -= set(ft2font.FT2Font(path).get_charmap())
     found = []
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.name, e.fname)) if missing else ():
-        if entry.weight not in (400, "normal", "regular") or entry.style != "normal":
-            continue
+        if entry.weight not in (400, "normal", "regular") or entry.style != "normal" or "Last Resort" in entry.name:
+            continue  # the last resort draws boxes
         have = missing & set(ft2font.FT2Font(entry.fname).get_charmap())
         if have:
             found.append(entry.name)

@@ -6,8 +6,9 @@ covariances, nodes placed by hand. Everything is deterministic.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +56,7 @@ def box_of(x: float, y: float, width: float, height: float) -> Area:
 def dense(points: Sequence[Point], step: float = 4.0) -> np.ndarray:
     """Return a polyline as an (n, 2) array of points at most `step` apart."""
     out: list[Point] = [points[0]]
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in itertools.pairwise(points):
         count = max(1, math.ceil(math.hypot(b[0] - a[0], b[1] - a[1]) / step))
         out += [(a[0] + (b[0] - a[0]) * k / count, a[1] + (b[1] - a[1]) * k / count) for k in range(1, count + 1)]
     return np.array(out)
@@ -184,7 +185,7 @@ def _bow(start: Body, middle: Point, end: Body) -> tuple[Point, ...]:
     return tuple(at(first + (last - first) * k / _STEPS) for k in range(_STEPS + 1))
 
 
-def _border(at, body: Body, inside: float, outside: float) -> float:  # type: ignore[no-untyped-def]
+def _border(at: Callable[[float], Point], body: Body, inside: float, outside: float) -> float:
     """Return where a curve crosses the border of a body, by bisection."""
     for _ in range(30):
         middle = (inside + outside) / 2

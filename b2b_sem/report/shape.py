@@ -184,7 +184,11 @@ def _printable(sign: str) -> str:
     if sign in "\t\n\r\v\f\x85\u2028\u2029":
         return " "
     kind = unicodedata.category(sign)
-    return "" if kind in ("Cc", "Cs", "Cn", "Co") or 0x202A <= ord(sign) <= 0x202E or 0x2066 <= ord(sign) <= 0x2069 else sign
+    return (
+        ""
+        if kind in ("Cc", "Cs", "Cn", "Co") or 0x202A <= ord(sign) <= 0x202E or 0x2066 <= ord(sign) <= 0x2069
+        else sign
+    )
 
 
 def to_grey(colour: str) -> str:

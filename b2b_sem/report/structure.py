@@ -81,9 +81,7 @@ def structural_paths(
     return tuple(out)
 
 
-def exogenous_covariances(
-    fit: FitResult, names: Iterable[str], group: int | None = None
-) -> tuple[PathEstimate, ...]:
+def exogenous_covariances(fit: FitResult, names: Iterable[str], group: int | None = None) -> tuple[PathEstimate, ...]:
     """Return the covariances (of residuals, where endogenous) between different variables of `names`."""
     wanted = set(names)
     return tuple(

@@ -102,7 +102,9 @@ def _shape(s: Shape, colours: dict[str, str]) -> str:
     if isinstance(s, Ellipse | Rectangle):
         pen = f"draw={colours[s.colour]},fill={colours[s.fill]},line width={_n(0.75 * s.line)}bp"
         if isinstance(s, Ellipse):
-            return rf"\path[{pen}] ({_n(s.x)},{_n(s.y)}) ellipse [x radius={_n(s.width / 2)},y radius={_n(s.height / 2)}];"
+            return (
+                rf"\path[{pen}] ({_n(s.x)},{_n(s.y)}) ellipse [x radius={_n(s.width / 2)},y radius={_n(s.height / 2)}];"
+            )
         left, top, right, bottom = s.area
         return rf"\path[{pen}] ({_n(left)},{_n(top)}) rectangle ({_n(right)},{_n(bottom)});"
     return _words(s, colours)
@@ -120,7 +122,9 @@ def _words(s: Words, colours: dict[str, str]) -> str:
     font = rf"\sffamily{weight}\fontsize{{{_n(size)}bp}}{{{_n(1.2 * size)}bp}}\selectfont"
     anchor = "base west" if s.anchor == "left" else "base"
     where = f"({_n(s.x)},{_n(s.y + 0.35 * s.size)})"
-    return rf"{plate}\node[anchor={anchor},text={colours[s.colour]},font={{{font}}}] at {where} {{{escape_tex(s.text)}}};"
+    return (
+        rf"{plate}\node[anchor={anchor},text={colours[s.colour]},font={{{font}}}] at {where} {{{escape_tex(s.text)}}};"
+    )
 
 
 def _n(value: float) -> str:

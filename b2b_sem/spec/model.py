@@ -328,7 +328,7 @@ class ModelSpec(Document):
             yield from diagram_problems(self.diagram, self._drawable())
 
     def _drawable(self) -> tuple[str, ...]:
-        """Return what may be a node of a path diagram, facet factors by the part of their name before the underscore."""
+        """Return what may be a node of a path diagram; factors of facets are known by the start of their name."""
         names = [*self.latents, *self.covariates, *(n for pair in self.regressions() for n in pair)]
         names += [name for code in self.measurement for name in self.diagram.positions if name.startswith(f"{code}_")]
         for prop in self.propositions:

@@ -86,8 +86,10 @@ def faults(drawing: Drawing) -> list[str]:
     for word in words:
         owner = next((n for n in nodes if n.name == word.name), None)
         if owner is not None and not (
-            owner.area[0] <= word.area[0] and word.area[2] <= owner.area[2]
-            and owner.area[1] <= word.area[1] and word.area[3] <= owner.area[3]
+            owner.area[0] <= word.area[0]
+            and word.area[2] <= owner.area[2]
+            and owner.area[1] <= word.area[1]
+            and word.area[3] <= owner.area[3]
         ):
             found.append(f"words '{word.text}' leave node {word.name}")
     page = (-0.5, -0.5, drawing.width + 0.5, drawing.height + 0.5)

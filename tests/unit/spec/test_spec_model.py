@@ -195,3 +195,18 @@ def test_model_can_be_tied_to_another_survey(model: ModelSpec) -> None:
     free = model.with_survey(None)
     assert free.survey_spec is None
     assert model.survey_spec is not None
+
+
+def test_positions_of_the_diagram_name_variables_of_the_model(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SURVEY)
+    places = "diagram: {positions: {X: [1, 2.5], age: [3, 4], Z: [0, -1], Y_p: [1, 1]}}\n"
+    (tmp_path / "m.yaml").write_text(MODEL + places)
+    assert load_model(tmp_path / "m.yaml").diagram.positions["X"] == (1.0, 2.5)
+    for wrong, message in (
+        ("XX: [1, 2]", "no variable 'XX' to place"),
+        ("X: [1]", "positions"),
+        ("X: [a, b]", "positions"),
+    ):
+        (tmp_path / "m.yaml").write_text(MODEL + f"diagram: {{positions: {{{wrong}}}}}\n")
+        with pytest.raises(SpecError, match=message):
+            load_model(tmp_path / "m.yaml")
