@@ -37,6 +37,7 @@ def test_list_shows_every_bundled_file_with_its_title(capsys: pytest.CaptureFixt
         "simulations",
         "studies",
         "Monte Carlo studies",
+        "sample-size plans",
     ]
     entries = bundled_files()
     assert len(entries) >= 4
