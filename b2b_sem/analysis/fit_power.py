@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from b2b_sem.errors import DataError
 from b2b_sem.measures.power import rmsea_change_rows, rmsea_detectable, rmsea_power, rmsea_rows
 from b2b_sem.results.power import COLUMNS, PowerResult
 
-__all__ = ["RMSEA_TESTS", "fit_power", "rmsea_name", "whole_rows"]
+__all__ = ["RMSEA_TESTS", "fit_power", "rmsea_names", "whole_rows"]
 
 #: RMSEA of the hypothesis and of the population: close, not close and exact fit (MacCallum and others 1996).
 RMSEA_TESTS = ((0.05, 0.08), (0.05, 0.01), (0.0, 0.05))
@@ -87,19 +88,25 @@ def fit_power(
         roots = [math.sqrt((df * a * a - larger * b * b) / (df - larger)) for a, b in (first, second)]
         add(f"df {df} against df {larger}", df - larger, roots[0], roots[1], needed)
     else:
-        for low, high in _tests(null, alternative):
-            add(rmsea_name(low, high), df, low, high, rmsea_rows(df, low, high, power, alpha, groups))
+        tests = _tests(null, alternative)
+        for name, (low, high) in zip(rmsea_names(tests), tests, strict=True):
+            add(name, df, low, high, rmsea_rows(df, low, high, power, alpha, groups))
     labels = tuple(f"Group {g + 1}" for g in range(groups)) if groups > 1 else ()
     shares = (1.0 / groups,) * groups
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     return PowerResult(count, alpha, power, labels, shares, (), table, (None,) * len(table))
 
 
-def rmsea_name(null: float, alternative: float) -> str:
-    """Return what a test about RMSEA is called."""
-    if null == 0:
-        return "exact fit"
-    return "close fit" if null < alternative else "not close fit"
+def rmsea_names(pairs: Sequence[tuple[float, float]]) -> list[str]:
+    """Return what tests about RMSEA are called, with their numbers where a name would stand for several of them."""
+    plain = [
+        "exact fit" if null == 0 else "close fit" if null < alternative else "not close fit"
+        for null, alternative in pairs
+    ]
+    return [
+        name if plain.count(name) == 1 else f"{name}, {null:g} against {alternative:g}"
+        for name, (null, alternative) in zip(plain, pairs, strict=True)
+    ]
 
 
 def whole_rows(nobs: Any) -> int:

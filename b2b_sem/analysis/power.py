@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from b2b_sem.analysis.fit_power import RMSEA_TESTS, rmsea_name, whole_rows
+from b2b_sem.analysis.fit_power import RMSEA_TESTS, rmsea_names, whole_rows
 from b2b_sem.analysis.invariance import STEPS
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.power_detectable import Detector, equal_paths, spread_of
@@ -129,11 +129,15 @@ def analytic_power(
         if kinds and not several:
             raise DataError(f"{name} compares groups, and there is one", hint=f"leave {name} out")
     if steps and not several:
-        raise DataError("steps of invariance compare groups, and there is one", hint="leave steps out")
+        raise DataError(
+            "steps of invariance compare groups, and there is one",
+            hint="leave steps out; of a simulation file whose groups differ, group=... compares them",
+        )
     if detectable and not whole.changeable:
         raise Unsupported(
-            "the smallest detectable values need a population with values, not moments alone",
-            hint="give the population as model text, or leave detectable out",
+            "the smallest detectable values need a population whose paths can change: not moments alone, ordinal "
+            "items, raw values in a simulation file, or groups that are analysed together",
+            hint="give the population as model text or as a simulation file, or leave detectable out",
         )
     settings = Settings(tuple(group_equal), tuple(group_partial), std_lv, orthogonal, missing)
     target = (
@@ -188,12 +192,12 @@ def analytic_power(
         true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
         wrong = true > NOTED
         add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)
-        for null, alternative in rmsea:
+        for test, (null, alternative) in zip(rmsea_names(rmsea), rmsea, strict=True):
             found = nothing
             if search:
                 low, high = rmsea_detectable(max(count * used, 2.0), target.df, null, power, alpha, groups)
                 found = (high if alternative > null else low, math.nan)
-            add("rmsea", rmsea_name(null, alternative), method="rmsea", null=null, value=alternative, df=target.df,
+            add("rmsea", test, method="rmsea", null=null, value=alternative, df=target.df,
                 found=found)  # fmt: skip
     if used < 1:
         notes.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")

@@ -9,7 +9,7 @@ about 2 % with 20,000 of them). Powers are those of Wald tests: with estimates t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -78,7 +78,7 @@ def fit_ordinal_population(population: GroupPopulation, model: str, settings: Se
     assert ordinal is not None
     if settings.missing != "listwise":
         raise Unsupported(f"missing='{settings.missing}' is not available for ordinal items here", hint=DRAW)
-    choices = {"std_lv": settings.std_lv, "orthogonal": settings.orthogonal}
+    choices: dict[str, Any] = {"std_lv": settings.std_lv, "orthogonal": settings.orthogonal}
     parsed = parse_model(model)
     # the statistics of the sample do not depend on the model: only which variables it measures does
     first = context_of(fit_ordinal(parsed, ordinal.rows, True, **choices)).observed
@@ -102,7 +102,7 @@ def _exact(observed: Observed, ordinal: OrdinalPopulation) -> Observed:
                 f"hardly anybody gives some answers to '{name}': its thresholds are not seen in samples", hint=DRAW
             )
     at = [ordinal.names.index(name) for name in own.names]
-    cor = ordinal.cor[np.ix_(at, at)]
+    cor = np.asarray(ordinal.cor[np.ix_(at, at)], dtype=np.float64)
     places = {name: k for k, name in enumerate(own.names)}
     statistic = np.empty(len(own.labels))
     for k, label in enumerate(own.labels):

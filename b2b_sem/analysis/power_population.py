@@ -20,7 +20,15 @@ from b2b_sem.spec.syntax import ParsedModel, parse_model
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HOLD", "GroupPopulation", "OrdinalPopulation", "PathChanges", "read_population", "split_rows_by"]
+__all__ = [
+    "HOLD",
+    "GroupPopulation",
+    "OrdinalPopulation",
+    "PathChanges",
+    "read_population",
+    "split_rows_by",
+    "valued_table",
+]
 
 #: What stays as it is when a path of the population changes.
 HOLD = ("variance", "residual")
@@ -204,7 +212,7 @@ def read_population(
         table = build_table(parsed, meanstructure=True, fixed_x=False, groups=labels)
         numbers = range(1, len(labels) + 1)
         locals_ = [local_table(table, g)[0] for g in numbers] if labels else [table]
-        tables = tuple(_valued(part) for part in locals_)
+        tables = tuple(valued_table(part) for part in locals_)
         parts = tuple(moments_of(part) for part in tables)
     elif isinstance(given, Population):
         labels, parts = (), (given,)
@@ -224,7 +232,7 @@ def _labels(parsed: ParsedModel) -> tuple[str, ...]:
     return tuple(f"Group {k + 1}" for k in range(max(lengths, default=0))) if max(lengths, default=0) > 1 else ()
 
 
-def _valued(table: ParameterTable) -> ParameterTable:
+def valued_table(table: ParameterTable) -> ParameterTable:
     """Return the table with every parameter fixed at its value: what the text leaves out has variance 1, and else 0."""
 
     def fixed(row: Row) -> Row:

@@ -8,8 +8,8 @@ A :class:`Sampler` draws samples of a size and says for each of them which tests
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,6 +89,8 @@ class Sampler(Protocol):
     smallest, largest : int
         Rows that make sense.
     notes : tuple of str
+    why : dict of int to str
+        For numbers of rows at which samples failed: the most frequent reason so far.
     """
 
     population: str
@@ -99,6 +101,7 @@ class Sampler(Protocol):
     smallest: int
     largest: int
     notes: tuple[str, ...]
+    why: dict[int, str]
 
     def draw(self, size: int, visit: int, count: int) -> Array:
         """Draw `count` samples of `size` rows and test.
@@ -165,7 +168,7 @@ def sample_power(
         replications=replications,
         seed=sampler.seed,
         failures=failures,
-        notes=(*sampler.notes, *_lost(counts)),
+        notes=(*sampler.notes, *_lost(counts, sampler.why)),
         _counts=counts,
     )
 
@@ -245,7 +248,7 @@ def search_rows(
         exact = math.ceil(one.at - 1e-9) if math.isfinite(one.at) else math.nan
         numbers = {"rows": float(exact), "lower": one.lower, "upper": one.upper, "bound": one.bound}
         rows.append(dict(head) | numbers | {"precise": one.precise})
-    notes = [*sampler.notes, *_lost(counts)]
+    notes = [*sampler.notes, *_lost(counts, sampler.why)]
     if any(f.bound == "more than" for f in found):
         notes.append(f"More than {most} rows were not tried: is there an effect?")
     if not all(f.precise for f in found):
@@ -288,16 +291,20 @@ def _pick(tests: Sequence[PowerTest], names: Sequence[str], *, whole: bool = Tru
     """Return the tests that are reported, and the places of those that are drawn; the last may be all together."""
     at = choose(tests, names)
     wanted = [tests[k] for k in at]
-    if whole and names and sum(t.kind not in ("model", "together") for t in wanted) > 1:
+    if whole and names and len(_single(wanted)) > 1 and not any(t.kind == "together" for t in wanted):
         wanted.append(PowerTest("together", "all tests", method="all"))
     return wanted, at
+
+
+def _single(tests: Sequence[PowerTest]) -> list[int]:
+    """Return the places of tests of one effect: a model that fits badly is nothing to wish for."""
+    return [k for k, t in enumerate(tests) if t.kind not in ("model", "together")]
 
 
 def _picked(hit: Array, wanted: Sequence[PowerTest], at: Sequence[int]) -> Array:
     own = hit[:, list(at)]
     if len(wanted) > len(at):
-        single = [k for k, t in enumerate(wanted[:-1]) if t.kind not in ("model", "together")]
-        own = np.column_stack([own, joint_hits(own, single)])
+        own = np.column_stack([own, joint_hits(own, _single(wanted[:-1]))])
     return own
 
 
@@ -319,12 +326,14 @@ def _made(counts: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
     return counts[~never].reset_index(drop=True)
 
 
-def _lost(counts: pd.DataFrame) -> list[str]:
-    """Say where many samples could not be used."""
+def _lost(counts: pd.DataFrame, why: Mapping[int, str]) -> list[str]:
+    """Say where many samples could not be used, and why."""
     out = []
     for size, own in counts.groupby("nobs"):
         drawn, most = int(own["drawn"].max()), int(own["used"].max())
         text = f"n = {size}: {drawn - most} of {drawn} samples have no usable solution" if drawn > most else ""
+        reason = why.get(int(own["nobs"].iloc[0]), "") if text else ""
+        text += f" (most often: {reason})" if reason else ""
         fewer = own[(most - own["used"]) * 100 > drawn]
         if len(fewer):
             worst = fewer.sort_values("used", kind="stable").to_dict("records")[0]
@@ -370,7 +379,8 @@ def _short(name: str) -> str:
 
 def effect_paths(model: str, **shaping: Any) -> tuple[str, ...]:
     """Return the specific indirect effects of a model, as ``"F -> M -> Y"``."""
-    table = build_table(parse_model(model), **shaping)
+    # effects are the same whether predictors are fixed, and their values need not be known
+    table = build_table(parse_model(model), **{**shaping, "fixed_x": False})
     found = find_effects(table, compile_structure(table, {}))
     return tuple(effect.path for effect in found.effects if effect.kind == "specific")
 
@@ -422,6 +432,7 @@ class MomentSampler:
     model: str = "model"
     largest: int = MOST
     notes: tuple[str, ...] = ()
+    why: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shaping = {k: v for k, v in self.options.items() if k in ("std_lv", "orthogonal", "meanstructure")}
@@ -436,7 +447,7 @@ class MomentSampler:
             tests.append(PowerTest(kind, "".join(key), value=value, usual=kind == "path"))
         self._free = {t.test: k for k, t in enumerate(tests)}
         tests += together(tests)
-        for path in effect_paths(self.text, fixed_x=False, **shaping):
+        for path in effect_paths(self.text, **shaping):
             steps = [f"{b}~{a}" for a, b in pairwise(path.split(" -> "))]
             values = [next((t.value for t in tests if t.test == s), math.nan) for s in steps]
             at = tuple(self._free[s] for s in steps if s in self._free)

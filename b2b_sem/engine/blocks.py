@@ -131,8 +131,8 @@ def _fitted(task: Blocks, what: str, todo: list[int], jobs: int) -> Iterator[tup
     for number, block in enumerate(todo):
         began = time.monotonic()
         part = getattr(task, what)(block)
-        left = (time.monotonic() - began) * (len(todo) - number - 1)
+        pace = time.monotonic() - began
         yield block, part
-        if jobs > 1 and left >= WORTHWHILE:
-            yield from run_in_processes(task, what, todo[number + 1 :], jobs)
+        if jobs > 1 and pace * (len(todo) - number - 1) >= WORTHWHILE:
+            yield from run_in_processes(task, what, todo[number + 1 :], jobs, pace=pace)
             return

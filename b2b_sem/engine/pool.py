@@ -15,11 +15,16 @@ __all__ = ["run_in_processes"]
 
 #: Pools in a row that may break before they finish a single block.
 ATTEMPTS = 3
-#: Most blocks in one message: sending one costs as much as a few fits.
-TOGETHER = 8
+#: Most blocks in one message, and most seconds of work: a message costs as much as a few fits, and what a worker has
+#: finished of it is lost if it dies before the rest is done.
+TOGETHER, SECONDS = 8, 1.0
+#: Bytes of arrays in a task from which it is not sent with each message.
+LARGE = 5_000_000
 
 
-def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def run_in_processes(
+    task: Any, what: str, todo: Sequence[int], jobs: int, *, pace: float = 0.0
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield blocks as they are done, in any order.
 
     When the system ends a worker process (for lack of memory, or by hand), all workers of its pool are lost with it.
@@ -32,6 +37,8 @@ def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> It
     todo : sequence of int
     jobs : int
         Worker processes.
+    pace : float
+        Seconds that a block takes.
 
     Raises
     ------
@@ -40,17 +47,16 @@ def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> It
     """
     from joblib import Parallel, delayed
 
-    # pickled once: workers keep what they unpacked, and a message costs next to nothing
-    packed = pickle.dumps(task)
+    given = _packed(task)
     left = list(todo)
     idle = 0
     while left:
-        step = max(1, min(TOGETHER, len(left) // (4 * jobs)))
+        step = max(1, min(TOGETHER, len(left) // (4 * jobs), int(SECONDS / max(pace, 1e-3))))
         batches = [left[k : k + step] for k in range(0, len(left), step)]
         parallel = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")
         done: set[int] = set()
         try:
-            for found in parallel(delayed(_several)(packed, what, batch) for batch in batches):
+            for found in parallel(delayed(_several)(given, what, batch) for batch in batches):
                 for block, part in found:
                     done.add(block)
                     yield block, part
@@ -69,11 +75,18 @@ def run_in_processes(task: Any, what: str, todo: Sequence[int], jobs: int) -> It
         left = [block for block in left if block not in done]
 
 
+def _packed(task: Any) -> Any:
+    """Return the task as bytes, which workers unpack once; one with large arrays as it is: joblib shares them."""
+    arrays: list[pickle.PickleBuffer] = []
+    pickle.dumps(task, protocol=5, buffer_callback=arrays.append)
+    return task if sum(array.raw().nbytes for array in arrays) > LARGE else pickle.dumps(task)
+
+
 @lru_cache(maxsize=1)
 def _unpacked(packed: bytes) -> Any:
     return pickle.loads(packed)
 
 
-def _several(packed: bytes, what: str, blocks: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
-    method = getattr(_unpacked(packed), what)
+def _several(given: Any, what: str, blocks: Sequence[int]) -> list[tuple[int, dict[str, Any]]]:
+    method = getattr(_unpacked(given) if isinstance(given, bytes) else given, what)
     return [(block, method(block)) for block in blocks]

@@ -91,14 +91,11 @@ def check_tables(check: LessonCheck) -> dict[str, Table]:
             ],
             [
                 "Standardized. Decision: right, or type I (an effect that is not there), type II (one that was not "
-                "found), "
-                "type S (the wrong sign).",
+                "found), type S (the wrong sign).",
                 "Off by: estimate minus truth in standard errors; systematic is the part that would stay with very "
-                "many "
-                "respondents, chance is the rest.",
-                "Power: probability that the test finds this path with as many careful respondents; where the path is "
-                "zero, "
-                "that of a false alarm.",
+                "many respondents, chance is the rest.",
+                "Power: probability that a right analysis of as many careful respondents finds this path; where it is "
+                "zero, that of a false alarm.",
             ],
         ),
         "verdicts": table(
@@ -175,8 +172,7 @@ def chance_lines(check: LessonCheck) -> list[str]:
         misses, p = int(c[f"{name}_misses"]), c[f"{name}_probability"]
         line = (
             f"{misses} of {count} intervals of {word} miss the truth. In a perfect analysis {level} intervals would "
-            "miss "
-            f"{_about(c[f'{name}_expected'])} of {count} on average"
+            f"miss {_about(c[f'{name}_expected'])} of {count} on average"
         )
         if misses:
             line += f", and {misses} or more with probability {probability(p)}"
@@ -186,8 +182,7 @@ def chance_lines(check: LessonCheck) -> list[str]:
         out.append(
             f"{_count(c['zeros'], 'path is', 'paths are')} zero in the population: {int(c['false_alarms'])} false "
             f"{'alarm' if c['false_alarms'] == 1 else 'alarms'}, where alpha = {number(check.alpha, 2, bounded=True)} "
-            "makes "
-            f"{_about(c['false_alarms_expected'])} on average."
+            f"makes {_about(c['false_alarms_expected'])} on average."
         )
     if c["effects"]:
         line = f"{_count(c['effects'], 'path is', 'paths are')} not zero: {int(c['overlooked'])} overlooked"
@@ -229,8 +224,9 @@ def check_lines(check: LessonCheck) -> str:
             lines += textwrap.wrap(
                 f"- {m.title}. {m.found} {m.advice}", WIDTH, initial_indent="  ", subsequent_indent="    "
             )
-    lines += ["", "Chance:"]
-    for text in chance_lines(check):
+    chance = chance_lines(check)
+    lines += ["", "Chance:"] if chance else []
+    for text in chance:
         lines += textwrap.wrap(f"- {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 

@@ -31,6 +31,8 @@ def draw_recovery(check: LessonCheck) -> Figure | None:
         return None
     labels = [html.escape(str(r["path"]).replace("->", "→").replace(" x ", " × ")) for r in rows]
     plot = go.Figure()
+    ends = [v for r in rows for v in (r["ci_lower"], r["ci_upper"], r["truth"]) if math.isfinite(v)]
+    room = 0.05 * (max(ends) - min(ends)) or 0.1
     layout = base_layout(104 + _ROW * len(rows))
     layout["margin"] = {"l": 10, "r": 16, "t": 44, "b": 52}
     plot.update_layout(
@@ -47,6 +49,7 @@ def draw_recovery(check: LessonCheck) -> Figure | None:
         },
         xaxis={
             "title": {"text": "Standardized path"},
+            "range": [min(ends) - room, max(ends) + room],
             "gridcolor": "#ececec",
             "zeroline": True,
             "zerolinecolor": "#9aa0a6",

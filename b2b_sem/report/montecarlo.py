@@ -24,7 +24,7 @@ from b2b_sem.report.montecarlo_figure import (
     draw_se_bias,
     parts_of,
 )
-from b2b_sem.report.montecarlo_finding import findings, parameter_name
+from b2b_sem.report.montecarlo_finding import findings, is_raw, parameter_name
 from b2b_sem.report.montecarlo_sample import draw_fit, draw_outcomes
 from b2b_sem.report.page import figure_spec, plotly_code, template
 from b2b_sem.report.table import Column, Kind, Table, table
@@ -151,17 +151,18 @@ def _parameters(result: MonteCarloResult) -> dict[str, Table]:
     frame = _by(result.parameters, ["lhs", "op", "rhs", "group"])
     rows = [{**row, "parameter": parameter_name(row)} for row in frame.to_dict("records")]
     whole = all(row["n_used"] == result.replications_each for row in rows)
+    raw = is_raw(result)  # may be larger than 1: zeros before the point stay
     columns = [
         Column("parameter", "Parameter", "path", merged=True),
         Column("condition", "Condition"),
-        Column("true", "True", "bounded3"),
-        *(Column(key, title, kind) for key, title, kind in _NUMBERS),
+        Column("true", "True", "number3" if raw else "bounded3"),
+        *(Column(key, title, "error3" if raw and name == "error_bounded3" else name) for key, title, name in _NUMBERS),
         *([] if whole else [Column("n_used", "Used", "count")]),
     ]
     notes = [
-        f"Standardized solution. {_MCSE[:-1]} ({MORRIS}). SD: of the estimates; SE bias: average standard error "
-        "divided by it, minus 1; Power: share of tests that reject 0, the error of the first kind where the true value "
-        "is 0.",
+        f"{'Raw' if raw else 'Standardized'} solution. {_MCSE[:-1]} ({MORRIS}). SD: of the estimates; SE bias: average "
+        "standard error divided by it, minus 1; Power: share of tests that reject 0, the error of the first kind where "
+        "the true value is 0.",
         _EDGE,
     ]
     out = {}
@@ -170,6 +171,7 @@ def _parameters(result: MonteCarloResult) -> dict[str, Table]:
         ("defined", "Defined parameters", (":=",)),
         ("loadings", "Loadings", ("=~",)),
         ("variances", "Variances and covariances", ("~~",)),
+        ("intercepts", "Intercepts and means", ("~1",)),
     ):
         out[name] = _table(name, title, [row for row in rows if row["op"] in ops], columns, notes)
     return out
@@ -265,7 +267,7 @@ def _sections(result: MonteCarloResult, tables: dict[str, Table]) -> list[_Secti
             [*have(*([first] if short else []), "defined"), *estimates(parts[0])],
             [
                 *(block for part in parts[1:] for block in estimates(part)),
-                *have(*([] if short else [first]), *({"paths", "loadings"} - {first}), "variances"),
+                *have(*([] if short else [first]), *({"paths", "loadings"} - {first}), "variances", "intercepts"),
             ],
         ),
         _Section(

@@ -20,6 +20,7 @@ import plotly.graph_objects as go
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.measures.power import binomial_band
 from b2b_sem.report.canvas import INK, MARKS, Figure, base_layout
+from b2b_sem.report.montecarlo_finding import is_raw
 from b2b_sem.results.montecarlo import MonteCarloResult
 
 __all__ = [
@@ -192,7 +193,7 @@ def draw_estimates(result: MonteCarloResult, part: Part | None = None) -> Figure
     shown = _rows(result.estimates, part, lambda f: f["q50"] - f["true"], "q50")
     if shown is None:
         return None
-    plot = canvas(shown.labels, len(shown.names) + 1, "Standardized estimate")
+    plot = canvas(shown.labels, len(shown.names) + 1, "Estimate" if is_raw(result) else "Standardized estimate")
     ends = shown.frame[["q05", "q95", "true"]]
     room = 0.03 * float(ends.max().max() - ends.min().min())
     plot.update_xaxes(range=[float(ends.min().min()) - room, float(ends.max().max()) + room])
@@ -225,7 +226,7 @@ def draw_estimates(result: MonteCarloResult, part: Part | None = None) -> Figure
         "estimates",
         f"Estimates of {shown.what} against the truth",
         "Points: medians of the estimates; thick lines: the middle half of them, thin lines: 90%. Upright strokes: the "
-        "true values. Standardized solution.",
+        f"true values. {'Raw' if is_raw(result) else 'Standardized'} solution.",
         f"Distributions of the estimates of {len(shown.labels)} {shown.what} in {len(shown.names)} conditions. The "
         f"median farthest from its true value is {number(far, 3)} away.",
         plot,

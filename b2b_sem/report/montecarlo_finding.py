@@ -12,7 +12,7 @@ import pandas as pd
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.results.montecarlo import MonteCarloResult
 
-__all__ = ["findings", "parameter_name"]
+__all__ = ["findings", "is_raw", "parameter_name"]
 
 #: Share of samples that is called enough.
 _ENOUGH = 0.80
@@ -22,10 +22,15 @@ _NAMED = 6
 _Z = 1.959964
 
 
+def is_raw(result: MonteCarloResult) -> bool:
+    """Return whether the parameters are those of the raw solution."""
+    return result.provenance.get("solution") == "raw"
+
+
 def parameter_name(row: Mapping[Hashable, Any]) -> str:
     """Return a parameter as people write it, with its group."""
     lhs, op, rhs = (str(row[k]) for k in ("lhs", "op", "rhs"))
-    text = {"~": f"{rhs} → {lhs}", "=~": f"{lhs} → {rhs}", ":=": lhs}.get(op, f"{lhs} {op} {rhs}")
+    text = {"~": f"{rhs} → {lhs}", "=~": f"{lhs} → {rhs}", ":=": lhs, "~1": f"{lhs} ~1"}.get(op, f"{lhs} {op} {rhs}")
     return f"{text} ({row['group']})" if row["group"] else text
 
 
@@ -34,7 +39,8 @@ def findings(result: MonteCarloResult) -> list[tuple[str, str]]:
     frame = result.parameters
     known = frame[frame["true"].map(math.isfinite) & (frame["sd"] > 0)]
     paths, other = known[known["op"] == "~"], known[known["op"] != "~"]
-    rest = "loadings, variances and covariances" if len(paths) else "parameters"
+    rest = "other parameters" if (frame["op"] == "~1").any() else "loadings, variances and covariances"
+    rest = rest if len(paths) else "parameters"
     out = [("Solutions", _solutions(result)), ("Verdicts", _verdicts(result))]
     for own, what in ((paths, "paths"), (other, rest)):
         if len(own):

@@ -20,8 +20,9 @@ from b2b_sem.report.group_figure import invariance_figures, path_figures
 from b2b_sem.report.moderation_route import route_figures
 from b2b_sem.report.power_figure import power_figures
 from b2b_sem.report.power_sample import Sampled, sampled_contents, sampled_tables
+from b2b_sem.report.power_table import power_tables
 from b2b_sem.report.probe_figure import probe_figures
-from b2b_sem.report.table import link_dois
+from b2b_sem.report.table import Table, link_dois
 from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.invariance import InvarianceResult
 from b2b_sem.results.io import write_text
@@ -74,12 +75,18 @@ def write_figures(
         subtitle=subtitle,
         lines=lines,
         figures=figures,
-        tables=[Markup(t.to_html()) for t in sampled_tables(result)] if isinstance(result, Sampled) else [],
+        tables=[Markup(t.to_html()) for t in _tables(result)],
         specs=[Markup(figure_spec(f)) for f in figures],
         plotly=Markup(plotly_code()),
         version=version("b2b-sem"),
     )
     return write_text(path, page + "\n")
+
+
+def _tables(result: Drawable) -> list[Table]:
+    if isinstance(result, PowerResult):
+        return power_tables(result)
+    return sampled_tables(result) if isinstance(result, Sampled) else []
 
 
 def _contents(result: Drawable) -> tuple[str, str, list[str], list[Figure]]:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks
 from b2b_sem.report.power_figure import LINES, MOST, dotted
+from b2b_sem.report.power_table import label_of
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower, fitted_curve
 
@@ -62,7 +63,7 @@ def sampled_tables(result: Sampled) -> list[Table]:
     if isinstance(result, EffectSearch):
         return []
     own = result.table
-    own["test"] = [_label(r) for r in own.to_dict("records")]
+    own["test"] = [label_of(r) for r in own.to_dict("records")]
     columns = [Column("kind", "Kind"), Column("test", "Test", "path")]
     if own["value"].notna().any():
         columns.append(Column("value", "Value", "bounded"))
@@ -93,14 +94,6 @@ def _rows_cell(bound: str, rows: float, low: float, high: float) -> tuple[str, s
     if not math.isfinite(rows):
         return "", ""
     return (f"{bound} {rows:.0f}", "") if bound else (f"{rows:.0f}", f"[{low:.0f}, {high:.0f}]")
-
-
-def _label(row: Any) -> str:
-    text = str(row["test"])
-    if row["kind"] in ("path", "difference") and "~" in text:
-        outcome, predictor = text.split("~", 1)
-        text = f"{predictor} -> {outcome}"
-    return f"{text} ({row['group']})" if row["group"] else text
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------
@@ -148,7 +141,7 @@ def _curve_figure(result: SampledPower | RowSearch, shares: pd.DataFrame, name: 
     plot, said = go.Figure(), []
     for k, key in enumerate(shown):
         own = shares[np.logical_and.reduce([shares[c] == v for c, v in zip(KEYS, key, strict=True)])]
-        label = _label(dict(zip(KEYS, key, strict=True))).replace("->", "→")
+        label = label_of(dict(zip(KEYS, key, strict=True))).replace("->", "→")
         rows, low, high = needed[key]
         said.append(f"{label}: {rows:.0f} respondents ({low:.0f} to {high:.0f})" if rows > 0 else label)
         grid = np.linspace(left, min(right, float(drawn.max())), POINTS)
@@ -303,7 +296,7 @@ def _needed_figure(result: RowSearch) -> list[Figure]:
     own = own[(own["rows"] > 0) & (own["bound"] != "more than")]
     if own.empty:
         return []
-    labels = [_label(r).replace("->", "→") for r in own.to_dict("records")]
+    labels = [label_of(r).replace("->", "→") for r in own.to_dict("records")]
     texts = [
         f"{b} {n:.0f}".strip() if b else f"{n:.0f} [{low:.0f}, {high:.0f}]"
         for b, n, low, high in zip(own["bound"], own["rows"], own["lower"], own["upper"], strict=True)
@@ -320,7 +313,7 @@ def _points_figure(result: SampledPower | RowSearch, shares: pd.DataFrame) -> li
     """Draw the power of each test at one number of rows, with its interval."""
     ending = "_all" if result.failures == COUNT else ""
     own = shares[shares["drawn"] > 0]
-    labels = [_label(r).replace("->", "→") for r in own.to_dict("records")]
+    labels = [label_of(r).replace("->", "→") for r in own.to_dict("records")]
     names = {"at": f"power{ending}", "lower": f"lower{ending}", "upper": f"upper{ending}"}
     values = pd.DataFrame({k: own[v] for k, v in names.items()})
     values["text"] = [

@@ -213,9 +213,13 @@ def _interval(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False)
 
 
 def _with_error(value: Any, glyphs: Glyphs, digits: int, *, bounded: bool = False, factor: float = 1.0) -> str:
-    one, error = (None if is_missing(v) else factor * v for v in (value or (None, None)))
-    text = number(one, digits, bounded=bounded, glyphs=glyphs)
-    return text if one is None else f"{text} ({number(error, digits, bounded=bounded, glyphs=glyphs)})"
+    pair: tuple[Any, Any] = value or (None, None)
+    one, error = pair
+    text = number(None if is_missing(one) else factor * one, digits, bounded=bounded, glyphs=glyphs)
+    if is_missing(one):
+        return text
+    beside = number(None if is_missing(error) else factor * error, digits, bounded=bounded, glyphs=glyphs)
+    return f"{text} ({beside})"
 
 
 _NUMERIC: dict[str, Callable[[Any, Glyphs], str]] = {

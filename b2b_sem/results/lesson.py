@@ -266,8 +266,8 @@ class LessonCheck:
         (standardized); covered; pvalue (of the path); decision ("right", "type I", "type II", "type S",
         "wrong direction", "not in the model", "no verdict"); recovered (decision right and truth inside the interval);
         bias_se (estimate minus truth in standard errors), of which systematic_se comes with the analysis and chance_se
-        does not; power (of this test at this number of rows); rows_needed (for power .80); explanation. What is not
-        known is missing.
+        does not; power (of this test in the right analysis of as many rows) and rows_needed (for power .80);
+        explanation. What is not known is missing.
         """
         return self._paths.copy()
 

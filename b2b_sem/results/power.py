@@ -144,7 +144,9 @@ class PowerResult:
             f", {null:g} against {value:g}" for null, value in zip(self._table["null"], shown["value"], strict=True)
         ]
         fit = shown["method"] == "rmsea"
-        shown["test"] = [t + a if own else t for t, a, own in zip(shown["test"], about, fit, strict=True)]
+        shown["test"] = [
+            t + a if own and not t.endswith(a) else t for t, a, own in zip(shown["test"], about, fit, strict=True)
+        ]
         shown["rows_needed"] = [f"{v:.0f}" if math.isfinite(v) else "none" for v in shown["rows_needed"]]
         for name in ("group", "std_all", "noncentrality", "detectable", "detectable_std"):
             if not (shown[name].notna() & (shown[name] != "")).any():

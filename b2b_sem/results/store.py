@@ -21,7 +21,7 @@ from b2b_sem.results.arrays import open_arrays, read_arrays, write_arrays
 __all__ = ["BlockStore", "StoredArrays", "TemporaryFolder", "column_groups"]
 
 #: Numbers of one array that :func:`column_groups` hands out at a time ...
-_NUMBERS = 1_000_000
+_NUMBERS = 250_000
 #: ... and of all arrays together that it reads from files in one go.
 _READ = 8_000_000
 
@@ -159,6 +159,7 @@ def column_groups(arrays: Mapping[str, Any], names: Sequence[str]) -> Iterator[t
             last = min(first + small, end)
             inside = slice(first - before, last - before)
             yield slice(first, last), {name: np.ascontiguousarray(near[name][:, inside]) for name in names}
+        del near  # before the next ones are read
 
 
 class TemporaryFolder:

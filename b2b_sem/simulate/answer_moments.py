@@ -22,22 +22,25 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from b2b_sem.analysis.montecarlo import Population as Moments
-from b2b_sem.analysis.power_missing import Holes
-from b2b_sem.analysis.power_population import GroupPopulation, OrdinalPopulation, PathChanges
+from b2b_sem.analysis.power_missing import Holes, holes_by_chance
+from b2b_sem.analysis.power_population import GroupPopulation, OrdinalPopulation, PathChanges, valued_table
 from b2b_sem.analysis.power_target import DRAW
 from b2b_sem.data.read import Responses
 from b2b_sem.data.score import rules_from_survey, score
 from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
 from b2b_sem.measures.cut import Steps, cut_moments, linear_steps, mixed_moments, steps_of
 from b2b_sem.simulate.draw import Plan, draw_columns
-from b2b_sem.simulate.population import Population
+from b2b_sem.simulate.raw import fact_moments
 from b2b_sem.simulate.respond import make_plan
+from b2b_sem.simulate.structure import Population
+from b2b_sem.simulate.text import make_text_plan
 from b2b_sem.simulate.truth import LevelPopulation
 from b2b_sem.spec.level import LevelValues
-from b2b_sem.spec.simulation import FactShares, SimulationSpec
+from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.text import TextPopulation
 
-__all__ = ["answer_population", "ordinal_population"]
+__all__ = ["answer_population", "ordinal_population", "text_answers"]
 
 Array = NDArray[np.float64]
 
@@ -62,7 +65,7 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
     Returns
     -------
     GroupPopulation
-        With its reasons for missing answers; its paths can be changed, to other standardized values.
+        With its reasons for missing answers; standardized paths can be changed.
 
     Raises
     ------
@@ -97,12 +100,14 @@ def answer_population(plan: Plan, group: str | None = None) -> GroupPopulation:
         )
         values = every[0].values if len(levels) == 1 else {}
         named, parts, shares = [], [Moments(every[0].names, cov, mean, values)], [1.0]
+    # in the metric of the answers a path that changes does not say what else does
+    changeable = not plan.population.raw and (split or not plan.levels)
     return GroupPopulation(
         tuple(level.name for level in named),
         tuple(parts),
         tuple(shares),
         holes=(_holes(plan),) * len(parts),
-        change=_Change(plan, group, tuple(level.name for level in named)) if split or not plan.levels else None,
+        change=_Change(plan, group, tuple(level.name for level in named)) if changeable else None,
         notes=tuple(notes),
     )
 
@@ -126,20 +131,56 @@ def ordinal_population(plan: Plan) -> GroupPopulation:
     for present, what in reasons:
         if present:
             raise Unsupported(f"'{spec.id}' has {what}: for ordinal items its power is not known by theory", hint=DRAW)
+    sd = np.sqrt(np.diag(values.item_cov()))
     cuts = {
-        item: tuple(spec.shape(item, plan.survey.scale_of(item)).cut_points(*plan.survey.range_of(item)))
-        for item in values.items
+        item: tuple((_cut_points(plan, values, item) - values.response_mean(item)) / sd[k])
+        for k, item in enumerate(values.items)
     }
     drawn = pd.DataFrame(draw_columns(plan, ROWS, (SeedSequence(SEED),), facts=()))
     rows = score(Responses.from_frame(drawn), rules_from_survey(plan.survey, plan.items)).frame
-    ordinal = OrdinalPopulation(values.items, cuts, values.item_cov(), rows[list(values.items)].astype(float))
-    return replace(answer_population(plan), change=None, ordinal=ordinal)
+    cor = values.item_cov() / np.outer(sd, sd)
+    ordinal = OrdinalPopulation(values.items, cuts, cor, rows[list(values.items)].astype(float))
+    note = "Wald tests in large samples: samples of a few hundred find somewhat more than this."
+    return replace(answer_population(plan), change=None, ordinal=ordinal, notes=(note,))
+
+
+def text_answers(spec: TextPopulation) -> GroupPopulation:
+    """Return the moments of a population file that is lavaan text: of its variables, or of the answers they are cut to.
+
+    Raises
+    ------
+    Unsupported
+        If variables are not normal.
+    """
+    shapes = {"skew": spec.skew, "kurtosis": spec.kurtosis}
+    odd = [name for name, m in shapes.items() if np.any(list(m.values()) if isinstance(m, Mapping) else m)]
+    if odd:
+        raise Unsupported(
+            f"'{spec.id}' has variables that are not normal ({', '.join(odd)}): its power does not follow from moments",
+            hint=DRAW,
+        )
+    plan = make_text_plan(spec)
+    part = plan.population
+    sd = np.sqrt(np.diag(part.cov))
+    steps = []
+    for name, m, s in zip(part.names, part.mean, sd, strict=True):
+        cuts = plan.cuts.get(name)
+        if cuts is None:
+            steps.append(linear_steps(float(m), float(s)))
+        else:
+            steps.append(steps_of((np.array(cuts) - m) / s, [float(k) for k in range(1, len(cuts) + 2)]))
+    mean, cov = cut_moments(steps, part.cov / np.outer(sd, sd))
+    # what is not cut may take other values
+    tables = () if plan.cuts else (valued_table(spec.table()),)
+    holes = (holes_by_chance(spec.missing_rate, part.names),) if spec.missing_rate else ()
+    return GroupPopulation((), (Moments(part.names, cov, mean, part.values),), (1.0,), tables, holes)
 
 
 def _refuse(plan: Plan) -> None:
     spec, missing = plan.spec, plan.spec.missing
+    every = [plan.population, *(level.population for level in plan.levels)]
     reasons: Sequence[tuple[bool, str]] = (
-        (bool(plan.population.interactions), "products of latent variables"),
+        (any(v.interactions for v in every), "products of latent variables"),
         (spec.distribution is not None, "responses that are not normal"),
         (spec.clusters is not None, "respondents in clusters"),
         (spec.response.careless_share > 0, "respondents who answer at random"),
@@ -184,26 +225,28 @@ class _Cell:
 
 
 def _moments(plan: Plan, values: Population) -> Moments:
-    """Return the moments of one level; truth values are standardized."""
-    numeric = [name for name in values.covariates if _fact(plan, name).shares is None]
+    """Return the moments of one level; the values are those of the file."""
+    numeric = [name for name in values.covariates if plan.spec.facts[name].shares is None]
     categories = [name for name in values.covariates if name not in numeric]
     names = (*values.items, *numeric, *categories)
     whole = values.cov()
     at = {name: k for k, name in enumerate((*values.items, *values.nodes))}
     kept = [at[name] for name in (*values.items, *numeric)]
     known = [at[name] for name in categories]
-    inner = np.linalg.inv(whole[np.ix_(known, known)])
-    slopes = whole[np.ix_(kept, known)] @ inner
+    slopes = whole[np.ix_(kept, known)] @ np.linalg.inv(whole[np.ix_(known, known)])
     # given its categories a respondent's responses are normal
     cov = whole[np.ix_(kept, kept)] - slopes @ whole[np.ix_(known, kept)]
     sd = np.sqrt(np.diag(cov))
     centre = np.array([values.response_mean(item) for item in values.items] + [0.0] * len(numeric))
+    # what a standard deviation of a fact is in the metric of the values
+    unit = np.array([values.disturbance_sd[name] for name in categories])
     means, covs, shares = [], [], []
     for cell in _cells(plan, categories):
-        steps = [
-            _steps(plan, name, float(m), float(s))
-            for name, m, s in zip(names, centre + slopes @ np.array(cell.scores), sd, strict=False)
-        ]
+        at_cell = centre + slopes @ (unit * np.array(cell.scores))
+        steps = [_answer_steps(plan, values, item, at_cell[k], sd[k]) for k, item in enumerate(values.items)]
+        for k, name in enumerate(numeric, len(steps)):
+            own_unit = values.disturbance_sd[name]
+            steps.append(_fact_steps(plan, name, at_cell[k] / own_unit, sd[k] / own_unit))
         mean, own = cut_moments(steps, cov / np.outer(sd, sd))
         means.append(np.concatenate([mean, cell.codes]))
         covs.append(np.pad(own, (0, len(categories))))
@@ -216,61 +259,42 @@ def _moments(plan: Plan, values: Population) -> Moments:
 def _cells(plan: Plan, categories: Sequence[str]) -> list[_Cell]:
     lists = []
     for name in categories:
-        shares = _fact(plan, name).shares or {}
-        codes = [float(code) for code in shares]
-        weights = np.array(list(shares.values()))
-        mean = float(weights @ codes)
-        sd = math.sqrt(float(weights @ (np.array(codes) - mean) ** 2))
-        lists.append(
-            [(share, code, (code - mean) / sd) for code, share in zip(codes, weights, strict=True) if share > 0]
-        )
+        mean, sd = fact_moments(plan.spec, name)
+        shares = plan.spec.facts[name].shares or {}
+        lists.append([(share, float(code), (float(code) - mean) / sd) for code, share in shares.items() if share > 0])
     return [
         _Cell(math.prod(part[0] for part in own), tuple(part[1] for part in own), tuple(part[2] for part in own))
         for own in product(*lists)
     ]
 
 
-def _fact(plan: Plan, name: str) -> FactShares:
-    """Return how a predictor is drawn; the same things are refused as when respondents are drawn."""
-    spec = plan.spec.facts.get(name)
-    if spec is None:
-        raise plan.spec.error(
-            ("facts",), f"'{name}' is a predictor in the model: say under 'facts' how it is distributed"
-        )
-    whole = spec.shares is None or all(isinstance(code, int) for code in spec.shares)
-    if not whole:
-        raise plan.spec.error(
-            ("facts", name), f"fact '{name}' is a predictor in the model, but its categories are not numbers"
-        )
-    varies = bool(spec.sd) if spec.shares is None else sum(share > 0 for share in spec.shares.values()) > 1
-    if not varies:
-        raise plan.spec.error(("facts", name), f"fact '{name}' is a predictor in the model, but it does not vary")
-    return spec
+def _cut_points(plan: Plan, values: Population, item: str) -> NDArray[np.float64]:
+    """Return the cut points of an item in the metric of its response."""
+    own = values.cuts.get(item) or plan.population.cuts.get(item)
+    if not own:
+        own = plan.spec.shape(item, plan.survey.scale_of(item)).cut_points(*plan.survey.range_of(item))
+    return np.array(own)
 
 
-def _steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
-    """Return an answer as scored, or a fact, as a function of a standard normal variable.
-
-    `mean` and `sd` are those of the response, or of the score behind the fact.
-    """
-    if name not in plan.items:
-        return _fact_steps(plan, name, mean, sd)
-    low, high = plan.survey.range_of(name)
-    shape = plan.spec.shape(name, plan.survey.scale_of(name))
-    if plan.spec.response.type == "continuous":
-        centre = (low + high) / 2 if shape.mean is None else shape.mean
-        width = (high - low) / 4 if shape.sd is None else shape.sd
-        return linear_steps(centre + width * mean, width * sd)
-    cuts = (np.array(shape.cut_points(low, high)) - mean) / sd
-    return steps_of(cuts, [float(answer) for answer in range(low, high + 1)])
+def _answer_steps(plan: Plan, values: Population, item: str, mean: float, sd: float) -> Steps:
+    """Return an answer as scored as a function of a standard normal variable; the response has this mean and sd."""
+    low, high = plan.survey.range_of(item)
+    if plan.spec.response.type == "ordinal":
+        cuts = (_cut_points(plan, values, item) - mean) / sd
+        return steps_of(cuts, [float(answer) for answer in range(low, high + 1)])
+    if values.raw:
+        return linear_steps(mean, sd)
+    shape = plan.spec.shape(item, plan.survey.scale_of(item))
+    centre = (low + high) / 2 if shape.mean is None else shape.mean
+    width = (high - low) / 4 if shape.sd is None else shape.sd
+    return linear_steps(centre + width * mean, width * sd)
 
 
 def _fact_steps(plan: Plan, name: str, mean: float, sd: float) -> Steps:
-    """Return a number that is rounded, and cut off at the ends the survey allows."""
-    fact, spec = plan.survey.facts[name], plan.spec.facts[name]
-    assert spec.mean is not None
-    assert spec.sd is not None
-    centre, width = spec.mean + spec.sd * mean, spec.sd * sd
+    """Return a number that is rounded, and cut off at the ends the survey allows; its score has this mean and sd."""
+    fact = plan.survey.facts[name]
+    middle, spread = fact_moments(plan.spec, name)
+    centre, width = middle + spread * mean, spread * sd
     counted = fact.minimum is not None
     if not counted and fact.maximum is None:
         return linear_steps(centre, width)

@@ -158,8 +158,7 @@ def _asked(
     normal = [_normal(plan, n, own, last) for own, last in zip(streams, late, strict=True)]
     count = n * len(seeds)
     cluster = None if plan.spec.clusters is None else membership(plan.spec.clusters, n, aside(seeds[0], _SIZES))
-    # sums go column by column
-    z, noise = (np.asfortranarray(np.concatenate(part)) for part in zip(*normal, strict=True))
+    z, noise = (_stacked(part) for part in zip(*normal, strict=True))
     responses = _behind(plan, columns, scores, count, _numbers(plan, z, noise, cluster, seeds[0]), seeds[0])
     answers = {item: _answer(plan, item, responses[item], columns) for item in plan.items}
     checks = {code: np.full(count, check.answer) for code, check in plan.survey.attention_checks.items()}
@@ -178,6 +177,15 @@ def _asked(
     if plan.spec.clusters is not None and cluster is not None:
         columns[plan.spec.clusters.name] = cluster + 1
     return asked, columns
+
+
+def _stacked(parts: Sequence[Array]) -> Array:
+    """Return samples one below the other, each column in one piece: sums go column by column."""
+    n, width = parts[0].shape
+    out = np.empty((n * len(parts), width), order="F")
+    for k, part in enumerate(parts):
+        out[k * n : (k + 1) * n] = part
+    return out
 
 
 @dataclass(frozen=True)

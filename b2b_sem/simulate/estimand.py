@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ from b2b_sem.errors import B2BSemError
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.population import Population
 from b2b_sem.simulate.text import TextPlan, standardized_values
-from b2b_sem.simulate.trial import SHAPING, Key, key_of
+from b2b_sem.simulate.trial import Key, key_of, shaping
 from b2b_sem.simulate.truth import LevelPopulation, moderated_truth, pooled_truth
 from b2b_sem.spec.method import METHOD_FACTOR
 from b2b_sem.spec.partable import ParameterTable, build_table
-from b2b_sem.spec.product import linear_part
+from b2b_sem.spec.product import linear_part, product_entries
 from b2b_sem.spec.syntax import parse_model
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
       which a confounder was left out is biased. Standardized within the level, in populations with levels.
     - A (residual) variance or covariance means the same in both only if the variables have the same predictors in both;
       otherwise it has no value of that name.
-    - Raw values are put into the metric that the fitted model gives its latents, by a fixed loading or variance.
+    - Raw values are put into the metric that the fitted model gives its latents, by a fixed loading or variance, and
+      ordinal items, whose responses have variance 1. Where groups share a metric that a variance gives one of them, and
+      in groups of ordinal items, nothing is said.
     - Where the model reproduces the moments of the population, and agrees with the values above, all other
       parameters have the values they have in this solution: those of models written differently, of paths and
       covariances that the population does not have (which are 0), of defined parameters, of intercepts.
@@ -63,30 +65,54 @@ def true_values(plan: Plan | TextPlan, trial: Trial) -> Array:
     (k,) array
         In the order of ``trial.rows``, of the solution that ``trial`` reports.
     """
-    group = trial.condition.settings.group
-    table = build_table(linear_part(parse_model(trial.text)), **_shaping(trial))
+    settings = trial.condition.settings
+    group = settings.group
+    groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
+    shared = trial.raw and bool(settings.group_equal)
+    if trial.raw and settings.ordered and (group is not None or settings.parameterization == "theta"):
+        return np.full(len(trial.rows), np.nan)
+    parsed = parse_model(trial.text)
+    table = build_table(linear_part(parsed), groups=groups, **shaping(settings.stated()))
     predictors = _parents((row.lhs, row.op, row.rhs) for row in table.rows)
-    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~"]
+    for entry in product_entries(parsed):
+        predictors.setdefault(entry.lhs, set()).add(_product(entry.rhs))
+    regressions = [(row.lhs, row.rhs) for row in table.rows if row.op == "~" and row.group == 1]
     known: dict[Key, float] = {}
-    for label in dict.fromkeys(key[3] for key in trial.rows):
+    for label in groups or ("",):  # what is defined from several groups belongs to none of them
         names = dict.fromkeys(key[:3] for key in trial.rows if key[3] == label)
-        if isinstance(plan, TextPlan):
-            values = _of_text(plan, raw=trial.raw)
-            theirs = [_parents(plan.population.values)]
-        else:
-            part = _part(plan, group, label)
-            values = _values(plan, part, names, regressions, raw=trial.raw)
-            theirs = [_predictors(level.population) for level in part]
-        same = {name: v for name, v in values.items() if all(_means_the_same(name, predictors, own) for own in theirs)}
-        if trial.raw:
-            same = _in_metric(same, values, table)
-        own = {name: v for name, v in same.items() if name in names}
-        if len(theirs) == 1 and names.keys() - own.keys():
+        values: dict[bool, dict[Name, float]] = {}
+        same: dict[bool, dict[Name, float]] = {}
+        for raw in {False, trial.raw}:
+            if isinstance(plan, TextPlan):
+                values[raw] = _of_text(plan, raw=raw)
+                theirs = [_parents(plan.population.values)]
+            else:
+                part = _part(plan, group, label)
+                values[raw] = _values(plan, part, names, regressions, raw=raw)
+                theirs = [_predictors(level.population) for level in part]
+            same[raw] = {
+                name: v
+                for name, v in values[raw].items()
+                if all(_means_the_same(name, predictors, own) for own in theirs)
+            }
+        moments = None
+        if len(theirs) == 1:
             moments = _text_moments(plan) if isinstance(plan, TextPlan) else _moments(part[0].population)
-            if moments is not None:
-                own |= _reproduced(moments, trial, own, names)
+        if trial.raw:
+            scale = _ordinal_scale(settings.ordered, table, moments)
+            same[True] = {} if scale is None else _in_metric(same[True], values[True], table, scale, shared=shared)
+            if moments is not None and scale is not None:
+                factor = np.array([scale.get(name, 1.0) for name in moments[0].index])
+                moments = moments[0] * np.outer(factor, factor), moments[1] * factor
+        own = {name: v for name, v in same[trial.raw].items() if name in names}
+        if moments is not None and not shared and names.keys() - own.keys():
+            own |= _reproduced(moments, trial, own, same[False], names)
         known |= {(*name, label): value for name, value in own.items()}
     return np.array([known.get(key, np.nan) for key in trial.rows])
+
+
+def _product(text: str) -> str:
+    return ":".join(sorted(text.split(":")))
 
 
 def _parents(names: Iterable[Name]) -> dict[str, set[str]]:
@@ -105,21 +131,41 @@ def _of_text(plan: TextPlan, *, raw: bool) -> dict[Name, float]:
     return {key_of(*name)[:3]: v for name, v in values.items() if name[1] != "~1" and math.isfinite(v)}
 
 
-def _in_metric(same: Mapping[Name, float], values: Mapping[Name, float], table: ParameterTable) -> dict[Name, float]:
-    """Put raw values into the metric of a model that is fitted; NaN-free: what has no metric is left out.
+def _ordinal_scale(
+    ordered: tuple[str, ...] | bool | None, table: ParameterTable, moments: tuple[pd.DataFrame, Array] | None
+) -> dict[str, float] | None:
+    """Return the scale of ordinal items, whose responses have variance 1; None if their variance is not known."""
+    if ordered is None or ordered is False:
+        return {}
+    if moments is None:
+        return None
+    variance = dict(zip(moments[0].index, np.diag(moments[0].to_numpy()), strict=True))
+    names = [name for name in table.observed if name not in table.exogenous] if ordered is True else list(ordered)
+    return {name: float(variance[name]) ** -0.5 for name in names if name in variance}
+
+
+def _in_metric(
+    same: Mapping[Name, float],
+    values: Mapping[Name, float],
+    table: ParameterTable,
+    ordinal: Mapping[str, float],
+    *,
+    shared: bool,
+) -> dict[Name, float]:
+    """Put raw values into the metric of a model that is fitted; what has no metric is left out.
 
     A latent that the model fixes by a loading of p instead of the population's l is l / p times as large; one that it
-    fixes by a (residual) variance of s instead of v is sqrt(s / v) times as large.
+    fixes by a (residual) variance of s instead of v is sqrt(s / v) times as large, unless groups share the metric.
     """
-    scale: dict[str, float] = dict.fromkeys(table.observed, 1.0)
+    scale: dict[str, float] = {name: ordinal.get(name, 1.0) for name in table.observed}
     fixed = [row for row in table.rows if not row.free and row.value and row.group == 1]
     for latent in table.latents:
         for row in fixed:
             name = (row.lhs, row.op, row.rhs)
             if row.op == "=~" and row.lhs == latent and row.rhs in table.observed and values.get(name):
-                scale[latent] = values[name] / float(row.value or 1.0)
+                scale[latent] = values[name] * scale[row.rhs] / float(row.value or 1.0)
                 break
-            if row.op == "~~" and row.lhs == row.rhs == latent and same.get(name, 0.0) > 0:
+            if not shared and row.op == "~~" and row.lhs == row.rhs == latent and same.get(name, 0.0) > 0:
                 scale[latent] = math.sqrt(float(row.value or 1.0) / same[name])
                 break
     for latent in table.latents:  # latents that others stand for
@@ -135,11 +181,6 @@ def _in_metric(same: Mapping[Name, float], values: Mapping[Name, float], table: 
         left, right = scale[lhs], math.prod(scale[part] for part in parts[1:])
         out[lhs, op, rhs] = value * (left * right if op == "~~" else right / left if op == "=~" else left / right)
     return out
-
-
-def _shaping(trial: Trial) -> dict[str, Any]:
-    settings = trial.condition.settings.stated()
-    return {name: settings[name] for name in SHAPING if name in settings}
 
 
 def _part(plan: Plan, group: str | None, label: str) -> list[LevelPopulation]:
@@ -171,14 +212,17 @@ def _values(
     raw: bool,
 ) -> dict[Name, float]:
     """Return the values that hold in all of these levels together."""
-    products = any(level.population.interactions for level in part)
-    if len(part) == 1 and not products:
+    if len(part) == 1:
         only = part[0].population
         if raw:
             return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in only.truth()}
         return _standardized(only.standardized())
+    products = any(level.population.interactions for level in part)
     factors = [plan.factors(level.population) for level in part]
-    tables = [pooled_truth(part, factors, regressions if products else None)]
+    first = part[0].population
+    # what is there only because of a product is no predictor of a model that does not name it
+    usual = [(a, b) for a, b, _ in first.paths if b not in first.added_last or (a, b) in regressions]
+    tables = [pooled_truth(part, factors, usual if products else None)]
     if products and any(":" in name[2] for name in names):
         tables.append(moderated_truth(part, factors))
     return {
@@ -194,16 +238,15 @@ def _values(
 def _standardized(population: Population) -> dict[Name, float]:
     """Return the values of a population in units of its own standard deviations."""
     spread = np.sqrt(np.diag(population.cov()))
-    spread = np.where(
-        np.abs(spread - 1.0) < _ROUNDING, 1.0, spread
-    )  # values of a file stay as they are to the last digit
+    # values of a file stay as they are to the last digit
+    spread = np.where(np.abs(spread - 1.0) < _ROUNDING, 1.0, spread)
     sd = dict(zip((*population.items, *population.nodes), spread, strict=True))
     out = {}
     for lhs, op, rhs, value in population.truth():
         if op == "=~":
             value *= sd[lhs] / sd[rhs]
         elif op == "~":
-            value *= sd[rhs] / sd[lhs]
+            value *= math.prod(sd[part] for part in rhs.split(":")) / sd[lhs]
         elif lhs == rhs:
             value /= sd[lhs] ** 2
         out[key_of(lhs, op, rhs)[:3]] = float(value)
@@ -214,6 +257,8 @@ def _predictors(population: Population) -> dict[str, set[str]]:
     out: dict[str, set[str]] = {}
     for outcome, predictor, _ in population.paths:
         out.setdefault(outcome, set()).add(predictor)
+    for product in population.interactions:
+        out.setdefault(product.outcome, set()).add(_product(f"{product.first}:{product.second}"))
     for latent, item, _ in population.loadings:
         if latent != METHOD_FACTOR:  # what a model without it makes of its share is bias
             out.setdefault(item, set()).add(latent)
@@ -242,12 +287,22 @@ def _text_moments(plan: TextPlan) -> tuple[pd.DataFrame, NDArray[np.float64]]:
 
 
 def _reproduced(
-    moments: tuple[pd.DataFrame, Array], trial: Trial, known: Mapping[Name, float], names: Iterable[Name]
+    moments: tuple[pd.DataFrame, Array],
+    trial: Trial,
+    known: Mapping[Name, float],
+    standardized: Mapping[Name, float],
+    names: Iterable[Name],
 ) -> dict[Name, float]:
-    """Return the solution of the moments of the population, if the model reproduces them."""
+    """Return the solution of the moments of the population, if the model reproduces them and the known values.
+
+    The standardized ones, which do not depend on a metric, say whether the solution is that of the population: that of
+    a confounded path reproduces the moments as well.
+    """
     cov, mean = moments
     frame = cov * _MANY / (_MANY - 1)
-    options: dict[str, Any] = dict(_shaping(trial))
+    options = shaping(trial.condition.settings.stated())
+    if options.pop("growth", False):
+        options["kind"] = "growth"
     if options.get("meanstructure") or any(op == "~1" for _, op, _ in names):
         options["sample_mean"] = pd.Series(mean, index=cov.index)
     try:
@@ -256,16 +311,21 @@ def _reproduced(
         return {}
     if not (found.converged and found.identified and found.measures["fmin"] < _EXACT):
         return {}
-    table = found.parameters if trial.raw else found.standardized()
-    column = "est" if trial.raw else "est_std"
-    solution = {
-        key_of(lhs, op, rhs)[:3]: float(value)
-        for lhs, op, rhs, value in zip(table["lhs"], table["op"], table["rhs"], table[column], strict=True)
-    }
+    solution = _by_name(found.standardized(), "est_std")
+    mentioned = {name: v for name, v in standardized.items() if name in solution}
+    if any(abs(solution[name] - value) > _SAME for name, value in mentioned.items()):
+        return {}
+    if trial.raw:
+        solution = _by_name(found.parameters, "est")
     if any(abs(solution.get(name, math.inf) - value) > _SAME * max(1.0, abs(value)) for name, value in known.items()):
         return {}
     # a number without its last digits: 0 is 0, and no error of rounding looks like bias
     return {name: _tidy(solution[name], trial.raw) for name in names if name not in known and name in solution}
+
+
+def _by_name(table: pd.DataFrame, column: str) -> dict[Name, float]:
+    rows = zip(table["lhs"], table["op"], table["rhs"], table[column], strict=True)
+    return {key_of(lhs, op, rhs)[:3]: float(value) for lhs, op, rhs, value in rows}
 
 
 def _tidy(value: float, raw: bool) -> float:

@@ -385,6 +385,8 @@ def _study(identifier: str, title: str, spec: SimulationSpec, model: ModelSpec, 
 
 def _spoiled(spec: SimulationSpec, n: int, seed: int) -> NDArray[np.bool_]:
     """Return who answered carelessly or in straight lines: those whose answers change when nobody does."""
+    if not spec.response.careless_share and spec.response.straight is None:
+        return np.zeros(n, dtype=bool)
     as_given = simulate(clean(spec, careless=False, method=False), n, seed).frame
     attentive = simulate(clean(spec, method=False), n, seed).frame
     return np.asarray((as_given != attentive).any(axis=1))

@@ -53,12 +53,15 @@ class Treatment:
         Whether codes of missing answers were taken for answers.
     exact : bool
         Whether the moments are those of these rows to the last digit.
+    counted : bool
+        Whether these are as many rows as the fit rests on.
     """
 
     rows: str = "all"
     flipped: tuple[str, ...] = ()
     coded: bool = False
     exact: bool = False
+    counted: bool = False
 
 
 def scored(frame: pd.DataFrame, survey: SurveySpec, items: Sequence[str], *, coded: bool = False) -> pd.DataFrame:
@@ -92,7 +95,7 @@ def keep_rows(how: str, frame: pd.DataFrame, survey: SurveySpec, spoiled: Rows) 
     known = [item for item in survey.items(active_only=False) if item in frame.columns]
     values = frame[known].to_numpy(dtype=float)
     # whoever broke off is not therefore a straight-liner: missing answers do not count
-    low, high = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
+    low, high = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     line = low == high
     kept: dict[str, Rows] = {
         "all": np.ones(len(frame), dtype=bool),
@@ -145,12 +148,12 @@ def identify(fit: FitResult, recorded: pd.DataFrame, survey: SurveySpec, spoiled
             if complete and len(own) == fit.nobs and len(own) > 2:
                 gap = np.abs(_correlations(np.cov(own.to_numpy(), rowvar=False)) * np.outer(signs, signs) - found)
                 if np.nanmax(gap) < _EXACT:
-                    return Treatment(how, names, coded, exact=True)
+                    return Treatment(how, names, coded, exact=True, counted=True)
         gap = np.abs(near * np.outer(signs, signs) - found)
         # rows that do not fit the number are possible (other rules), but less near
         apart = float(np.nanmean(gap)) + (0.0 if complete or len(answers) == fit.nobs else 0.005)
         if best is None or apart < best[0]:
-            best = apart, Treatment(how, names, coded)
+            best = apart, Treatment(how, names, coded, counted=len(answers) == fit.nobs)
     limit = _NEAR_ORDERED if ordered else _NEAR
     return best[1] if best is not None and best[0] < limit else None
 

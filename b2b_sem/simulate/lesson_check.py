@@ -209,15 +209,28 @@ def _case(
         away, sources = _away(opened, model, limits, own, correct, main)
     power: dict[Pair, tuple[float, float]] = {}
     if fit.ok:
-        found = limits.power(own, tuple(fit.model.observed), max(fit.nobs, 2), alpha)
-        for row in [] if found is None else found.to_dict("records"):
-            outcome, _, predictor = str(row["test"]).partition("~")
-            pair = model.names.get(outcome, outcome), model.names.get(predictor, predictor)
-            power[pair] = float(row["power"]), float(row["rows_needed"])
+        # that of the right analysis; of paths that only the fitted model has, that of this model
+        if set(model.regressions) - set(main):
+            power |= _power(limits, own, fit, alpha, model)
+        power |= _power(limits, limits.best(own, correct), fit, alpha, None)
     return Case(
         opened, model, treatment, main, truth, mixed, alpha, recover(_compared(opened, truth, mixed), fit), away,
         sources, power,
     )  # fmt: skip
+
+
+def _power(
+    limits: Limits, analysis: Analysis, fit: FitResult, alpha: float, model: FittedModel | None
+) -> dict[Pair, tuple[float, float]]:
+    """Return power and rows needed of the tests of an analysis, under the names of the population."""
+    names = {} if model is None else model.names
+    found = limits.power(analysis, max(fit.nobs, 2), alpha)
+    out = {}
+    for row in [] if found is None else found.to_dict("records"):
+        outcome, _, predictor = str(row["test"]).partition("~")
+        pair = names.get(outcome, outcome), names.get(predictor, predictor)
+        out[pair] = float(row["power"]), float(row["rows_needed"])
+    return out
 
 
 def _compared(opened: OpenLesson, truth: Mapping[Pair, float], mixed: frozenset[Pair]) -> pd.DataFrame:
@@ -306,8 +319,7 @@ def _notes(case: Case) -> list[str]:
         listed = ", ".join(f"{b} -> {a}" for a, b in sorted(case.mixed))
         notes.append(
             f"{listed}: the groups of '{opened.drawn.split}' differ, or their means move the value; the truth is what "
-            "all "
-            "respondents together tend to, right to about .01."
+            "all respondents together tend to, right to about .01."
         )
     if case.treatment is not None and case.away:
         notes.append(

@@ -109,7 +109,7 @@ def draw_parts(spec: SimulationSpec, level: Level, rng: Generator) -> dict[str, 
     SpecError
         If no values are found that go together.
     Unsupported
-        For populations whose answers are missing or in clusters by their file.
+        For populations with raw values, or whose answers are missing, not normal or in clusters by their file.
     """
     model, survey = sources(spec)
     for name, present in (
@@ -122,6 +122,11 @@ def draw_parts(spec: SimulationSpec, level: Level, rng: Generator) -> dict[str, 
                 f"the population '{spec.id}' has a section '{name}', which a lesson would not tell of",
                 hint="take the section out; the level of a lesson says what is missing or careless",
             )
+    if not spec.standardized:
+        raise Unsupported(
+            f"the population '{spec.id}' has raw values, and a lesson draws standardized ones",
+            hint="use a population without 'standardized: false'",
+        )
     last: SpecError | None = None
     for _ in range(_TRIES):
         parts = _draw(spec, model, survey, level, rng)

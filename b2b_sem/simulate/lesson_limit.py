@@ -108,7 +108,7 @@ class Limits:
         kept = answers[rows].dropna()
         return kept[list(names)].cov(), len(kept)
 
-    def power(self, analysis: Analysis, names: tuple[str, ...], nobs: int, alpha: float) -> pd.DataFrame | None:
+    def power(self, analysis: Analysis, nobs: int, alpha: float) -> pd.DataFrame | None:
         """Return the power of the tests of the model at `nobs` rows of careful and complete answers, path by path.
 
         From the moments of the population where they are known, else from those of many respondents.
@@ -118,6 +118,7 @@ class Limits:
             found = power(clean(self.spec), analysis.text, nobs=nobs, alpha=alpha, indirect=False, **given)
         except B2BSemError:
             try:
+                names = _observed(analysis.text, self._frame(True, True, True, False))
                 cov, _ = self.moments(self.best(analysis, analysis.text), names)
                 drawn = Population(names, cov.to_numpy(), np.zeros(len(names)), {})
                 found = analytic_power(drawn, analysis.text, nobs=nobs, alpha=alpha, indirect=False, **given)

@@ -78,7 +78,7 @@ def _data(opened: OpenLesson, treatment: Treatment | None, digest: str | None) -
             "Keep the original and say what was changed in the copy.",
             serious=False,
         )
-    elif other and treatment is not None and treatment.rows != "all" and not treatment.exact:
+    elif other and treatment is not None and treatment.rows != "all" and not treatment.counted:
         yield Mistake(
             "rows",
             "Which rows were left out could not be told exactly",
@@ -98,15 +98,11 @@ def _turned(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
         yield Mistake(
             "reversed",
             "Reversed items were not turned round",
-            f"{_listed(name for name in treatment.flipped if name in reversed_)} point(s) against the other items of "
-            "the "
-            "scale.",
+            f"Against the other items of their scales: {_listed(n for n in treatment.flipped if n in reversed_)}.",
             "Their loadings come out negative, alpha and sums of items fall apart, and if such an item sets the unit "
-            "of a "
-            "latent, all its paths change their sign.",
+            "of a latent, all its paths change their sign.",
             "Turn them round before anything else: lowest plus highest answer minus the answer. b2b-sem does it where "
-            "the "
-            "model names the survey.",
+            "the model names the survey.",
         )
     if others:
         yield Mistake(
@@ -124,7 +120,7 @@ def _coded(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
         yield Mistake(
             "codes",
             "Codes of missing answers were taken for answers",
-            f"{_listed(map(str, codes))} stand(s) for no answer, and went into the correlations as number(s).",
+            f"Codes for no answer went into the correlations as numbers: {_listed(map(str, codes))}.",
             "Items with the same holes seem to measure the same thing, and everything else drowns in these few rows.",
             "Read these codes as missing: the survey file names them.",
         )
@@ -139,23 +135,26 @@ def _careless(opened: OpenLesson, treatment: Treatment) -> Iterator[Mistake]:
     inside = int((spoiled & kept).sum())
     lost = int((~spoiled & ~kept).sum())
     caught = int((spoiled & (failed_checks(opened.recorded, opened.survey) > 0)).sum())
+    told = f"The attention checks alone tell {caught} of them."
+    rule = "who fails an attention check or gives the same answer to everything"
+    if not opened.survey.attention_checks:
+        told = "The questionnaire has no attention check that would tell them."
+        rule = "who gives the same answer to everything, or answers that contradict each other in reversed items"
     if treatment.rows == "all":
         yield Mistake(
             "careless",
             "Careless respondents were not screened",
-            f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. The "
-            f"attention checks alone tell {caught} of them.",
+            f"{total} of {opened.n} respondents answered at random or in straight lines; all of them were kept. {told}",
             "Answers at random pull correlations, loadings and paths towards zero; straight lines make everything "
-            "agree "
-            "with everything.",
-            "Leave out who fails an attention check or gives the same answer to everything. Write the rule down before "
-            "you see results.",
+            "agree with everything.",
+            f"Leave out {rule}. Write the rule down before you see results.",
         )
     elif inside or lost:
         yield Mistake(
             "careless",
             "Screening is not perfect",
-            f"Of {total} careless respondents {inside} were kept, and {lost} careful ones were left out.",
+            f"Of {total} careless respondents {inside} {_was(inside)} kept, and {lost} careful "
+            f"{'one' if lost == 1 else 'ones'} {_was(lost)} left out.",
             "What is left weakens the paths a little.",
             "No rule tells all of them: this is what a good analysis has to live with.",
             serious=False,
@@ -197,8 +196,7 @@ def _missing(opened: OpenLesson, fit: FitResult, treatment: Treatment | None) ->
         "Incomplete rows were left out",
         f"{lost} respondents with missing answers did not count.",
         "Who broke off depends on an earlier answer (missing at random): those who are left are not like all, and "
-        "their "
-        "answers are fewer."
+        "their answers are fewer."
         if reason
         else "The answers are missing by chance, so that nothing is biased; but intervals are wider than need be.",
         "Use all answers: 'missing: fiml', or multiple imputation.",
@@ -217,8 +215,7 @@ def _method(opened: OpenLesson, model: FittedModel) -> Iterator[Mistake]:
         "It makes all constructs correlate more than they do: paths that are zero look positive, negative ones look "
         "weaker.",
         "Compare with a model that has a method factor (rival 'common_method'), or ask for a marker that has nothing "
-        "to "
-        "do with the topic. A path that vanishes beside it is not safe.",
+        "to do with the topic. A path that vanishes beside it is not safe.",
     )
 
 
@@ -303,6 +300,10 @@ def _measurement(model: FittedModel) -> Iterator[Mistake]:
             "A weak item may go for a reason that was written down before; a reversed one is weak by its wording.",
             serious=False,
         )
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _arrows(pairs: Iterable[Pair]) -> str:

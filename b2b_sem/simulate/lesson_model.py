@@ -87,6 +87,7 @@ def read_model(fit: FitResult, values: Population, main: tuple[str, ...]) -> Fit
             own[str(latent)] = items
     general = tuple(latent for latent, items in own.items() if _is_general(items, true))
     names = _matched({k: v for k, v in own.items() if k not in general}, true)
+    general = general if names else ()  # one factor behind everything is no method beside the constructs
     renamed = _rename(fit, names)
     known = {item for items in true.values() for item in items}
     at = {item: names.get(latent, latent) for latent, items in own.items() if latent not in general for item in items}

@@ -145,7 +145,7 @@ def _path(case: Case, pair: Pair, turned: set[Pair]) -> dict[str, Any]:
         "systematic_se": away / se if usable else NAN,
         "chance_se": (est - truth - away) / se if usable else NAN,
         "power": power,
-        "rows_needed": needed if math.isfinite(needed) else NAN,
+        "rows_needed": needed if truth and math.isfinite(needed) else NAN,
         "explanation": text,
     }
 

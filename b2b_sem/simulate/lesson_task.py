@@ -67,8 +67,7 @@ def _story(model: ModelSpec, level: str, n: int) -> Section:
                 (
                     "The model names paths. In the population each of them has a true value.",
                     "Some of these values are as the theory says. At least one may be exactly zero, and at least one "
-                    "may "
-                    "have the other sign than the theory says. Nobody tells you which.",
+                    "may have the other sign than the theory says. Nobody tells you which.",
                     _ABOUT[level],
                     "At the end your results are compared with the truth, path by path.",
                 ),
@@ -112,8 +111,7 @@ def _steps(spec: SimulationSpec, survey: SurveySpec, level: str, model_file: str
     steps = [
         "Read the questionnaire: 'b2b-sem survey show survey.yaml'. Which items ask for the opposite of the others?",
         f"Look at {ANSWERS} beside {CODEBOOK} and survey.yaml. Which columns are no items? How many answers are "
-        "missing, "
-        "and how are missing answers stored?",
+        "missing, and how are missing answers stored?",
     ]
     if level != "intro":
         steps.append(
@@ -133,14 +131,12 @@ def _steps(spec: SimulationSpec, survey: SurveySpec, level: str, model_file: str
     if level != "intro":
         steps.append(
             "Change the options in study.yaml where you have a reason, for example 'missing: fiml' to use incomplete "
-            "rows "
-            "as well, and run again. Decide by the reason, not by the result."
+            "rows as well, and run again. Decide by the reason, not by the result."
         )
     if level == "hard":
         steps.append(
             "Think of what all answers of one person share because they come from one sheet at one time. Does a rival "
-            "model "
-            "in the model file say something about that?"
+            "model in the model file say something about that?"
         )
     steps.append("Answer the questions below, and hand in the folder results.")
     return Section(
@@ -151,8 +147,7 @@ def _steps(spec: SimulationSpec, survey: SurveySpec, level: str, model_file: str
             Block("code", (f"b2b-sem run {STUDY}{data} --out results", f"b2b-sem fit {model_file} --data {ANSWERS}")),
             _text(
                 "The first reads the questionnaire and turns reversed items round by itself. If you use other "
-                "software, you "
-                "have to do that, and to read the codes of missing answers as missing."
+                "software, you have to do that, and to read the codes of missing answers as missing."
             ),
         ),
     )
@@ -197,8 +192,7 @@ def _end() -> Section:
             Block("code", ("b2b-sem lesson check . results --key XXXX-XXXX-XXXX-XXXX",)),
             _text(
                 "A correct analysis is not right about everything: of twenty intervals of 95%, one misses on average. "
-                "The "
-                "sheet says how many misses chance alone explains."
+                "The sheet says how many misses chance alone explains."
             ),
         ),
     )

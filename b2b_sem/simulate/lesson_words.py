@@ -124,9 +124,9 @@ def _decision(case: PathCase) -> str:
 def _power(case: PathCase) -> str:
     if not math.isfinite(case.power):
         return ""
-    text = f" With {case.nobs} careful respondents this test finds it in {_share(case.power)} samples"
+    text = f" With {case.nobs} careful respondents and the right model, a test finds it in {_share(case.power)} samples"
     if case.power >= 0.80:
-        return f"{text}: an unlucky sample, or something that weakens the path."
+        return f"{text}: an unlucky sample, or something in the analysis that weakens the path."
     if math.isfinite(case.rows_needed):
         text += f"; 80 of 100 take about {case.rows_needed:,.0f} respondents"
     return text + "."

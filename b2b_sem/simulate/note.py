@@ -42,7 +42,8 @@ def notes(plan: Plan, n: int, seed: int, frame: pd.DataFrame) -> tuple[str, ...]
         if len(factors) < len(every) * len(plan.items):
             found.append(
                 "answers are whole numbers: no loadings are expected of items whose responses are not normal; "
-                "relations between latents keep about their size"
+                "relations between latents keep about their size (within 6 %), except where strong skews of opposite "
+                "sign meet: there they can come out a quarter stronger"
             )
     if response.type == "ordinal" and factors:
         found.append(

@@ -101,6 +101,7 @@ def population(
         residual_correlations=spec.residual_correlations(),
         covariates=tuple(dict.fromkeys(covariates)),
         higher=tuple(dict.fromkeys(latent for _, latent in facets)),
+        facets=[factor for factor, _ in facets],
         reference=reference,
         interactions=_products(spec, model, own),
         added_last={*spec.added_last(model), *([METHOD_FACTOR] if method else [])},
@@ -150,6 +151,7 @@ def make_population(
     added_last: Iterable[str] = (),
     uneven: Sequence[str] = (),
     metric: Metric | None = None,
+    facets: Iterable[str] = (),
 ) -> Population:
     """Solve for the variances that are left open: by standardization, or by what a file with raw values says.
 
@@ -184,6 +186,8 @@ def make_population(
         Covariates that are not normal: a product with one of them needs another factor that is independent of it.
     metric : Metric, optional
         Raw variances and means, instead of standardized ones, `means` and `shifts`.
+    facets : iterable of str
+        The facet factors. Default: everything that latents in `higher` lead to.
 
     Returns
     -------
@@ -313,7 +317,10 @@ def make_population(
     centre, moved = dict(means or {}), dict(shifts or {})
     if metric is not None:
         centre, moved = _raw_means(metric, order, paths, loadings, items)
+    parts_of = frozenset(facets)
     for name in order:
+        if parts_of and name not in parts_of:
+            continue
         above = [value * centre.get(b, 0.0) for (a, b), value in paths.items() if a == name and b in higher]
         if above and metric is None:
             centre[name] = math.fsum(above)
@@ -324,6 +331,7 @@ def make_population(
         paths=tuple((a, b, value) for (a, b), value in paths.items()),
         loadings=tuple((latent, item, value) for (latent, item), value in loadings.items()),
         higher=tuple(higher),
+        facets=parts_of,
         order=order,
         disturbance_sd=sd,
         disturbance_cor=tuple(map(tuple, between)),

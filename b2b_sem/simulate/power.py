@@ -16,13 +16,14 @@ from b2b_sem.analysis.power_target import DRAW
 from b2b_sem.errors import DataError, Unsupported, did_you_mean
 from b2b_sem.results.power import PowerResult
 from b2b_sem.results.power_sample import SampledPower
-from b2b_sem.simulate.answer_moments import answer_population, ordinal_population
+from b2b_sem.simulate.answer_moments import answer_population, ordinal_population, text_answers
 from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.sampled import Source, load_source, sampled_power
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.montecarlo import MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["power"]
 
@@ -147,6 +148,10 @@ def power(
         given = population
     elif isinstance(population, str) and ("~" in population or "\n" in population):
         given = population
+    elif isinstance(population, TextPopulation):
+        given = text_answers(population)
+        text = population.model_spec.syntax() if text is None else text
+        nobs = population.n if nobs is None else nobs
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)
         plan = make_plan(spec)

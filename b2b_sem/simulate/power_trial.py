@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -18,10 +19,11 @@ from b2b_sem.errors import DataError, ModelSyntaxError, Unsupported, did_you_mea
 from b2b_sem.results.io import write_text
 from b2b_sem.results.verdict import NOT_TESTABLE, SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
+from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
-from b2b_sem.simulate.experiment import prepare_folder, prepare_trial
-from b2b_sem.simulate.respond import Plan, make_plan
-from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, key_of, model_rows, prepare_batch
+from b2b_sem.simulate.experiment import plan_of, prepare_folder, prepare_trial
+from b2b_sem.simulate.text import TextPlan
+from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, check_options, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression
 from b2b_sem.spec.base import FitSettings
 from b2b_sem.spec.model import ModelSpec, Proposition, model_from_lavaan
@@ -29,6 +31,7 @@ from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import Statement, Term, render, split_statements
 from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["MOST", "TrialSampler", "as_study", "make_sampler"]
 
@@ -40,7 +43,7 @@ _SUPPORTED, _UNTESTED = VERDICTS.index(SUPPORTED), VERDICTS.index(NOT_TESTABLE)
 
 
 def as_study(
-    population: SimulationSpec | MonteCarloSpec,
+    population: SimulationSpec | TextPopulation | MonteCarloSpec,
     model: str | ModelSpec | None = None,
     *,
     alpha: float | None = None,
@@ -53,7 +56,7 @@ def as_study(
 
     Parameters
     ----------
-    population : SimulationSpec or MonteCarloSpec
+    population : SimulationSpec, TextPopulation or MonteCarloSpec
         What a study says holds where nothing else is asked for here.
     model : str or ModelSpec, optional
         The model to be fitted, such as lavaan syntax.
@@ -65,6 +68,7 @@ def as_study(
     DataError
         For unknown options, and a model that needs what the population does not have.
     """
+    drawn: SimulationSpec | TextPopulation | None
     if isinstance(population, MonteCarloSpec):
         study, drawn, own = population, population.population_spec, population.model_spec
     else:
@@ -80,7 +84,7 @@ def as_study(
         raise DataError(f"'{population.id}' was built without its model", hint="load it from a file")
     if model is not None:
         own = model if isinstance(model, ModelSpec) else model_from_lavaan("model", model)
-        own = own.with_survey(drawn.survey_spec)
+        own = own.with_survey(None if isinstance(drawn, TextPopulation) else drawn.survey_spec)
     over: dict[str, Any] = {"alpha": alpha, "multiplicity": multiplicity, "moderation": moderation, "groups": groups}
     over = {name: value for name, value in over.items() if value is not None}
     if options:
@@ -118,7 +122,7 @@ class TrialSampler:
     Attributes
     ----------
     spec : MonteCarloSpec
-    plan : Plan
+    plan : Plan or TextPlan
         The population with its change.
     cell : Condition
         Change and options.
@@ -126,12 +130,14 @@ class TrialSampler:
         Further tests, each of a ``:=`` line behind the model.
     folder : Path, optional
         Where finished blocks are kept and looked for.
+    first : int
+        Number of respondents that the tests are listed with; any that a model can be fitted to.
 
     See :class:`b2b_sem.analysis.power_sample.Sampler` for the others.
     """
 
     spec: MonteCarloSpec
-    plan: Plan
+    plan: Plan | TextPlan
     cell: Condition
     seed: int
     extra: tuple[tuple[PowerTest, str], ...] = ()
@@ -141,11 +147,13 @@ class TrialSampler:
     folder: Path | None = None
     largest: int = MOST
     notes: tuple[str, ...] = ()
+    why: dict[int, str] = field(default_factory=dict)
+    first: int = 500
     _trials: dict[int, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.alpha = self.spec.alpha
-        trial = self._trial(max(self.plan.spec.n, 2 * len(self.plan.items)))
+        trial = self._trial(self.first)
         self.smallest = len(_observed(trial)) + 1
         model = self.spec.model_spec
         assert model is not None  # prepared with it
@@ -171,7 +179,11 @@ class TrialSampler:
         if self.folder is not None:
             folder = self.folder / f"n{size}" / f"{visit}-{count}-{step}"
         found = run_blocks(task, "run", -(-count // step), self.jobs, folder, None, size=step, cluster=self.cluster)
-        return self._hits(trial, {name: part[:count] for name, part in found.items()})
+        found = {name: part[:count] for name, part in found.items()}
+        lost = Counter(str(text) for text in found["why"][~np.isfinite(found["est"]).any(axis=1)] if text)
+        if lost:
+            self.why[size] = lost.most_common(1)[0][0]
+        return self._hits(trial, found)
 
     def _trial(self, size: int) -> Trial:
         """Return the trial of a number of respondents."""
@@ -269,9 +281,13 @@ def _is(key: Any, test: PowerTest) -> bool:
 
 
 def _observed(trial: Trial) -> set[str]:
-    """Return the items that the model is about."""
-    latents = {s.lhs for s in split_statements(trial.text) if s.op == "=~"}
-    return {t.variable for s in split_statements(trial.text) if s.op == "=~" for t in s.terms} - latents
+    """Return the observed variables that the model is about."""
+    names = {n for s in split_statements(trial.text) if s.op in ("=~", "~", "~~") for n in _sides(s)}
+    return names & set(trial.plan.items)
+
+
+def _sides(statement: Statement) -> set[str]:
+    return {statement.lhs, *(part for t in statement.terms for part in t.variable.split(":"))}
 
 
 def _linear(text: str) -> list[Statement]:
@@ -292,7 +308,7 @@ def _extended(trial: Trial, text: str, lines: Sequence[str]) -> Trial:
     whole = "\n".join([text, *lines])
     groups = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     settings = trial.condition.settings.stated()
-    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups), batch=None, reason="")
+    made = replace(trial, text=whole, rows=model_rows(whole, settings, groups, raw=trial.raw), batch=None, reason="")
     batch, reason = prepare_batch(made)
     return replace(made, batch=batch, reason=reason)
 
@@ -305,6 +321,7 @@ def make_sampler(
     variant: str | None = None,
     tests: Sequence[str] = (),
     restrictions: Sequence[str] = (),
+    nobs: int | None = None,
     jobs: int = 1,
     cluster: str | None = None,
     folder: Path | None = None,
@@ -321,6 +338,8 @@ def make_sampler(
         Propositions among them decide whether products and groups are fitted, too.
     restrictions : sequence of str
         ``"a == b"`` with labels of the model: each is a Wald test of its own.
+    nobs : int, optional
+        A number of respondents that will be drawn.
     jobs, cluster, folder
         As in :func:`b2b_sem.monte_carlo`.
 
@@ -348,9 +367,10 @@ def make_sampler(
         cell = cells[0]
     population = spec.population_spec
     assert population is not None  # cells() would have raised
-    plan = make_plan(spec.changed(population, cell.change))
-    size = max(plan.spec.n, 2 * len(plan.items))
-    plain = prepare_trial(spec, plan, replace(cell, n=size), seed)
+    plan = plan_of(spec.changed(population, cell.change))
+    size = max(plan.spec.n if nobs is None else nobs, 2 * len(plan.items))
+    plain = prepare_trial(spec, plan, replace(cell, n=size, name=f"n={size}"), seed)
+    check_options(plain)
     text, differences = _differences(plain, plan)
     asked_for = [_restriction(k, line) for k, line in enumerate(restrictions, 1)]
     extra = (*differences, *asked_for)
@@ -361,7 +381,8 @@ def make_sampler(
         if mark.exists() and mark.read_text(encoding="utf-8") != content:
             raise DataError("this folder holds samples with other tests", file=folder, hint="give another folder")
         write_text(mark, content)
-    return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder)
+    ready = {} if extra or text else {size: plain}
+    return TrialSampler(spec, plan, cell, seed, extra, text, jobs, cluster, folder, first=size, _trials=ready)
 
 
 def _with_claims(spec: MonteCarloSpec, tests: Sequence[str]) -> MonteCarloSpec:
@@ -401,7 +422,7 @@ def _restriction(number: int, text: str) -> tuple[PowerTest, str]:
     return PowerTest("restriction", text, ""), f"restriction_{number} := ({left}) - ({right})"
 
 
-def _differences(trial: Trial, plan: Plan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
+def _differences(trial: Trial, plan: Plan | TextPlan) -> tuple[str, tuple[tuple[PowerTest, str], ...]]:
     """Return the model with labels, and the tests that paths differ between two groups; nothing without groups."""
     levels = tuple(dict.fromkeys(key[3] for key in trial.rows if key[3]))
     if len(levels) != 2:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from b2b_sem import resources
 from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.montecarlo import population as text_population
@@ -19,18 +20,23 @@ from b2b_sem.analysis.power_sample import MomentSampler, Sampler, check_failures
 from b2b_sem.analysis.power_search import Goal, search
 from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
 from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower
+from b2b_sem.simulate.experiment import plan_of
 from b2b_sem.simulate.power_trial import as_study, make_sampler
-from b2b_sem.simulate.respond import make_plan
-from b2b_sem.spec.loader import load_montecarlo, load_simulation
+from b2b_sem.spec.loader import load_montecarlo, load_population
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.moderation import read_product
 from b2b_sem.spec.montecarlo import MonteCarloSpec, changed_population
+from b2b_sem.spec.reader import Reader
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["Source", "find_effect", "find_rows", "load_source", "sampled_power"]
 
-Source = str | os.PathLike[str] | SimulationSpec | MonteCarloSpec | Population | Mapping[str, Population]
+Source = (
+    str | os.PathLike[str] | SimulationSpec | TextPopulation | MonteCarloSpec | Population | Mapping[str, Population]
+)
+Described = SimulationSpec | TextPopulation | MonteCarloSpec
 Progress = Callable[[int, int], None]
 #: Options of a fit of moments.
 MOMENT_OPTIONS = ("likelihood", "std_lv", "orthogonal", "meanstructure", "fixed_x")
@@ -42,24 +48,26 @@ START = 200
 FURTHEST = {"~": 3.0, "~~": 0.999, "mean": 5.0}
 
 
-def load_source(source: Source) -> SimulationSpec | MonteCarloSpec | str | Population | Mapping[str, Population]:
+def load_source(
+    source: Source,
+) -> SimulationSpec | TextPopulation | MonteCarloSpec | str | Population | Mapping[str, Population]:
     """Return a population file as what it holds; lavaan text and moments as they are.
 
     Raises
     ------
     SpecError
-        If a file is neither a simulation nor a Monte Carlo study, or is not valid.
+        If a file is neither a population nor a Monte Carlo study, or is not valid.
     """
-    if isinstance(source, SimulationSpec | MonteCarloSpec | Population | Mapping):
+    if isinstance(source, Described | Population | Mapping):
         return source
     if isinstance(source, str) and ("~" in source or "\n" in source):
         return source
-    try:
-        return load_simulation(source)
-    except SpecError as error:
-        if "this is a montecarlo file" not in str(error):
-            raise
-    return load_montecarlo(source)
+    path = resources.resolve("simulations", source, None)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        plain = Reader(path).plain
+        if isinstance(plain, dict) and plain.get("kind") == MonteCarloSpec.KIND:
+            return load_montecarlo(path)
+    return load_population(path)
 
 
 def sampled_power(
@@ -196,7 +204,7 @@ def find_rows(
 
 
 def find_effect(
-    population: str | os.PathLike[str] | SimulationSpec | MonteCarloSpec,
+    population: str | os.PathLike[str] | Described,
     effect: str,
     model: str | Path | ModelSpec | None = None,
     *,
@@ -218,13 +226,15 @@ def find_effect(
 ) -> EffectSearch:
     """Search the smallest effect that a number of rows finds with the asked power, by samples.
 
-    One value of the population file is varied, with the sign it has there; all others stay, and residual variances
-    are solved anew so that all variances stay 1.
+    One value of the population file is varied, with the sign it has there; all others stay. Residual variances are
+    solved anew where the file states variances (all variances stay 1 in standardized files), and stay where it states
+    them.
 
     Parameters
     ----------
     population, model
-        A simulation or Monte Carlo file; lavaan text has ``power(..., detectable=True)``.
+        A population or Monte Carlo file, with standardized values or lavaan text. For text and moments themselves there
+        is ``power(..., detectable=True)``.
     effect : str
         "PC ~ NR" (a path), "NR ~~ PE" (a correlation), "RR ~ PC:PX" (a product); "regulated: PC ~ RE" (the path of a
         level: its difference from the reference level is the effect) or "regulated: AU" (a mean of a level).
@@ -250,7 +260,7 @@ def find_effect(
     goal = Goal(power=power, precision=precision, level=level, samples=_whole(replications, "replications", 1))
     _whole(batch, "batch", 10)
     source = load_source(population)
-    if not isinstance(source, SimulationSpec | MonteCarloSpec):
+    if not isinstance(source, Described):
         raise Unsupported(
             "effects of populations in lavaan text are not varied by samples",
             hint="theory holds for them: power(..., detectable=True)",
@@ -264,6 +274,11 @@ def find_effect(
     if change is not None and change not in study.conditions.changes:
         raise DataError(f"'{study.id}' has no change '{change}'.{did_you_mean(change, study.conditions.changes)}")
     base = study.changed(base, change or "")
+    if isinstance(base, SimulationSpec) and not base.standardized:
+        raise Unsupported(
+            f"effects of populations with raw values are not varied by samples: '{base.id}' has such values",
+            hint="change the value in the file, and ask for the power of each",
+        )
     place, null, value, op = _place(base, effect)
     sign = math.copysign(1.0, value - null) if value != null else 1.0
     rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
@@ -280,7 +295,7 @@ def find_effect(
         changes = {label: _nested(place, null + sign * size)}
         conditions = study.conditions.model_copy(update={"changes": changes})
         one = study.model_copy(update={"conditions": conditions}).tie(base, own_model)
-        return make_sampler(one, seed=chosen, tests=(name,), jobs=jobs, cluster=cluster, change=label, **own)
+        return make_sampler(one, seed=chosen, tests=(name,), nobs=rows, jobs=jobs, cluster=cluster, change=label, **own)
 
     counts: list[dict[str, Any]] = []
     alpha_used = study.alpha
@@ -334,7 +349,7 @@ def find_effect(
 
 
 def _study(
-    source: SimulationSpec | MonteCarloSpec,
+    source: Described,
     model: str | Path | ModelSpec | None,
     alpha: float | None,
     settings: Mapping[str, Any],
@@ -366,7 +381,7 @@ def _sampler(
         raise DataError(f"tests={tests!r} is one name", hint="give a list of names")
     place = None if folder is None else Path(folder)
     source = load_source(population)
-    if isinstance(source, SimulationSpec | MonteCarloSpec):
+    if isinstance(source, Described):
         study, own = _study(source, model, alpha, settings)
         drawn = study.population_spec
         assert drawn is not None
@@ -413,8 +428,10 @@ def _sampler(
 # ---- effects of a file ---------------------------------------------------------------------------------------------
 
 
-def _place(spec: SimulationSpec, effect: str) -> tuple[tuple[int | str, ...], float, float, str]:
+def _place(spec: SimulationSpec | TextPopulation, effect: str) -> tuple[tuple[int | str, ...], float, float, str]:
     """Return where a file states an effect, its value there when there is none, its value, and its kind."""
+    if isinstance(spec, TextPopulation):
+        return _text_place(spec, effect)
     level, _, rest = effect.rpartition(":")
     values = spec.values
     groups = spec.groups
@@ -450,6 +467,22 @@ def _place(spec: SimulationSpec, effect: str) -> tuple[tuple[int | str, ...], fl
     )
 
 
+def _text_place(spec: TextPopulation, effect: str) -> tuple[tuple[int | str, ...], float, float, str]:
+    known = {}
+    for row in spec.table().rows:
+        value = row.start if row.free else row.value
+        if row.op in ("~", "~~") and row.lhs != row.rhs and row.user:
+            known[f"{row.lhs} {row.op} {row.rhs}"] = (row, 0.0 if value is None else float(value))
+    for name, (row, value) in known.items():
+        sides = {(row.lhs, row.rhs), (row.rhs, row.lhs)} if row.op == "~~" else {(row.lhs, row.rhs)}
+        if read_pair(effect, row.op) in sides:
+            return ("values", name), 0.0, value, row.op
+    raise DataError(
+        f"'{spec.id}' does not state an effect '{effect}'.{did_you_mean(effect, known)}",
+        hint="it states " + ", ".join(known),
+    )
+
+
 def _nested(place: Sequence[int | str], value: float) -> dict[str, Any]:
     out: Any = value
     for name in reversed(place):
@@ -457,16 +490,18 @@ def _nested(place: Sequence[int | str], value: float) -> dict[str, Any]:
     return dict(out)
 
 
-def _furthest(spec: SimulationSpec, place: Sequence[int | str], null: float, sign: float, op: str) -> float:
+def _furthest(
+    spec: SimulationSpec | TextPopulation, place: Sequence[int | str], null: float, sign: float, op: str
+) -> float:
     """Return the largest distance from no effect at which the population exists."""
     most = FURTHEST.get(op, FURTHEST["~"])
 
     def possible(size: float) -> bool:
         try:
             changed = changed_population(spec, _nested(place, null + sign * size))
-            if any(changed.problems()):
+            if any(not problem.weak for problem in changed.problems()):
                 return False
-            make_plan(changed)
+            plan_of(changed)
         except (SpecError, ValueError):  # an impossible population, or a value that a file may not have
             return False
         return True

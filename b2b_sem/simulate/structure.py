@@ -84,6 +84,8 @@ class Population:
         populations, and in levels with thresholds of their own.
     raw : bool
         Whether values are in the metric of the answers.
+    facets : frozenset of str
+        The facet factors among the latents; empty: everything that latents in `higher` lead to.
     """
 
     covariates: tuple[str, ...]
@@ -106,6 +108,11 @@ class Population:
     node_sd: Mapping[str, float] = field(default_factory=dict)
     cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     raw: bool = False
+    facets: frozenset[str] = frozenset()
+
+    def is_facet(self, outcome: str, predictor: str) -> bool:
+        """Whether a path is the loading of a facet factor on the latent above it."""
+        return predictor in self.higher and (not self.facets or outcome in self.facets)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -224,12 +231,12 @@ class Population:
         """
         scale = {} if not self.raw else {**self.disturbance_sd, **self.residual_sd}
         rows = [(latent, "=~", item, value) for latent, item, value in self.loadings]
-        rows += [(b, "=~", a, v) for a, b, v in self.paths if b in self.higher]
-        rows += [(a, "~", b, v) for a, b, v in self.paths if b not in self.higher]
+        rows += [(b, "=~", a, v) for a, b, v in self.paths if self.is_facet(a, b)]
+        rows += [(a, "~", b, v) for a, b, v in self.paths if not self.is_facet(a, b)]
         rows += [(x.outcome, "~", f"{x.first}:{x.second}", x.value) for x in self.interactions]
         sources = {b for _, b, _ in self.paths}
         outcomes = set(self.outcomes)
-        facets = {a for a, b, _ in self.paths if b in self.higher}
+        facets = {a for a, b, _ in self.paths if self.is_facet(a, b)}
         for i, a in enumerate(self.nodes):
             for j in range(i + 1, len(self.nodes)):
                 b = self.nodes[j]

@@ -48,7 +48,6 @@ from b2b_sem.spec.syntax import parse_model
 
 __all__ = [
     "FIT_MEASURES",
-    "SHAPING",
     "Batch",
     "Key",
     "Trial",
@@ -59,6 +58,7 @@ __all__ = [
     "prepare_batch",
     "replication_seed",
     "sample_moments",
+    "shaping",
 ]
 
 Array = NDArray[np.float64]
@@ -97,7 +97,7 @@ _BATCHED: Mapping[str, tuple[Any, ...]] = {
     "engine": ("auto", "native"),
 }
 #: Options that shape the parameter table.
-SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
+_SHAPING = ("meanstructure", "std_lv", "orthogonal", "fixed_x")
 #: Respondents of the sample whose solution all replications of a batch start from.
 _PILOT = 20_000
 #: Scaled gradient at which a sample of a batch is done: estimates agree with those of ``fit`` to about 1e-8.
@@ -117,6 +117,12 @@ def key_of(lhs: str, op: str, rhs: str, group: str = "") -> Key:
     return (rhs, op, lhs, group) if op == "~~" and rhs < lhs else (lhs, op, rhs, group)
 
 
+def shaping(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a fit that shape its parameter table, as :func:`build_table` takes them."""
+    out = {name: settings[name] for name in _SHAPING if name in settings}
+    return out | {"growth": True, "meanstructure": True} if settings.get("kind") == "growth" else out
+
+
 def model_rows(
     text: str, settings: Mapping[str, Any], groups: tuple[str, ...], *, raw: bool = False
 ) -> tuple[Key, ...]:
@@ -124,10 +130,9 @@ def model_rows(
 
     Of the raw solution these are the free ones, and intercepts are among them.
     """
-    shaping = {name: settings[name] for name in SHAPING if name in settings}
     parsed = parse_model(text)
     products = product_entries(parsed)
-    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping)
+    table = build_table(linear_part(parsed) if products else parsed, groups=groups, **shaping(settings))
     ops = ("=~", "~", "~~", "~1") if raw else ("=~", "~", "~~")
     own = [key_of(r.lhs, r.op, r.rhs) for r in table.rows if r.op in ops and not r.exo and (r.free or not raw)]
     own += [key_of(e.lhs, e.op, e.rhs) for e in products]
@@ -217,10 +222,11 @@ class Trial:
         """
         numbers = range(block * self.size, (block + 1) * self.size)
         out = _blank(len(numbers), len(self.rows), len(self.propositions))
+        # all of it: the last digits of sums may depend on the threads, which workers have fewer of
         with single_thread():
             left = list(range(len(numbers))) if self.batch is None else self._together(self.batch, numbers, out)
-        for r in left:
-            self._alone(numbers[r], r, out)
+            for r in left:
+                self._alone(numbers[r], r, out)
         out["why"] = np.array(out["why"].tolist())  # as long as the longest reason, mostly none
         return out
 
@@ -468,7 +474,7 @@ def prepare_batch(trial: Trial) -> tuple[Batch | None, str]:
     parsed = parse_model(trial.text)
     if product_entries(parsed) or any(e.op in ("|", "~*~") for e in parsed.entries):
         return None, "products or ordinal items"
-    table = build_table(parsed, **{name: settings[name] for name in SHAPING if name in settings})
+    table = build_table(parsed, **shaping(settings))
     if table.exogenous or table.definitions or not set(table.observed) <= set(trial.plan.items):
         return None, "covariates or defined parameters"
     n = trial.condition.n

@@ -327,7 +327,7 @@ def _mixture(
     parents: dict[str, list[str]] = {}
     pairs = [(outcome, predictor) for outcome, predictor, _ in first.paths]
     if regressions is not None:
-        pairs = [(a, b) for a, b in pairs if (a, b) in regressions or b in first.higher]
+        pairs = [(a, b) for a, b in pairs if (a, b) in regressions or first.is_facet(a, b)]
     fitted = set(pairs)
     for outcome, predictor in pairs:
         parents.setdefault(outcome, []).append(predictor)

@@ -144,6 +144,11 @@ class Document(Node):
         """Return the type that content of this kind is read as; most kinds have one only."""
         return cls
 
+    @classmethod
+    def advise(cls, problem: Problem) -> Problem:
+        """Return a finding of the reader with a better hint, where this kind of file has one."""
+        return problem
+
     @property
     def origin(self) -> Origin | None:
         """File, digest and positions, or None for an object made in Python."""

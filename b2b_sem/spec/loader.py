@@ -193,7 +193,7 @@ def _with_text(draft: _Draft[Any], population: TextPopulation) -> TextPopulation
         draft.problems.append(problem)
         return population
     made = population.model_copy(update={"text": text})
-    made._origin, made._at = draft.origin, population._at
+    made._origin, made._at, made._read = draft.origin, population._at, True
     draft.problems += made.problems()
     return made
 
@@ -323,7 +323,7 @@ def _open(path: Path, spec: type[D]) -> _Draft[D]:
     try:
         draft.spec = spec.model_validate(reader.plain)
     except ValidationError as error:
-        draft.problems = [explain(e, spec, reader.plain) for e in error.errors()]
+        draft.problems = [spec.advise(explain(e, spec, reader.plain)) for e in error.errors()]
         draft.spec = _without(reader.plain, error, spec)
     if draft.spec is not None:
         made = draft.spec

@@ -12,7 +12,10 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, ValidationError
 from b2b_sem.errors import B2BSemError, DataError, SpecError
 from b2b_sem.spec.base import Code, Document, FitSettings, Location, Node, Problem, Text
 from b2b_sem.spec.model import ModelSpec
+from b2b_sem.spec.partable import build_table
+from b2b_sem.spec.product import linear_part
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.syntax import parse_model
 from b2b_sem.spec.text import TextPopulation, TextValues
 
 __all__ = ["CHANGEABLE", "Condition", "Conditions", "MonteCarloSpec", "changed_population"]
@@ -166,6 +169,7 @@ class MonteCarloSpec(Document):
         """Yield what does not fit together with the population and the model to fit."""
         if isinstance(population, TextPopulation):
             drawn, survey = set(population.table().observed), None
+            wanted = build_table(linear_part(parse_model(model.syntax()))).observed
             yield from self._text_problems(population)
         else:
             source, survey = population.model_spec, population.survey_spec
@@ -177,7 +181,8 @@ class MonteCarloSpec(Document):
                     f"the values of '{population.id}' are standardized: nothing is known of the raw ones",
                     "Take it out, or write the population with 'standardized: false'.",
                 )
-        absent = [item for item in model.items(survey) if item not in drawn]
+            wanted = tuple(model.items(survey))
+        absent = [item for item in wanted if item not in drawn]
         if absent:
             listing = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
             yield Problem(
@@ -273,7 +278,7 @@ def changed_population(population: P, change: Mapping[str, Any]) -> P:
     plain = population.model_dump(exclude_unset=True)
     merged = type(population).model_validate(_merged(plain, change))
     merged._origin = population._origin
-    for name in ("_model", "_survey", "_at"):
+    for name in ("_model", "_survey", "_at", "_read"):
         if hasattr(population, name):
             setattr(merged, name, getattr(population, name))
     return cast(P, merged)

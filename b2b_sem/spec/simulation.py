@@ -7,6 +7,7 @@ other kind of population, in the metric of the answers, is that of the module ``
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -193,6 +194,16 @@ class SimulationSpec(Document):
 
             return cast(type[Self], TextPopulation)
         return cls
+
+    @classmethod
+    def advise(cls, problem: Problem) -> Problem:
+        """Say how raw values are written, where the file has some and does not say so."""
+        from b2b_sem.spec.raw import RawValues
+
+        raw = RawValues.model_fields.keys() - PopulationValues.model_fields.keys()
+        if cls is SimulationSpec and problem.loc[:1] == ("values",) and problem.loc[-1] in raw:
+            return replace(problem, hint="Write 'standardized: false' if values are in the metric of the answers.")
+        return problem
 
     @property
     def model_spec(self) -> ModelSpec | None:

@@ -67,6 +67,7 @@ class TextPopulation(TextValues, Document):
     description: Text | None = None
 
     _at: Location = PrivateAttr(())
+    _read: bool = PrivateAttr(False)  # the text is that of the file that is named
 
     # ---- what a population with a survey has, too --------------------------------------------------------------------
 
@@ -74,6 +75,11 @@ class TextPopulation(TextValues, Document):
     def facts(self) -> Mapping[str, object]:
         """Background facts: none."""
         return {}
+
+    @property
+    def survey_spec(self) -> None:
+        """Survey: none."""
+        return None
 
     @property
     def clusters(self) -> None:
@@ -135,7 +141,7 @@ class TextPopulation(TextValues, Document):
             )
 
     def _problems(self) -> Iterator[Problem]:
-        if (self.text is None) == (self.file is None) and not self._resolved:
+        if (self.text is None) == (self.file is None) and not self._read:
             yield Problem((), "give either 'text' (lavaan text with values) or 'file' (where it stands)")
         if self.text is None:
             return
@@ -155,11 +161,6 @@ class TextPopulation(TextValues, Document):
             return
         yield from self._value_problems(parsed)
         yield from self._shape_problems(names)
-
-    @property
-    def _resolved(self) -> bool:
-        """Whether the text was read from the file that is named."""
-        return self.text is not None and self.file is not None and self._origin is not None
 
     def _text_problems(self, parsed: ParsedModel) -> Iterator[Problem]:
         def at(entry: Entry, message: str, hint: str) -> Problem:
@@ -209,11 +210,12 @@ class TextPopulation(TextValues, Document):
                 if name not in names:
                     near = did_you_mean(name, names)
                     yield Problem((section, name), f"the population has no variable '{name}'.{near}", at_key=True)
-        for name in names:
+        alike = not isinstance(self.skew, dict) and not isinstance(self.kurtosis, dict)
+        for k, name in enumerate(names):
             skew, kurtosis = (_of(given, name) for given in (self.skew, self.kurtosis))
-            for problem in Moments(skew=skew, kurtosis=kurtosis).check(()):
+            for problem in () if alike and k else Moments(skew=skew, kurtosis=kurtosis).check(()):
                 at = ("kurtosis", name) if isinstance(self.kurtosis, dict) else ("kurtosis",)
-                yield Problem(at, f"{name}: {problem.message}", problem.hint)
+                yield Problem(at, problem.message if alike else f"{name}: {problem.message}", problem.hint)
             if name in self.shares and (skew or kurtosis):
                 yield Problem(
                     ("shares", name), f"shares of the answers to '{name}' cannot be asked for: it is not normal",

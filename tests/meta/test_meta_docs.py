@@ -107,7 +107,7 @@ def test_the_readme_has_a_python_example_of_ten_lines() -> None:
     assert len(block.strip().splitlines()) <= 12
 
 
-@pytest.mark.parametrize("name", ["docs/survey-files.md", "docs/study-files.md"])
+@pytest.mark.parametrize("name", ["docs/survey-files.md", "docs/study-files.md", "docs/monte-carlo.md"])
 def test_yaml_in_the_documents_is_valid(name: str, tmp_path: Path) -> None:
     kinds = []
     for block in code_blocks(ROOT / name, "yaml"):
@@ -118,7 +118,8 @@ def test_yaml_in_the_documents_is_valid(name: str, tmp_path: Path) -> None:
     loaders = {
         "survey": loader.load_survey,
         "model": loader.load_model,
-        "simulation": loader.load_simulation,
+        "simulation": loader.load_population,
+        "montecarlo": loader.load_montecarlo,
         "study": partial(loader.load_study, check_data=False),
     }
     files = sorted(tmp_path.iterdir())

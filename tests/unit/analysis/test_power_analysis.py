@@ -280,6 +280,15 @@ def test_other_tests_of_rmsea() -> None:
     assert own["power"].tolist() == pytest.approx([float(rmsea_power(300, 24, *p)) for p in ((0.03, 0.06), (0, 0.04))])
 
 
+def test_tests_of_rmsea_of_the_same_kind_tell_their_numbers() -> None:
+    found = analytic_power(
+        POPULATION.format(a=0.3), MODEL, nobs=300, rmsea=[(0.03, 0.06), (0.05, 0.08), (0.05, 0.02)], indirect=False
+    )
+    names = found.table.query("kind == 'rmsea'")["test"].tolist()
+    assert names == ["close fit, 0.03 against 0.06", "close fit, 0.05 against 0.08", "not close fit"]
+    assert str(found).count("0.03 against 0.06") == 1
+
+
 # ---- answers missing by chance ---------------------------------------------------------------------------------------
 
 

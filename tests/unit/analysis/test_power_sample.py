@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
+from typing import ClassVar
 
 import pytest
 
@@ -170,6 +171,7 @@ def test_search_without_an_effect_ends_at_the_largest_size() -> None:
 def test_samples_without_a_solution_are_counted_or_left_out() -> None:
     class Half:
         population, model, seed, alpha, smallest, largest, notes = "p", "m", 1, 0.05, 10, 1000, ()
+        why: ClassVar = {50: "no minimum was found"}
         tests = (PowerTest("path", "y~x"), PowerTest("path", "z~x"))
 
         def draw(self, size: int, visit: int, count: int):
@@ -184,7 +186,7 @@ def test_samples_without_a_solution_are_counted_or_left_out() -> None:
     row = found.table.iloc[0]
     assert (row["power"], row["power_all"], row["used"], row["failed"]) == (1.0, 0.5, 10, 10)
     (note,) = found.notes
-    assert "10 of 20 samples have no usable solution" in note
+    assert "10 of 20 samples have no usable solution (most often: no minimum was found)" in note
     assert "z~x could be tested in 8 of 20" in note
     many = sample_power(Half(), [], nobs=50, replications=20, failures="exclude")  # type: ignore[arg-type]
     assert many.table.equals(found.table)  # both are always shown

@@ -23,6 +23,7 @@ class Fragile:
     marks: Path | None = None
     size: int = 4
     seconds: float = 0.0
+    weight: Any = None
 
     def run(self, block: int) -> dict[str, Any]:
         time.sleep(self.seconds)
@@ -31,4 +32,7 @@ class Fragile:
                 (self.marks / str(block)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         rng = np.random.default_rng([7, block])
-        return {"x": rng.standard_normal((self.size, 3)), "why": np.array([f"block {block}"] * self.size)}
+        x = rng.standard_normal((self.size, 3))
+        if self.weight is not None:
+            x = x + self.weight[block]
+        return {"x": x, "why": np.array([f"block {block}"] * self.size)}

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from broken_task import Fragile
 
-from b2b_sem.engine import blocks
+from b2b_sem.engine import blocks, pool
 from b2b_sem.engine.blocks import run_blocks
 from b2b_sem.engine.pool import ATTEMPTS
 from b2b_sem.errors import B2BSemError, B2BSemWarning
@@ -64,3 +64,15 @@ def test_a_block_that_always_kills_ends_the_run_clearly(tmp_path: Path) -> None:
     # what is kept is used by the next run, whose workers live
     found = run_blocks(Fragile(), "run", 8, 1, tmp_path)
     np.testing.assert_array_equal(found["x"], run_blocks(Fragile(), "run", 8, 1, None)["x"])
+
+
+def test_large_arrays_are_shared_and_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Fragile(weight=np.arange(3.0) + np.zeros((200_000, 3)))
+    assert isinstance(pool._packed(task), bytes)
+    monkeypatch.setattr(pool, "LARGE", 1_000_000)
+    assert pool._packed(task) is task
+    whole, found = (run_blocks(task, "run", 6, jobs, None) for jobs in (1, 2))
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], found[name])
+    bare = run_blocks(Fragile(), "run", 6, 1, None)["x"]
+    np.testing.assert_array_equal(whole["x"], bare + np.array([0.0, 1.0, 2.0]))

@@ -8,6 +8,7 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.report.power_figure import MOST, power_figures
+from b2b_sem.report.power_table import power_tables
 
 ITEMS = "\n".join(f"{v} ~~ .5*{v}" for v in ("x1", "x2", "x3", "Y"))
 TEXT = f"F =~ 1*x1 + c(.8, .6)*x2 + .7*x3\nY ~ c(.3, .5)*F\n{ITEMS}"
@@ -36,3 +37,21 @@ def test_many_tests_show_those_with_the_least_power() -> None:
     (figure,) = power_figures(found)
     assert [t.name for t in figure.plot.data] == [f"y~{v}" for v in names[:MOST]]
     assert "2 tests with more power" in figure.caption
+
+
+def test_the_page_has_a_table_of_all_tests(tmp_path: Path) -> None:
+    found = bs.power(TEXT, "F =~ x1 + x2 + x3\nY ~ c(a, b)*F", nobs=200, restrictions=["a == b"])
+    (made,) = power_tables(found)
+    keys = [c.key for c in made.columns]
+    rows = [dict(zip(keys, row, strict=True)) for row in made.rows]
+    own = found.table
+    assert [r["power"] for r in rows] == own["power"].tolist()
+    assert [r["rows_needed"] for r in rows] == own["rows_needed"].tolist()
+    assert rows[1]["label"] == "F -> Y (Group 2)"
+    assert "detectable" not in keys
+    page = bs.write_figures(found, tmp_path / "power.html").read_text(encoding="utf-8")
+    assert "F → Y (Group 2)" in page
+    assert "Power with 200 respondents" in page
+    small = bs.power(TEXT, "F =~ x1 + x2 + x3\nY ~ c(a, b)*F", nobs=200, detectable=True)
+    (further,) = power_tables(small)
+    assert "detectable" in [c.key for c in further.columns]

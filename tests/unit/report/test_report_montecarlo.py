@@ -286,3 +286,39 @@ def test_lines(result: MonteCarloResult) -> None:
     assert next(t for t in lines if t.startswith("P9 ")).split()[1:] == ["-", "-", "-"]
     lost = result.replications.assign(failed=2)
     assert verdict_lines(with_table(result, "replications", lost))[-1] == "n=600: 2 of 4 samples have no solution"
+
+
+RAW = """
+kind: montecarlo
+schema_version: 1
+id: raw
+title: Raw values
+population:
+  text: |
+    F =~ 1*x1 + 12*x2 + 0.5*x3
+    F ~~ 2*F
+    x1 ~~ 1*x1
+    x2 ~~ 90*x2
+    x3 ~~ 1*x3
+    x2 ~ 40*1
+conditions: {n: [200]}
+options: {meanstructure: true}
+replications: 6
+seed: 2
+"""
+
+
+def test_raw_values_are_not_called_standardized(tmp_path: Path) -> None:
+    (tmp_path / "raw.yaml").write_text(RAW, encoding="utf-8")
+    result = monte_carlo(tmp_path / "raw.yaml")
+    tables = montecarlo_tables(result)
+    loading = next(row for row in tables["loadings"].rows if row[0] == "F → x2")
+    assert loading[2] == pytest.approx(12.0)
+    means = {row[0]: row[2] for row in tables["intercepts"].rows}
+    assert means == pytest.approx({"x1 ~1": 0.0, "x2 ~1": 40.0, "x3 ~1": 0.0})
+    page = write_monte_carlo_report(result, tmp_path / "raw.html").read_text(encoding="utf-8")
+    assert "Raw solution" in page
+    assert "Standardized" not in page.split("<script")[0]
+    figure = draw_estimates(result)
+    assert figure is not None
+    assert figure.plot.layout.xaxis.title.text == "Estimate"

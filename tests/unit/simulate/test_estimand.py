@@ -163,3 +163,58 @@ def test_within_level_values_are_those_of_large_samples(tmp_path: Path, truth) -
     off = (table["mean"] - table["true"]).abs() / (table["mean_se"] / np.sqrt(2)).clip(lower=1e-6)
     assert off[table["mean_se"] > 0].max() < 4.5
     assert (table["true"] - table["mean"]).abs().max() < 0.02
+
+
+GROWTH = """
+    kind: montecarlo
+    schema_version: 1
+    id: growth
+    title: Growth
+    population:
+      text: |
+        i =~ 1*y1 + 1*y2 + 1*y3 + 1*y4
+        s =~ 0*y1 + 1*y2 + 2*y3 + 3*y4
+        i ~ 5*1
+        s ~ 0.8*1
+        i ~~ 2*i
+        s ~~ 0.3*s
+        i ~~ 0.2*s
+        y1 ~~ 1*y1
+        y2 ~~ 1*y2
+        y3 ~~ 1*y3
+        y4 ~~ 1*y4
+    model: growth.lav
+    conditions: {n: [500]}
+    options: {kind: growth}
+    replications: 12
+    seed: 5
+"""
+
+
+def test_growth_has_means_of_its_factors(tmp_path: Path) -> None:
+    (tmp_path / "growth.yaml").write_text(dedent(GROWTH), encoding="utf-8")
+    text = "i =~ 1*y1 + 1*y2 + 1*y3 + 1*y4\ns =~ 0*y1 + 1*y2 + 2*y3 + 3*y4\n"
+    (tmp_path / "growth.lav").write_text(text, encoding="utf-8")
+    table = monte_carlo(tmp_path / "growth.yaml").parameters
+    rows = {f"{r['lhs']}{r['op']}{r['rhs']}": r for r in table.to_dict("records")}
+    true = {"i~1": 5.0, "s~1": 0.8, "i~~i": 2.0, "s~~s": 0.3, "i~~s": 0.2}
+    assert {name: rows[name]["true"] for name in true} == pytest.approx(true, abs=1e-6)
+    assert set(rows) == {*true, *(f"y{k}~~y{k}" for k in range(1, 5))}
+    assert all(abs(r["bias"]) < 4 * r["bias_mcse"] for r in rows.values())
+    assert all(abs(r["mean"] - r["true"]) < 0.15 for r in rows.values())
+
+
+def test_products_do_not_take_the_values_of_other_equations(tmp_path: Path) -> None:
+    study = dedent(STUDY % (GROUPS % "sector")).replace("population.yaml", "lima2026_sectors")
+    (tmp_path / "study.yaml").write_text(study.replace("fitted.yaml", "short.lav"), encoding="utf-8")
+    model = "PC =~ pc1 + pc2 + pc3 + pc4\nRE =~ re1 + re2 + re3 + re4\nPC ~ RE\nRE ~~ a*RE\ntwice := 2*a\n"
+    (tmp_path / "short.lav").write_text(model.replace("RE ~~ a*RE", "PC ~~ c(a, b)*PC"), encoding="utf-8")
+    spec = load_montecarlo(tmp_path / "study.yaml")
+    assert spec.population_spec is not None
+    plan = make_plan(spec.population_spec)
+    trial = prepare_trial(spec, plan, spec.cells()[0], 1)
+    found = dict(zip(trial.rows, true_values(plan, trial), strict=True))
+    assert found["PC", "~", "RE", "regulated"] == pytest.approx(0.15)
+    assert found["PC", "~", "RE", "non_regulated"] == pytest.approx(0.40)
+    assert np.isnan(found["PC", "~~", "PC", "regulated"])  # NR is left out
+    assert all(np.isnan(v) for key, v in found.items() if key[1] == ":=")

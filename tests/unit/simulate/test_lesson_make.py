@@ -228,6 +228,12 @@ def test_sections_that_a_lesson_would_not_tell_of_are_refused(section: str, tmp_
         make_lesson(path, 50, 1)
 
 
+def test_raw_values_are_refused(tmp_path: Path) -> None:
+    spec = load_simulation(write_population(tmp_path)).model_copy(update={"standardized": False})
+    with pytest.raises(Unsupported, match="has raw values"):
+        make_lesson(spec, 50, 1)
+
+
 def test_a_model_in_lavaan_syntax_serves(tmp_path: Path) -> None:
     text = "A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A\n"
     (tmp_path / "two.lav").write_text(text, encoding="utf-8")

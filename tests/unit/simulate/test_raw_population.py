@@ -7,6 +7,7 @@ import pytest
 
 import b2b_sem as bs
 from b2b_sem.analysis.montecarlo import population as text_population
+from b2b_sem.errors import SpecError
 from b2b_sem.simulate.respond import simulate
 
 SCALES = {
@@ -299,6 +300,13 @@ def test_what_cannot_be_is_refused(write, refuses, old, new, message):
     refuses(write("", text.replace(old, new, 1)), message)
 
 
+def test_raw_values_that_are_not_said_to_be_raw(write):
+    with pytest.raises(SpecError) as caught:
+        simulate(write(CONTINUOUS, (VALUES % "").replace("standardized: false\n", "")))
+    hints = [problem.hint for problem in caught.value.problems]
+    assert "Write 'standardized: false' if values are in the metric of the answers." in hints
+
+
 def test_a_level_that_cannot_be_is_refused(write, refuses):
     groups = """
 groups: {split: sector, reference: 0, levels: {1: {%s}}}
@@ -347,3 +355,19 @@ values:
         assert pop.latent_cov()[2, 2] == pytest.approx(3.0)
         rows = {row[:3]: row[3] for row in pop.truth()}
         assert rows["B", "~~", "C"] == pytest.approx(-0.4)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "ordinal"])
+def test_power_by_theory_does_not_depend_on_the_scale(write, kind):
+    plain = "values:\n  loadings: {default: 0.8}\n  paths: {B ~ A: 0.3, C ~ A: 0.3, C ~ B: -0.2}\n"
+    plain += f"response: {{type: {kind}, mean: 4, sd: 1.5}}\n"
+    raw = """
+standardized: false
+values:
+  loadings: {default: 1.2, scales: {A: 0.6, B: 0.4}}
+  paths: {B ~ A: 0.45, C ~ A: 0.15, C ~ B: -0.066666666666666667}
+  variances: {A: 4, B: 9, C: 1, default: 2.25}
+"""
+    raw += f"response: {{type: {kind}}}\n"
+    tables = [bs.power(write(text, ""), nobs=150).table for text in (plain, raw)]
+    np.testing.assert_allclose(*(table["power"] for table in tables), atol=1e-7)

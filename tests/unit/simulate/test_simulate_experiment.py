@@ -15,6 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 from distributed import LocalCluster
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import b2b_sem as bs
 from b2b_sem.data.read import Responses
@@ -286,6 +287,19 @@ def test_workers_do_not_change_a_number(folder: Path, monkeypatch: pytest.Monkey
         assert {path.name: path.read_bytes() for path in (folder / place).glob("*/*.npz")} == blocks
 
 
+def test_samples_are_fitted_on_one_thread_everywhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    one = replace(trial(study(folder)), size=2, batch=None)
+    seen: list[set[int]] = []
+    monkeypatch.setattr(Trial, "_alone", lambda self, number, r, out: seen.append(threads()))
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert threads() == {2}
+        one.run(0)
+    assert seen == [{1}, {1}]
+
+
 def test_progress_is_told_to_the_end(folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     monte_carlo(study(folder), replications=5, progress=lambda done, total: seen.append((done, total)))
@@ -507,3 +521,38 @@ def test_claims_get_the_verdicts_of_a_study(tmp_path: Path) -> None:
     assert whole.fit.nobs == 600
     assert [VERDICTS[v] for v in found["verdict"][0]] == [v.verdict for v in whole.verdicts]
     assert "not testable here" not in [v.verdict for v in whole.verdicts]
+
+
+TEXT_STUDY = """
+    kind: montecarlo
+    schema_version: 1
+    id: words
+    title: Words
+    population:
+      text: |
+        F =~ 1*x1 + .8*x2 + .9*x3 + .7*x4
+        F ~~ 1*F
+        x1 ~~ .5*x1
+        x2 ~~ .5*x2
+        x3 ~~ .5*x3
+        x4 ~~ .5*x4
+      shares: {x4: [0.2, 0.5, 0.3]}
+    conditions:
+      n: [200]
+    replications: 6
+    seed: 3
+"""
+
+
+def test_a_population_of_text_says_whether_answers_are_cut_and_resumes(tmp_path: Path) -> None:
+    path = tmp_path / "words.yaml"
+    said = []
+    for old, new in (("", ""), ("      shares: {x4: [0.2, 0.5, 0.3]}\n", "")):
+        path.write_text(dedent(TEXT_STUDY.replace(old, new)), encoding="utf-8")
+        kept = tmp_path / f"kept{len(said)}"
+        first = monte_carlo(path, replications=3, folder=kept)
+        assert_same(monte_carlo(path), monte_carlo(path, folder=kept))
+        said.append(any("whole numbers" in note for note in first.notes))
+    assert said == [True, False]
+    with pytest.raises(bs.DataError, match="content of the files"):
+        monte_carlo(path, folder=tmp_path / "kept0")

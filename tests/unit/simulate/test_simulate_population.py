@@ -148,3 +148,21 @@ def test_cholesky_equals_numpy_and_refuses_what_is_not_positive_definite():
     s = x @ x.T
     np.testing.assert_allclose(np.array(cholesky(s.tolist())), np.linalg.cholesky(s), rtol=1e-12)
     assert cholesky([[1, 2], [2, 1]]) is None
+
+
+def test_paths_of_a_construct_above_facets_are_no_loadings():
+    pop = make_population(
+        latents=("Fa", "Fb", "F", "S"),
+        loadings={("Fa", "a"): 0.8, ("Fb", "b"): 0.7, ("S", "s"): 0.9},
+        paths={("Fa", "F"): 0.8, ("Fb", "F"): 0.7, ("S", "F"): 0.4},
+        higher=("F",),
+        facets=("Fa", "Fb"),
+        means={"F": 0.5, "S": 0.1},
+    )
+    rows = {(lhs, op, rhs): value for lhs, op, rhs, value in pop.truth()}
+    assert rows["F", "=~", "Fa"] == 0.8
+    assert rows["S", "~", "F"] == 0.4
+    assert ("F", "=~", "S") not in rows
+    # facet factors take over the mean of the construct, an outcome has its own
+    assert pop.means["Fa"] == pytest.approx(0.4)
+    assert pop.means["S"] == 0.1
