@@ -16,7 +16,7 @@ from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.montecarlo import population as text_population
 from b2b_sem.analysis.structural import fit as fit_model
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError, Unsupported, whole_number
 from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.fit import FitResult
 from b2b_sem.simulate.answer_moments import answer_population
@@ -91,8 +91,7 @@ def fit_cutoffs(
     >>> found.levels
     3
     """
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2):
-        raise DataError(f"n={n!r}", hint="give the number of respondents, such as 300")
+    n = None if n is None else whole_number(n, "n", 2)
     if isinstance(model, FitResult):
         if population is not None:
             raise DataError("a fit has values of its own", hint="leave population out, or give the model as text")
@@ -105,7 +104,7 @@ def fit_cutoffs(
         text, file = model_text(model)
         if n is None:
             raise DataError("there is no number of respondents", hint="give n=..., such as 300", file=file)
-        recipe = recipe_of_text(text, int(n), file)
+        recipe = recipe_of_text(text, n, file)
     recipe = recipe if n is None else recipe.at(int(n))
     return derive_cutoffs(recipe, replications=replications, seed=seed, jobs=jobs, progress=progress)
 

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from b2b_sem.engine.blocks import fill_store
-from b2b_sem.errors import DataError, SpecError, Unsupported
+from b2b_sem.errors import DataError, SpecError, Unsupported, whole_number
 from b2b_sem.measures.replication import PERFORMANCE, performance, share
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
@@ -50,7 +50,6 @@ __all__ = [
     "prepare_folder",
     "prepare_trial",
     "summarise",
-    "whole_number",
 ]
 
 Array = NDArray[np.float64]
@@ -118,8 +117,8 @@ def monte_carlo(
         If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    count = spec.replications if replications is None else whole_number(replications, "replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "seed", 0)
     whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
@@ -475,10 +474,3 @@ def _whole_answers(population: SimulationSpec | TextPopulation) -> bool:
     if isinstance(population, TextPopulation):
         return bool(population.cuts() or population.shares)
     return population.response.type == "ordinal"
-
-
-def whole_number(value: Any, what: str, least: int) -> int:
-    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
-    return int(value)

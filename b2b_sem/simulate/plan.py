@@ -18,14 +18,14 @@ import pandas as pd
 
 from b2b_sem.analysis.power_search import Found, Goal, search
 from b2b_sem.engine.blocks import run_blocks
-from b2b_sem.errors import DataError, ModelError, SpecError, Unsupported
+from b2b_sem.errors import DataError, ModelError, SpecError, Unsupported, whole_number
 from b2b_sem.measures.power import binomial_band, required_noncentrality
 from b2b_sem.results.plan import EFFECT_COLUMNS, HELD_COLUMNS, PLAN_COLUMNS, VISIT_COLUMNS, PlanResult
 from b2b_sem.results.verdict import SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.effect_size import SizedPopulation, sized_population
-from b2b_sem.simulate.experiment import hold_folder, prepare_trial, whole_number
+from b2b_sem.simulate.experiment import hold_folder, prepare_trial
 from b2b_sem.simulate.power import power as theory
 from b2b_sem.simulate.respond import make_plan, sources
 from b2b_sem.simulate.trial import Trial
@@ -160,7 +160,7 @@ def plan_sample(
     ['small', 'medium', 'large']
     """
     spec = plan if isinstance(plan, PlanSpec) else load_plan(plan, base)
-    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    number = spec.seed if seed is None else whole_number(seed, "seed", 0)
     whole_number(jobs, "jobs", 1)
     asked = spec.power if power is None else power
     if not spec.alpha < asked < 1:
