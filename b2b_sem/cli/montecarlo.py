@@ -39,7 +39,8 @@ def command(
     target = result_folder(out, spec.id)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
-    from b2b_sem.simulate.experiment import MARK, monte_carlo
+    from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.folder import MARK
 
     kept = fresh_blocks(target, MARK, resume=resume)
     line = ProgressLine("samples")

@@ -126,8 +126,6 @@ def command(
 
 def _is_study(population: str) -> bool:
     """Whether this is a Monte Carlo file, which power is counted for without further options."""
-    if "~" in population or "\n" in population:
-        return False
     from b2b_sem.simulate.sampled import load_source
     from b2b_sem.spec.montecarlo import MonteCarloSpec
 

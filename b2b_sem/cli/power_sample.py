@@ -60,7 +60,7 @@ def run_sampled(
     from b2b_sem.cli.output import write_result
     from b2b_sem.cli.progress import ProgressLine
     from b2b_sem.cli.sampling import fresh_blocks
-    from b2b_sem.simulate.experiment import MARK
+    from b2b_sem.simulate.folder import MARK
     from b2b_sem.simulate.sampled import Described, find_effect, find_rows, load_source, sampled_power
     from b2b_sem.spec.montecarlo import MonteCarloSpec
 

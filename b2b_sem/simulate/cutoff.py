@@ -24,6 +24,7 @@ from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import is_syntax
 
 __all__ = ["fit_cutoffs"]
 
@@ -118,7 +119,7 @@ def _planned(
     text = None if model is None else model_text(model)[0]
     if isinstance(population, Population):
         moments = population
-    elif isinstance(population, str) and ("~" in population or "\n" in population):
+    elif is_syntax(population):
         moments = text_population(population)
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -25,7 +23,8 @@ from b2b_sem.results.verdict import SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.effect_size import SizedPopulation, sized_population
-from b2b_sem.simulate.experiment import hold_folder, prepare_trial
+from b2b_sem.simulate.experiment import prepare_trial
+from b2b_sem.simulate.folder import folder_name, hold_folder
 from b2b_sem.simulate.power import power as theory
 from b2b_sem.simulate.respond import make_plan, sources
 from b2b_sem.simulate.trial import Trial
@@ -322,7 +321,7 @@ def _find(
         place = [p.id for p in trial.propositions].index(prop.id)
         row = None if pair is None else trial.rows.index((pair[0], "~", pair[1], ""))
         task = _Draws(trial, visit * blocks, place, row, prop.sign == "+")
-        kept = None if folder is None else folder / _slug(cell.name) / f"{n}-{asked}-{visit}"
+        kept = None if folder is None else folder / folder_name(cell.name) / f"{n}-{asked}-{visit}"
         found = run_blocks(task, "run", blocks, jobs, kept, size=trial.size, cluster=cluster)
         drawn.setdefault(n, []).append(found)
         hits = [float((found["verdict"] == VERDICTS.index(SUPPORTED)).sum())]
@@ -415,7 +414,3 @@ def _notes(spec: PlanSpec, population: str, power: float) -> tuple[str, ...]:
         "which the proposition could not be tested count as not supported.",
         "By itself: the same for the test of one path without adjustment. Theory: large-sample theory for that test.",
     )
-
-
-def _slug(name: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -34,6 +34,7 @@ from b2b_sem.simulate.uneven import check_shares, make_uneven
 from b2b_sem.spec.loader import load_model, load_population, load_survey
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import is_syntax
 from b2b_sem.spec.survey import SurveySpec, require_survey
 from b2b_sem.spec.text import TextPopulation, TextValues, text_population
 
@@ -191,7 +192,7 @@ def _population(
 ) -> SimulationSpec | TextPopulation:
     if isinstance(given, SimulationSpec | TextPopulation):
         return given
-    if isinstance(given, str) and ("~" in given or "\n" in given):
+    if is_syntax(given):
         return text_population("text", TextValues(text=given), "lavaan text")
     return load_population(given, base)
 

@@ -28,7 +28,7 @@ from b2b_sem.spec.moderation import read_product
 from b2b_sem.spec.montecarlo import MonteCarloSpec, changed_population
 from b2b_sem.spec.reader import Reader
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.statement import is_syntax, read_pair
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["Source", "find_effect", "find_rows", "load_source", "sampled_power"]
@@ -60,7 +60,7 @@ def load_source(
     """
     if isinstance(source, Described | Population | Mapping):
         return source
-    if isinstance(source, str) and ("~" in source or "\n" in source):
+    if is_syntax(source):
         return source
     path = resources.resolve("simulations", source, None)
     if path.suffix.lower() in (".yaml", ".yml"):
