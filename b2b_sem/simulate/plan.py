@@ -27,7 +27,7 @@ from b2b_sem.simulate.experiment import prepare_trial
 from b2b_sem.simulate.folder import folder_name, hold_folder
 from b2b_sem.simulate.power import power as theory
 from b2b_sem.simulate.respond import make_plan, sources
-from b2b_sem.simulate.trial import Trial
+from b2b_sem.simulate.trial import Trial, path_of
 from b2b_sem.spec.loader import load_plan
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
@@ -264,7 +264,7 @@ def _cell(spec: PlanSpec, model: ModelSpec, name: str, aim: Aim, size: str, powe
 
 def _theory(study: MonteCarloSpec, sized: SizedPopulation, prop: Proposition, power: float) -> float:
     """Return the respondents that the test of a path needs in large samples, p-values not adjusted; NaN for others."""
-    pair = _pair(prop)
+    pair = path_of(prop)
     (cell,) = study.cells()
     if pair is None or cell.settings.estimator not in (None, "ML") or cell.settings.ordered:
         return math.nan
@@ -290,14 +290,6 @@ def _guess(spec: PlanSpec, sized: SizedPopulation, prop: Proposition, power: flo
     return sized.spec.n
 
 
-def _pair(prop: Proposition) -> tuple[str, str] | None:
-    """Return outcome and predictor of a proposition on one path."""
-    if prop.test != "path" or prop.path is None:
-        return None
-    ((claim, _),) = prop.claims()
-    return claim.regressions[0] if len(claim.regressions) == 1 else None
-
-
 def _find(
     cell: _Cell, power: float, seed: int, jobs: int, cluster: str | None, folder: Path | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
@@ -306,7 +298,7 @@ def _find(
     assert setting.samples is not None
     assert setting.batches is not None
     assert setting.precision is not None
-    pair = _pair(prop)
+    pair = path_of(prop)
     asked, trials = setting.samples, dict[int, Trial]()
     drawn: dict[int, list[Mapping[str, Any]]] = {}
 
@@ -376,7 +368,7 @@ def _visit(cell: _Cell, n: int, parts: list[Mapping[str, Any]]) -> dict[str, Any
     verdict = np.concatenate([part["verdict"] for part in parts])
     count = [int((verdict == k).sum()) for k in range(len(VERDICTS))]
     lower, upper = binomial_band(count[0], len(verdict), LEVEL)
-    single = sum(int(part["single"].sum()) for part in parts) if _pair(cell.prop) is not None else math.nan
+    single = sum(int(part["single"].sum()) for part in parts) if path_of(cell.prop) is not None else math.nan
     return {
         "proposition": cell.sized.proposition,
         "size": cell.sized.size,
