@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from b2b_sem.errors import B2BSemError
+
 __all__ = ["check_workers", "fresh_blocks", "worker_options"]
 
 #: Folder of the output in which finished samples are kept until the results are written.
@@ -43,8 +45,19 @@ def fresh_blocks(target: Path, mark: str, *, resume: bool) -> Path:
     mark : str
         File by which a folder of blocks is known as ours.
     resume : bool
+
+    Raises
+    ------
+    B2BSemError
+        If a folder of this name holds something else: it would be removed once the results are written.
     """
     kept = target / BLOCKS
-    if not resume and (kept / mark).is_file():
+    if kept.is_dir() and any(kept.iterdir()) and not (kept / mark).is_file():
+        raise B2BSemError(
+            "this folder does not hold samples of this command",
+            file=kept,
+            hint="name another directory with --out, or move it away",
+        )
+    if not resume and kept.is_dir():
         shutil.rmtree(kept)
     return kept
