@@ -55,6 +55,7 @@ __all__ = [
     "check_options",
     "key_of",
     "model_rows",
+    "path_of",
     "prepare_batch",
     "replication_seed",
     "sample_moments",
@@ -379,7 +380,9 @@ class Trial:
     def _places(self) -> list[int | None]:
         """Return for each proposition the row of the one path it names, None if a fit of one model cannot test it."""
         at = {key: k for k, key in enumerate(self.rows)}
-        return [None if path is None else at.get((path[0], "~", path[1], "")) for path in map(_path, self.propositions)]
+        return [
+            None if path is None else at.get((path[0], "~", path[1], "")) for path in map(path_of, self.propositions)
+        ]
 
     def _decide(self, estimate: Array, pvalue: Array) -> NDArray[np.int8]:
         stated = [p.sign == "+" for p in self.propositions]
@@ -399,7 +402,8 @@ def _blank(count: int, rows: int, propositions: int) -> dict[str, Any]:
     return out
 
 
-def _path(proposition: Proposition) -> tuple[str, str] | None:
+def path_of(proposition: Proposition) -> tuple[str, str] | None:
+    """Return outcome and predictor of a proposition on one path; None for other propositions."""
     if proposition.test != "path":
         return None
     claims = proposition.claims()
