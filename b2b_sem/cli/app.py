@@ -39,6 +39,7 @@ _COMMANDS = (
     "run",
     "simulate",
     "survey",
+    "verify",
 )
 
 
