@@ -15,7 +15,7 @@ from b2b_sem.results.study import RivalResult, StudyResult
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.survey import SurveySpec
 
-__all__ = ["fit_keys", "refit", "repeat_from_moments"]
+__all__ = ["refit", "repeat_from_moments"]
 
 #: Estimators whose estimates, standard errors and test are functions of the covariance matrix, the means and N.
 _MOMENTS = frozenset({"ML", "GLS", "ULS"})
@@ -86,19 +86,14 @@ def refit(saved: FitResult, text: str, settings: Mapping[str, Any]) -> FitResult
     return found
 
 
-def fit_keys(whole: bool) -> tuple[str, ...]:
-    """Return the parts of a fit (``to_json``) that follow from the moments; without `whole` no tests and errors."""
-    return _KEYS if whole else tuple(k for k in _KEYS if k not in ("measures", "parameters", "standardized"))
-
-
 def _of_fit(result: FitResult, whole: bool) -> dict[str, Any]:
     made = result.to_json()
-    out = {key: made[key] for key in fit_keys(whole)}
+    out = {key: made[key] for key in _KEYS}
     if not whole:  # robust standard errors and scaled tests need rows; estimates do not
         names = ("lhs", "op", "rhs", "group", "est", "std_lv", "std_all")
         out["parameters"] = [{k: row[k] for k in names} for row in made["parameters"]]
-        names = ("lhs", "op", "rhs", "group", "est_std")
-        out["standardized"] = [{k: row[k] for k in names} for row in made["standardized"]]
+        shown = ("lhs", "op", "rhs", "group", "est_std")
+        out["standardized"] = [{k: row[k] for k in shown} for row in made["standardized"]]
         wanted = ("npar", "fmin", "chisq", "df", "baseline_chisq", "baseline_df", "logl", "aic", "bic", "srmr", "rmr")
         out["measures"] = {k: made["measures"][k] for k in wanted if k in made["measures"]}
     return out

@@ -29,9 +29,7 @@ def copy_configs(spec: Document, stage: Path) -> list[dict[str, Any]]:
         return []
 
 
-def describe_inputs(
-    spec: StudySpec, stage: Path, target: Path, data: str | None, with_data: bool
-) -> dict[str, Any]:
+def describe_inputs(spec: StudySpec, stage: Path, target: Path, data: str | None, with_data: bool) -> dict[str, Any]:
     """Copy the files of a study to the stage; return the entries ``configs`` and ``data`` of the manifest."""
     from b2b_sem.verify import describe_run
 

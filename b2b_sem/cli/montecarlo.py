@@ -34,6 +34,9 @@ def command(
     Finished blocks of samples are kept in DIR/.samples until the results are written: --resume goes on from there. The
     numbers do not depend on --jobs, --cluster or an interruption.
     """
+    import time
+
+    from b2b_sem.cli.inputs import copy_configs
     from b2b_sem.cli.output import check_directory, say, staged_directory
     from b2b_sem.cli.progress import ProgressLine
     from b2b_sem.spec.loader import load_montecarlo
@@ -42,6 +45,7 @@ def command(
         raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
     if cluster is not None and jobs > 1:
         raise click.UsageError("Give either '--jobs' or '--cluster'.", click.get_current_context())
+    started = time.monotonic()
     spec = load_montecarlo(study)
     target = Path(out) if out is not None else Path("results") / spec.id
     check_directory(target)
@@ -72,7 +76,13 @@ def command(
             command=["b2b-sem", *sys.argv[1:]],
             seed=result.seed,
             digests=result.provenance["digests"],
-            extra={"montecarlo": result.id, "replications": result.replications_each},
+            extra={
+                "montecarlo": result.id,
+                "replications": result.replications_each,
+                "arguments": {"seed": seed},
+                "configs": copy_configs(spec, stage),
+            },
+            seconds=time.monotonic() - started,
         )
     shutil.rmtree(kept, ignore_errors=True)
     for text in verdict_lines(result):

@@ -152,4 +152,3 @@ def _same_cell(a: str, b: str) -> bool:
     if x is None or y is None:
         return len(b) > 20 and same_words(a, b)  # sentences may round another way; names may not
     return abs(x - y) <= TOLERANCE * max(1.0, abs(x), abs(y))
-

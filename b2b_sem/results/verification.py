@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
@@ -178,6 +178,7 @@ def compare_results(
     *,
     tolerance: float = TOLERANCE,
     resampled: bool = False,
+    ignored: Collection[tuple[str, ...]] = (),
 ) -> Comparison:
     """Compare two results (``to_json``) value by value, rows of tables by name.
 
@@ -194,25 +195,27 @@ def compare_results(
         errors of a difference. For a number with a column ``*_mcse`` the error is that; for a standard error from B
         draws se / sqrt(2 B), for an interval limit at probability q se sqrt(q (1 - q) / B) / phi(z_q) (Efron &
         Tibshirani 1993), for a p value sqrt(p (1 - p) / B).
+    ignored : collection of tuples of str
+        Further places that are not compared, such as ``("sample", "notes")``.
 
     Returns
     -------
     Comparison
     """
-    walk = _Walk(tolerance, resampled)
+    walk = _Walk(tolerance, resampled, _IGNORED | set(ignored))
     walk.any((), "", saved, found, {})
     return Comparison(walk.exact, walk.numbers, walk.worst, tuple(walk.differences))
 
 
 class _Walk:
-    def __init__(self, tolerance: float, resampled: bool) -> None:
-        self.tolerance, self.resampled = tolerance, resampled
+    def __init__(self, tolerance: float, resampled: bool, ignored: Collection[tuple[str, ...]]) -> None:
+        self.tolerance, self.resampled, self.ignored = tolerance, resampled, ignored
         self.exact = self.numbers = 0
         self.worst: Difference | None = None
         self.differences: list[Difference] = []
 
     def any(self, at: tuple[str, ...], row: str, a: Any, b: Any, draws: Mapping[str, Any]) -> None:
-        if at in _IGNORED or (at and at[-1] in _IGNORED_KEYS):
+        if at in self.ignored or (at and at[-1] in _IGNORED_KEYS):
             return
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             self.mapping(at, row, a, b, draws)
@@ -233,18 +236,18 @@ class _Walk:
         for key in dict.fromkeys((*a, *b)):
             here = (*at, key)
             if key not in a or key not in b:
-                if here not in _IGNORED and key not in _IGNORED_KEYS:
+                if here not in self.ignored and key not in _IGNORED_KEYS:
                     self.note(here, row, a.get(key, "(absent)"), b.get(key, "(absent)"), math.inf, 0.0)
             elif isinstance(a[key], Mapping | list) or isinstance(b[key], Mapping | list):
                 self.any(here, row, a[key], b[key], draws)
-            elif here not in _IGNORED and key not in _IGNORED_KEYS:
+            elif here not in self.ignored and key not in _IGNORED_KEYS:
                 self.value(here, row, a[key], b[key], 1.0, self.error(key, scalar, draws))
 
     def sequence(self, at: tuple[str, ...], row: str, a: list[Any], b: list[Any], draws: Mapping[str, Any]) -> None:
         if not (all(isinstance(x, Mapping) for x in (*a, *b)) and a and b):
             if len(a) != len(b):
-                self.note(at, row, f"{len(a)} entries", f"{len(b)} entries", math.inf, 0.0)
-                self.missing(at, row, a, b)
+                self.note((*at, ""), row, f"{len(a)} entries", f"{len(b)} entries", math.inf, 0.0)
+                self.missing((*at, ""), row, a, b)
                 return
             for index, (x, y) in enumerate(zip(a, b, strict=True)):
                 nested = isinstance(x, Mapping | list) or isinstance(y, Mapping | list)
@@ -256,7 +259,8 @@ class _Walk:
         for name in dict.fromkeys((*left, *right)):
             label = ": ".join(part for part in (row, name) if part)
             if name not in left or name not in right:
-                self.note(at, label, *(("present", "(absent)") if name in left else ("(absent)", "present")), math.inf, 0)
+                sides = ("present", "(absent)") if name in left else ("(absent)", "present")
+                self.note((*at, ""), label, *sides, math.inf, 0.0)
                 continue
             x, y = left[name], right[name]
             for key in dict.fromkeys((*x, *y)):
@@ -279,7 +283,7 @@ class _Walk:
 
     def matrix(self, at: tuple[str, ...], row: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         if a["rows"] != b["rows"] or a["columns"] != b["columns"]:
-            self.note(at, row, "other variables", "", math.inf, 0.0)
+            self.note((*at, ""), row, "of some variables", "of others", math.inf, 0.0)
             return
         cells = [abs(v) for line in a["values"] for v in line if isinstance(v, float | int)]
         scale = min(1.0, max(cells, default=1.0)) or 1.0
@@ -372,4 +376,3 @@ def _show(value: Any) -> str:
         return f"{value:.10g}"
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
