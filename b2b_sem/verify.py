@@ -285,7 +285,7 @@ def _repeat_study(
     written = _READING if any(f.kind == "data" and not f.grave for f in findings) else ()
     comparison = compare_results(saved, result.to_json(), resampled=_other_draws(manifest), ignored=written)
     if not written:
-        findings += _compare_outputs(root, manifest, saved, result, outputs)
+        findings += _compare_outputs(root, manifest, saved, result, outputs, not comparison.differences)
     return "data" if needed else "simulation", comparison, findings, ()
 
 
@@ -384,7 +384,7 @@ def _from_moments(
     old["top"] = {k: v for k, v in top.items() if _whole(old)}
     new["top"] = {k: new["fit"][k] for k in top if _whole(old)}
     comparison = compare_results(old, new)
-    more = _compare_outputs(root, manifest, saved, before, outputs)
+    more = _compare_outputs(root, manifest, saved, before, outputs, not comparison.differences)
     return "moments", comparison, more, (f"{name} is not here; not repeated: " + "; ".join(unchecked),)
 
 
@@ -395,25 +395,38 @@ def _whole(part: Mapping[str, Any]) -> bool:
 
 
 def _compare_outputs(
-    root: Path, manifest: Mapping[str, Any], saved: Mapping[str, Any], result: StudyResult, outputs: Writer | None
+    root: Path,
+    manifest: Mapping[str, Any],
+    saved: Mapping[str, Any],
+    result: StudyResult,
+    outputs: Writer | None,
+    intact: bool,
 ) -> list[Finding]:
-    """Compare tables with those of the repetition; one that is only as wrong as the results is not accused itself."""
+    """Compare tables with those of the repetition; one that is only as wrong as the results is not accused itself.
+
+    `intact`: the results hold what was found, so that the report must show them.
+    """
     if outputs is None:
         return []
-    from b2b_sem.results.folder import compare_tables
+    from b2b_sem.results.folder import REPORT, compare_tables, same_bytes
+    from b2b_sem.results.provenance import renderers
     from b2b_sem.results.study import StudyResult
+    from b2b_sem.results.verification import Finding
 
-    names = [n for e in manifest["files"] if (n := str(e["path"])).startswith("tables/") and n.endswith(".csv")]
-    found: list[Finding] = []
+    listed = [str(entry["path"]) for entry in manifest["files"]]
+    names = [name for name in listed if name.startswith("tables/") and name.endswith(".csv")]
     with tempfile.TemporaryDirectory(prefix="b2b-sem-") as folder:
         fresh, own = Path(folder) / "fresh", Path(folder) / "own"
         outputs(result, fresh)
         found = compare_tables(root, fresh, names)
-        if found:
-            try:
-                outputs(StudyResult.from_json(saved), own)
-            except (B2BSemError, KeyError, TypeError, ValueError):  # edited until it is no result any more
-                return found
-            wrong = {f.where for f in compare_tables(root, own, [f.where for f in found])}
-            found = [f for f in found if f.where in wrong]
+        try:
+            outputs(StudyResult.from_json(saved), own)
+        except (B2BSemError, KeyError, TypeError, ValueError):  # edited until it is no result any more
+            return found
+        wrong = {f.where for f in compare_tables(root, own, [f.where for f in found])}
+        found = [f for f in found if f.where in wrong]
+        if intact and renderers() == manifest.get("renderers") and REPORT in listed:
+            # the report shows the results of the folder, byte by byte, whatever its digest says
+            if not same_bytes(root / REPORT, own / REPORT):
+                found.append(Finding("file", REPORT, "the file does not show these results"))
     return found

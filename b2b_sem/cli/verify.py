@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,11 @@ def command(directory: Path, data: str | None, as_json: bool, jobs: int, allow_e
 
 
 def _write(result: StudyResult, folder: Path) -> None:
+    from b2b_sem.report.html import write_report
     from b2b_sem.report.tables import write_tables
 
     write_tables(result, folder / "tables")
+    write_report(result, folder / "report.html")
 
 
 def _lines(found: Verification) -> list[str]:
@@ -73,7 +76,9 @@ def _lines(found: Verification) -> list[str]:
         )
         if comparison.differences:
             lines.append(f"Different: {len(comparison.differences)} values, among them")
-            ordered = sorted(comparison.differences, key=lambda d: -d.size)
+            ordered = sorted(
+                comparison.differences, key=lambda d: (d.column != "verdict", math.isinf(d.size), -d.size)
+            )  # decisions, then numbers, then words
             lines += [f"  - {difference}" for difference in ordered[:_SHOWN]]
         worst = comparison.worst
         if worst is not None:

@@ -110,7 +110,8 @@ def describe_crate(result: StudyResult, folder: Path, inputs: Mapping[str, Any])
         },
         run,
     ]
-    return {"@context": f"{_PROFILE}/context", "@graph": graph}
+    # the terms of RO-Crate 1.1 are older than schema.org's sha256
+    return {"@context": [f"{_PROFILE}/context", {"sha256": "https://schema.org/sha256"}], "@graph": graph}
 
 
 def _file(folder: Path, name: str, role: str | None) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from b2b_sem.errors import DataError
 from b2b_sem.results.provenance import MANIFEST_NAME, seal, sha256, versions
 from b2b_sem.results.verification import TOLERANCE, Finding, same_words
 
-__all__ = ["check_files", "check_manifest", "check_versions", "compare_tables", "describe_change"]
+__all__ = ["REPORT", "check_files", "check_manifest", "check_versions", "compare_tables", "describe_change", "same_bytes"]
 
+#: The report of a run.
+REPORT = "report.html"
 #: Holds where and when the run was made.
 _OWN = frozenset({"provenance.csv"})
 
@@ -109,6 +111,11 @@ def compare_tables(folder: Path, fresh: Path, names: Iterable[str]) -> list[Find
         if where:
             found.append(Finding("file", name, where))
     return found
+
+
+def same_bytes(a: Path, b: Path) -> bool:
+    """Tell whether two files hold the same; a missing one is another matter, and found by its absence."""
+    return not a.is_file() or not b.is_file() or sha256(a) == sha256(b)
 
 
 def _cells(path: Path) -> list[list[str]]:

@@ -23,6 +23,7 @@ __all__ = [
     "is_clock_fixed",
     "now",
     "read_manifest",
+    "renderers",
     "seal",
     "sha256",
     "versions",
@@ -36,13 +37,26 @@ MANIFEST_VERSION = 2
 _NUMERIC = ("numpy", "scipy", "pandas", "semopy", "statsmodels", "factor-analyzer", "scikit-learn")
 
 
+#: Distributions that shape the report.
+_DRAWING = ("plotly", "jinja2")
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python, of this package and of the libraries that can move a number.
 
     Read from the installed metadata: nothing is imported. A library that is not installed is left out.
     """
-    found = {"python": platform.python_version()}
-    for name in ("b2b-sem", *_NUMERIC):
+    return {"python": platform.python_version(), **_installed(("b2b-sem", *_NUMERIC))}
+
+
+def renderers() -> dict[str, str]:
+    """Return the versions of what turns results into a report: other ones may write other bytes."""
+    return _installed(("b2b-sem", *_DRAWING))
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -182,6 +196,7 @@ def write_manifest(
         "created": now(),
         "seconds": None if seconds is None or is_clock_fixed() else round(seconds, 1),
         "versions": versions(),
+        "renderers": renderers(),
         "blas": blas(),
         "platform": f"{platform.system()} {platform.machine()}, {sys.implementation.name}",
         "inputs": [_entry(Path(p), os.fspath(p)) for p in inputs],

@@ -94,7 +94,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two results compared: how many values, the largest difference of all numbers, and those that are too large."""
+    """Two results compared.
+
+    Attributes
+    ----------
+    exact, numbers : int
+        How many values had to be the same, and how many other numbers there were.
+    worst : Difference or None
+        The largest difference of two numbers, also when it is allowed; something else only if no number differs.
+    differences : tuple of Difference
+        All that are not allowed.
+    """
 
     exact: int
     numbers: int
@@ -252,7 +262,7 @@ class _Walk:
             for index, (x, y) in enumerate(zip(a, b, strict=True)):
                 nested = isinstance(x, Mapping | list) or isinstance(y, Mapping | list)
                 inner = row if nested and not isinstance(x, list) else f"{row} {index + 1}".strip()
-                self.any(at, inner, x, y, draws)
+                self.any(at if nested else (*at, ""), inner, x, y, draws)
             return
         left, right = _named(a), _named(b)
         scales = _scales(a)
@@ -330,7 +340,8 @@ class _Walk:
 
 
 def _badness(d: Difference) -> tuple[bool, float]:
-    return d.size > d.allowed, d.size
+    # a word that differs has no size: the largest number is shown, and a word only if no number differs
+    return d.size > d.allowed, 0.0 if math.isinf(d.size) else d.size
 
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -16,7 +16,9 @@ import pandas as pd
 import pytest
 
 from b2b_sem.cli.app import run
+from b2b_sem.report.html import write_report
 from b2b_sem.results.provenance import seal, sha256
+from b2b_sem.results.study import read_study_result
 
 SURVEY = """kind: survey
 schema_version: 1
@@ -447,6 +449,14 @@ def test_a_hidden_change_of_a_table(folder: Path, capsys: pytest.CaptureFixture[
     assert "column est" in message
 
 
+def test_a_hidden_change_of_the_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    TAMPERED["the report"][0](folder)
+    renew(folder)
+    code, found = ask(folder, capsys)
+    assert (code, causes(found)) == (1, {("file", "report.html")})
+    assert found["findings"][0]["message"] == "the file does not show these results"
+
+
 def test_a_changed_bundled_file_names_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from b2b_sem.resources import resolve
     from b2b_sem.results.verification import Finding
@@ -496,8 +506,92 @@ def test_another_version_here_is_named_and_no_reason_by_itself(
             (held if "versions" in held else held["provenance"])["versions"]["scipy"] = "1.2.3"
 
         change_json(folder / name, edit)
+    write_report(read_study_result(folder / "results.json"), folder / "report.html")
     renew(folder)
     code, found = ask(folder, capsys)
     assert code == 0
     assert [(f["where"], f["grave"]) for f in found["findings"]] == [("scipy", False)]
     assert "1.2.3 in the run" in found["findings"][0]["message"]
+
+
+# ---- Monte Carlo studies -------------------------------------------------------------------------------------------
+
+SAMPLES = """kind: montecarlo
+schema_version: 1
+id: mc
+title: Samples
+population: p.yaml
+conditions: {n: [150]}
+replications: 20
+seed: 5
+"""
+
+
+def test_a_monte_carlo_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("mc.yaml").write_text(SAMPLES, encoding="utf-8")
+    assert run(["montecarlo", "mc.yaml", "--out", "out", "--seed", "9"]) == 0
+    shutil.move("out", "moved")
+    for name in ("p.yaml", "mc.yaml"):
+        Path(name).unlink()
+    shutil.rmtree("parts")
+    out = Path("moved")
+    code, found = ask(out, capsys)
+    assert (code, found["basis"], found["findings"], found["differences"]) == (0, "simulation", [], [])
+    assert found["compared"]["numbers"] > 300
+
+    change_json(out / "results.json", lambda r: r["tables"]["parameters"][0].update(true=0.123))
+    renew(out)
+    code, found = ask(out, capsys)
+    assert code == 1
+    assert [d["table"] for d in found["differences"]] == ["tables.parameters"]
+    capsys.readouterr()
+    assert run(["verify", str(out), "--data", "d.csv"]) == 2
+    assert "a Monte Carlo study has no data file" in capsys.readouterr().err
+
+
+# ---- RO-Crate ------------------------------------------------------------------------------------------------------
+
+
+def test_the_crate_describes_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    authors = "authors: [{name: Ann <b>, affiliation: A 'University', orcid: 0000-0002-1825-0097}, {name: Bo}]"
+    Path("small.yaml").write_text(STUDY + authors, encoding="utf-8")
+    assert run(["run", "small.yaml", "--out", "out", "--with-data", "--ro-crate"]) == 0
+    crate = json.loads(Path("out/ro-crate-metadata.json").read_text(encoding="utf-8"))
+    assert crate["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    graph = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert len(graph) == len(crate["@graph"])
+    assert all("@type" in entity for entity in graph.values())
+    descriptor = graph["ro-crate-metadata.json"]
+    assert descriptor["@type"] == "CreativeWork"
+    assert (descriptor["about"], descriptor["conformsTo"]) == ({"@id": "./"}, {"@id": "https://w3id.org/ro/crate/1.1"})
+    root = graph["./"]
+    assert root["@type"] == "Dataset"
+    assert {"name", "description", "datePublished", "license"} <= set(root)
+    files = {p.relative_to("out").as_posix() for p in Path("out").rglob("*") if p.is_file()}
+    listed = {part["@id"] for part in root["hasPart"]}
+    assert listed == files - {"ro-crate-metadata.json"}
+    for name in listed - {"manifest.json"}:
+        assert graph[name]["sha256"] == sha256(Path("out") / name)
+        assert graph[name]["contentSize"] == str((Path("out") / name).stat().st_size)
+    people = [graph[person["@id"]] for person in root["author"]]
+    assert [p["name"] for p in people] == ["Ann <b>", "Bo"]
+    assert people[0]["@id"] == "https://orcid.org/0000-0002-1825-0097"
+    assert {"@id": "inputs/data/d.csv"} in graph["#run"]["object"]
+    assert {"@id": "report.html"} in graph["#run"]["result"]
+
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            found = [value["@id"]] if set(value) == {"@id"} else []
+            return found + [r for inner in value.values() for r in references(inner)]
+        return [r for inner in value for r in references(inner)] if isinstance(value, list) else []
+
+    assert set(references(crate["@graph"])) - {"https://w3id.org/ro/crate/1.1"} <= set(graph)
+    assert ask(Path("out"), capsys)[0] == 0
