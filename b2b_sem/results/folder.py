@@ -12,7 +12,15 @@ from b2b_sem.errors import DataError
 from b2b_sem.results.provenance import MANIFEST_NAME, seal, sha256, versions
 from b2b_sem.results.verification import TOLERANCE, Finding, same_words
 
-__all__ = ["REPORT", "check_files", "check_manifest", "check_versions", "compare_tables", "describe_change", "same_bytes"]
+__all__ = [
+    "REPORT",
+    "check_files",
+    "check_manifest",
+    "check_versions",
+    "compare_tables",
+    "describe_change",
+    "same_bytes",
+]
 
 #: The report of a run.
 REPORT = "report.html"
