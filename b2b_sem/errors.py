@@ -7,6 +7,7 @@ command line prints ``str(error)`` on stderr and exits with ``error.exit_code``;
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SpecError",
     "Unsupported",
     "did_you_mean",
+    "whole_number",
 ]
 
 
@@ -115,3 +117,30 @@ def did_you_mean(word: str, known: Iterable[str], *, count: int = 3) -> str:
     if not close:
         return ""
     return " Did you mean " + " or ".join(f"'{names[c]}'" for c in close) + "?"
+
+
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return an argument that counts something, also one of numpy's integers, as int.
+
+    Parameters
+    ----------
+    value : object
+    name : str
+        Of the argument.
+    least : int
+        Smallest number that makes sense.
+
+    Raises
+    ------
+    DataError
+        If it is no whole number (True and False are none), or smaller.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise DataError(f"{name}={value!r} must be a whole number of {least} or more", hint="give such a number")
+    return number

@@ -15,7 +15,7 @@ from b2b_sem.analysis.misspecification import Addition, misspecify
 from b2b_sem.engine.base import Array
 from b2b_sem.engine.blocks import run_blocks
 from b2b_sem.engine.threads import single_thread
-from b2b_sem.errors import DataError, ModelError
+from b2b_sem.errors import DataError, ModelError, whole_number
 from b2b_sem.measures.cutoff import find_cut
 from b2b_sem.results.cutoff import INDICES, FitCutoffs
 
@@ -45,10 +45,8 @@ def derive_cutoffs(
     Unsupported
         If there is no rule for misspecifications of this model.
     """
-    if isinstance(replications, bool) or not isinstance(replications, int) or replications < FEWEST:
-        raise DataError(f"replications={replications!r}", hint=f"give a whole number from {FEWEST}, such as 500")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"seed={seed!r}", hint="give a whole number from 0")
+    replications = whole_number(replications, "replications", FEWEST)
+    seed = whole_number(seed, "seed", 0)
     if recipe.nobs <= len(recipe.solution.items):
         raise DataError(
             f"n={recipe.nobs} respondents for {len(recipe.solution.items)} items", hint="use larger samples"
@@ -57,7 +55,7 @@ def derive_cutoffs(
     populations = (recipe.solution, *levels)
     with single_thread():
         prepare = prepare_rows if recipe.thresholds else prepare_moments
-        task = prepare(recipe, populations, int(seed), replications)
+        task = prepare(recipe, populations, seed, replications)
         total = replications * len(populations)
         report = None if progress is None else lambda done: progress(min(done, total), total)
         found = run_blocks(task, "sample", task.blocks * len(populations), jobs, None, report)

@@ -17,7 +17,7 @@ from b2b_sem.analysis.product_setting import ERRORS
 from b2b_sem.analysis.structural import fit
 from b2b_sem.engine.setting import SAME_MISSING
 from b2b_sem.errors import B2BSemError
-from b2b_sem.measures.notation import interval, number, p_phrase
+from b2b_sem.measures.notation import interval, listing, number, p_phrase
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.moderation import ModerationResult
 from b2b_sem.results.moderation_claim import ModerationClaim
@@ -194,7 +194,7 @@ def describe(
             for row in slopes.table.to_dict("records")
         ]
         shown = [f"{number(v, bounded=True)}" for v in slopes.table["est_std"]]
-        out.append(f"{effect[0].upper()}{effect[1:]} is {_listed(rows)} (standardized {_listed(shown)}).")
+        out.append(f"{effect[0].upper()}{effect[1:]} is {listing(rows)} (standardized {listing(shown)}).")
     if region is not None:
         out.append(_region(model, region, effect))
     if effects is not None:
@@ -216,11 +216,6 @@ def _place(at: str, moderator: str) -> str:
     if at == "mean":
         return f"the mean of {moderator}"
     return f"{at} of {moderator}" if at.endswith("SD") else f"{moderator} = {at}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _region(model: ModeratedModel, region: JohnsonNeyman, effect: str) -> str:

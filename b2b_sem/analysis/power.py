@@ -118,27 +118,9 @@ def analytic_power(
     required_noncentrality(power, 1, alpha)  # refuses numbers out of range before any work
     for null, alternative in rmsea:
         rmsea_power(count, 1, null, alternative, alpha)
-    whole = population
-    if not isinstance(whole, GroupPopulation):
-        whole = read_population(whole, shares, missing_rate)
-    elif shares is not None or missing_rate is not None:
-        given = "shares" if shares is not None else "missing_rate"
-        raise DataError(f"{given} follows from the population", hint=f"change it there, and leave {given} out")
+    whole = _population(population, shares, missing_rate)
     several = bool(whole.labels)
-    for name, kinds in (("group_equal", group_equal), ("group_partial", group_partial)):
-        if kinds and not several:
-            raise DataError(f"{name} compares groups, and there is one", hint=f"leave {name} out")
-    if steps and not several:
-        raise DataError(
-            "steps of invariance compare groups, and there is one",
-            hint="leave steps out; of a simulation file whose groups differ, group=... compares them",
-        )
-    if detectable and not whole.changeable:
-        raise Unsupported(
-            "the smallest detectable values need a population whose paths can change: not moments alone, ordinal "
-            "items, raw values in a simulation file, or groups that are analysed together",
-            hint="give the population as model text or as a simulation file, or leave detectable out",
-        )
+    _check_groups(whole, steps, detectable, {"group_equal": group_equal, "group_partial": group_partial})
     settings = Settings(tuple(group_equal), tuple(group_partial), std_lv, orthogonal, missing)
     target = (
         fit_population(whole, model, settings)
@@ -187,10 +169,9 @@ def analytic_power(
                 add("indirect", effect.name, group=label, method=method, value=effect.value, std_all=effect.std,
                     product=effect.product, found=found)  # fmt: skip
     groups = max(len(whole.labels), 1)
-    wrong, used = False, target.used if missing == "listwise" else 1.0
+    true, used = 0.0, target.used if missing == "listwise" else 1.0
     if target.df > 0 and target.tests_fit:
         true = math.sqrt(groups * target.per_row / target.used / target.df) if target.per_row > WRONG else 0.0
-        wrong = true > NOTED
         add("model", "chi-square", value=true, df=target.df, per_row=target.per_row)
         for test, (null, alternative) in zip(rmsea_names(rmsea), rmsea, strict=True):
             found = nothing
@@ -199,17 +180,7 @@ def analytic_power(
                 found = (high if alternative > null else low, math.nan)
             add("rmsea", test, method="rmsea", null=null, value=alternative, df=target.df,
                 found=found)  # fmt: skip
-    if used < 1:
-        notes.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")
-    elif target.used < 0.9995:
-        notes.append(f"{1 - target.used:.1%} of the rows have no answer and are left out.")
-    if not target.exact:
-        notes.append("Of the patterns of missing answers a representative selection was taken into account.")
-    if wrong:
-        notes.append(
-            f"The model is wrong in this population (RMSEA {true:.3f}): the power of tests of its "
-            "parts is an approximation for small errors."
-        )
+    notes += _notes(target, used, true)
     for one, coefficients in zip(rows, products, strict=True):
         one["noncentrality"] = one["per_row"] * count
         one["power"] = power_at(one, coefficients, count, alpha, groups, used)
@@ -220,6 +191,57 @@ def analytic_power(
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return PowerResult(count, alpha, power, whole.labels, whole.shares, tuple(notes), table, tuple(products), used)
+
+
+def _population(
+    given: str | Population | Mapping[str, Population] | GroupPopulation,
+    shares: Sequence[float] | Mapping[str, float] | None,
+    missing_rate: float | Mapping[str, float] | None,
+) -> GroupPopulation:
+    """Return the population by groups; one that has shares and missing answers of its own takes no others."""
+    if not isinstance(given, GroupPopulation):
+        return read_population(given, shares, missing_rate)
+    if shares is not None or missing_rate is not None:
+        name = "shares" if shares is not None else "missing_rate"
+        raise DataError(f"{name} follows from the population", hint=f"change it there, and leave {name} out")
+    return given
+
+
+def _check_groups(
+    whole: GroupPopulation, steps: Sequence[str] | None, detectable: bool, equal: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse what this population does not allow."""
+    for name, kinds in equal.items():
+        if kinds and not whole.labels:
+            raise DataError(f"{name} compares groups, and there is one", hint=f"leave {name} out")
+    if steps and not whole.labels:
+        raise DataError(
+            "steps of invariance compare groups, and there is one",
+            hint="leave steps out; of a simulation file whose groups differ, group=... compares them",
+        )
+    if detectable and not whole.changeable:
+        raise Unsupported(
+            "the smallest detectable values need a population whose paths can change: not moments alone, ordinal "
+            "items, raw values in a simulation file, or groups that are analysed together",
+            hint="give the population as model text or as a simulation file, or leave detectable out",
+        )
+
+
+def _notes(target: Target, used: float, rmsea: float) -> list[str]:
+    """Say which rows count, and where theory is an approximation; `rmsea` is that of the model in the population."""
+    out = []
+    if used < 1:
+        out.append(f"{used:.1%} of the rows are complete and used: missing='fiml' would use the others, too.")
+    elif target.used < 0.9995:
+        out.append(f"{1 - target.used:.1%} of the rows have no answer and are left out.")
+    if not target.exact:
+        out.append("Of the patterns of missing answers a representative selection was taken into account.")
+    if rmsea > NOTED:
+        out.append(
+            f"The model is wrong in this population (RMSEA {rmsea:.3f}): the power of tests of its "
+            "parts is an approximation for small errors."
+        )
+    return out
 
 
 def _check(**given: tuple[Any, Sequence[Any]]) -> None:

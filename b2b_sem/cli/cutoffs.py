@@ -59,9 +59,8 @@ def command(
     --population its values are those of SIM (whose own model is the default); without both it is a file in lavaan
     syntax with a standardized value for every loading and correlation, such as 'F =~ .7*x1 + .6*x2'.
     """
-    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.cli.output import check_directory, write_result
     from b2b_sem.cli.progress import ProgressLine
-    from b2b_sem.results.io import write_json, write_text
     from b2b_sem.simulate.cutoff import fit_cutoffs
     from b2b_sem.spec.loader import load_model
 
@@ -90,20 +89,9 @@ def command(
     import pandas as pd
 
     from b2b_sem.report.cutoff import tabulate_cutoffs
-    from b2b_sem.report.page import write_figures
 
     samples = pd.concat([found.samples(k).assign(level=k) for k in range(found.levels + 1)], ignore_index=True)
-    tables = {
-        "cutoffs.csv": tabulate_cutoffs(found).to_csv(),
-        "samples.csv": samples.to_csv(index=False, lineterminator="\n"),
-    }
-    with staged_directory(out, listing="cutoffs.json") as stage:
-        for name, text in tables.items():
-            write_text(stage / name, text)
-        write_figures(found, stage / "cutoffs.html")
-        files = [{"path": name} for name in (*tables, "cutoffs.html", "cutoffs.json")]
-        write_json(stage / "cutoffs.json", {**found.to_json(), "files": files})
-    say(f"cutoffs.csv, samples.csv, cutoffs.html, cutoffs.json -> {out}")
+    write_result(found, out, "cutoffs", {"cutoffs.csv": tabulate_cutoffs(found).to_csv(), "samples.csv": samples})
     return 0
 
 

@@ -114,8 +114,9 @@ def command(
     MODEL is a file in lavaan syntax (.lav, .txt), a model file (.yaml), or the id of a bundled model.
     """
     from b2b_sem.cli.output import check_file, check_not_input, reason
+    from b2b_sem.spec.statement import is_syntax
 
-    if "~" in model or "\n" in model:
+    if is_syntax(model):
         raise click.UsageError("MODEL is the name of a file: write the model text to a file such as model.lav.", ctx)
     if json_out is not None and not json_out.strip():
         raise click.UsageError("'--json' needs a file name.", ctx)

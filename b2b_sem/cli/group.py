@@ -86,7 +86,9 @@ def _with(command: _Command, *options: Callable[[_Command], _Command]) -> _Comma
 
 def check_outputs(ctx: click.Context, model: str, data: str, json_out: str | None, figure_out: str | None) -> None:
     """Refuse a model text in place of a file, and files that cannot be written, before any work is done."""
-    if "~" in model or "\n" in model:
+    from b2b_sem.spec.statement import is_syntax
+
+    if is_syntax(model):
         raise click.UsageError("MODEL is the name of a file: write the model text to a file such as model.lav.", ctx)
     for name, flag in ((json_out, "--json"), (figure_out, "--figure")):
         if name is not None and not name.strip():

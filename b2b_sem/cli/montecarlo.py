@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 
 import click
 
-#: Where finished blocks of samples are kept until the results are written.
-BLOCKS = ".samples"
+from b2b_sem.cli.sampling import check_workers, fresh_blocks, worker_options
 
 
 @click.command("montecarlo", short_help="Draw and fit many samples of a known population.")
@@ -17,15 +15,13 @@ BLOCKS = ".samples"
 @click.option("--out", type=click.Path(), metavar="DIR", help="Where results go (default: results/<id of the study>).")
 @click.option("--replications", type=click.IntRange(min=2), metavar="N", help="Samples of each condition.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed, instead of the study's own.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
-@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do the work: tcp://host:8786.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was broken off; the numbers are the same.")
+@worker_options
 def command(
     study: str,
     out: str | None,
     replications: int | None,
     seed: int | None,
-    jobs: int,
+    jobs: int | None,
     cluster: str | None,
     resume: bool,
 ) -> int:
@@ -37,29 +33,24 @@ def command(
     import time
 
     from b2b_sem.cli.inputs import copy_configs
-    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.cli.output import result_folder, say, staged_directory
     from b2b_sem.cli.progress import ProgressLine
     from b2b_sem.spec.loader import load_montecarlo
 
-    if out is not None and not out.strip():
-        raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
-    if cluster is not None and jobs > 1:
-        raise click.UsageError("Give either '--jobs' or '--cluster'.", click.get_current_context())
+    check_workers(jobs, cluster)
     started = time.monotonic()
     spec = load_montecarlo(study)
-    target = Path(out) if out is not None else Path("results") / spec.id
-    check_directory(target)
-    kept = target / BLOCKS
-    if not resume and (kept / "montecarlo.json").is_file():
-        shutil.rmtree(kept)
+    target = result_folder(out, spec.id)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
     from b2b_sem.simulate.experiment import monte_carlo
+    from b2b_sem.simulate.folder import MARK
 
+    kept = fresh_blocks(target, MARK, resume=resume)
     line = ProgressLine("samples")
     try:
         result = monte_carlo(
-            spec, replications=replications, seed=seed, jobs=jobs, cluster=cluster, folder=kept, progress=line
+            spec, replications=replications, seed=seed, jobs=jobs or 1, cluster=cluster, folder=kept, progress=line
         )
     finally:
         line.close()

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,23 @@ import click
 from b2b_sem.errors import B2BSemError
 
 if TYPE_CHECKING:
-    from b2b_sem.results.fit import FitResult
+    import pandas as pd
 
-__all__ = ["check_directory", "check_file", "check_not_input", "reason", "say", "staged_directory"]
+    from b2b_sem.results.cutoff import FitCutoffs
+    from b2b_sem.results.fit import FitResult
+    from b2b_sem.results.power import PowerResult
+    from b2b_sem.results.power_sample import EffectSearch, RowSearch, SampledPower
+
+__all__ = [
+    "check_directory",
+    "check_file",
+    "check_not_input",
+    "reason",
+    "result_folder",
+    "say",
+    "staged_directory",
+    "write_result",
+]
 
 
 def reason(fit: FitResult) -> str:
@@ -62,6 +77,15 @@ def check_directory(path: Path) -> None:
             "the output must be a directory, but this is a file", file=path, hint="name another directory with --out"
         )
     _check_parents(path, path)
+
+
+def result_folder(out: str | None, name: str) -> Path:
+    """Return where results go, by default results/NAME; a folder that cannot be written is refused."""
+    if out is not None and not out.strip():
+        raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
+    target = Path(out) if out is not None else Path("results") / name
+    check_directory(target)
+    return target
 
 
 def check_not_input(path: Path, *inputs: str | Path | None) -> None:
@@ -136,6 +160,38 @@ def staged_directory(target: Path, *, listing: str) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def write_result(
+    result: PowerResult | SampledPower | RowSearch | EffectSearch | FitCutoffs,
+    out: Path,
+    name: str,
+    tables: Mapping[str, pd.DataFrame | str],
+) -> None:
+    """Write a result as tables, a page with figures, and JSON that lists the files; say what was written.
+
+    Parameters
+    ----------
+    result : PowerResult and others
+    out : Path
+    name : str
+        Of the page and of the JSON file, without ending.
+    tables : mapping of str to DataFrame or str
+        By the names of their files; text is written as it is.
+    """
+    from b2b_sem.report.page import write_figures
+    from b2b_sem.results.io import write_json, write_text
+
+    page, listing = f"{name}.html", f"{name}.json"
+    names = [*tables, page, listing]
+    with staged_directory(out, listing=listing) as stage:
+        for file, table in tables.items():
+            text = table if isinstance(table, str) else table.to_csv(index=False, lineterminator="\n")
+            write_text(stage / file, text)
+        write_figures(result, stage / page)
+        made = {"command": ["b2b-sem", *sys.argv[1:]], "files": [{"path": file} for file in names]}
+        write_json(stage / listing, {**result.to_json(), **made})
+    say(f"{', '.join(names)} -> {out}")
 
 
 def _refuse_foreign(stage: Path, target: Path, ours: set[str]) -> None:

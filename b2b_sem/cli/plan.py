@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 
 import click
 
-#: Folder of the output in which finished samples are kept until the results are written.
-BLOCKS = ".samples"
+from b2b_sem.cli.sampling import check_workers, fresh_blocks, worker_options
+
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -22,9 +21,7 @@ _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 @click.option("--batches", type=click.IntRange(min=3), help="Most batches of a search (default: PLAN's).")
 @click.option("--precision", type=_SHARE, help="Half width of intervals, relative (default: PLAN's, else 0.05).")
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of the seed of PLAN.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Worker processes on this machine.")
-@click.option("--cluster", metavar="ADDRESS", help="Address of a dask scheduler, tcp://host:port, to work on instead.")
-@click.option("--resume", is_flag=True, help="Go on with what an interrupted run left in DIR.")
+@worker_options
 def command(
     plan: str,
     out: str | None,
@@ -34,7 +31,7 @@ def command(
     batches: int | None,
     precision: float | None,
     seed: int | None,
-    jobs: int,
+    jobs: int | None,
     cluster: str | None,
     resume: bool,
 ) -> int:
@@ -47,24 +44,17 @@ def command(
     Finished samples are kept in DIR/.samples until the results are written: --resume goes on from there. The numbers do
     not depend on --jobs, --cluster or an interruption.
     """
-    from b2b_sem.cli.output import check_directory, say, staged_directory
+    from b2b_sem.cli.output import result_folder, say, staged_directory
     from b2b_sem.cli.progress import ProgressLine
     from b2b_sem.spec.loader import load_plan
 
-    context = click.get_current_context()
-    if out is not None and not out.strip():
-        raise click.UsageError("'--out' needs the name of a directory.", context)
-    if cluster is not None and jobs > 1:
-        raise click.UsageError("Give either '--jobs' or '--cluster'.", context)
+    check_workers(jobs, cluster)
     spec = load_plan(plan)
-    target = Path(out) if out is not None else Path("results") / spec.id
-    check_directory(target)
+    target = result_folder(out, spec.id)
 
     from b2b_sem.simulate.plan import MARK, plan_sample
 
-    kept = target / BLOCKS
-    if not resume and (kept / MARK).is_file():
-        shutil.rmtree(kept)
+    kept = fresh_blocks(target, MARK, resume=resume)
     line = ProgressLine("searches")
     try:
         result = plan_sample(
@@ -75,7 +65,7 @@ def command(
             samples=samples,
             batches=batches,
             precision=precision,
-            jobs=jobs,
+            jobs=jobs or 1,
             cluster=cluster,
             folder=kept,
             progress=line,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from b2b_sem.cli.power_theory import CURVE, THEORY, numbers, show_power, theory_options, theory_settings
+from b2b_sem.cli.sampling import check_workers, worker_options
 
 
 @click.command("power", short_help="Compute power and sample size for a model in a population.")
@@ -48,9 +49,7 @@ from b2b_sem.cli.power_theory import CURVE, THEORY, numbers, show_power, theory_
     "--failures", type=click.Choice(["count", "exclude"]), help="Samples without a solution (default: count)."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the samples (default: that of SIM).")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.")
-@click.option("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do the work: tcp://host:8786.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was broken off; the numbers are the same.")
+@worker_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -127,8 +126,6 @@ def command(
 
 def _is_study(population: str) -> bool:
     """Whether this is a Monte Carlo file, which power is counted for without further options."""
-    if "~" in population or "\n" in population:
-        return False
     from b2b_sem.simulate.sampled import load_source
     from b2b_sem.spec.montecarlo import MonteCarloSpec
 
@@ -171,8 +168,7 @@ def _sampled(
         raise click.UsageError("'--curve' is for power at given numbers: a search chooses its own.", context)
     if effect is not None and len(tests) > 1:
         raise click.UsageError("'--effect' is found by one test: give '--test' once.", context)
-    if "cluster" in given and given.get("jobs", 1) > 1:
-        raise click.UsageError("Give either '--jobs' or '--cluster'.", context)
+    check_workers(given.get("jobs"), given.get("cluster"))
     if given.get("resume") and (out is None or mode == "effect"):
         raise click.UsageError("'--resume' needs the '--out' of the run that was broken off.", context)
     settings: dict[str, Any] = {

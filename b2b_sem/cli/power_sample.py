@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from b2b_sem.report.power_sample import Sampled
 
 __all__ = ["run_sampled"]
 
-#: Where finished blocks are kept until the results are written.
-BLOCKS = ".samples"
 #: Sizes between the smallest and the largest that were drawn, in curve.csv.
 POINTS = 50
 
@@ -58,15 +57,17 @@ def run_sampled(
     int
         Exit code: 1 if a search found nothing precise.
     """
-    from b2b_sem.cli.output import say
+    from b2b_sem.cli.output import write_result
     from b2b_sem.cli.progress import ProgressLine
-    from b2b_sem.simulate.sampled import find_effect, find_rows, load_source, sampled_power
+    from b2b_sem.cli.sampling import fresh_blocks
+    from b2b_sem.simulate.folder import MARK
+    from b2b_sem.simulate.sampled import Described, find_effect, find_rows, load_source, sampled_power
     from b2b_sem.spec.montecarlo import MonteCarloSpec
 
     source = load_source(population)
-    kept = None if out is None or mode == "effect" or not hasattr(source, "KIND") else out / BLOCKS
-    if kept is not None and not resume and kept.is_dir():
-        shutil.rmtree(kept)
+    # samples of moments take seconds: only those of a file are kept
+    keep = out is not None and mode != "effect" and isinstance(source, Described)
+    kept = fresh_blocks(out, MARK, resume=resume) if out is not None and keep else None
     line = ProgressLine("samples")
     common: dict[str, Any] = {**settings, "progress": line}
     spent: dict[str, Any] = {} if replications is None else {"replications": replications}
@@ -86,7 +87,7 @@ def run_sampled(
         line.close()
     click.echo(result.summary())
     if out is not None:
-        say(", ".join(_write(result, out)) + f" -> {out}")
+        write_result(result, out, "power", _tables(result))
         if kept is not None:
             shutil.rmtree(kept, ignore_errors=True)
     return _code(result)
@@ -102,29 +103,17 @@ def _code(result: Sampled) -> int:
     return 0 if bool(result.shares["used"].any()) else 1
 
 
-def _write(result: Sampled, out: Path) -> list[str]:
-    """Write tables, page and JSON; return their names."""
+def _tables(result: Sampled) -> dict[str, pd.DataFrame]:
+    """Return the tables of a result by their files; a curve where several sizes were drawn."""
     import numpy as np
-    import pandas as pd
 
-    from b2b_sem.cli.output import staged_directory
-    from b2b_sem.report.page import write_figures
-    from b2b_sem.results.io import write_json, write_text
     from b2b_sem.results.power_sample import EffectSearch
 
-    tables: dict[str, pd.DataFrame] = {"shares.csv": result.shares}
-    if not isinstance(result, EffectSearch):
-        tables = {"power.csv": result.table, **tables}
-        drawn = result.shares["nobs"]
-        if drawn.nunique() > 1:
-            sizes = np.unique(np.linspace(drawn.min(), drawn.max(), POINTS).round().astype(int))
-            tables["curve.csv"] = result.curve(sizes)
-    names = [*tables, "power.html", "power.json"]
-    with staged_directory(out, listing="power.json") as stage:
-        for name, table in tables.items():
-            write_text(stage / name, table.to_csv(index=False, lineterminator="\n"))
-        write_figures(result, stage / "power.html")
-        files = [{"path": name} for name in names]
-        command = ["b2b-sem", *sys.argv[1:]]
-        write_json(stage / "power.json", {**result.to_json(), "command": command, "files": files})
-    return names
+    if isinstance(result, EffectSearch):
+        return {"shares.csv": result.shares}
+    tables = {"power.csv": result.table, "shares.csv": result.shares}
+    drawn = result.shares["nobs"]
+    if drawn.nunique() > 1:
+        sizes = np.unique(np.linspace(drawn.min(), drawn.max(), POINTS).round().astype(int))
+        tables["curve.csv"] = result.curve(sizes)
+    return tables

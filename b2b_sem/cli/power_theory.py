@@ -71,21 +71,11 @@ def show_power(result: PowerResult, sizes: Sequence[int], out: Path | None) -> N
         Numbers of respondents of curve.csv.
     out : Path or None
     """
-    from b2b_sem.cli.output import say, staged_directory
-    from b2b_sem.report.page import write_figures
-    from b2b_sem.results.io import write_json, write_text
+    from b2b_sem.cli.output import write_result
 
     click.echo(result.summary())
-    if out is None:
-        return
-    tables = {"power.csv": result.table, "curve.csv": result.curve(sizes)}
-    with staged_directory(out, listing="power.json") as stage:
-        for name, table in tables.items():
-            write_text(stage / name, table.to_csv(index=False, lineterminator="\n"))
-        write_figures(result, stage / "power.html")
-        files = [{"path": name} for name in (*tables, "power.html", "power.json")]
-        write_json(stage / "power.json", {**result.to_json(), "files": files})
-    say(f"power.csv, curve.csv, power.html, power.json -> {out}")
+    if out is not None:
+        write_result(result, out, "power", {"power.csv": result.table, "curve.csv": result.curve(sizes)})
 
 
 def numbers(option: str, text: str, *, least: float | None = None) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -41,15 +40,12 @@ def command(
     """
     import time
 
-    from b2b_sem.cli.output import check_directory, reason, say, staged_directory
+    from b2b_sem.cli.output import reason, result_folder, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
     started = time.monotonic()
-    if out is not None and not out.strip():
-        raise click.UsageError("'--out' needs the name of a directory.", click.get_current_context())
     spec = load_study(study, check_data=data is None)
-    target = Path(out) if out is not None else Path("results") / spec.id
-    check_directory(target)
+    target = result_folder(out, spec.id)
 
     from b2b_sem.results.provenance import MANIFEST_NAME, write_manifest
     from b2b_sem.study import run_study

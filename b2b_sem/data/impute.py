@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from b2b_sem.data.chain import Settings, run_chains, scale_reduction
 from b2b_sem.data.numeric import listed
 from b2b_sem.data.table import Table
-from b2b_sem.errors import DataError, Unsupported, did_you_mean
+from b2b_sem.errors import DataError, Unsupported, did_you_mean, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -384,8 +384,7 @@ def _check(m: Any, seed: Any, scale: str, limits: Any, iterations: Any, donors: 
         )
     whole = {"seed": (seed, 0), "m": (m, 2), "iterations": (iterations, 1), "donors": (donors, 1), "jobs": (jobs, 1)}
     for name, (value, least) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise DataError(f"{name}={value!r}", hint=f"give a whole number, at least {least}")
+        whole_number(value, name, least)
 
 
 def _columns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ __all__ = [
     "count",
     "interval",
     "is_missing",
+    "listing",
     "number",
     "p_phrase",
     "probability",
@@ -109,3 +111,9 @@ def stars(p: float | None) -> str:
     if p is None or is_missing(float(p)):
         return ""
     return "***" if p < 0.001 else "**" if p < 0.01 else "*" if p < 0.05 else ""
+
+
+def listing(words: Iterable[str]) -> str:
+    """Return words as a sentence lists them: ``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -20,10 +20,13 @@ __all__ = [
     "STYLES",
     "Figure",
     "LineStyle",
+    "axis_id",
     "axis_marks",
     "base_layout",
+    "grid",
     "style_of",
     "ticks",
+    "tint",
     "wrap_label",
 ]
 
@@ -131,3 +134,26 @@ def axis_marks(low: float, high: float, most: int = 8) -> dict[str, Any]:
     values = [round(k * step, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     labels = ["0" if v == 0 else number(v, digits, glyphs=TYPESET) for v in values]
     return {"tickmode": "array", "tickvals": values, "ticktext": labels}
+
+
+def axis_id(letter: str, position: int) -> str:
+    """Return the name that traces give an axis: x, x2, x3, ..."""
+    return letter if position == 0 else f"{letter}{position + 1}"
+
+
+def grid(count: int, columns: int, gap: float, row_gap: float) -> list[tuple[list[float], list[float]]]:
+    """Return the domains of panels, row by row from the top: ([left, right], [bottom, top])."""
+    rows = -(-count // columns)
+    width, height = (1 - gap * (columns - 1)) / columns, (1 - row_gap * (rows - 1)) / rows
+    out = []
+    for k in range(count):
+        row, column = divmod(k, columns)
+        left, top = column * (width + gap), 1 - row * (height + row_gap)
+        out.append(([left, min(1.0, left + width)], [max(0.0, top - height), top]))
+    return out
+
+
+def tint(colour: str, opacity: float) -> str:
+    """Return a colour such as ``#0b5394`` as plotly writes it with this opacity, for bands behind lines."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"

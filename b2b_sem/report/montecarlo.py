@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from b2b_sem.report.canvas import Figure
 from b2b_sem.report.montecarlo_curve import draw_power_curves, draw_verdict_curves, draw_verdicts
@@ -26,7 +23,7 @@ from b2b_sem.report.montecarlo_figure import (
 )
 from b2b_sem.report.montecarlo_finding import findings, is_raw, parameter_name
 from b2b_sem.report.montecarlo_sample import draw_fit, draw_outcomes
-from b2b_sem.report.page import figure_spec, plotly_code, template
+from b2b_sem.report.section import Block, Section, write_sections
 from b2b_sem.report.table import Column, Kind, Table, table
 from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import MonteCarloResult
@@ -55,17 +52,6 @@ _FIRST = (
     "chisq", "df", "pvalue", "chisq_scaled", "df_scaled", "pvalue_scaled", "cfi", "cfi_robust", "tli", "rmsea",
     "rmsea_robust", "srmr",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A part of the page: figures that stand beside each other are in one tuple, tables are names."""
-
-    name: str
-    title: str
-    lines: tuple[tuple[str, str], ...] = ()
-    blocks: list[str | tuple[Figure, ...]] = field(default_factory=list)
-    folded: list[str | tuple[Figure, ...]] = field(default_factory=list)
 
 
 def write_monte_carlo_tables(result: MonteCarloResult, directory: str | os.PathLike[str]) -> list[Path]:
@@ -210,57 +196,48 @@ def _conditions(result: MonteCarloResult) -> Table:
 def write_monte_carlo_report(result: MonteCarloResult, path: str | os.PathLike[str]) -> Path:
     """Write the report of a Monte Carlo study as one HTML page that works without a network, whole or not at all."""
     tables = montecarlo_tables(result)
-    sections = [s for s in _sections(result, tables) if s.lines or s.blocks or s.folded]
-    figures = [f for s in sections for block in (*s.blocks, *s.folded) if not isinstance(block, str) for f in block]
-    page = template("montecarlo.html.j2").render(
-        title=result.title,
-        subtitle=f"Population {result.population}, model {result.model} · {result.replications_each} samples of each "
-        f"of {len(result.conditions)} condition{'s' if len(result.conditions) > 1 else ''} · seed {result.seed}",
-        notes=result.notes,
-        warnings=result.warnings,
-        sections=sections,
-        specs={f.name: Markup(figure_spec(f)) for f in figures},
-        tables={name: Markup(t.to_html()) for name, t in tables.items()},
-        plotly=Markup(plotly_code()),
-        version=version("b2b-sem"),
+    conditions = len(result.conditions)
+    subtitle = (
+        f"Population {result.population}, model {result.model} · {result.replications_each} samples of each of "
+        f"{conditions} condition{'s' if conditions > 1 else ''} · seed {result.seed}"
     )
-    return write_text(path, page + "\n")
+    return write_sections(result, subtitle, _sections(result, tables), tables, path)
 
 
-def _sections(result: MonteCarloResult, tables: dict[str, Table]) -> list[_Section]:
+def _sections(result: MonteCarloResult, tables: dict[str, Table]) -> list[Section]:
     """Return the page: what was found first, then verdicts, samples, parameters, tests, fit; long tables are folded."""
     parts = parts_of(result)
 
-    def have(*names: str) -> list[str | tuple[Figure, ...]]:
+    def have(*names: str) -> list[Block]:
         return [name for name in names if name in tables]
 
-    def side(*figures: Figure | None) -> list[str | tuple[Figure, ...]]:
+    def side(*figures: Figure | None) -> list[Block]:
         made = tuple(f for f in figures if f is not None)
         return [made] if made else []
 
-    def estimates(part: Part) -> list[str | tuple[Figure, ...]]:
+    def estimates(part: Part) -> list[Block]:
         pair = side(draw_bias(result, part), draw_se_bias(result, part))
         return [*side(draw_estimates(result, part)), *pair]
 
-    def tests(part: Part) -> list[str | tuple[Figure, ...]]:
+    def tests(part: Part) -> list[Block]:
         return side(draw_coverage(result, part), *([] if curves else [draw_rejections(result, part)]))
 
     curves = [(f,) for f in draw_power_curves(result)]
-    verdicts: list[str | tuple[Figure, ...]] = [(f,) for f in draw_verdict_curves(result)]
+    verdicts: list[Block] = [(f,) for f in draw_verdict_curves(result)]
     bars = side(draw_verdicts(result))
     first = "paths" if "paths" in tables else "loadings"
     short = first in tables and len(tables[first].rows) <= _LONG
     return [
-        _Section("short", "In short", tuple(findings(result))),
-        _Section(
+        Section("short", "In short", tuple(findings(result))),
+        Section(
             "verdicts",
             "Verdicts",
             (),
             [*have("support"), *(verdicts or bars)],
             [*(bars if verdicts else []), *have("verdicts")],
         ),
-        _Section("samples", "Samples", (), [*have("replications"), *side(draw_outcomes(result))], have("conditions")),
-        _Section(
+        Section("samples", "Samples", (), [*have("replications"), *side(draw_outcomes(result))], have("conditions")),
+        Section(
             "estimates",
             "Estimates and standard errors",
             (),
@@ -270,14 +247,14 @@ def _sections(result: MonteCarloResult, tables: dict[str, Table]) -> list[_Secti
                 *have(*([] if short else [first]), *({"paths", "loadings"} - {first}), "variances", "intercepts"),
             ],
         ),
-        _Section(
+        Section(
             "tests",
             "Intervals and tests",
             (),
             [*tests(parts[0]), *curves[:1]],
             [*(block for part in parts[1:] for block in tests(part)), *curves[1:]],
         ),
-        _Section(
+        Section(
             "fit",
             "Fit measures",
             (),

@@ -13,9 +13,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, number
-from b2b_sem.report.canvas import INK, MUTED, STYLES, Figure, base_layout
+from b2b_sem.report.canvas import INK, MUTED, STYLES, Figure, axis_id, base_layout, grid, tint
 from b2b_sem.report.montecarlo_figure import band, canvas, style
-from b2b_sem.report.montecarlo_sample import axis_id, grid
 from b2b_sem.results.montecarlo import MonteCarloResult
 from b2b_sem.results.verdict import CONTRADICTED, NOT_SUPPORTED, SUPPORTED
 
@@ -250,13 +249,12 @@ def _line(plot: go.Figure, x: Sequence[float], curve: _Curve, position: int, pan
     low, high = band(curve.share, curve.trials)
     share = 100 * np.asarray(curve.share)
     if len(curve.n) > 1 and lines <= _BANDS:
-        red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
         plot.add_scatter(
             x=[*x, *x[::-1]],
             y=[*high, *low[::-1]],
             mode="lines",
             fill="toself",
-            fillcolor=f"rgba({red},{green},{blue},0.16)",
+            fillcolor=tint(colour, 0.16),
             line={"width": 0},
             showlegend=False,
             hoverinfo="skip",

@@ -20,7 +20,7 @@ import plotly.graph_objects as go
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.measures.power import binomial_band
 from b2b_sem.report.canvas import INK, MARKS, Figure, base_layout
-from b2b_sem.report.montecarlo_finding import is_raw
+from b2b_sem.report.montecarlo_finding import HALF, is_raw
 from b2b_sem.results.montecarlo import MonteCarloResult
 
 __all__ = [
@@ -45,8 +45,6 @@ MORRIS = "Morris, White & Crowther 2019, doi:10.1002/sim.8086"
 _ROWS, _SERIES = 30, 6
 #: Height of a row in pixels.
 ROW = 24
-#: Half the width of a 95% interval in standard errors.
-_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -284,7 +282,7 @@ def draw_bias(result: MonteCarloResult, part: Part | None = None) -> Figure | No
         "Mean estimate − true value",
         0.0,
         lambda f: f["bias"],
-        lambda f: (f["bias"] - _Z * f["bias_mcse"], f["bias"] + _Z * f["bias_mcse"]),
+        lambda f: (f["bias"] - HALF * f["bias_mcse"], f["bias"] + HALF * f["bias_mcse"]),
         lambda v: number(v, 3, glyphs=TYPESET),
     )
     low, high = shown.frame["bias"].min(), shown.frame["bias"].max()
@@ -311,8 +309,8 @@ def draw_se_bias(result: MonteCarloResult, part: Part | None = None) -> Figure |
         0.0,
         lambda f: 100 * f["se_bias"],
         lambda f: (
-            100 * (f["se_bias"] - _Z * f["se_bias_mcse"]),
-            100 * (f["se_bias"] + _Z * f["se_bias_mcse"]),
+            100 * (f["se_bias"] - HALF * f["se_bias_mcse"]),
+            100 * (f["se_bias"] + HALF * f["se_bias_mcse"]),
         ),
         lambda v: f"{number(v, 1, glyphs=TYPESET)}%",
     )

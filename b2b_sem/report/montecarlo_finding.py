@@ -12,14 +12,15 @@ import pandas as pd
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.results.montecarlo import MonteCarloResult
 
-__all__ = ["findings", "is_raw", "parameter_name"]
+__all__ = ["HALF", "findings", "is_raw", "parameter_name"]
+
+#: Half the width of a 95 % interval in standard errors.
+HALF = 1.959963984540054
 
 #: Share of samples that is called enough.
 _ENOUGH = 0.80
 #: Conditions that a sentence names.
 _NAMED = 6
-#: Half the width of a 95 % interval in standard errors.
-_Z = 1.959964
 
 
 def is_raw(result: MonteCarloResult) -> bool:
@@ -88,7 +89,7 @@ def _at(row: Mapping[Hashable, Any]) -> str:
 
 def _bias(own: pd.DataFrame) -> str:
     relative = own[own["rel_bias"].map(math.isfinite)]
-    chance = (own["bias"].abs() > _Z * own["bias_mcse"]).sum()
+    chance = (own["bias"].abs() > HALF * own["bias_mcse"]).sum()
     worst = _row(own, own["bias"].abs().idxmax())
     text = (
         f"From {number(own['bias'].min(), 3, glyphs=TYPESET)} to {number(own['bias'].max(), 3, glyphs=TYPESET)}; the "
@@ -121,9 +122,9 @@ def _coverage(own: pd.DataFrame, level: float) -> str:
     if own.empty:
         return ""
     off = np.sqrt(level * (1 - level) / own["n_used"])
-    beyond = int(((own["coverage"] - level).abs() > _Z * off).sum())
+    beyond = int(((own["coverage"] - level).abs() > HALF * off).sum())
     low, high = _row(own, own["coverage"].idxmin()), _row(own, own["coverage"].idxmax())
-    aim = f"are farther from {100 * level:g}% than the Monte Carlo error allows, ± {100 * _Z * float(off.max()):.1f}"
+    aim = f"are farther from {100 * level:g}% than the Monte Carlo error allows, ± {100 * HALF * float(off.max()):.1f}"
     return (
         f"They hold the true value in {_percent(low['coverage'], low['coverage_mcse'])} ({_at(low)}) to "
         f"{_percent(high['coverage'], high['coverage_mcse'])} ({_at(high)}) of samples. "

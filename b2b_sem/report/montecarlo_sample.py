@@ -8,11 +8,11 @@ import math
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import number
-from b2b_sem.report.canvas import MUTED, Figure, axis_marks, base_layout
+from b2b_sem.report.canvas import MUTED, Figure, axis_id, axis_marks, base_layout, grid
 from b2b_sem.report.montecarlo_figure import ROW, Part, canvas, marker, spread, style
 from b2b_sem.results.montecarlo import MonteCarloResult
 
-__all__ = ["axis_id", "draw_fit", "draw_outcomes", "grid"]
+__all__ = ["draw_fit", "draw_outcomes"]
 
 #: Fit measures that are drawn, where a fit has them.
 _FIT = {
@@ -61,23 +61,6 @@ def draw_outcomes(result: MonteCarloResult) -> Figure | None:
         min_width=330,
         max_width=900,
     )
-
-
-def axis_id(letter: str, position: int) -> str:
-    """Return the name that traces give an axis: x, x2, x3, ..."""
-    return letter if position == 0 else f"{letter}{position + 1}"
-
-
-def grid(count: int, columns: int, gap: float, row_gap: float) -> list[tuple[list[float], list[float]]]:
-    """Return the domains of panels, row by row from the top: ([left, right], [bottom, top])."""
-    rows = -(-count // columns)
-    width, height = (1 - gap * (columns - 1)) / columns, (1 - row_gap * (rows - 1)) / rows
-    out = []
-    for k in range(count):
-        row, column = divmod(k, columns)
-        left, top = column * (width + gap), 1 - row * (height + row_gap)
-        out.append(([left, min(1.0, left + width)], [max(0.0, top - height), top]))
-    return out
 
 
 def draw_fit(result: MonteCarloResult, part: Part | None = None) -> Figure | None:

@@ -42,7 +42,7 @@ def write_figures(
     result: Drawable,
     path: str | os.PathLike[str],
 ) -> Path:
-    """Write the figures of a comparison of groups or of routes, or of a product, as one HTML page, whole or not at all.
+    """Write the figures of a result (see below which have some) as one HTML page, whole or not at all.
 
     The page works without a network; the camera above each figure saves it as SVG.
 

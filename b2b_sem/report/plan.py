@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
 from b2b_sem.measures.notation import number
-from b2b_sem.report.canvas import Figure
-from b2b_sem.report.page import figure_spec, plotly_code, template
 from b2b_sem.report.plan_figure import plan_figures
+from b2b_sem.report.section import Block, Section, write_sections
 from b2b_sem.report.table import Column, Table, table
 from b2b_sem.results.io import write_text
 from b2b_sem.results.plan import PlanResult
@@ -125,31 +122,18 @@ def _frame(name: str, title: str, frame: pd.DataFrame, columns: list[Column], no
 def write_plan_report(result: PlanResult, path: str | os.PathLike[str]) -> Path:
     """Write the report of a plan as one HTML page that works without a network, whole or not at all."""
     tables, figures = plan_tables(result), plan_figures(result)
-    # name and title of a section, what stands there, and what is folded
-    parts: tuple[tuple[str, str, list[str | list[Figure]], list[str]], ...] = (
-        ("respondents", "Respondents", [*([figures[:1]] if figures else []), "plan", "precision"], []),
-        ("effects", "What the sizes are", ["effects"], ["held"]),
-        ("power", "Power over respondents", [[f] for f in figures[1:]], ["visits"]),
+
+    def have(*names: str) -> list[Block]:
+        return [name for name in names if name in tables]
+
+    drawn: list[Block] = [(figure,) for figure in figures]
+    sections = [
+        Section("respondents", "Respondents", (), [*drawn[:1], *have("plan", "precision")]),
+        Section("effects", "What the sizes are", (), have("effects"), have("held")),
+        Section("power", "Power over respondents", (), drawn[1:], have("visits")),
+    ]
+    subtitle = (
+        f"Population {result.population}, model {result.model} · {int(result.visits['samples'].sum())} samples · "
+        f"seed {result.seed}"
     )
-    page = template("montecarlo.html.j2").render(
-        title=result.title,
-        subtitle=f"Population {result.population}, model {result.model} · "
-        f"{int(result.visits['samples'].sum())} samples · seed {result.seed}",
-        notes=result.notes,
-        warnings=result.warnings,
-        sections=[
-            {
-                "name": name,
-                "title": title,
-                "lines": (),
-                "blocks": [b for b in blocks if not isinstance(b, str) or b in tables],
-                "folded": [b for b in folded if b in tables],
-            }
-            for name, title, blocks, folded in parts
-        ],
-        specs={f.name: Markup(figure_spec(f)) for f in figures},
-        tables={name: Markup(t.to_html()) for name, t in tables.items()},
-        plotly=Markup(plotly_code()),
-        version=version("b2b-sem"),
-    )
-    return write_text(path, page + "\n")
+    return write_sections(result, subtitle, sections, tables, path)

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from b2b_sem.measures.notation import TYPESET, number
 from b2b_sem.measures.probit import fit_probit
-from b2b_sem.report.canvas import INK, MARKS, MUTED, Figure, base_layout, ticks
+from b2b_sem.report.canvas import INK, MARKS, MUTED, Figure, base_layout, ticks, tint
 from b2b_sem.results.plan import PlanResult
 
 __all__ = ["draw_curves", "draw_plan", "plan_figures"]
@@ -160,7 +160,7 @@ def draw_curves(result: PlanResult) -> Figure | None:
                 below, above = curve.band(np.sqrt(x), result.level)
                 edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
                 plot.add_scatter(x=x, y=below, **edge, **at)
-                plot.add_scatter(x=x, y=above, fill="tonexty", fillcolor=_pale(colour), **edge, **at)
+                plot.add_scatter(x=x, y=above, fill="tonexty", fillcolor=tint(colour, 0.13), **edge, **at)
                 plot.add_scatter(
                     x=x,
                     y=curve.power(np.sqrt(x)),
@@ -210,9 +210,8 @@ def draw_curves(result: PlanResult) -> Figure | None:
     layout["margin"] = {"l": 46, "r": 16, "t": 76, "b": 40}
     plot.update_layout(
         **layout,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "yref": "container", "itemclick": False},
+        legend={"orientation": "h", "x": 0, "y": 0.995, "yanchor": "top", "yref": "container", "itemclick": False},
     )
-    plot.update_layout(legend={"y": 0.995, "yanchor": "top"})
     return Figure(
         "plan-curves",
         "Share of samples that support a proposition, over the number of respondents",
@@ -235,8 +234,3 @@ def _short(path: str) -> str:
     """Return what a proposition claims for an axis: a claim with parts would not fit."""
     shown = path if len(path) <= 30 else path.split(",")[0].strip() + " …"
     return shown.replace(" -> ", " → ").replace(" x ", " × ")
-
-
-def _pale(colour: str) -> str:
-    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.13)"

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from b2b_sem.measures.notation import TYPESET, number
-from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks
+from b2b_sem.report.canvas import INK, MUTED, Figure, axis_marks, base_layout, ticks, tint
 from b2b_sem.report.power_figure import LINES, MOST, dotted
 from b2b_sem.report.power_table import label_of
 from b2b_sem.report.table import Column, Table, table
@@ -185,14 +185,13 @@ def _trace(
     if curve is not None:
         made, at = curve
         low, high = made.band(at, level)
-        red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
         plot.add_scatter(
             x=[*grid, *grid[::-1]],
             y=[*high, *low[::-1]],
             mode="lines",
             line={"width": 0},
             fill="toself",
-            fillcolor=f"rgba({red},{green},{blue},0.14)",
+            fillcolor=tint(colour, 0.14),
             hoverinfo="skip",
             showlegend=False,
             legendgroup=name,

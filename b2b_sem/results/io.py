@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from b2b_sem.errors import DataError
+
 __all__ = [
     "frame_from_records",
     "matrix_from_json",
     "matrix_to_json",
     "plain",
+    "read_object",
     "records",
     "write_json",
     "write_text",
@@ -105,3 +108,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 def write_json(path: str | os.PathLike[str], data: Any) -> Path:
     """Write `data` as indented JSON without NaN (see :func:`plain`), atomically."""
     return write_text(path, json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_object(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """Return what a JSON file holds; raises ``DataError`` if that is not `what`, an object such as a result."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read as a result: {error}", file=path) from None
+    if not isinstance(data, dict):
+        raise DataError(f"this is not {what}", file=path, hint="name its results.json")
+    return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import pandas as pd
 
 from b2b_sem.errors import DataError
 from b2b_sem.measures.replication import PERFORMANCE
-from b2b_sem.results.io import frame_from_records, plain, records, write_json
+from b2b_sem.results.io import frame_from_records, plain, read_object, records, write_json
 
 __all__ = [
     "CONDITION_COLUMNS",
@@ -190,10 +189,4 @@ class MonteCarloResult:
 
 def read_monte_carlo(path: str | os.PathLike[str]) -> MonteCarloResult:
     """Read a result that :meth:`MonteCarloResult.save` wrote; raises ``DataError`` for another file."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read as a result: {error}", file=path) from None
-    if not isinstance(data, dict):
-        raise DataError("this is not the result of a Monte Carlo study", file=path, hint="name its results.json")
-    return MonteCarloResult.from_dict(data)
+    return MonteCarloResult.from_dict(read_object(path, "the result of a Monte Carlo study"))

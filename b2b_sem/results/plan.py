@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from b2b_sem.errors import DataError
-from b2b_sem.results.io import frame_from_records, plain, records, write_json
+from b2b_sem.results.io import frame_from_records, plain, read_object, records, write_json
 
 __all__ = ["EFFECT_COLUMNS", "HELD_COLUMNS", "PLAN_COLUMNS", "VISIT_COLUMNS", "PlanResult", "read_plan"]
 
@@ -191,10 +190,4 @@ def _cell(row: Mapping[Any, Any]) -> str:
 
 def read_plan(path: str | os.PathLike[str]) -> PlanResult:
     """Read a result that :meth:`PlanResult.save` wrote; raises ``DataError`` for another file."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read as a result: {error}", file=path) from None
-    if not isinstance(data, dict):
-        raise DataError("this is not the result of a sample-size plan", file=path, hint="name its results.json")
-    return PlanResult.from_dict(data)
+    return PlanResult.from_dict(read_object(path, "the result of a sample-size plan"))

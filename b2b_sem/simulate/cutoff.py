@@ -16,7 +16,7 @@ from b2b_sem.analysis.intake import model_text
 from b2b_sem.analysis.montecarlo import Population
 from b2b_sem.analysis.montecarlo import population as text_population
 from b2b_sem.analysis.structural import fit as fit_model
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import DataError, Unsupported, whole_number
 from b2b_sem.results.cutoff import FitCutoffs
 from b2b_sem.results.fit import FitResult
 from b2b_sem.simulate.answer_moments import answer_population
@@ -24,6 +24,7 @@ from b2b_sem.simulate.respond import make_plan
 from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import is_syntax
 
 __all__ = ["fit_cutoffs"]
 
@@ -91,8 +92,7 @@ def fit_cutoffs(
     >>> found.levels
     3
     """
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2):
-        raise DataError(f"n={n!r}", hint="give the number of respondents, such as 300")
+    n = None if n is None else whole_number(n, "n", 2)
     if isinstance(model, FitResult):
         if population is not None:
             raise DataError("a fit has values of its own", hint="leave population out, or give the model as text")
@@ -105,7 +105,7 @@ def fit_cutoffs(
         text, file = model_text(model)
         if n is None:
             raise DataError("there is no number of respondents", hint="give n=..., such as 300", file=file)
-        recipe = recipe_of_text(text, int(n), file)
+        recipe = recipe_of_text(text, n, file)
     recipe = recipe if n is None else recipe.at(int(n))
     return derive_cutoffs(recipe, replications=replications, seed=seed, jobs=jobs, progress=progress)
 
@@ -119,7 +119,7 @@ def _planned(
     text = None if model is None else model_text(model)[0]
     if isinstance(population, Population):
         moments = population
-    elif isinstance(population, str) and ("~" in population or "\n" in population):
+    elif is_syntax(population):
         moments = text_population(population)
     else:
         spec = population if isinstance(population, SimulationSpec) else load_simulation(population)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,9 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from b2b_sem.engine.blocks import fill_store
-from b2b_sem.errors import DataError, SpecError, Unsupported
+from b2b_sem.errors import SpecError, Unsupported, whole_number
 from b2b_sem.measures.replication import PERFORMANCE, performance, share
-from b2b_sem.results.io import write_text
 from b2b_sem.results.montecarlo import (
     CONDITION_COLUMNS,
     ESTIMATE_COLUMNS,
@@ -35,7 +31,8 @@ from b2b_sem.results.store import BlockStore, TemporaryFolder, column_groups
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
-from b2b_sem.simulate.respond import make_plan, sources
+from b2b_sem.simulate.folder import folder_name, prepare_folder
+from b2b_sem.simulate.respond import make_plan
 from b2b_sem.simulate.text import TextPlan, make_text_plan
 from b2b_sem.simulate.trial import FIT_MEASURES, Trial, block_size, check_options, model_rows, prepare_batch
 from b2b_sem.spec.loader import load_montecarlo
@@ -44,13 +41,10 @@ from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = [
-    "hold_folder",
     "monte_carlo",
     "plan_of",
-    "prepare_folder",
     "prepare_trial",
     "summarise",
-    "whole_number",
 ]
 
 Array = NDArray[np.float64]
@@ -61,8 +55,6 @@ _CUT = (
 )
 #: Most reasons of failures that a table names for a condition.
 _REASONS = 5
-#: File that says whose samples a folder holds.
-MARK = "montecarlo.json"
 #: Bytes of samples that are kept in memory; more of them stay in files.
 IN_MEMORY = 64e6
 
@@ -118,8 +110,8 @@ def monte_carlo(
         If workers are lost again and again; what is in `folder` is kept.
     """
     spec = study if isinstance(study, MonteCarloSpec) else load_montecarlo(study, base)
-    count = spec.replications if replications is None else whole_number(replications, "the number of replications", 2)
-    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    count = spec.replications if replications is None else whole_number(replications, "replications", 2)
+    number = spec.seed if seed is None else whole_number(seed, "seed", 0)
     whole_number(jobs, "jobs", 1)
     cells = spec.cells()
     plans = _plans(spec, cells)
@@ -141,7 +133,7 @@ def monte_carlo(
     for position, (cell, trial) in enumerate(zip(cells, trials, strict=True)):
         true = true_values(plans[cell.change], trial)
         before, blocks = position * count, -(-count // trial.size)
-        store = BlockStore("run", None if place is None else place / _slug(cell), lean=lean)
+        store = BlockStore("run", None if place is None else place / folder_name(cell.name), lean=lean)
         fill_store(
             store,
             trial,
@@ -388,70 +380,6 @@ def _plans(spec: MonteCarloSpec, cells: tuple[Condition, ...]) -> dict[str, Plan
     return plans
 
 
-def prepare_folder(folder: Path, spec: MonteCarloSpec, seed: int) -> Path:
-    """Prepare the folder of finished blocks, and refuse one that belongs to something else."""
-    population, model = spec.population_spec, spec.model_spec
-    assert population is not None
-    assert model is not None
-    # not the number of replications: a study may go on
-    further = () if isinstance(population, TextPopulation) else sources(population)
-    files = [spec.model_dump(mode="json", exclude={"replications", "seed", "title", "description"})]
-    files += [part.model_dump(mode="json") for part in (population, model, *further)]
-    return hold_folder(folder, MARK, spec.id, seed, files)
-
-
-def hold_folder(folder: Path, mark: str, study: str, seed: int, files: list[Any]) -> Path:
-    """Mark a folder of finished blocks as that of a study, and refuse one that belongs to something else.
-
-    Parameters
-    ----------
-    folder : Path
-    mark : str
-        File that says whose it is.
-    study : str
-        Id of the study.
-    seed : int
-    files : list
-        Content of the files that samples depend on.
-
-    Raises
-    ------
-    DataError
-        If the folder holds the samples of something else.
-    """
-    from importlib.metadata import version
-
-    own = {
-        "study": study,
-        "content of the files": hashlib.sha256(json.dumps(files, sort_keys=True, default=str).encode()).hexdigest(),
-        "seed": seed,
-        "version of b2b-sem": version("b2b-sem"),
-        "version of numpy": np.__version__,
-    }
-    path = folder / mark
-    if not path.exists():
-        write_text(path, json.dumps(own))
-        return folder
-    try:
-        there = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        there = {}
-    other = [name for name in own if there.get(name) != own[name]]
-    if other:
-        raise DataError(
-            f"this folder holds the samples of another study: not the same {', '.join(other)}",
-            file=folder,
-            hint="give another folder, or delete this one",
-        )
-    return folder
-
-
-def _slug(cell: Condition) -> str:
-    """Return a folder name for a condition: readable, and different for different conditions."""
-    name = re.sub(r"[^A-Za-z0-9]+", "-", cell.name).strip("-")
-    return f"{name}-{hashlib.sha256(cell.name.encode()).hexdigest()[:8]}"
-
-
 def _notes(spec: MonteCarloSpec, count: int) -> tuple[str, ...]:
     worst = 0.5 / np.sqrt(count)
     population = spec.population_spec
@@ -475,10 +403,3 @@ def _whole_answers(population: SimulationSpec | TextPopulation) -> bool:
     if isinstance(population, TextPopulation):
         return bool(population.cuts() or population.shares)
     return population.response.type == "ordinal"
-
-
-def whole_number(value: Any, what: str, least: int) -> int:
-    """Return a whole number of at least `least`; raises ``DataError`` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{what} must be a whole number from {least}, not {value!r}")
-    return int(value)

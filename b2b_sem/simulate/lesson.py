@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.random import SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from b2b_sem.errors import DataError, SpecError, did_you_mean
+from b2b_sem.errors import DataError, SpecError, did_you_mean, whole_number
 from b2b_sem.results.io import plain
 from b2b_sem.results.lesson import ANSWERS, LESSON_VERSION, LISTING, SEAL, STUDY, Lesson, file_entry
 from b2b_sem.results.provenance import versions
@@ -155,13 +155,8 @@ def make_lesson(
     """
     if level not in LEVELS:
         raise DataError(f"there is no level '{level}'.{did_you_mean(level, LEVELS)}", hint="use " + ", ".join(LEVELS))
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < _FEWEST:
-        raise DataError(f"n={n!r} respondents", hint=f"a lesson needs a whole number of {_FEWEST} or more")
-    if seed is None:
-        seed = secrets.randbits(_SEED_BITS)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"seed={seed!r}", hint="give a whole number of 0 or more")
-    n, seed = int(n), int(seed)
+    n = whole_number(n, "n", _FEWEST)
+    seed = secrets.randbits(_SEED_BITS) if seed is None else whole_number(seed, "seed", 0)
     pattern = sim if isinstance(sim, SimulationSpec) else load_simulation(sim)
     model, survey = sources(pattern)
     texts, names = _texts(pattern, model, survey)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from b2b_sem.measures.notation import listing
 from b2b_sem.results.fit import FitResult
 from b2b_sem.results.lesson import Mistake
 from b2b_sem.simulate.lesson import OpenLesson
@@ -314,4 +315,4 @@ def _listed(names: Iterable[str]) -> str:
     every = [str(name) for name in names]
     if len(every) > _MOST:
         return ", ".join(every[:_MOST]) + f" and {len(every) - _MOST} more"
-    return every[0] if len(every) == 1 else ", ".join(every[:-1]) + " and " + every[-1]
+    return listing(every)

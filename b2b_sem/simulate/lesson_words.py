@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from b2b_sem.measures.notation import interval, number, p_phrase
+from b2b_sem.measures.notation import interval, listing, number, p_phrase
 from b2b_sem.results.verdict import NOT_TESTABLE
 
 __all__ = [
@@ -155,7 +155,7 @@ def _systematic(case: PathCase) -> str:
         for name, value in sorted(case.sources.items(), key=lambda pair: -abs(pair[1]))
         if value * case.systematic > 0 and abs(value) >= _SHARE * abs(case.systematic)
     ]
-    return text + (f" This comes from {_listed(named)}." if named else "")
+    return text + (f" This comes from {listing(named)}." if named else "")
 
 
 def explain_verdict(outcome: str, right: str, found: str, words: str, reason: str) -> str:
@@ -194,7 +194,3 @@ def _n(value: float, digits: int = 2) -> str:
 
 def _signed(value: float) -> str:
     return ("+" if value > 0 else "") + _n(value)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -18,17 +16,18 @@ import pandas as pd
 
 from b2b_sem.analysis.power_search import Found, Goal, search
 from b2b_sem.engine.blocks import run_blocks
-from b2b_sem.errors import DataError, ModelError, SpecError, Unsupported
+from b2b_sem.errors import DataError, ModelError, SpecError, Unsupported, whole_number
 from b2b_sem.measures.power import binomial_band, required_noncentrality
 from b2b_sem.results.plan import EFFECT_COLUMNS, HELD_COLUMNS, PLAN_COLUMNS, VISIT_COLUMNS, PlanResult
 from b2b_sem.results.verdict import SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.effect_size import SizedPopulation, sized_population
-from b2b_sem.simulate.experiment import hold_folder, prepare_trial, whole_number
+from b2b_sem.simulate.experiment import prepare_trial
+from b2b_sem.simulate.folder import folder_name, hold_folder
 from b2b_sem.simulate.power import power as theory
 from b2b_sem.simulate.respond import make_plan, sources
-from b2b_sem.simulate.trial import Trial
+from b2b_sem.simulate.trial import Trial, path_of
 from b2b_sem.spec.loader import load_plan
 from b2b_sem.spec.model import ModelSpec, Proposition
 from b2b_sem.spec.montecarlo import Condition, MonteCarloSpec
@@ -160,7 +159,7 @@ def plan_sample(
     ['small', 'medium', 'large']
     """
     spec = plan if isinstance(plan, PlanSpec) else load_plan(plan, base)
-    number = spec.seed if seed is None else whole_number(seed, "the seed", 0)
+    number = spec.seed if seed is None else whole_number(seed, "seed", 0)
     whole_number(jobs, "jobs", 1)
     asked = spec.power if power is None else power
     if not spec.alpha < asked < 1:
@@ -265,7 +264,7 @@ def _cell(spec: PlanSpec, model: ModelSpec, name: str, aim: Aim, size: str, powe
 
 def _theory(study: MonteCarloSpec, sized: SizedPopulation, prop: Proposition, power: float) -> float:
     """Return the respondents that the test of a path needs in large samples, p-values not adjusted; NaN for others."""
-    pair = _pair(prop)
+    pair = path_of(prop)
     (cell,) = study.cells()
     if pair is None or cell.settings.estimator not in (None, "ML") or cell.settings.ordered:
         return math.nan
@@ -291,14 +290,6 @@ def _guess(spec: PlanSpec, sized: SizedPopulation, prop: Proposition, power: flo
     return sized.spec.n
 
 
-def _pair(prop: Proposition) -> tuple[str, str] | None:
-    """Return outcome and predictor of a proposition on one path."""
-    if prop.test != "path" or prop.path is None:
-        return None
-    ((claim, _),) = prop.claims()
-    return claim.regressions[0] if len(claim.regressions) == 1 else None
-
-
 def _find(
     cell: _Cell, power: float, seed: int, jobs: int, cluster: str | None, folder: Path | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
@@ -307,7 +298,7 @@ def _find(
     assert setting.samples is not None
     assert setting.batches is not None
     assert setting.precision is not None
-    pair = _pair(prop)
+    pair = path_of(prop)
     asked, trials = setting.samples, dict[int, Trial]()
     drawn: dict[int, list[Mapping[str, Any]]] = {}
 
@@ -316,13 +307,13 @@ def _find(
         if n not in trials:
             trials[n] = cell.trial(n, seed)
         trial = trials[n]
-        # blocks of nearly equal size, so that a visit has hardly more samples than were asked for
-        blocks = -(-asked // trial.size)
-        trial = replace(trial, size=-(-asked // blocks))
+        # blocks that make up a visit exactly: its samples are the same whatever the size of blocks
+        step = max(d for d in range(1, min(trial.size, asked) + 1) if asked % d == 0)
+        trial, blocks = replace(trial, size=step), asked // step
         place = [p.id for p in trial.propositions].index(prop.id)
         row = None if pair is None else trial.rows.index((pair[0], "~", pair[1], ""))
         task = _Draws(trial, visit * blocks, place, row, prop.sign == "+")
-        kept = None if folder is None else folder / _slug(cell.name) / f"{n}-{asked}-{visit}"
+        kept = None if folder is None else folder / folder_name(cell.name) / f"{n}-{asked}-{visit}"
         found = run_blocks(task, "run", blocks, jobs, kept, size=trial.size, cluster=cluster)
         drawn.setdefault(n, []).append(found)
         hits = [float((found["verdict"] == VERDICTS.index(SUPPORTED)).sum())]
@@ -377,7 +368,7 @@ def _visit(cell: _Cell, n: int, parts: list[Mapping[str, Any]]) -> dict[str, Any
     verdict = np.concatenate([part["verdict"] for part in parts])
     count = [int((verdict == k).sum()) for k in range(len(VERDICTS))]
     lower, upper = binomial_band(count[0], len(verdict), LEVEL)
-    single = sum(int(part["single"].sum()) for part in parts) if _pair(cell.prop) is not None else math.nan
+    single = sum(int(part["single"].sum()) for part in parts) if path_of(cell.prop) is not None else math.nan
     return {
         "proposition": cell.sized.proposition,
         "size": cell.sized.size,
@@ -415,7 +406,3 @@ def _notes(spec: PlanSpec, population: str, power: float) -> tuple[str, ...]:
         "which the proposition could not be tested count as not supported.",
         "By itself: the same for the test of one path without adjustment. Theory: large-sample theory for that test.",
     )
-
-
-def _slug(name: str) -> str:
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

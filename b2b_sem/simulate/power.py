@@ -23,6 +23,7 @@ from b2b_sem.spec.loader import load_simulation
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.montecarlo import MonteCarloSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import is_syntax
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["power"]
@@ -144,9 +145,7 @@ def power(
     alpha = 0.05 if alpha is None else alpha
     given: str | Population | Mapping[str, Population] | GroupPopulation
     text: str | None = None if model is None else model_text(model)[0]
-    if isinstance(population, Population | Mapping):
-        given = population
-    elif isinstance(population, str) and ("~" in population or "\n" in population):
+    if isinstance(population, Population | Mapping) or is_syntax(population):
         given = population
     elif isinstance(population, TextPopulation):
         given = text_answers(population)

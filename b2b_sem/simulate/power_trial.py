@@ -21,7 +21,8 @@ from b2b_sem.results.verdict import NOT_TESTABLE, SUPPORTED
 from b2b_sem.simulate.decision import VERDICTS
 from b2b_sem.simulate.draw import Plan
 from b2b_sem.simulate.estimand import true_values
-from b2b_sem.simulate.experiment import plan_of, prepare_folder, prepare_trial
+from b2b_sem.simulate.experiment import plan_of, prepare_trial
+from b2b_sem.simulate.folder import prepare_folder
 from b2b_sem.simulate.text import TextPlan
 from b2b_sem.simulate.trial import FIT_MEASURES, Key, Trial, check_options, key_of, model_rows, prepare_batch
 from b2b_sem.spec import expression

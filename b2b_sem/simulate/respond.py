@@ -6,18 +6,16 @@ How they are drawn is in :mod:`b2b_sem.simulate.draw`: the same seed gives the s
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.random import SeedSequence
 
-from b2b_sem.errors import DataError, Unsupported
+from b2b_sem.errors import Unsupported, whole_number
 from b2b_sem.simulate.cluster import make_clustered
 from b2b_sem.simulate.codebook import codebook
 from b2b_sem.simulate.draw import Plan, draw_columns
@@ -36,6 +34,7 @@ from b2b_sem.simulate.uneven import check_shares, make_uneven
 from b2b_sem.spec.loader import load_model, load_population, load_survey
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.simulation import SimulationSpec
+from b2b_sem.spec.statement import is_syntax
 from b2b_sem.spec.survey import SurveySpec, require_survey
 from b2b_sem.spec.text import TextPopulation, TextValues, text_population
 
@@ -157,8 +156,8 @@ def simulate(
         If `n` is not above zero or `seed` is negative.
     """
     spec = _population(sim, base)
-    count = _whole(spec.n if n is None else n, "the number of respondents", 1)
-    number = _whole(spec.seed if seed is None else seed, "the seed", 0)
+    count = whole_number(spec.n if n is None else n, "n", 1)
+    number = whole_number(spec.seed if seed is None else seed, "seed", 0)
     if isinstance(spec, TextPopulation):
         return _simulate_text(spec, count, number)
     plan = make_plan(spec)
@@ -193,7 +192,7 @@ def _population(
 ) -> SimulationSpec | TextPopulation:
     if isinstance(given, SimulationSpec | TextPopulation):
         return given
-    if isinstance(given, str) and ("~" in given or "\n" in given):
+    if is_syntax(given):
         return text_population("text", TextValues(text=given), "lavaan text")
     return load_population(given, base)
 
@@ -232,18 +231,6 @@ def make_plan(spec: SimulationSpec) -> Plan:
 
 
 # ---- input -----------------------------------------------------------------------------------------------------------
-
-
-def _whole(value: Any, what: str, least: int) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise DataError(f"{what} must be a whole number, not {value!r}") from None
-    if number < least:
-        raise DataError(f"{what} must be {least} or more, not {number}")
-    return number
 
 
 def sources(spec: SimulationSpec) -> tuple[ModelSpec, SurveySpec]:

@@ -14,7 +14,7 @@ from numpy.random import SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from b2b_sem.analysis.montecarlo import Population
-from b2b_sem.errors import DataError, did_you_mean
+from b2b_sem.errors import DataError, did_you_mean, whole_number
 from b2b_sem.simulate.nonnormal import IndependentSums, Infeasible, Polynomials
 from b2b_sem.simulate.uneven import correlated
 
@@ -102,10 +102,8 @@ def draw_rows(
     ----------
     Vale & Maurelli (1983), doi:10.1007/BF02293687; Foldnes & Olsson (2016), doi:10.1080/00273171.2015.1133274.
     """
-    for value, what, least in ((n, "the number of rows", 1), (seed, "the seed", 0)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise DataError(f"{what} must be a whole number of {least} or more, not {value!r}")
-    return pd.DataFrame(make_row_draw(truth, skew, kurtosis, method).draw(int(n), [SeedSequence(int(seed))]))
+    count, number = whole_number(n, "n", 1), whole_number(seed, "seed", 0)
+    return pd.DataFrame(make_row_draw(truth, skew, kurtosis, method).draw(count, [SeedSequence(number)]))
 
 
 def make_row_draw(

@@ -18,7 +18,7 @@ from b2b_sem.analysis.montecarlo import population as text_population
 from b2b_sem.analysis.power_population import read_population
 from b2b_sem.analysis.power_sample import MomentSampler, Sampler, check_failures, choose, sample_power, search_rows
 from b2b_sem.analysis.power_search import Goal, search
-from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean
+from b2b_sem.errors import DataError, SpecError, Unsupported, did_you_mean, whole_number
 from b2b_sem.results.power_sample import COUNT, EffectSearch, RowSearch, SampledPower
 from b2b_sem.simulate.experiment import plan_of
 from b2b_sem.simulate.power_trial import as_study, make_sampler
@@ -28,7 +28,7 @@ from b2b_sem.spec.moderation import read_product
 from b2b_sem.spec.montecarlo import MonteCarloSpec, changed_population
 from b2b_sem.spec.reader import Reader
 from b2b_sem.spec.simulation import SimulationSpec
-from b2b_sem.spec.statement import read_pair
+from b2b_sem.spec.statement import is_syntax, read_pair
 from b2b_sem.spec.text import TextPopulation
 
 __all__ = ["Source", "find_effect", "find_rows", "load_source", "sampled_power"]
@@ -60,7 +60,7 @@ def load_source(
     """
     if isinstance(source, Described | Population | Mapping):
         return source
-    if isinstance(source, str) and ("~" in source or "\n" in source):
+    if is_syntax(source):
         return source
     path = resources.resolve("simulations", source, None)
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -93,7 +93,7 @@ def sampled_power(
 
     See there for the arguments.
     """
-    _whole(replications, "replications", 10)
+    whole_number(replications, "replications", 10)
     source = load_source(population)
     sampler, usual = _sampler(source, model, alpha, tests, seed, jobs, cluster, folder, settings)
     if nobs is None and not sizes and isinstance(source, MonteCarloSpec):
@@ -104,7 +104,7 @@ def sampled_power(
     return sample_power(
         sampler,
         sizes,
-        nobs=_whole(nobs, "nobs", 2),
+        nobs=whole_number(nobs, "nobs", 2),
         replications=replications,
         power=power,
         level=level,
@@ -188,17 +188,17 @@ def find_rows(
     >>> bool(found.table["lower"].iloc[0] < 85 < found.table["upper"].iloc[0])
     True
     """
-    goal = Goal(power=power, precision=precision, level=level, samples=_whole(replications, "replications", 1))
+    goal = Goal(power=power, precision=precision, level=level, samples=whole_number(replications, "replications", 1))
     sampler, usual = _sampler(population, model, alpha, tests, seed, jobs, cluster, folder, settings)
-    first = (usual or START) if start is None else _whole(start, "start", 2)
+    first = (usual or START) if start is None else whole_number(start, "start", 2)
     return search_rows(
         sampler,
         goal=goal,
         start=first,
-        batch=_whole(batch, "batch", 10),
+        batch=whole_number(batch, "batch", 10),
         failures=failures,
         tests=tests,
-        largest=None if largest is None else _whole(largest, "largest", 2),
+        largest=None if largest is None else whole_number(largest, "largest", 2),
         progress=progress,
     )
 
@@ -257,8 +257,8 @@ def find_effect(
         For an effect that the file does not have, unknown tests, or numbers out of range.
     """
     check_failures(failures)
-    goal = Goal(power=power, precision=precision, level=level, samples=_whole(replications, "replications", 1))
-    _whole(batch, "batch", 10)
+    goal = Goal(power=power, precision=precision, level=level, samples=whole_number(replications, "replications", 1))
+    whole_number(batch, "batch", 10)
     source = load_source(population)
     if not isinstance(source, Described):
         raise Unsupported(
@@ -281,13 +281,13 @@ def find_effect(
         )
     place, null, value, op = _place(base, effect)
     sign = math.copysign(1.0, value - null) if value != null else 1.0
-    rows = base.n if nobs is None else _whole(nobs, "nobs", 2)
+    rows = base.n if nobs is None else whole_number(nobs, "nobs", 2)
     largest = _furthest(base, place, null, sign, op)
     name = test or "".join(effect.split())
     if test is None and op != "~":
         raise DataError(f"which test shall find '{effect}'?", hint="give test=..., such as 'P9' or 'PC~NR'")
 
-    chosen = (base.seed if number is None else number) if seed is None else _whole(seed, "seed", 0)
+    chosen = (base.seed if number is None else number) if seed is None else whole_number(seed, "seed", 0)
 
     def drawn_at(size: float) -> Sampler:
         # a name of its own for each value: samples of different values are independent
@@ -374,9 +374,9 @@ def _sampler(
     settings: Mapping[str, Any],
 ) -> tuple[Sampler, int | None]:
     """Return what draws samples, and the rows that a file names."""
-    _whole(jobs, "jobs", 1)
+    whole_number(jobs, "jobs", 1)
     if seed is not None:
-        _whole(seed, "seed", 0)
+        whole_number(seed, "seed", 0)
     if isinstance(tests, str):
         raise DataError(f"tests={tests!r} is one name", hint="give a list of names")
     place = None if folder is None else Path(folder)
@@ -515,9 +515,3 @@ def _furthest(
     if low == 0.0:
         raise DataError("no value of this effect is possible beside the others", hint="make other values smaller")
     return low
-
-
-def _whole(value: Any, what: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise DataError(f"{what}={value!r} must be a whole number from {least}", hint="give such a number")
-    return int(value)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
-__all__ = ["Statement", "Term", "read_pair", "remove_terms", "render", "split_statements"]
+__all__ = ["Statement", "Term", "is_syntax", "read_pair", "remove_terms", "render", "split_statements"]
 
 _OPERATOR = re.compile(r"=~|<~|~~|~\*~|:=|==|~|\||<=|>=|<|>")
 _EXPRESSION_OPERATORS = frozenset({":=", "==", "<", ">", "<=", ">="})
@@ -85,6 +86,11 @@ def split_statements(text: str) -> tuple[Statement, ...]:
             if name.strip() and terms:
                 found.append(Statement(name.strip(), op, terms, line, column))
     return tuple(found)
+
+
+def is_syntax(given: object) -> TypeGuard[str]:
+    """Return whether an argument is model text itself, not the name of a file."""
+    return isinstance(given, str) and ("~" in given or "\n" in given)
 
 
 def read_pair(text: str, op: str) -> tuple[str, str] | None:

@@ -198,7 +198,7 @@ def test_the_teacher_sees_everything() -> None:
     [
         ({"level": "medium"}, "there is no level 'medium'"),
         ({"level": "strandard"}, "Did you mean 'standard'"),
-        ({"n": 10}, "n=10 respondents"),
+        ({"n": 10}, "n=10 must be a whole number of 30 or more"),
         ({"n": 50.5}, "n=50.5"),
         ({"n": True}, "n=True"),
         ({"seed": -1}, "seed=-1"),

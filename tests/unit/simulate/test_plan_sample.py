@@ -157,7 +157,7 @@ def test_json_round_trip(found: PlanResult, tmp_path: Path) -> None:
         ({"power": 0.04}, "power=0.04"),
         ({"samples": 4}, "samples=4"),
         ({"precision": 1.5}, "precision=1.5"),
-        ({"seed": -1}, "the seed"),
+        ({"seed": -1}, "seed=-1"),
         ({"jobs": 0}, "jobs"),
     ],
 )

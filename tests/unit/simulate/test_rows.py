@@ -73,8 +73,8 @@ def test_the_first_rows_do_not_depend_on_how_many_follow(method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "the number of rows must be a whole number of 1 or more, not 0"),
-        ({"seed": -1}, "the seed must be a whole number of 0 or more, not -1"),
+        ({"n": 0}, "n=0 must be a whole number of 1 or more"),
+        ({"seed": -1}, "seed=-1 must be a whole number of 0 or more"),
         ({"skew": {"x9": 1}}, "skew: the population has no variable 'x9'"),
         ({"skew": 2, "kurtosis": 4}, "x1: no cubic polynomial"),
         ({"kurtosis": float("nan")}, "kurtosis must be finite numbers"),
