@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from b2b_sem.simulate.sampled import find_effect, find_rows
     from b2b_sem.spec.loader import load_model, load_montecarlo, load_plan, load_simulation, load_study, load_survey
     from b2b_sem.study import run_study
+    from b2b_sem.verify import verify
 
     __version__: str
 
@@ -109,6 +110,7 @@ __all__ = [
     "simple_slopes",
     "simulate",
     "validity",
+    "verify",
     "write_figures",
 ]
 
@@ -166,6 +168,7 @@ _HOME = {
     "simple_slopes": "b2b_sem.analysis.probe",
     "simulate": "b2b_sem.simulate.respond",
     "validity": "b2b_sem.analysis.measurement",
+    "verify": "b2b_sem.verify",
     "write_figures": "b2b_sem.report.page",
 }
 

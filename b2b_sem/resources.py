@@ -6,13 +6,17 @@ wheel carries them under ``b2b_sem/_bundled/``; an editable install reads the ch
 
 from __future__ import annotations
 
+import json
 import os
 from importlib.resources import files
 from pathlib import Path
 
 from b2b_sem.errors import SpecError, did_you_mean
 
-__all__ = ["KINDS", "list_bundled", "resolve", "root"]
+__all__ = ["INDEX_NAME", "KINDS", "is_bundled", "list_bundled", "resolve", "root"]
+
+#: In a folder of copies: says which copy a reference means, by kind and text (see ``spec/copies.py``).
+INDEX_NAME = "references.json"
 
 KINDS = ("models", "surveys", "simulations")
 """The kinds of bundled file; simulations holds populations and the studies that run on them."""
@@ -55,6 +59,24 @@ def list_bundled(kind: str) -> tuple[str, ...]:
     return tuple(sorted({path.stem for path in root(kind).iterdir() if path.suffix in suffixes}))
 
 
+def is_bundled(path: str | os.PathLike[str], kind: str | None = None) -> bool:
+    """Tell whether a file is one that comes with the program (of one kind), and so is named by its bare id."""
+    file = Path(path).resolve()
+    kinds = KINDS if kind is None else (kind,)
+    return any(file.parent == root(k).resolve() and file.stem in list_bundled(k) for k in kinds)
+
+
+def _copied(kind: str, text: str, base: str | os.PathLike[str]) -> Path | None:
+    """Return the copy that a reference means in a folder of copies; None in any other folder."""
+    try:
+        index = json.loads((Path(base) / INDEX_NAME).read_text(encoding="utf-8"))
+        target = index[f"{kind} {text}"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    path = Path(os.path.normpath(Path(base) / str(target)))
+    return path if path.is_file() else None
+
+
 def is_path(ref: str) -> bool:
     """Tell whether a reference is a path: it has a slash or a suffix. Anything else is the id of a bundled file."""
     return "/" in ref or "." in ref or os.sep in ref or ref.startswith("~")
@@ -88,6 +110,8 @@ def resolve(kind: str, ref: str | os.PathLike[str], base: str | os.PathLike[str]
     text = os.fspath(ref)
     if not text.strip():
         raise SpecError("the reference is empty", hint=f"{listing} A file is named by its path.")
+    if base is not None and (copy := _copied(kind, text, base)) is not None:
+        return copy
     if not isinstance(ref, str) or is_path(text):
         path = Path(text).expanduser()
         if base is not None and not path.is_absolute():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from b2b_sem.analysis.claim_test import compare_split_claims, group_claims, is_testable, settled
 from b2b_sem.analysis.recovery import recover
 from b2b_sem.errors import SpecError, Unsupported
-from b2b_sem.resources import list_bundled, root
+from b2b_sem.resources import is_bundled
 from b2b_sem.spec.loader import load_study
 from b2b_sem.spec.model import ModelSpec
 from b2b_sem.spec.study import CutoffSimulation, StudySpec
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from b2b_sem.results.study import RivalResult, SampleDescription, StudyResult
     from b2b_sem.results.verdict import Verdict
 
-__all__ = ["run_study"]
+__all__ = ["read_answers", "run_study"]
 
 Progress = Callable[[str], None]
 
@@ -190,7 +190,7 @@ def _command(
 ) -> str:
     """Return the command line that repeats this run."""
     source = None if spec.source is None else Path(spec.source)
-    if source is None or _is_bundled(source):
+    if source is None or is_bundled(source, "simulations"):
         name = spec.id
     else:
         name = str(source) if isinstance(study, StudySpec) else os.fspath(study)
@@ -201,28 +201,33 @@ def _command(
     return shlex.join(words)
 
 
-def _is_bundled(path: Path) -> bool:
-    """Tell whether a study file is one that comes with the program, and so is named by its bare id."""
-    return path.resolve().parent == root("simulations").resolve() and path.stem in list_bundled("simulations")
+def read_answers(spec: StudySpec, data: str | os.PathLike[str] | None = None) -> Responses:
+    """Read the data file of a study as the study says, or another file in its place."""
+    from b2b_sem.data.read import read_responses
+
+    section = spec.data
+    own = section.origin == "file"
+    path = Path(data) if data is not None else spec.data_path
+    assert path is not None
+    return read_responses(
+        path,
+        format=section.format if own and data is None else None,
+        sheet=section.sheet if own else None,
+        rename=section.rename if own else None,
+        missing_codes=section.missing if own else (),
+    )
 
 
 def _obtain(spec: StudySpec, data: str | os.PathLike[str] | None, seed: int | None) -> _Data:
     """Read or simulate the answers."""
-    from b2b_sem.data.read import Responses, read_covariance, read_responses
+    from b2b_sem.data.read import Responses, read_covariance
     from b2b_sem.results.provenance import sha256
 
     section = spec.data
     if data is not None or section.origin == "file":
-        own = section.origin == "file"
-        path = Path(data) if data is not None else spec.data_path
+        responses = read_answers(spec, data)
+        path = responses.path
         assert path is not None
-        responses = read_responses(
-            path,
-            format=section.format if own and data is None else None,
-            sheet=section.sheet if own else None,
-            rename=section.rename if own else None,
-            missing_codes=section.missing if own else (),
-        )
         return _Data(str(path), responses, None, None, None, None, {"data": sha256(path)}, responses.notes)
     if section.origin == "covariance":
         path = spec.data_path

@@ -40,6 +40,7 @@ _COMMANDS = (
     "run",
     "simulate",
     "survey",
+    "verify",
 )
 
 

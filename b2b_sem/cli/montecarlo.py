@@ -30,11 +30,15 @@ def command(
     Finished blocks of samples are kept in DIR/.samples until the results are written: --resume goes on from there. The
     numbers do not depend on --jobs, --cluster or an interruption.
     """
+    import time
+
+    from b2b_sem.cli.inputs import copy_configs
     from b2b_sem.cli.output import result_folder, say, staged_directory
     from b2b_sem.cli.progress import ProgressLine
     from b2b_sem.spec.loader import load_montecarlo
 
     check_workers(jobs, cluster)
+    started = time.monotonic()
     spec = load_montecarlo(study)
     target = result_folder(out, spec.id)
 
@@ -63,7 +67,13 @@ def command(
             command=["b2b-sem", *sys.argv[1:]],
             seed=result.seed,
             digests=result.provenance["digests"],
-            extra={"montecarlo": result.id, "replications": result.replications_each},
+            extra={
+                "montecarlo": result.id,
+                "replications": result.replications_each,
+                "arguments": {"seed": seed},
+                "configs": copy_configs(spec, stage),
+            },
+            seconds=time.monotonic() - started,
         )
     shutil.rmtree(kept, ignore_errors=True)
     for text in verdict_lines(result):

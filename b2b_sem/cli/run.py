@@ -21,15 +21,29 @@ import click
     "--engine", type=click.Choice(["auto", "semopy", "native"]), help="Default: as the study says, else auto."
 )
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
-def command(study: str, data: str | None, out: str | None, seed: int | None, engine: str | None, jobs: int) -> int:
+@click.option("--with-data", is_flag=True, help="Also copy the data file to DIR, for 'b2b-sem verify'.")
+@click.option("--ro-crate", "crate", is_flag=True, help="Also write ro-crate-metadata.json (RO-Crate 1.1).")
+def command(
+    study: str,
+    data: str | None,
+    out: str | None,
+    seed: int | None,
+    engine: str | None,
+    jobs: int,
+    with_data: bool,
+    crate: bool,
+) -> int:
     """Run STUDY and write results.json, report.html, tables/*.csv and manifest.json.
 
     The verdict on each proposition is printed. The exit code is 1 when the main model's numbers must not be
     interpreted; the report is written all the same and says why.
     """
+    import time
+
     from b2b_sem.cli.output import reason, result_folder, say, staged_directory
     from b2b_sem.spec.loader import load_study
 
+    started = time.monotonic()
     spec = load_study(study, check_data=data is None)
     target = result_folder(out, spec.id)
 
@@ -38,6 +52,8 @@ def command(study: str, data: str | None, out: str | None, seed: int | None, eng
 
     result = run_study(spec, data=data, seed=seed, engine=engine, jobs=jobs, progress=say)
 
+    from b2b_sem.cli.inputs import describe_inputs
+    from b2b_sem.report.crate import write_crate
     from b2b_sem.report.html import write_report
     from b2b_sem.report.tables import write_tables
     from b2b_sem.report.terminal import fit_lines, verdict_table
@@ -45,16 +61,25 @@ def command(study: str, data: str | None, out: str | None, seed: int | None, eng
     say("writing the report")
     source = data if data is not None else spec.data_path
     with staged_directory(target, listing=MANIFEST_NAME) as stage:
+        copies = describe_inputs(spec, stage, target, data, with_data)
         result.save(stage / "results.json")
         write_tables(result, stage / "tables")
         write_report(result, stage / "report.html")
+        if crate:
+            write_crate(result, stage, copies)
         write_manifest(
             stage,
             command=["b2b-sem", *sys.argv[1:]],
             seed=result.provenance.get("seed"),
             inputs=[] if source is None else [source],
             digests=result.provenance.get("digests", {}),
-            extra={"study": result.id, "engine": result.fit.engine},
+            extra={
+                "study": result.id,
+                "engine": result.fit.engine,
+                "arguments": {"data": data is not None, "seed": seed, "engine": engine},
+                **copies,
+            },
+            seconds=time.monotonic() - started,
         )
     click.echo(verdict_table(result))
     click.echo(fit_lines(result))

@@ -22,12 +22,13 @@ LEVELS = {
     "propositions": 6,
     "simulate": 7,
     "study": 7,
+    "verify": 7,
     "report": 8,
     "cli": 9,
     "__main__": 10,
 }
-#: The one step sideways: a study may run on simulated respondents.
-SIDEWAYS = {("study", "simulate"), ("resources", "errors")}
+#: The steps sideways: a study may run on simulated respondents, and whoever repeats runs needs both.
+SIDEWAYS = {("study", "simulate"), ("verify", "study"), ("verify", "simulate"), ("resources", "errors")}
 #: Who may import what: `import x` outside these places fails.
 ONLY_IN = {
     "semopy": ("engine/semopy_adapter.py",),

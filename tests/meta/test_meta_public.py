@@ -67,6 +67,7 @@ PUBLIC = [
     "simple_slopes",
     "simulate",
     "validity",
+    "verify",
     "write_figures",
 ]
 HEAVY = ("numpy", "pandas", "scipy", "semopy", "statsmodels", "sklearn", "plotly", "factor_analyzer", "sympy")
