@@ -316,9 +316,9 @@ def _find(
         if n not in trials:
             trials[n] = cell.trial(n, seed)
         trial = trials[n]
-        # blocks of nearly equal size, so that a visit has hardly more samples than were asked for
-        blocks = -(-asked // trial.size)
-        trial = replace(trial, size=-(-asked // blocks))
+        # blocks that make up a visit exactly: its samples are the same whatever the size of blocks
+        step = max(d for d in range(1, min(trial.size, asked) + 1) if asked % d == 0)
+        trial, blocks = replace(trial, size=step), asked // step
         place = [p.id for p in trial.propositions].index(prop.id)
         row = None if pair is None else trial.rows.index((pair[0], "~", pair[1], ""))
         task = _Draws(trial, visit * blocks, place, row, prop.sign == "+")

@@ -37,6 +37,7 @@ def test_list_shows_every_bundled_file_with_its_title(capsys: pytest.CaptureFixt
         "simulations",
         "studies",
         "Monte Carlo studies",
+        "sample-size plans",
     ]
     entries = bundled_files()
     assert len(entries) >= 4
@@ -81,7 +82,7 @@ def test_copy_does_not_replace_unless_told(tmp_path: Path, capsys: pytest.Captur
 
 def test_copy_of_an_unknown_id_names_the_closest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = failed(["copy", "lima2025", str(tmp_path)], capsys)
-    assert "there is no bundled file 'lima2025'. Did you mean 'lima2026'?" in message
+    assert "there is no bundled file 'lima2025'. Did you mean 'lima2026' or 'lima2026_plan'?" in message
     assert "there is no bundled study 'lima2026'" in failed(
         ["copy", "lima2026", str(tmp_path), "--kind", "study"], capsys
     )
