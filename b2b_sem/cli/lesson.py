@@ -28,7 +28,8 @@ def command() -> None:
 )
 @click.option("--key", metavar="TEXT", help="What opens the truth (default: one is made and shown).")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where the files go.")
-def make(sim: str, nobs: int, seed: int | None, level: str, key: str | None, out: Path) -> None:
+@click.option("--force", is_flag=True, help="Replace another lesson, and its key.")
+def make(sim: str, nobs: int, seed: int | None, level: str, key: str | None, out: Path, force: bool) -> None:
     """Make a lesson from the population SIM: answers, codebook, survey, model, study, task sheet, sealed truth.
 
     DIR is what students get. The key is written to DIR.key beside it, and shown; it stays with the teacher. The values
@@ -51,6 +52,12 @@ def make(sim: str, nobs: int, seed: int | None, level: str, key: str | None, out
             hint="name another directory with --out, or move it away",
         )
     lesson = make_lesson(sim, nobs, seed, level=level, key=key)
+    if not force and kept.exists() and kept.read_text(encoding="utf-8").splitlines()[:1] != [lesson.key]:
+        raise B2BSemError(
+            "this is the key of another lesson, which nobody could open without it",
+            file=kept,
+            hint="name another directory with --out, or give --force to replace the lesson and its key",
+        )
     with staged_directory(out, listing=LISTING) as stage:
         lesson.save(stage)
         write_task(lesson, stage / "task.html")

@@ -61,6 +61,10 @@ def run_on_cluster(task: Any, what: str, todo: Sequence[int], address: str) -> I
         raise Unsupported(
             "a cluster needs the package 'distributed'", hint="install b2b-sem with the extra 'cluster'"
         ) from None
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme in ("", "tcp", "tls") and not (host and port.isdecimal()):  # dask would print a traceback beside its own
+        raise DataError(f"'{address}' is not the address of a scheduler", hint="write tcp://host:8786")
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -109,7 +109,8 @@ def draw_parts(spec: SimulationSpec, level: Level, rng: Generator) -> dict[str, 
     SpecError
         If no values are found that go together.
     Unsupported
-        For populations with raw values, or whose answers are missing, not normal or in clusters by their file.
+        For populations with raw values, or whose answers are continuous, or missing, not normal or in clusters by
+        their file.
     """
     model, survey = sources(spec)
     for name, present in (
@@ -126,6 +127,11 @@ def draw_parts(spec: SimulationSpec, level: Level, rng: Generator) -> dict[str, 
         raise Unsupported(
             f"the population '{spec.id}' has raw values, and a lesson draws standardized ones",
             hint="use a population without 'standardized: false'",
+        )
+    if spec.response.type == "continuous":
+        raise Unsupported(
+            f"the population '{spec.id}' has continuous answers, and a questionnaire takes whole numbers only",
+            hint="give 'type: ordinal' under 'response'",
         )
     last: SpecError | None = None
     for _ in range(_TRIES):

@@ -29,7 +29,9 @@ from b2b_sem.spec.montecarlo import MonteCarloSpec, changed_population
 from b2b_sem.spec.reader import Reader
 from b2b_sem.spec.simulation import SimulationSpec
 from b2b_sem.spec.statement import is_syntax, read_pair
-from b2b_sem.spec.text import TextPopulation
+from b2b_sem.spec.syntax import parse_model
+from b2b_sem.spec.text import TextPopulation, TextValues
+from b2b_sem.spec.text import text_population as described_text
 
 __all__ = ["Source", "find_effect", "find_rows", "load_source", "sampled_power"]
 
@@ -362,6 +364,18 @@ def _study(
     return as_study(source, text, alpha=alpha, options=options, **named), own
 
 
+def _asks_for_rows(
+    text: str, model: str | Path | ModelSpec | None, tests: Sequence[str], settings: Mapping[str, Any]
+) -> bool:
+    """Whether tests of restrictions or definitions are asked for, which samples of moments do not have."""
+    if model is None or read_population(text).labels:
+        return False
+    if settings.get("restrictions"):
+        return True
+    defined = {constraint.name for constraint in parse_model(model_text(model)[0]).constraints if constraint.op == ":="}
+    return any(name.strip() in defined for name in tests)
+
+
 def _sampler(
     population: Source,
     model: str | Path | ModelSpec | None,
@@ -381,13 +395,18 @@ def _sampler(
         raise DataError(f"tests={tests!r} is one name", hint="give a list of names")
     place = None if folder is None else Path(folder)
     source = load_source(population)
+    named = not isinstance(source, str)
+    if isinstance(source, str) and _asks_for_rows(source, model, tests, settings):
+        source = described_text("text", TextValues(text=source), "lavaan text")
     if isinstance(source, Described):
         study, own = _study(source, model, alpha, settings)
         drawn = study.population_spec
         assert drawn is not None
-        usual = (study.conditions.n or (drawn.n,))[0]
+        usual = (study.conditions.n or (drawn.n,))[0] if named else None
         number = (study.seed if isinstance(source, MonteCarloSpec) else drawn.seed) if seed is None else seed
         return make_sampler(study, seed=number, tests=tests, jobs=jobs, cluster=cluster, folder=place, **own), usual
+    if model is None:
+        raise DataError("there is no model to test", hint="give model=..., such as 'Y ~ b*X'")
     given = [name for name in ANSWERS if settings.get(name)]
     if given:
         raise Unsupported(
@@ -412,8 +431,6 @@ def _sampler(
             "groups of a population in lavaan text have no power by samples",
             hint="leave replications out (theory), or write a simulation file with groups",
         )
-    if model is None:
-        raise DataError("there is no model to test", hint="give model=..., such as 'Y ~ b*X'")
     if place is not None:
         raise Unsupported("samples of moments take seconds and are not kept", hint="leave folder out")
     options = {k: v for k, v in settings.items() if k in MOMENT_OPTIONS}

@@ -76,14 +76,22 @@ def test_a_fit_that_failed_is_exit_code_1(folder: Path, tmp_path: Path, capsys: 
     assert (tmp_path / "sheet" / "recovered.html").is_file()
 
 
-def test_the_same_command_makes_the_same_files(folder: Path, tmp_path: Path) -> None:
+def test_the_same_command_makes_the_same_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = tmp_path / "again"
     assert run([*MAKE, "--level", "standard", "--out", str(again)]) == 0
     for path in again.iterdir():
         if path.name != "study.yaml":
             assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
-    # and may run again at the same place, also for another lesson
-    assert run([*MAKE, "--level", "intro", "--out", str(again)]) == 0
+    # and may run again at the same place, but another lesson would take the key of the first one away
+    assert run([*MAKE, "--level", "standard", "--out", str(again)]) == 0
+    before = {path: path.read_bytes() for path in [*again.iterdir(), tmp_path / "again.key"]}
+    capsys.readouterr()
+    assert run([*MAKE, "--level", "intro", "--out", str(again)]) == 2
+    assert "key of another lesson" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in [*again.iterdir(), tmp_path / "again.key"]} == before
+    assert run([*MAKE, "--level", "intro", "--out", str(again), "--force"]) == 0
     assert run(["lesson", "open", str(again)]) == 0
 
 

@@ -60,6 +60,12 @@ def test_killed_workers_lose_nothing(workers: LocalCluster) -> None:
         np.testing.assert_array_equal(whole[name], found[name])
 
 
+@pytest.mark.parametrize("place", ["nohost", "tcp://nohost", "tcp://:8786", "nohost:port"])
+def test_what_is_no_address_is_said_to_be(place: str) -> None:
+    with pytest.raises(DataError, match="is not the address of a scheduler"):
+        run_blocks(Fragile(), "run", 3, 1, None, cluster=place)
+
+
 def test_other_versions_are_refused(workers: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     own = module._versions()
     monkeypatch.setattr(module, "_versions", lambda: own | {"numpy": "1.0"})

@@ -234,6 +234,14 @@ def test_raw_values_are_refused(tmp_path: Path) -> None:
         make_lesson(spec, 50, 1)
 
 
+def test_continuous_answers_are_refused(tmp_path: Path) -> None:
+    """The questionnaire of such a lesson would refuse its own answers."""
+    spec = load_simulation(write_population(tmp_path))
+    response = spec.response.model_copy(update={"type": "continuous"})
+    with pytest.raises(Unsupported, match="has continuous answers"):
+        make_lesson(spec.model_copy(update={"response": response}), 50, 1)
+
+
 def test_a_model_in_lavaan_syntax_serves(tmp_path: Path) -> None:
     text = "A =~ a1 + a2 + a3\nB =~ b1 + b2 + b3\nB ~ A\n"
     (tmp_path / "two.lav").write_text(text, encoding="utf-8")

@@ -185,6 +185,27 @@ def test_definitions_and_restrictions_are_tests() -> None:
     assert found.loc["ab", "power"] <= found.loc["NR -> PC -> RR", "power"]  # the delta method finds less
 
 
+def test_text_has_definitions_and_restrictions_too() -> None:
+    truth = "x ~~ 1*x\nm ~ .3*x\ny ~ .1*m\nm ~~ .91*m\ny ~~ .99*y"
+    model = "m ~ a*x\ny ~ b*m\nd := a - b"
+    asked = {"nobs": 150, "replications": 60, "seed": 1}
+    found = bs.power(truth, model, restrictions=["a == b"], tests=["d", "a == b", "m~x"], **asked).table.set_index(
+        "test"
+    )
+    assert found.loc[["d", "a == b"], "kind"].tolist() == ["definition", "restriction"]
+    assert found.loc["d", "power"] == found.loc["a == b", "power"]
+    theory = bs.power(truth, model, nobs=150, restrictions=["a == b"]).table.set_index("test")["power"]
+    assert found.loc["a == b", "power"] == pytest.approx(theory["a == b"], abs=4 * np.sqrt(0.25 / 60))
+    alone = bs.power(truth, model, tests=["d"], **asked).table.set_index("test")
+    assert alone.loc["d", "power"] == found.loc["d", "power"]  # the same samples
+    moments = bs.power(truth, model, tests=["m~x"], **asked)
+    assert moments.table["test"].tolist() == ["m~x"]
+    with pytest.raises(bs.DataError, match="there is no test 'e'"):
+        bs.power(truth, model, tests=["e"], **asked)
+    with pytest.raises(bs.DataError, match="rows"):
+        bs.power(truth, model, tests=["d"], replications=60)
+
+
 def test_categories_are_fitted_as_such() -> None:
     found = bs.power(
         "lima2026", "NR =~ nr1 + nr2 + nr3\nPC =~ pc1 + pc2 + pc3\nPC ~ NR", nobs=150, replications=10,
