@@ -88,7 +88,7 @@ def _artists(s: Shape) -> list[Any]:
     if isinstance(s, Polygon):
         return [patches.Polygon(s.points, closed=True, facecolor=s.fill, edgecolor="none", linewidth=0)]
     if isinstance(s, Ellipse):
-        pen = {"facecolor": s.fill, "edgecolor": s.colour, "linewidth": s.line * _POINT}
+        pen: dict[str, Any] = {"facecolor": s.fill, "edgecolor": s.colour, "linewidth": s.line * _POINT}
         return [patches.Ellipse((s.x, s.y), s.width, s.height, **pen)]
     if isinstance(s, Rectangle):
         pen = {"facecolor": s.fill, "edgecolor": s.colour, "linewidth": s.line * _POINT}
