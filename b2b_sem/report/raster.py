@@ -35,7 +35,7 @@ def _render(drawing: Drawing, form: str, dpi: float, metadata: dict[str, Any]) -
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: Any = {
         "font.family": [_FACE, *_fallback(drawing.shapes)],
         "pdf.fonttype": 42,  # whole letters instead of pictures of them: the text can be searched and edited
         "path.simplify": False,
