@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -37,3 +40,18 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _no_traceback_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("B2B_SEM_TRACEBACK", raising=False)
+
+
+@pytest.fixture
+def living_workers() -> Callable[[], list[int]]:
+    """Return a function that lists the worker processes of this one; those that were killed before are not among them."""
+
+    def living() -> list[int]:
+        found = []
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):  # gone meanwhile, or dead and not yet collected
+                if any("LokyProcess" in word for word in child.cmdline()):
+                    found.append(child.pid)
+        return found
+
+    return living

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from broken_task import Fragile
 
@@ -31,14 +31,13 @@ def test_blocks_of_a_killed_worker_are_done_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(whole[name], found[name])
 
 
-def test_workers_killed_by_hand_lose_nothing(tmp_path: Path) -> None:
+def test_workers_killed_by_hand_lose_nothing(tmp_path: Path, living_workers: Callable[[], list[int]]) -> None:
     whole = run_blocks(Fragile(), "run", 30, 1, tmp_path / "whole")
     killed: list[int] = []
 
     def kill(done: int) -> None:
         if done >= 4 * 4 and not killed:
-            own = psutil.Process().children()
-            killed.extend(child.pid for child in own if any("LokyProcess" in word for word in child.cmdline()))
+            killed.extend(living_workers())
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 

@@ -6,13 +6,13 @@ import gc
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from distributed import LocalCluster
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -260,7 +260,9 @@ def test_many_samples_stay_in_files(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-def test_workers_do_not_change_a_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_do_not_change_a_number(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, living_workers: Callable[[], list[int]]
+) -> None:
     """One process, two of which one is killed, and a dask cluster: the same bits in results and in what is kept."""
     spec = study(folder, "n: [80, 150]", "n: [2000]")
     monkeypatch.setattr(trial_module, "_NUMBERS", 2000 * 9 * 6)  # blocks of 6
@@ -269,10 +271,9 @@ def test_workers_do_not_change_a_number(folder: Path, monkeypatch: pytest.Monkey
     killed: list[int] = []
 
     def kill(done: int, total: int) -> None:
-        workers = [child for child in psutil.Process().children() if any("LokyProcess" in w for w in child.cmdline())]
-        if done >= 12 and workers and not killed:
-            killed.append(workers[0].pid)
-            os.kill(workers[0].pid, signal.SIGKILL)
+        if done >= 12 and not killed and (workers := living_workers()):
+            killed.append(workers[0])
+            os.kill(workers[0], signal.SIGKILL)
 
     with pytest.warns(bs.B2BSemWarning, match="done again"):
         spread = monte_carlo(spec, replications=50, jobs=2, folder=folder / "two", progress=kill)
