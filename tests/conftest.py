@@ -44,7 +44,7 @@ def _no_traceback_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def living_workers() -> Callable[[], list[int]]:
-    """Return a function that lists the worker processes of this one; those that were killed before are not among them."""
+    """Return a function that lists the living worker processes of this one."""
 
     def living() -> list[int]:
         found = []
