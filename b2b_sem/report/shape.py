@@ -56,8 +56,8 @@ class Polygon:
 
 
 @dataclass(frozen=True)
-class Ellipse:
-    """An ellipse around ``(x, y)``."""
+class _Node:
+    """What is drawn around ``(x, y)``."""
 
     x: float
     y: float
@@ -75,24 +75,12 @@ class Ellipse:
         return _around(self.x, self.y, self.width, self.height)
 
 
-@dataclass(frozen=True)
-class Rectangle:
+class Ellipse(_Node):
+    """An ellipse around ``(x, y)``."""
+
+
+class Rectangle(_Node):
     """A rectangle around ``(x, y)``."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    fill: str
-    colour: str
-    line: float
-    about: tuple[str, ...] = ()
-    name: str = ""
-
-    @property
-    def area(self) -> Area:
-        """The box it is."""
-        return _around(self.x, self.y, self.width, self.height)
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,6 @@ class FittedModel:
     left_out: tuple[str, ...]
     absent: tuple[str, ...]
 
-    def own_name(self, name: str) -> str:
-        """Return what the fit calls a latent of the population."""
-        return next((own for own, true in self.names.items() if true == name), name)
-
 
 def measured(values: Population) -> dict[str, tuple[str, ...]]:
     """Return latent -> items of a population; of a latent above facets those of its facets."""

@@ -18,7 +18,6 @@ from b2b_sem.spec.statement import read_pair
 __all__ = ["Aim", "EffectSize", "PlanSpec", "Search"]
 
 Proportion = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
 #: What the population of a proposition may have beside that of the others.
 ALSO = ("claims", *CHANGEABLE)
 
